@@ -1,0 +1,68 @@
+.DEFAULT_GOAL := help
+.PHONY: help install run test test-fast lint format typecheck ui bench lock clean
+
+PYTHON ?= python3
+ROOT   ?= outputs
+PORT   ?= 5000
+ARGS   ?=
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+STORE   = $(ROOT)/mlflow.db
+CACHES := .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "ARGS='...' is passed on by run, bench, test and test-fast:  make run ARGS='seed=1'"
+
+install: $(STAMP) ## Make .venv and install everything, exact versions (PYTHON=python3.12 picks another Python)
+
+$(STAMP): pyproject.toml constraints.txt tools/install_torch.sh
+	@test -x $(BIN)/pip || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "$(PYTHON) is missing or older than 3.11: name a newer one with 'make install PYTHON=python3.12'" >&2; exit 1; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	tools/install_torch.sh $(BIN)/python
+	$(BIN)/pip install --editable '.[dev]' --constraint constraints.txt
+	@touch $@
+
+run: $(STAMP) ## Run the thinking-time experiment (installs first if needed)
+	$(BIN)/python -m drc_lab +experiment=thinking_sweep $(ARGS)
+
+bench: $(STAMP) ## Measure speed
+	$(BIN)/python -m drc_lab task=benchmark $(ARGS)
+
+# one server process and no job runners: the pages need no more, and start in half the time
+ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
+ui: $(STAMP) ## Serve MLflow's pages on the runs under ROOT=outputs, at PORT=5000
+	@test -f $(STORE) || { echo "No runs yet: $(STORE) is not there. 'make run' makes it." >&2; exit 1; }
+	$(BIN)/mlflow ui --workers 1 --backend-store-uri sqlite:///$(STORE) --port $(PORT)
+
+test: $(STAMP) ## Run all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(STAMP) ## Run the tests that aren't marked slow
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+lint: $(STAMP) ## Check style and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: $(STAMP) ## Rewrite the code in the project's format, and fix what can be fixed
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+typecheck: $(STAMP) ## Check types
+	$(BIN)/mypy
+
+lock: ## Renew constraints.txt: the newest versions that pyproject.toml allows (torch only with TORCH=x.y.z)
+	tools/lock.sh $(PYTHON) $(TORCH)
+
+clean: ## Remove caches and build products; keeps outputs/, and .venv but for its install stamp
+	rm -rf $(CACHES) build dist *.egg-info $(STAMP)
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -not -path './$(ROOT)/*' -prune -exec rm -rf {} +

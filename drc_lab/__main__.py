@@ -1,0 +1,81 @@
+"""The command line: ``python -m drc_lab [group=option] [key=value] [+experiment=name]``.
+
+Exit codes: 0 done; 2 the user's mistake, told in one line; 130 stopped by Ctrl-C or SIGTERM; 1 an error of ours.
+"""
+
+import difflib
+import os
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from drc_lab.errors import ConfigError, UserError
+
+CONF = Path(__file__).parent / "conf"
+CONF = CONF if CONF.is_dir() else Path(__file__).parent.parent / "conf"
+TASKS = ("train", "thinking_sweep", "benchmark")
+
+
+def run_task(config: DictConfig) -> None:
+    """Runs the task that the config names, in the folder that Hydra made."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        if config.task not in TASKS:
+            raise ConfigError("task", config.task, " | ".join(TASKS))
+        # Torch, Lightning and MLflow take seconds to import: only once the config is known to be good.
+        from importlib import import_module
+
+        import_module(f"drc_lab.tasks.{config.task}").main(config, folder)
+    except UserError as error:
+        if folder.is_dir() and not any(folder.iterdir()):
+            os.removedirs(folder)  # and the parents that were made for it
+        sys.exit(_complain(str(error)))
+
+
+def one_line(error: Exception) -> str:
+    """An error of Hydra or OmegaConf in one line, with the closest keys where a key does not exist."""
+    text = " ".join(str(error).split("Config search path")[0].split())
+    if text.startswith("Could not override '"):
+        key = text.split("'")[1]
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            known = _keys(hydra.compose("config"))
+        close = difflib.get_close_matches(key, known, 3) or [k for k in known if k.endswith(key.split(".")[-1])]
+        hint = f"closest: {', '.join(close)}" if close else "see --help"
+        return f"{key}: no such key; {hint} (a new key needs a leading +)"
+    return text
+
+
+def _keys(config: DictConfig) -> list[str]:
+    keys = []
+    for key in config:
+        keys.append(str(key))
+        if OmegaConf.is_dict(config) and isinstance(config._get_node(key), DictConfig):
+            keys += [f"{key}.{inner}" for inner in _keys(config[key])]
+    return keys
+
+
+def main() -> None:
+    """Entry point: composes the config, runs the task, and turns mistakes into one line and an exit code."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, instead of printing them and exiting with 1
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run_task)()
+    except (HydraException, OmegaConfBaseException) as error:
+        sys.exit(_complain(one_line(error)))
+    except KeyboardInterrupt as stop:
+        print(f"drc_lab: stopped. {stop}".rstrip(), file=sys.stderr)
+        sys.exit(130)
+
+
+def _complain(line: str) -> int:
+    print(f"drc_lab: {line}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    main()

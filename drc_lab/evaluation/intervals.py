@@ -1,0 +1,29 @@
+"""Confidence intervals of solve rates and of their differences on the same levels."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+RESAMPLES = 2000
+
+
+class Interval(NamedTuple):
+    low: float
+    high: float
+
+
+def rate_interval(solved: np.ndarray, confidence: float = 0.95) -> Interval:
+    """Wilson's interval of a solve rate. solved: bool [N]."""
+    ci = stats.binomtest(int(solved.sum()), len(solved)).proportion_ci(confidence, method="wilson")
+    return Interval(float(ci.low), float(ci.high))
+
+
+def paired_difference(solved: np.ndarray, baseline: np.ndarray, confidence: float = 0.95, seed: int = 0) -> Interval:
+    """Percentile-bootstrap interval over levels of mean(solved) - mean(baseline), both bool [N] on the same levels."""
+    difference = solved.astype(float) - baseline.astype(float)
+    if np.all(difference == difference[0]):
+        return Interval(float(difference[0]), float(difference[0]))
+    result = stats.bootstrap((difference,), np.mean, confidence_level=confidence, n_resamples=RESAMPLES,
+                             method="percentile", rng=np.random.default_rng(seed), batch=200)  # fmt: skip
+    return Interval(float(result.confidence_interval.low), float(result.confidence_interval.high))

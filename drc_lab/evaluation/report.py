@@ -1,0 +1,78 @@
+"""The thinking sweep as CSV, picture and terminal table."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from drc_lab.evaluation.thinking import FIRST_PASSES, RANDOM, REPEATS, Row
+
+TITLES = {FIRST_PASSES: "extra passes on the first observation", REPEATS: "ticks at every step"}
+
+
+def write_csv(rows: Sequence[Row], path: Path) -> None:
+    """One line for each setting and optimal length; the columns are the fields of `Row`."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Row)])
+        writer.writeheader()
+        writer.writerows({k: round(v, 6) if isinstance(v, float) else v for k, v in asdict(row).items()} for row in rows)
+
+
+def read_csv(path: Path) -> list[Row]:
+    """The rows that `write_csv` wrote."""
+    with path.open(newline="") as file:
+        return [Row(**{f.name: f.type(line[f.name]) for f in fields(Row)}) for line in csv.DictReader(file)]  # type: ignore[operator]
+
+
+def plot(rows: Sequence[Row], path: Path) -> None:
+    """Left: solve rate against thinking, both kinds, with intervals and the random policy. Right: by optimal length."""
+    figure = Figure(figsize=(12, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, 3, width_ratios=[1, 1, 1.2])
+    overall = [row for row in rows if row.optimal == "all"]
+    chance = next((row.solve_rate for row in overall if row.kind == RANDOM), None)
+    for axis, kind in zip(panels, (FIRST_PASSES, REPEATS), strict=False):
+        line = [row for row in overall if row.kind == kind]
+        rate = [row.solve_rate for row in line]
+        spread = [[r.solve_rate - r.low for r in line], [r.high - r.solve_rate for r in line]]
+        axis.errorbar([row.amount for row in line], rate, yerr=spread, marker="o", capsize=3, label="DRC, greedy")
+        if chance is not None:
+            axis.axhline(chance, color="gray", linestyle="--", label="random policy")
+        axis.set(xlabel=TITLES[kind], ylabel="solve rate on held-out levels", ylim=(0, 1))
+        axis.legend(loc="lower right")
+    shown = [row for row in rows if row.kind == FIRST_PASSES and row.optimal != "all"]
+    for amount in sorted({row.amount for row in shown}):
+        line = [row for row in shown if row.amount == amount]
+        panels[2].plot([row.optimal for row in line], [row.solve_rate for row in line], marker=".", label=f"{amount}")
+    panels[2].set(xlabel="moves of an optimal solution", ylabel="solve rate", ylim=(0, 1))
+    panels[2].legend(title="extra passes", fontsize="small")
+    figure.savefig(path, dpi=120)
+
+
+def terminal_table(rows: Sequence[Row], confidence: float) -> Table:
+    """A rich table of all settings: overall rate and difference with intervals, then the rate by optimal length."""
+    names = list(dict.fromkeys(row.optimal for row in rows if row.optimal != "all"))
+    percent = f"{confidence:.0%}"
+    shown = Table(title="Does more thinking help?", caption="rates in %, by moves of an optimal solution on the right")
+    for title in ("thinking", "amount", f"solved [{percent}]", f"gain [{percent}, paired]", "length"):
+        shown.add_column(title, justify="left" if title == "thinking" else "right", no_wrap=True)
+    for name in names:
+        shown.add_column(name, justify="right")
+    kind = None
+    for row in (row for row in rows if row.optimal == "all"):
+        by_length = {r.optimal: r for r in rows if (r.kind, r.amount) == (row.kind, row.amount)}
+        gain = "-"
+        if row.difference == row.difference:  # not nan
+            gain = f"{100 * row.difference:+.1f} [{100 * row.difference_low:+.1f}, {100 * row.difference_high:+.1f}]"
+        shown.add_row(
+            row.kind, "-" if row.kind == RANDOM else str(row.amount),
+            f"{100 * row.solve_rate:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]", gain, f"{row.mean_length:.1f}",
+            *(f"{100 * by_length[n].solve_rate:.0f}" if n in by_length else "" for n in names),
+            end_section=kind not in (None, row.kind),
+        )  # fmt: skip
+        kind = row.kind
+    return shown

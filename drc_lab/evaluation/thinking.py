@@ -1,0 +1,94 @@
+"""The thinking sweep: one policy, the same levels, several amounts of thinking."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import gymnasium as gym
+import numpy as np
+
+from drc_lab.evaluation.evaluator import Episodes, Thinking, evaluate
+from drc_lab.evaluation.intervals import Interval, paired_difference, rate_interval
+from drc_lab.models.policy import Policy
+from drc_lab.models.random import RandomPolicy
+
+FIRST_PASSES, REPEATS, RANDOM = "first_passes", "repeats", "random"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One amount of thinking and what came of it.
+
+    kind: "first_passes" (extra passes on the frozen first observation), "repeats" (ticks at every step) or "random"
+    (the random policy); amount: how many; baseline: the amount of the same kind that is the policy's own.
+    """
+
+    kind: str
+    amount: int
+    is_baseline: bool
+    episodes: Episodes
+
+
+def sweep(
+    policy: Policy, env: gym.vector.VectorEnv, first_passes: Sequence[int], repeats: Sequence[int], seed: int = 0
+) -> Iterator[Setting]:
+    """Evaluates greedily at each setting, then the random policy under the same step limit.
+
+    Args:
+        first_passes: amounts of extra first passes; 0 is the baseline.
+        repeats: amounts of ticks at every step; the policy's own number is the baseline.
+    """
+    for amount in first_passes:
+        yield Setting(FIRST_PASSES, amount, amount == 0, evaluate(policy, env, Thinking(first_passes=amount), seed=seed))
+    for amount in repeats:
+        episodes = evaluate(policy, env, Thinking(repeats=amount), seed=seed)
+        yield Setting(REPEATS, amount, amount == policy.repeats_per_step, episodes)
+    actions = int(env.single_action_space.n)  # type: ignore[attr-defined]
+    control = RandomPolicy(env.single_observation_space.shape, actions)  # type: ignore[arg-type]
+    yield Setting(RANDOM, 0, False, evaluate(control, env, greedy=False, seed=seed))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of thinking.csv: one setting on the levels of one optimal length ("all" for all of them).
+
+    difference: solve rate minus that of the same kind's baseline on the same levels, with its paired interval.
+    """
+
+    kind: str
+    amount: int
+    optimal: str
+    levels: int
+    solve_rate: float
+    low: float
+    high: float
+    difference: float
+    difference_low: float
+    difference_high: float
+    mean_length: float
+    mean_return: float
+
+
+def table(settings: Sequence[Setting], confidence: float = 0.95) -> list[Row]:
+    """All settings by optimal length. The random policy is compared with no baseline (difference nan)."""
+    baselines = {s.kind: s.episodes for s in settings if s.is_baseline}
+    rows = []
+    for setting in settings:
+        episodes, baseline = setting.episodes, baselines.get(setting.kind)
+        for name, chosen in groups(episodes.optimal).items():
+            solved = episodes.solved[chosen]
+            interval, difference, gain = rate_interval(solved, confidence), Interval(np.nan, np.nan), np.nan
+            if baseline is not None:
+                difference = paired_difference(solved, baseline.solved[chosen], confidence)
+                gain = float(solved.mean() - baseline.solved[chosen].mean())
+            rows.append(Row(setting.kind, setting.amount, name, int(chosen.sum()), float(solved.mean()), *interval,
+                            gain, *difference, float(episodes.length[chosen].mean()),
+                            float(episodes.returns[chosen].mean())))  # fmt: skip
+    return rows
+
+
+def groups(optimal: np.ndarray, longest: int = 10) -> dict[str, np.ndarray]:
+    """Levels by optimal length: "all", "1", "2", ..., then "10+"; only groups that have levels. Masks bool [N]."""
+    masks = {"all": np.ones(len(optimal), bool)}
+    masks |= {str(k): optimal == k for k in range(1, longest)}
+    masks |= {f"{longest}+": optimal >= longest, "unknown": optimal < 0}
+    return {name: mask for name, mask in masks.items() if mask.any()}

@@ -1,0 +1,41 @@
+"""From a checkpoint file to a policy and the config it was trained with. Nothing in the file is executed."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from drc_lab.config import build_policy, make_env
+from drc_lab.errors import UserError
+from drc_lab.models.policy import Policy
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The checkpoint as tensors and plain types.
+
+    Raises:
+        UserError: there is no such file, or it is no checkpoint of drc_lab.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"checkpoint: found no file {str(path)!r}, allowed: a .ckpt file that a training wrote")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever the broken bytes lead to
+        raise UserError(f"checkpoint: {str(path)!r} cannot be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(checkpoint, dict) or not {"config", "state_dict"} <= set(checkpoint):
+        raise UserError(f"checkpoint: {str(path)!r} holds no config and state_dict, it is not one of drc_lab")
+    return checkpoint
+
+
+def load_policy(path: str | Path) -> tuple[Policy, DictConfig]:
+    """The trained policy in evaluation mode, and its resolved config."""
+    checkpoint = read_checkpoint(path)
+    config = OmegaConf.create(checkpoint["config"])
+    assert isinstance(config, DictConfig)
+    policy = build_policy(config.policy, make_env(config.env, num_envs=1))
+    prefix = "policy."
+    weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    policy.load_state_dict(weights)
+    return policy.eval(), config

@@ -1,0 +1,51 @@
+"""V-trace targets and advantages (Espeholt et al. 2018, arXiv 1802.01561, sections 4.1 and 4.2)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class VTrace(NamedTuple):
+    """All [T, B], without gradients.
+
+    errors: value target minus value.
+    pg_advantages: what multiplies the log-probability's gradient.
+    q_estimates: return estimates that the advantages come from.
+    """
+
+    errors: Tensor
+    pg_advantages: Tensor
+    q_estimates: Tensor
+
+
+@torch.no_grad()
+def vtrace(
+    values: Tensor,
+    rewards: Tensor,
+    discounts: Tensor,
+    rhos: Tensor,
+    lam: float = 1.0,
+    clip_rho: float = 1.0,
+    clip_pg_rho: float = 1.0,
+) -> VTrace:
+    """Off-policy corrected n-step returns; with rhos of 1 the n-step advantage actor-critic (lam = 1) or GAE(lam).
+
+    Args:
+        values: [T + 1, B], the last row bootstraps.
+        rewards, discounts: [T, B]; a discount is gamma, or 0 where the episode ended with that step.
+        rhos: [T, B], target over behaviour probability of the action taken.
+        lam: mixing of n-step returns.
+        clip_rho, clip_pg_rho: upper bounds of the ratios in value targets and in advantages.
+    """
+    value, next_value = values[:-1], values[1:]
+    deltas = rhos.clamp(max=clip_rho) * (rewards + discounts * next_value - value)  # (T, B)
+    decay = discounts * rhos.clamp(max=1.0) * lam
+    errors = torch.empty_like(deltas)
+    error = torch.zeros_like(deltas[0])
+    for t in reversed(range(len(deltas))):
+        error = deltas[t] + decay[t] * error
+        errors[t] = error
+    next_target = torch.cat([lam * (errors + value)[1:] + (1 - lam) * value[1:], next_value[-1:]])
+    q_estimates = rewards + discounts * next_target
+    return VTrace(errors, rhos.clamp(max=clip_pg_rho) * (q_estimates - value), q_estimates)

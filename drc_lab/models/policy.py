@@ -1,0 +1,65 @@
+"""What every policy has, recurrent or not: `init_state`, one step, and a whole sequence."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from drc_lab.errors import ConfigError
+
+Repeats = int | Sequence[int] | None
+
+
+class PolicyValue(NamedTuple):
+    """policy_logits [..., A] (unnormalised) and value [..., 1]."""
+
+    policy_logits: Tensor
+    value: Tensor
+
+
+class Policy(nn.Module):
+    """Base of all policies. A subclass writes `init_state` and `unroll`; one step is a sequence of length 1."""
+
+    obs_shape: tuple[int, int, int]
+    repeats_per_step: int = 1
+
+    def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> Any:
+        """The carry at the start of an episode, for a board of H x W (default: the one the policy was built for)."""
+        raise TypeError(f"{type(self).__name__} has no init_state")
+
+    def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, Any]:
+        """A whole sequence at once, equal to T single steps.
+
+        Args:
+            obs: [T, B, C, H, W]. uint8 is divided by 255, floats are taken as they are.
+            state: the carry before the first step.
+            resets: bool [T, B]; true where the observation is the first of its episode: the carry is zeroed before it.
+            repeats: ticks a step, or one number for each step; None is the policy's own.
+
+        Returns:
+            logits [T, B, A] and values [T, B, 1], and the carry after the last step.
+        """
+        raise TypeError(f"{type(self).__name__} has no unroll")
+
+    def forward(self, obs: Tensor, state: Any = None, repeats: int | None = None) -> tuple[PolicyValue, Any]:
+        """One step: obs [B, C, H, W] -> logits [B, A], value [B, 1], new carry. ``state=None`` starts an episode."""
+        batch, _, H, W = obs.shape
+        if state is None:
+            state = self.init_state(batch, H, W, obs.device, next(self.parameters()).dtype)
+        resets = torch.zeros(1, batch, dtype=torch.bool, device=obs.device)
+        out, state = self.unroll(obs[None], state, resets, repeats)
+        return PolicyValue(out.policy_logits[0], out.value[0]), state
+
+    def repeats_of(self, repeats: Repeats, steps: int) -> list[int]:
+        """Ticks of each of ``steps`` steps, checked."""
+        repeats = self.repeats_per_step if repeats is None else repeats
+        each = [repeats] * steps if isinstance(repeats, int) else [int(r) for r in repeats]
+        if len(each) != steps or min(each) < 1:
+            raise ConfigError("repeats", repeats, f"a number of at least 1, or {steps} of them, one for each step")
+        return each
+
+
+def as_floats(obs: Tensor, dtype: torch.dtype) -> Tensor:
+    """uint8 observations scaled to [0, 1]; floats unchanged but for the dtype."""
+    return obs.to(dtype) / 255 if obs.dtype == torch.uint8 else obs.to(dtype)

@@ -1,0 +1,30 @@
+"""The policy to compare with: uniform over actions."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from drc_lab.models.policy import Policy, PolicyValue, Repeats
+
+
+class RandomPolicy(Policy):
+    """Equal logits for all actions whatever it sees; sample from it (greedy, it would always take action 0).
+
+    Args:
+        obs_shape: (C, H, W).
+        num_actions: |A|.
+    """
+
+    def __init__(self, obs_shape: tuple[int, int, int], num_actions: int):
+        super().__init__()
+        self.obs_shape = obs_shape
+        self.logits = torch.nn.Parameter(torch.zeros(num_actions), requires_grad=False)
+
+    def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> tuple:
+        """There is nothing to carry."""
+        return ()
+
+    def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, Any]:
+        T, B = obs.shape[:2]
+        return PolicyValue(self.logits.expand(T, B, -1), self.logits.new_zeros(T, B, 1)), state

@@ -1,0 +1,45 @@
+"""Maps that depend on the board's size alone: the boundary plane, and which taps of a convolution fall inside."""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from drc_lab.errors import ConfigError
+
+
+@lru_cache(maxsize=64)
+def boundary_channel(height: int, width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Ones on the outermost cells, zeros inside (guide 2.4). Returns [1, 1, H, W], cached and never written to."""
+    plane = torch.ones(1, 1, height, width, device=device, dtype=dtype)
+    plane[:, :, 1:-1, 1:-1] = 0
+    return plane
+
+
+@lru_cache(maxsize=64)
+def tap_kinds(height: int, width: int, kernel_size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Kinds of cell by which taps of a zero-padded k x k convolution fall inside the board.
+
+    The convolution of a plane that is constant over space is itself constant over all cells of one kind, so it
+    costs a small matrix product instead of a convolution (9 kinds for k = 3 and boards of 3 x 3 or larger).
+
+    Returns:
+        inside: bool [kinds, k * k], which taps are inside for each kind.
+        kind: int64 [H * W], the kind of each cell.
+    """
+    reach = kernel_size // 2
+    offset = np.arange(-reach, reach + 1)
+    rows = (np.arange(height)[:, None] + offset >= 0) & (np.arange(height)[:, None] + offset < height)  # (H, k)
+    cols = (np.arange(width)[:, None] + offset >= 0) & (np.arange(width)[:, None] + offset < width)  # (W, k)
+    taps = (rows[:, None, :, None] & cols[None, :, None, :]).reshape(height * width, kernel_size**2)
+    inside, kind = np.unique(taps, axis=0, return_inverse=True)
+    return torch.from_numpy(inside).to(device), torch.from_numpy(kind.reshape(-1)).to(device)
+
+
+def check_obs_shape(obs_shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """``(C, H, W)`` as three positive ints, or a ConfigError."""
+    if len(obs_shape) != 3 or min(obs_shape) < 1:
+        raise ConfigError("obs_shape", tuple(obs_shape), "(channels, height, width), each at least 1")
+    channels, height, width = (int(n) for n in obs_shape)
+    return channels, height, width

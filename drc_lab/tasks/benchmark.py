@@ -1,0 +1,43 @@
+"""task=benchmark: which share of a training's wall time is spent inside the policy's forward and backward."""
+
+import csv
+import platform
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from rich.table import Table
+
+from drc_lab.errors import UserError
+from drc_lab.learning.timing import TimeShares
+from drc_lab.tasks.train import console, fit, prepare, start_run
+
+
+def main(config: DictConfig, folder: Path) -> None:
+    """Trains for ``algo.rollouts.frames`` as ever (rollouts, Lightning, logging, evaluation, checkpoints), timed."""
+    training = prepare(config)
+    timer = TimeShares()
+    if training.spec.rollouts <= timer.skip_rollouts:
+        least = (timer.skip_rollouts + 1) * training.spec.frames_per_rollout
+        raise UserError(f"algo.rollouts.frames: found {training.spec.frames}, allowed: {least} or more in a benchmark")
+    with start_run(config, folder) as (run, logger):
+        fit(training, folder, run, logger, extra=[timer])
+        shares, speed = timer.shares(), timer.frames / timer.seconds["total"]
+        run.log_metrics({f"time/{k}_share": v for k, v in shares.items()} | {"time/frames_per_second": speed})
+        path = folder / "benchmark.csv"
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["part", "share"])
+            writer.writerows((name, round(share, 4)) for name, share in shares.items())
+        run.log_artifact(path)
+    table = Table(title="Wall time of training", caption=f"{platform.processor() or platform.machine()}, "
+                  f"{torch.get_num_threads()} torch threads, {timer.frames:,} frames, seed {config.seed}")  # fmt: skip
+    table.add_column("part")
+    table.add_column("share", justify="right")
+    names = {"act": "policy forward, acting", "forward": "policy forward, learning", "backward": "backward"}
+    for part, name in names.items():
+        table.add_row(name, f"{shares[part]:.1%}")
+    table.add_row("env, optimizer, Lightning, logging, evaluation", f"{1 - shares['policy']:.1%}", end_section=True)
+    table.add_row("[bold]inside the policy[/bold]", f"[bold]{shares['policy']:.1%}[/bold]")
+    table.add_row("frames/s", f"{speed:,.0f}")
+    console.print(table)

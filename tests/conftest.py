@@ -1,0 +1,27 @@
+"""What all tests share."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "true")
+
+import pytest
+import torch
+
+REFERENCE = Path(__file__).parents[2] / "shared" / "reference"  # data of the original code, where it is at hand
+
+
+@pytest.fixture(autouse=True)
+def _same_start():
+    """Tests pass or fail alike in any order: fixed seed, fixed threads."""
+    torch.manual_seed(0)
+    torch.set_num_threads(2)
+
+
+@pytest.fixture
+def reference():
+    """The folder with data of the original implementations; tests of it are skipped where it is missing."""
+    if not REFERENCE.is_dir():
+        pytest.skip("the reference data of the original code is not here")
+    return REFERENCE
