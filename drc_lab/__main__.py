@@ -32,8 +32,10 @@ def run_task(config: DictConfig) -> None:
 
         import_module(f"drc_lab.tasks.{config.task}").main(config, folder)
     except UserError as error:
-        if folder.is_dir() and not any(folder.iterdir()):
-            os.removedirs(folder)  # and the parents that were made for it
+        for made in (folder, *folder.parents):  # and the parents that Hydra made for it
+            if made == Path.cwd() or not made.is_dir() or any(made.iterdir()):
+                break
+            made.rmdir()
         sys.exit(_complain(str(error)))
 
 
@@ -43,19 +45,19 @@ def one_line(error: Exception) -> str:
     if text.startswith("Could not override '"):
         key = text.split("'")[1]
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            known = _keys(hydra.compose("config"))
+            known = _keys(dict(OmegaConf.to_container(hydra.compose("config"), resolve=False)))  # type: ignore[arg-type]
         close = difflib.get_close_matches(key, known, 3) or [k for k in known if k.endswith(key.split(".")[-1])]
         hint = f"closest: {', '.join(close)}" if close else "see --help"
         return f"{key}: no such key; {hint} (a new key needs a leading +)"
     return text
 
 
-def _keys(config: DictConfig) -> list[str]:
+def _keys(config: dict) -> list[str]:
     keys = []
-    for key in config:
+    for key, value in config.items():
         keys.append(str(key))
-        if OmegaConf.is_dict(config) and isinstance(config._get_node(key), DictConfig):
-            keys += [f"{key}.{inner}" for inner in _keys(config[key])]
+        if isinstance(value, dict):
+            keys += [f"{key}.{inner}" for inner in _keys(value)]
     return keys
 
 

@@ -5,6 +5,7 @@ Configs mirror constructors one to one: ``_target_`` names what is built, every 
 
 import difflib
 import inspect
+import pydoc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -30,7 +31,7 @@ def check_types(function: Callable, values: dict[str, Any], key: str) -> None:
     Raises:
         ConfigError: naming the first that does not, or that is no argument at all.
     """
-    target = function.__init__ if inspect.isclass(function) else function  # type: ignore[misc]
+    target = function.__init__ if inspect.isclass(function) else function
     hints, arguments = get_type_hints(target), inspect.signature(function).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in arguments.values())
     for name, value in values.items():
@@ -45,7 +46,7 @@ def check_types(function: Callable, values: dict[str, Any], key: str) -> None:
             except ValidationError:
                 shown = getattr(hints[name], "__name__", str(hints[name])).replace("NoneType", "null")
                 raise ConfigError(f"{key}.{name}", value, shown) from None
-            except Exception:  # noqa: S112 - pydantic has no schema for the annotation: the constructor checks
+            except Exception:
                 continue
 
 
@@ -62,18 +63,16 @@ def build(node: DictConfig, key: str, **more: Any) -> Any:
     """
     values = OmegaConf.to_container(node, resolve=True)
     assert isinstance(values, dict)
-    try:
-        function = hydra.utils.get_method(str(values["_target_"]))
-    except Exception as error:
-        found = values.get("_target_")
-        raise ConfigError(f"{key}._target_", found, "the import path of a class or function") from error
+    function = pydoc.locate(str(values.get("_target_")))
+    if not callable(function):
+        raise ConfigError(f"{key}._target_", values.get("_target_"), "the import path of a class or function")
     plain = {str(k): v for k, v in values.items() if not str(k).startswith("_")}
     check_types(function, plain, key)
     with user_errors_under(key):
         return hydra.utils.instantiate(node, **more)
 
 
-class user_errors_under:  # noqa: N801 - reads as a statement
+class user_errors_under:
     """Within this context a ConfigError about ``height`` becomes one about ``key.height``."""
 
     def __init__(self, key: str):
@@ -88,9 +87,11 @@ class user_errors_under:  # noqa: N801 - reads as a statement
             raise cause.under(self.key) from None
         if isinstance(cause, UserError) and cause is not error:
             raise cause from None
+        if isinstance(error, InstantiationException):  # a library's constructor refused what the config gave it
+            raise UserError(f"{self.key}: {' '.join(str(cause or error).split())}") from error
 
 
-def make_env(node: DictConfig, num_envs: int, **more: Any) -> gym.vector.VectorEnv:
+def make_env(node: DictConfig, num_envs: int, **more: Any) -> Any:
     """The batch env that a config's ``env`` describes: its ``id``, every other key an argument.
 
     Raises:

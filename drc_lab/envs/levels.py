@@ -2,7 +2,7 @@
 
 The split is a property of the level itself, not of the order in which levels were drawn: each game reduces a level to
 a 64-bit identity that its symmetries leave unchanged, and `split_of` maps that number to a split. Streams of any
-seed and length are therefore disjoint across splits, and a mirrored or turned copy of a training level is never held out.
+seed and length are therefore disjoint across splits, and no mirrored or turned copy of a training level is held out.
 """
 
 from abc import ABC, abstractmethod

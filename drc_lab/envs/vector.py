@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from drc_lab.envs.levels import LevelSet, LevelStream
+from drc_lab.envs.levels import LevelStream
 from drc_lab.errors import ConfigError
 
 
@@ -66,7 +66,7 @@ class LevelVectorEnv(VectorEnv):
     def __init__(
         self,
         batch: Batch,
-        levels: LevelStream[LevelSet],
+        levels: LevelStream,
         max_steps: int,
         autoreset: bool = True,
         copy: bool = True,

@@ -89,7 +89,7 @@ def evaluate(
     solved, length, returns = np.zeros(N, bool), np.zeros(N, np.int64), np.zeros(N)
     active = torch.arange(N)
     carries = [
-        policy.init_state(len(part), *obs.shape[2:], device=device, dtype=parameter.dtype)
+        policy.init_state(len(part), obs.shape[2], obs.shape[3], device, parameter.dtype)
         for part in active.split(chunk)
     ]
     parts = list(active.split(chunk))

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from drc_lab.evaluation.thinking import FIRST_PASSES, RANDOM, REPEATS, Row
 
+SHORT = {FIRST_PASSES: "first passes", REPEATS: "ticks", RANDOM: "random policy"}
 TITLES = {FIRST_PASSES: "extra passes on the first observation", REPEATS: "ticks at every step"}
 
 
@@ -19,7 +20,9 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Row)])
         writer.writeheader()
-        writer.writerows({k: round(v, 6) if isinstance(v, float) else v for k, v in asdict(row).items()} for row in rows)
+        writer.writerows(
+            {k: round(v, 6) if isinstance(v, float) else v for k, v in asdict(row).items()} for row in rows
+        )
 
 
 def read_csv(path: Path) -> list[Row]:
@@ -29,7 +32,7 @@ def read_csv(path: Path) -> list[Row]:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Left: solve rate against thinking, both kinds, with intervals and the random policy. Right: by optimal length."""
+    """Solve rate against both kinds of thinking, with intervals and the random policy; right: by optimal length."""
     figure = Figure(figsize=(12, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 3, width_ratios=[1, 1, 1.2])
@@ -53,26 +56,26 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def terminal_table(rows: Sequence[Row], confidence: float) -> Table:
-    """A rich table of all settings: overall rate and difference with intervals, then the rate by optimal length."""
+def terminal_tables(rows: Sequence[Row], confidence: float) -> list[Table]:
+    """Two rich tables: all levels with intervals, and solve rates by optimal length."""
+    percent, overall = f"{confidence:.0%}", [row for row in rows if row.optimal == "all"]
+    gains = Table(title=f"Does more thinking help? {overall[0].levels} held-out levels, greedy, in %")
+    for title in ("thinking", "amount", f"solved [{percent}]", f"gain [{percent}, paired]", "steps"):
+        gains.add_column(title, justify="left" if title == "thinking" else "right", no_wrap=True)
     names = list(dict.fromkeys(row.optimal for row in rows if row.optimal != "all"))
-    percent = f"{confidence:.0%}"
-    shown = Table(title="Does more thinking help?", caption="rates in %, by moves of an optimal solution on the right")
-    for title in ("thinking", "amount", f"solved [{percent}]", f"gain [{percent}, paired]", "length"):
-        shown.add_column(title, justify="left" if title == "thinking" else "right", no_wrap=True)
-    for name in names:
-        shown.add_column(name, justify="right")
-    kind = None
-    for row in (row for row in rows if row.optimal == "all"):
+    lengths = Table(title="The same, by moves of an optimal solution", caption="last row: levels")
+    for title in ("thinking", "amount", *names):
+        lengths.add_column(title, justify="left" if title == "thinking" else "right", no_wrap=True)
+    for row, following in zip(overall, [*overall[1:], None], strict=True):
         by_length = {r.optimal: r for r in rows if (r.kind, r.amount) == (row.kind, row.amount)}
-        gain = "-"
-        if row.difference == row.difference:  # not nan
-            gain = f"{100 * row.difference:+.1f} [{100 * row.difference_low:+.1f}, {100 * row.difference_high:+.1f}]"
-        shown.add_row(
-            row.kind, "-" if row.kind == RANDOM else str(row.amount),
-            f"{100 * row.solve_rate:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]", gain, f"{row.mean_length:.1f}",
-            *(f"{100 * by_length[n].solve_rate:.0f}" if n in by_length else "" for n in names),
-            end_section=kind not in (None, row.kind),
-        )  # fmt: skip
-        kind = row.kind
-    return shown
+        amount = "-" if row.kind == RANDOM else str(row.amount)
+        last = following is None or following.kind != row.kind
+        gain = f"{100 * row.difference:+.1f} [{100 * row.difference_low:+.1f}, {100 * row.difference_high:+.1f}]"
+        gain = "-" if row.difference != row.difference else gain  # not a number: there is no baseline
+        solved = f"{100 * row.solve_rate:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]"
+        gains.add_row(SHORT[row.kind], amount, solved, gain, f"{row.mean_length:.1f}", end_section=last)
+        cells = [f"{100 * by_length[name].solve_rate:.0f}" if name in by_length else "" for name in names]
+        lengths.add_row(SHORT[row.kind], amount, *cells, end_section=last)
+    counts = {row.optimal: str(row.levels) for row in rows}
+    lengths.add_row("levels", "", *(counts[name] for name in names))
+    return [gains, lengths]

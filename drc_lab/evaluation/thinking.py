@@ -38,7 +38,9 @@ def sweep(
         repeats: amounts of ticks at every step; the policy's own number is the baseline.
     """
     for amount in first_passes:
-        yield Setting(FIRST_PASSES, amount, amount == 0, evaluate(policy, env, Thinking(first_passes=amount), seed=seed))
+        yield Setting(
+            FIRST_PASSES, amount, amount == 0, evaluate(policy, env, Thinking(first_passes=amount), seed=seed)
+        )
     for amount in repeats:
         episodes = evaluate(policy, env, Thinking(repeats=amount), seed=seed)
         yield Setting(REPEATS, amount, amount == policy.repeats_per_step, episodes)

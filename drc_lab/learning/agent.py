@@ -66,8 +66,9 @@ class Agent(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.policy.parameters())
-        steps = self.spec.rollouts * self.spec.optimizer_steps_per_rollout
-        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, self.lr_final_fraction, total_iters=steps)
+        schedule = torch.optim.lr_scheduler.LinearLR(
+            optimizer, 1.0, self.lr_final_fraction, total_iters=self.spec.optimizer_steps
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

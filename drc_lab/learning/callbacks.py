@@ -2,12 +2,12 @@
 
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import lightning as L
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from drc_lab.evaluation.evaluator import evaluate
@@ -16,23 +16,21 @@ from drc_lab.learning.rollouts import Rollout
 
 
 class HeldOutEvaluation(L.Callback):
-    """Plays the held-out levels greedily at the start, every so many rollouts, and at the end of training.
+    """Plays the held-out levels greedily every so many rollouts and at the end of training.
 
     Logs valid/solve_rate, valid/return, valid/length, valid/optimality_gap. Draws no random number that training uses.
 
     Args:
-        make_env: builds a batch env with one held-out level for each env in the batch.
+        env: a batch env with one held-out level for each env in the batch.
         every_steps: optimizer steps between two evaluations.
     """
 
-    def __init__(self, make_env: Callable[[], gym.vector.VectorEnv], every_steps: int):
-        self.make_env, self.every_steps = make_env, every_steps
-        self.env: gym.vector.VectorEnv | None = None
+    def __init__(self, env: gym.vector.VectorEnv, every_steps: int):
+        self.env, self.every_steps = env, every_steps
 
     def on_train_batch_end(self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch: Rollout, batch_idx):
         assert isinstance(agent, Agent)
         if trainer.global_step % self.every_steps == 0 or trainer.global_step == trainer.max_steps:
-            self.env = self.env or self.make_env()
             result = evaluate(agent.policy, self.env).summary()
             agent.log_metrics({f"valid/{name}": value for name, value in result.items()})
 
@@ -43,25 +41,25 @@ class GracefulStop(L.Callback):
     A second Ctrl-C interrupts at once.
 
     Attributes:
-        stopped: the signal's name once it came, else None.
+        signal: its name once it came, else None.
     """
 
     def __init__(self, checkpoint: Path):
         self.checkpoint = checkpoint
-        self.stopped: str | None = None
+        self.signal: str | None = None
         self._previous: dict[int, Any] = {}
 
     def _on_signal(self, number: int, frame: Any) -> None:
-        if self.stopped:
+        if self.signal:
             raise KeyboardInterrupt
-        self.stopped = signal.Signals(number).name
+        self.signal = signal.Signals(number).name
 
     def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._on_signal)
 
     def on_train_batch_end(self, trainer: L.Trainer, agent, outputs, batch: Rollout, batch_idx) -> None:
-        if self.stopped and batch.last and not trainer.should_stop:
+        if self.signal and batch.last and not trainer.should_stop:
             trainer.save_checkpoint(self.checkpoint)
             trainer.should_stop = True
 
@@ -72,16 +70,21 @@ class GracefulStop(L.Callback):
 
 
 class TrainingProgress(L.Callback):
-    """A rich bar with frames, frames a second, solve rates and time left. Silent where output is no terminal."""
+    """A rich bar with frames, frames a second, solve rates and time left."""
 
-    def __init__(self, refresh_seconds: float = 0.5):
-        self.refresh_seconds = refresh_seconds
+    def __init__(self, console: Console, refresh_seconds: float = 0.5):
+        self.console, self.refresh_seconds = console, refresh_seconds
         self.bar: Progress | None = None
 
     def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
         assert isinstance(agent, Agent)
-        columns = "{task.completed:,.0f} / {task.total:,.0f} frames", "{task.fields[speed]:,.0f} frames/s", "{task.fields[rates]}"  # fmt: skip
-        self.bar = Progress(TextColumn("training"), BarColumn(), *map(TextColumn, columns), TimeRemainingColumn())
+        texts = (
+            "{task.completed:,.0f}/{task.total:,.0f} frames",
+            "{task.fields[speed]:,.0f}/s",
+            "{task.fields[rates]}",
+        )
+        columns = [TextColumn(text) for text in texts]
+        self.bar = Progress(BarColumn(12), *columns, TimeRemainingColumn(), console=self.console)
         total = agent.spec.rollouts * agent.spec.frames_per_rollout
         self.task = self.bar.add_task("", total=total, completed=agent.frames, speed=0.0, rates="")
         self.started, self.start_frames, self.drawn = time.monotonic(), agent.frames, 0.0
@@ -95,9 +98,9 @@ class TrainingProgress(L.Callback):
         self.drawn = now
         seen = trainer.callback_metrics
         rates = [f"{name} {float(seen[key]):.0%}" for name, key in
-                 (("solved", "train/solve_rate"), ("held out", "valid/solve_rate")) if key in seen]  # fmt: skip
+                 (("train", "train/solve_rate"), ("held-out", "valid/solve_rate")) if key in seen]  # fmt: skip
         speed = (agent.frames - self.start_frames) / max(now - self.started, 1e-9)
-        self.bar.update(self.task, completed=agent.frames, speed=speed, rates=", ".join(rates))
+        self.bar.update(self.task, completed=agent.frames, speed=speed, rates=" ".join(rates))
 
     def _stop(self) -> None:
         if self.bar is not None:

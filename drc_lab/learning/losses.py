@@ -86,13 +86,13 @@ class VTraceLoss:
         loss = pg_loss + self.vf_coef * v_loss - self.ent_coef * entropy
         if self.logit_l2_coef:
             loss = loss + self.logit_l2_coef * logits.square().sum()
-        spread = (value_target - values[:-1].detach()).var() / value_target.var().clamp(min=1e-12)
+        unexplained = target.errors.var(correction=0) / value_target.var(correction=0).clamp(min=1e-12)
         parts = {
             "total": loss,
             "policy": pg_loss,
             "value": v_loss,
             "entropy": entropy,
             "rho": rhos.mean(),
-            "explained_variance": 1 - spread,
+            "explained_variance": 1 - unexplained,
         }
         return loss, {name: part.detach() for name, part in parts.items()}

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import gymnasium as gym
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.learning.losses import Transitions
 from drc_lab.models.policy import Policy
@@ -89,6 +89,11 @@ class RolloutSpec:
     def optimizer_steps_per_rollout(self) -> int:
         return self.minibatches * self.passes
 
+    @property
+    def optimizer_steps(self) -> int:
+        """Of the whole training."""
+        return self.rollouts * self.optimizer_steps_per_rollout
+
 
 class RolloutStream:
     """Yields the minibatches of one rollout after the other.
@@ -100,7 +105,7 @@ class RolloutStream:
         seed: of levels, actions, ticks and minibatches.
     """
 
-    def __init__(self, spec: RolloutSpec, env: gym.vector.VectorEnv, policy: Policy, seed: int):
+    def __init__(self, spec: RolloutSpec, env: LevelVectorEnv, policy: Policy, seed: int):
         self.spec, self.env, self.policy = spec, env, policy
         self.rollouts_done = 0
         self.generator = torch.Generator().manual_seed(seed)
@@ -118,7 +123,7 @@ class RolloutStream:
 
     def __len__(self) -> int:
         """Minibatches of the whole training, those already yielded included."""
-        return self.spec.rollouts * self.spec.optimizer_steps_per_rollout
+        return self.spec.optimizer_steps
 
     def __iter__(self) -> Iterator[Rollout]:
         while self.rollouts_done < self.spec.rollouts:
@@ -160,7 +165,8 @@ class RolloutStream:
             truncations.append(torch.from_numpy(truncated))
         self.rollouts_done += 1
         stacked = [torch.stack(x) for x in (actions, rewards, logits, [*resets, self.resets], truncations)]
-        episodes = Episodes(*(np.concatenate(x) if x else np.zeros(0) for x in (zip(*ended) if ended else [()] * 3)))
+        nothing = Episodes(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, bool))
+        episodes = Episodes(*(np.concatenate(x) for x in zip(nothing, *ended, strict=True)))
         return Rollout(torch.stack([*observations, self.obs]), carry, repeats, Transitions(*stacked), episodes,
                        self.frames, False)  # fmt: skip
 

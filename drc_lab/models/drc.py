@@ -26,6 +26,8 @@ class DRCPolicy(Policy):
         pool_and_inject: whether each layer sees the mixed mean and max of its own previous hidden state.
         use_boundary_channel: whether each layer sees a plane of ones on the outermost cells.
         proj_dim: width of the head's shared layer.
+        encoding_to_head: whether the head reads the top hidden state plus the encoding, as in the published agents
+            (Taufeeque et al. 2024), instead of the top hidden state alone.
         conv_init, proj_init, head_init: how weights start, see `drc_lab.models.init`.
 
     Raises:
@@ -43,6 +45,7 @@ class DRCPolicy(Policy):
         pool_and_inject: bool = True,
         use_boundary_channel: bool = True,
         proj_dim: int = 256,
+        encoding_to_head: bool = False,
         conv_init: str = "kaiming",
         proj_init: str = "small",
         head_init: str = "small",
@@ -64,6 +67,7 @@ class DRCPolicy(Policy):
         self.obs_shape = (channels, height, width)
         self.num_actions = num_actions
         self.repeats_per_step = repeats_per_step
+        self.encoding_to_head = encoding_to_head
         C = hidden_channels
         self.encoder = SimpleConvEncoder(channels, C, kernel_size, conv_init)
         self.stack = DRCStack(C, num_layers, kernel_size, pool_and_inject, use_boundary_channel, conv_init)
@@ -78,5 +82,6 @@ class DRCPolicy(Policy):
         x = as_floats(obs.flatten(0, 1), self.head.proj.weight.dtype)  # (T*B, C_in, H, W)
         e = self.encoder(x.contiguous(memory_format=torch.channels_last))  # (T*B, C, H, W)
         h_top, state = self.stack(e.unflatten(0, (T, B)), state, resets, self.repeats_of(repeats, T))
-        logits, value = self.head(h_top.flatten(0, 1))  # (T*B, A), (T*B, 1)
+        hidden = h_top.flatten(0, 1)  # (T*B, C, H, W)
+        logits, value = self.head(hidden + e if self.encoding_to_head else hidden)  # (T*B, A), (T*B, 1)
         return PolicyValue(logits.unflatten(0, (T, B)), value.unflatten(0, (T, B))), state

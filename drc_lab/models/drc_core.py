@@ -55,12 +55,18 @@ class ConvLSTMCell(nn.Module):
         super().__init__()
         C = channels
         self.channels, self.kernel_size = C, kernel_size
-        self.parts = {"e": C, "pooled": C * pool_and_inject, "lower": C * has_lower, "boundary": int(boundary), "own": C}
+        self.parts = {
+            "e": C,
+            "pooled": C * pool_and_inject,
+            "lower": C * has_lower,
+            "boundary": int(boundary),
+            "own": C,
+        }
         self.pool = PoolAndInject(C, C, conv_init) if pool_and_inject else None
         self.gates = nn.Conv2d(sum(self.parts.values()), 4 * C, kernel_size, padding=kernel_size // 2)
         init_conv(self.gates, conv_init)
         with torch.no_grad():
-            self.gates.bias[C : 2 * C] += 1.0
+            self.gates.get_parameter("bias")[C : 2 * C] += 1.0
 
     def forward(self, e: Tensor, h_lower: Tensor | None, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """One tick as the guide writes it, for reading, hooks and tests; sequences run through `DRCStack`.
@@ -101,7 +107,7 @@ class ConvLSTMCell(nn.Module):
             # A constant plane through the convolution: sum the taps that are inside, per kind of cell.
             taps = torch.einsum("kt,oct->koc", inside.to(e.dtype), w_pool.flatten(2)).flatten(0, 1)  # (K*4C, C_pi)
             inject = taps @ self.pool.mix.weight.flatten(1)  # (K*4C, 2C)
-            drive = drive + (taps @ self.pool.mix.bias).view(-1, 4 * C)[kind]
+            drive = drive + (taps @ self.pool.mix.get_parameter("bias")).view(-1, 4 * C)[kind]
         weight = torch.cat([w_lower, w_own], dim=1).contiguous(memory_format=torch.channels_last)
         return drive, weight, inject
 
@@ -147,12 +153,13 @@ class DRCStack(nn.Module):
         Returns:
             h_top [T, B, C, H, W] after each step's last tick, and the carry after the last step.
         """
-        T, B, C, H, W = e.shape
+        T, B, _, H, W = e.shape
         e = e.flatten(0, 1).contiguous(memory_format=torch.channels_last)  # (T*B, C, H, W)
         inside, kind = tap_kinds(H, W, self.kernel_size, e.device)
         plan = TickPlan(tuple(repeats), keep_masks(resets, repeats, e.dtype), kind, H, W)
         layers = []
         for cell, h, c in zip(self.cells, *state, strict=True):
+            assert isinstance(cell, ConvLSTMCell)
             drive, weight, inject = cell.hoist(e, inside, kind)
             drive = drive.unflatten(0, (T, B)).contiguous()  # (T, B, P, 4C)
             layers.append(LayerTensors(drive, weight, inject, _to_cells(h, e.dtype), _to_cells(c, e.dtype)))

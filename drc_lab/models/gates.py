@@ -103,7 +103,9 @@ def _numba_gates(C: int) -> "Gates":
             for p in range(cells):
                 dx_p, own_p = dx[b, p, own:], dh_own[b, p]
                 for j in range(C):
-                    own_p[j] = keep_b * (dx_p[j] + d_mean[j] * inv_cells + (d_peak[j] if where[j] == p else np.float32(0)))
+                    own_p[j] = keep_b * (
+                        dx_p[j] + d_mean[j] * inv_cells + (d_peak[j] if where[j] == p else np.float32(0))
+                    )
                 if own:
                     low_p, dx_low = dh_low[b, p], dx[b, p]
                     for j in range(C):

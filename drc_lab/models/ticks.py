@@ -14,7 +14,6 @@ from torch.autograd.function import once_differentiable
 
 from drc_lab.models.gates import gates_for
 
-
 SAMPLES_PER_WEIGHT_GRADIENT = 1024
 
 

@@ -8,20 +8,21 @@ import torch
 from omegaconf import DictConfig
 from rich.table import Table
 
-from drc_lab.errors import UserError
+from drc_lab.errors import ConfigError
 from drc_lab.learning.timing import TimeShares
 from drc_lab.tasks.train import console, fit, prepare, start_run
 
 
 def main(config: DictConfig, folder: Path) -> None:
     """Trains for ``algo.rollouts.frames`` as ever (rollouts, Lightning, logging, evaluation, checkpoints), timed."""
-    training = prepare(config)
     timer = TimeShares()
-    if training.spec.rollouts <= timer.skip_rollouts:
-        least = (timer.skip_rollouts + 1) * training.spec.frames_per_rollout
-        raise UserError(f"algo.rollouts.frames: found {training.spec.frames}, allowed: {least} or more in a benchmark")
+    training = prepare(config, folder, extra=[timer])
+    spec = training.agent.spec
+    if spec.rollouts <= timer.skip_rollouts:
+        least = (timer.skip_rollouts + 1) * spec.frames_per_rollout
+        raise ConfigError("algo.rollouts.frames", spec.frames, f"{least} or more in a benchmark")
     with start_run(config, folder) as (run, logger):
-        fit(training, folder, run, logger, extra=[timer])
+        fit(training, run, logger)
         shares, speed = timer.shares(), timer.frames / timer.seconds["total"]
         run.log_metrics({f"time/{k}_share": v for k, v in shares.items()} | {"time/frames_per_second": speed})
         path = folder / "benchmark.csv"

@@ -5,7 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.progress import Progress
 
-from drc_lab.evaluation.report import plot, terminal_table, write_csv
+from drc_lab.evaluation.report import plot, terminal_tables, write_csv
 from drc_lab.evaluation.thinking import FIRST_PASSES, RANDOM, Row, sweep, table
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.tasks.train import console, fit, held_out_env, prepare, start_run
@@ -14,9 +14,9 @@ from drc_lab.tracking.mlflow import Run
 
 def main(config: DictConfig, folder: Path) -> None:
     """Trains, evaluates at each amount of thinking, prints the table, writes thinking.csv and thinking.png."""
-    training = prepare(config)
+    training = prepare(config, folder)
     with start_run(config, folder) as (run, logger):
-        best = fit(training, folder, run, logger)
+        best = fit(training, run, logger)
         rows = think(config, best, run, training.agent.frames)
         csv_path, png_path = folder / "thinking.csv", folder / "thinking.png"
         write_csv(rows, csv_path)
@@ -26,8 +26,9 @@ def main(config: DictConfig, folder: Path) -> None:
         summary = {f"final/{row.kind}_solve_rate": row.solve_rate for row in rows
                    if row.optimal == "all" and row.amount == 0}  # fmt: skip
         run.log_metrics(summary, training.agent.frames)
-    console.print(terminal_table(rows, config.evaluation.confidence))
-    console.print(f"checkpoint {best}\ntable      {csv_path}\nplot       {png_path}\nMLflow     make ui")
+    console.print(*terminal_tables(rows, config.evaluation.confidence), sep="\n")
+    for name, value in (("checkpoint", best), ("table", csv_path), ("plot", png_path), ("MLflow", "make ui")):
+        console.print(f"{name:11}{value}", soft_wrap=True)
 
 
 def think(config: DictConfig, checkpoint: Path, run: Run, frames: int) -> list[Row]:

@@ -77,9 +77,11 @@ def tracked_run(
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     if uri.startswith("sqlite:///"):
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    location = None if artifacts is None else Path(artifacts).resolve().as_uri()
-    logger = RunLogger(experiment, name, tracking_uri=uri, tags={**tags, **git_tags()}, artifact_location=location)
-    client, run_id, experiment_id = logger.experiment, logger.run_id, logger.experiment_id
+    client = MlflowClient(uri)
+    if client.get_experiment_by_name(experiment) is None:
+        client.create_experiment(experiment, None if artifacts is None else Path(artifacts).resolve().as_uri())
+    logger = RunLogger(experiment, name, tracking_uri=uri, tags={**tags, **git_tags()})
+    run_id, experiment_id = logger.run_id, logger.experiment_id
     assert run_id is not None and experiment_id is not None
     with _status(client, run_id):
         yield Run(client, experiment_id, run_id), logger

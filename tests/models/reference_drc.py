@@ -26,16 +26,19 @@ def naive_step(policy: DRCPolicy, obs, state, repeats):
                 inputs.append(h[i - 1])
             if cell.parts["boundary"]:
                 inputs.append(edge)
-            z = F.conv2d(torch.cat([*inputs, h[i]], 1), cell.gates.weight, cell.gates.bias, padding=cell.kernel_size // 2)
+            z = F.conv2d(
+                torch.cat([*inputs, h[i]], 1), cell.gates.weight, cell.gates.bias, padding=cell.kernel_size // 2
+            )
             zi, zf, zg, zo = z.chunk(4, 1)
             c[i] = torch.sigmoid(zf) * c[i] + torch.sigmoid(zi) * torch.tanh(zg)
             h[i] = torch.tanh(zo) * torch.tanh(c[i])
-    hidden = torch.relu(policy.head.proj(h[-1].reshape(B, -1)))
+    top = h[-1] + e if policy.encoding_to_head else h[-1]
+    hidden = torch.relu(policy.head.proj(top.reshape(B, -1)))
     return policy.head.policy(hidden), policy.head.value(hidden), (h, c)
 
 
 def naive_unroll(policy: DRCPolicy, obs, state, resets, repeats):
-    """T naive steps with the carry zeroed where an episode starts. Returns logits [T, B, A], values [T, B, 1], carry."""
+    """T naive steps, the carry zeroed where an episode starts. Returns logits [T, B, A], values [T, B, 1], carry."""
     logits, values = [], []
     for t in range(len(obs)):
         keep = (~resets[t])[:, None, None, None].to(obs.dtype)

@@ -32,6 +32,7 @@ VARIANTS = [
     {"pool_and_inject": False},
     {"use_boundary_channel": False},
     {"kernel_size": 5},
+    {"encoding_to_head": True},
     {"obs_shape": (2, 1, 2), "num_layers": 2},
     {"obs_shape": (2, 3, 3), "pool_and_inject": False, "use_boundary_channel": False},
 ]

@@ -91,9 +91,12 @@ class Board:
                     raise UserError(f"board text: line {number + 1} has no + at every third place: {line!r}")
                 h_walls[r] = [line[3 * c + 1 : 3 * c + 3] == "--" for c in range(width)]
                 continue
+            for mark in line[::3]:
+                if mark not in " |":
+                    raise UserError(f"board text: line {number + 1}: {mark!r} is no edge, allowed: | and space")
             v_walls[r] = [mark == "|" for mark in line[::3]]
             for c in range(width):
-                robot, goal = line[3 * c + 1 : 3 * c + 3]
+                robot, goal = line[3 * c + 1], line[3 * c + 2]
                 if robot not in " " + ROBOT_NAMES or goal not in " " + ROBOT_NAMES.lower() or robot in robots:
                     raise UserError(f"board text: line {number + 1}: unknown or repeated symbol in {robot + goal!r}")
                 if robot != " ":
@@ -102,10 +105,12 @@ class Board:
                     goals[goal] = (r, c)
         names = ROBOT_NAMES[: len(robots)]
         if set(robots) != set(names) or len(goals) != 1 or next(iter(goals)).upper() not in robots:
-            raise UserError(f"board text: found robots {sorted(robots)} and goals {sorted(goals)}, "
-                            "allowed: robots A, B, ... without a gap and one goal, the small letter of one of them")  # fmt: skip
-        (goal, place), = goals.items()
-        return cls(h_walls, v_walls, tuple(robots[n] for n in names), place, names.index(goal.upper()))
+            raise UserError(
+                f"board text: found robots {sorted(robots)} and goals {sorted(goals)}, allowed: robots A, B, ... "
+                "without a gap and one goal, the small letter of one of them"
+            )
+        ((name, place),) = goals.items()
+        return cls(h_walls, v_walls, tuple(robots[n] for n in names), place, names.index(name.upper()))
 
 
 def border(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -176,4 +181,4 @@ def draw(walls: np.ndarray, robots: Sequence[tuple[int, int]], goal: tuple[int, 
 def wall_bits(h_walls: np.ndarray, v_walls: np.ndarray) -> np.ndarray:
     """uint8 [H, W]: bit 0 wall above, 1 below, 2 left, 3 right."""
     sides = (h_walls[:-1], h_walls[1:], v_walls[:, :-1], v_walls[:, 1:])
-    return sum(side.astype(np.uint8) << bit for bit, side in enumerate(sides)).astype(np.uint8)
+    return np.bitwise_or.reduce([side.astype(np.uint8) << bit for bit, side in enumerate(sides)])

@@ -59,7 +59,7 @@ class RicochetVectorEnv(LevelVectorEnv):
     ):
         if num_envs < 1:
             raise ConfigError("num_envs", num_envs, "at least 1")
-        levels: LevelStream[Boards]
+        levels: LevelStream
         if board is not None or layout is not None:
             boards = fixed_boards(board) if board is not None else fixed_boards(fixed_layout(str(layout)))
             (height, width), num_robots = boards.walls.shape[1:], boards.robots.shape[1]

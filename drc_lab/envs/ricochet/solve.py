@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drc_lab.envs.ricochet.board import Board, Boards
 from drc_lab.envs.levels import mix64
+from drc_lab.envs.ricochet.board import Board, Boards
 from drc_lab.envs.ricochet.step import slide
 from drc_lab.errors import UserError
 from drc_lab.numerics import jit
@@ -104,7 +104,13 @@ def search(walls, width, robots, goal, target, max_depth, max_states):
                 for entry in table:
                     if entry:
                         _insert(more_table, entry - np.uint64(1))
-                states, parent, action, table, capacity = more_states, more_parent, more_action, more_table, 2 * capacity
+                states, parent, action, table, capacity = (
+                    more_states,
+                    more_parent,
+                    more_action,
+                    more_table,
+                    2 * capacity,
+                )
             states[size], parent[size], action[size] = moved, head, a
             size += 1
         head += 1

@@ -1,0 +1,191 @@
+"""The command line as a user meets it: real processes, exit codes, one line for a mistake, nothing half-written."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from mlflow.tracking import MlflowClient
+
+from drc_lab.__main__ import main
+
+TINY = [
+    "algo.rollouts.frames=1920", "algo.rollouts.num_envs=16", "algo.rollouts.num_steps=4", "algo.log_every_rollouts=5",
+    "policy.hidden_channels=4", "policy.num_layers=1", "policy.repeats_per_step=1", "policy.proj_dim=8",
+    "evaluation.num_levels=20", "evaluation.every_frames=640", "evaluation.first_passes=[0,2]",
+]  # fmt: skip
+
+
+def command(*overrides):
+    return [sys.executable, "-m", "drc_lab", *overrides]
+
+
+def run(folder, *overrides, timeout=120):
+    return subprocess.run(command(*overrides), cwd=folder, capture_output=True, text=True, timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["policy.hiden_channels=3"], "policy.hiden_channels: no such key; closest: policy.hidden_channels"),
+        (["polcy=drc"], "polcy: no such key; closest: policy"),
+        (["env=chess"], "Could not find 'env/chess' Available options in 'env': ricochet"),
+        (["+experiment=nope"], "Could not find 'experiment/nope' Available options in 'experiment'"),
+        (["task=dream"], "task: found 'dream', allowed: train | thinking_sweep | benchmark"),
+        (["env.height=0"], "env.height: found 0, allowed: 1 to 255"),
+        (["env.num_robots=30"], "env.num_robots: found 30, allowed: 1 to 24"),
+        (["env.id=drc_lab/Ricochet-v0"], "env.id: found 'drc_lab/Ricochet-v0', allowed: an id that Gymnasium knows"),
+        (["+env.boards=3"], "env.boards: found 3, allowed: no such key, but board"),
+        (["policy.num_layers=many"], "policy.num_layers: found 'many', allowed: int"),
+        (["algo.rollouts.minibatches=7"], "algo.rollouts.minibatches: found 7, allowed: a divisor of num_envs"),
+        (["algo.loss.gamma=2"], "algo.loss.gamma: found 2, allowed: 0 to 1"),
+        (["algo.optimizer._target_=torch.optim.Adm"], "algo.optimizer._target_: found 'torch.optim.Adm'"),
+        (["resume=nowhere.ckpt"], "checkpoint: found no file 'nowhere.ckpt'"),
+        (["trainer.accelerator=abacus"], "trainer"),
+        (["evaluation.split=exam"], "env.split: found 'exam', allowed: train | valid | test"),
+        (["evaluation.num_levels=0"], "evaluation.num_levels: found 0, allowed: at least 1"),
+        (["evaluation.repeats=[0]"], "evaluation.repeats"),
+        (["threads=0"], "threads: found 0"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_mistake_gets_one_line_and_exit_code_2_and_leaves_nothing(tmp_path, monkeypatch, capfd, overrides, line):
+    """In this process, for speed; the next test does it for real."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["drc_lab", *overrides])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    output, errors = capfd.readouterr()
+    assert stop.value.code == 2, errors
+    assert errors.count("\n") == 1 and errors.startswith("drc_lab: ") and line in errors
+    assert output == "" and not list(tmp_path.iterdir())
+
+
+def test_a_mistake_in_a_real_process(tmp_path):
+    result = run(tmp_path, "env.height=0")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "drc_lab: env.height: found 0, allowed: 1 to 255\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_and_a_bad_key_answer_quickly(tmp_path):
+    """Against a bare interpreter that imports torch: the point is that neither waits for torch, Lightning or MLflow."""
+    seconds = {}
+    for name, words in {
+        "torch": [sys.executable, "-c", "import torch, lightning, mlflow"],
+        "help": command("--help"),
+        "bad key": command("nonsense=1"),
+    }.items():
+        started = time.perf_counter()
+        subprocess.run(words, cwd=tmp_path, capture_output=True, timeout=120)
+        seconds[name] = time.perf_counter() - started
+    assert seconds["help"] < seconds["torch"] / 2 and seconds["bad key"] < seconds["torch"] / 2, seconds
+
+
+def test_help_names_the_groups_and_ways_to_start(tmp_path):
+    result = run(tmp_path, "--help")
+    assert result.returncode == 0
+    for words in ("+experiment=thinking_sweep", "env: ricochet, ricochet_v0, ricochet_v1", "hidden_channels: 32"):
+        assert words in result.stdout
+
+
+def store(folder):
+    client = MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")
+    return client, [e for e in client.search_experiments() if e.name != "Default"]
+
+
+@pytest.mark.slow
+def test_the_thinking_sweep_leaves_its_table_plot_and_runs(tmp_path):
+    result = run(tmp_path, "+experiment=thinking_sweep", *TINY, "name=mine")
+    assert result.returncode == 0, result.stderr
+    assert "Does more thinking help? 20 held-out levels" in result.stdout
+    (folder,) = (tmp_path / "outputs/runs/thinking_sweep").iterdir()
+    assert {p.name for p in folder.iterdir()} == {"config.yaml", "thinking.csv", "thinking.png", "checkpoints"}
+    client, (experiment,) = store(tmp_path)
+    assert experiment.name == "thinking_sweep"
+    runs = client.search_runs([experiment.experiment_id])
+    (parent,) = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
+    children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    names = {"first_passes=0", "first_passes=2", "repeats=1", "repeats=2", "repeats=3", "repeats=4", "random"}
+    assert {r.info.run_name for r in children} == names and len(runs) == 1 + len(names)
+    assert {r.info.status for r in runs} == {"FINISHED"}
+    assert parent.info.run_name == "mine"
+    assert parent.data.params["policy.hidden_channels"] == "4" and parent.data.params["evaluation.split"] == "valid"
+    files = {f.path for folder in ("", "checkpoints") for f in client.list_artifacts(parent.info.run_id, folder)}
+    assert files >= {"config.yaml", "thinking.csv", "thinking.png", "checkpoints/best.ckpt", "checkpoints/last.ckpt"}
+    history = client.get_metric_history(parent.info.run_id, "valid/solve_rate")
+    assert [m.step for m in history] == [640, 1280, 1920]
+    assert [m.step for m in client.get_metric_history(parent.info.run_id, "loss/total")] == list(range(320, 1921, 320))
+    assert {m.step for m in client.get_metric_history(parent.info.run_id, "thinking/extra_passes_solve_rate")} == {0, 2}
+    by_name = {r.info.run_name: r.data for r in children}
+    assert {"solve_rate", "gain", "gain_low", "gain_high"} <= set(by_name["repeats=3"].metrics)
+    assert by_name["first_passes=0"].metrics["gain"] == 0 and by_name["random"].params["kind"] == "random"
+    weights = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+    assert weights["frames"] == 1920 and weights["config"]["policy"]["hidden_channels"] == 4
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_with_a_checkpoint_and_the_printed_command_goes_on_exactly(tmp_path):
+    whole = run(tmp_path, *TINY, "root=whole", "algo.rollouts.frames=64_000", timeout=200)
+    assert whole.returncode == 0, whole.stderr
+    overrides = [*TINY, "root=outputs", "algo.rollouts.frames=64_000"]
+    process = subprocess.Popen(
+        command(*overrides), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    last = wait_for(lambda: list(tmp_path.glob("outputs/runs/*/*/checkpoints/last.ckpt")), process)[0]
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert errors.count("\n") == 1 and "SIGINT after" in errors
+    client, (experiment,) = store(tmp_path)
+    (stopped,) = client.search_runs([experiment.experiment_id])
+    assert stopped.info.status == "KILLED"
+    assert "last.ckpt" in {os.path.basename(f.path) for f in client.list_artifacts(stopped.info.run_id, "checkpoints")}
+    stopped_at = torch.load(last, weights_only=True)["frames"]
+    assert 0 < stopped_at < 64_000 and f"{stopped_at:,} frames" in errors
+    words = re.search(r"Go on with:  (.*)", errors).group(1).split()
+    assert words[1:3] == ["-m", "drc_lab"]
+    resumed = run(tmp_path, *words[3:], timeout=200)
+    assert resumed.returncode == 0, resumed.stderr
+    (first,) = tmp_path.glob("whole/runs/*/*/checkpoints/last.ckpt")
+    second = max(tmp_path.glob("outputs/runs/*/*/checkpoints/last.ckpt"), key=os.path.getmtime)
+    a, b = (torch.load(path, weights_only=True) for path in (first, second))
+    assert a["frames"] == b["frames"] == 64_000 and a["global_step"] == b["global_step"]
+    for name, weight in a["state_dict"].items():
+        assert torch.equal(weight, b["state_dict"][name]), name
+
+
+@pytest.mark.slow
+def test_an_error_of_ours_marks_the_run_failed_and_exits_with_1(tmp_path):
+    """The artifact folder cannot be made: its place is taken by a file."""
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs/artifacts").write_text("in the way")
+    result = run(tmp_path, *TINY)
+    assert result.returncode == 1 and "Traceback" in result.stderr
+    client, (experiment,) = store(tmp_path)
+    assert [r.info.status for r in client.search_runs([experiment.experiment_id])] == ["FAILED"]
+
+
+@pytest.mark.slow
+def test_the_benchmark_prints_and_logs_the_share_inside_the_policy(tmp_path):
+    result = run(tmp_path, "task=benchmark", *TINY)
+    assert result.returncode == 0, result.stderr
+    assert "inside the policy" in result.stdout and "frames/s" in result.stdout
+    client, (experiment,) = store(tmp_path)
+    (one,) = client.search_runs([experiment.experiment_id])
+    parts = [one.data.metrics[f"time/{k}_share"] for k in ("act", "forward", "backward")]
+    assert 0 < sum(parts) < 1 and one.data.metrics["time/policy_share"] == pytest.approx(sum(parts))
+
+
+def wait_for(condition, process, seconds=90):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError("waited in vain")
