@@ -15,9 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.paths import CONF
 
-CONF = Path(__file__).parent / "conf"
-CONF = CONF if CONF.is_dir() else Path(__file__).parent.parent / "conf"
 TASKS = ("train", "thinking_sweep", "benchmark")
 
 

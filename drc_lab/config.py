@@ -7,7 +7,6 @@ import difflib
 import inspect
 import pydoc
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import gymnasium as gym
@@ -17,12 +16,6 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from drc_lab.errors import ConfigError, UserError
-
-
-def config_dir() -> Path:
-    """The folder ``conf``: inside the installed package, or beside it in a checkout."""
-    inside = Path(__file__).parent / "conf"
-    return inside if inside.is_dir() else Path(__file__).parent.parent / "conf"
 
 
 def check_types(function: Callable, values: dict[str, Any], key: str) -> None:

@@ -100,12 +100,14 @@ class ConvLSTMCell(nn.Module):
         drive = F.conv2d(e, w_e.contiguous(memory_format=torch.channels_last), self.gates.bias, padding=pad)
         drive = drive.permute(0, 2, 3, 1).flatten(1, 2)  # (N, P, 4C)
         if self.parts["boundary"]:
-            edge = F.conv2d(boundary_channel(H, W, e.device, e.dtype), w_boundary, padding=pad)  # (1, 4C, H, W)
+            edge = F.conv2d(
+                boundary_channel(H, W, e.device, self.gates.weight.dtype), w_boundary, padding=pad
+            )  # (1, 4C, H, W)
             drive = drive + edge.flatten(2).transpose(1, 2)
         inject = e.new_empty(0)
         if self.pool is not None:
             # A constant plane through the convolution: sum the taps that are inside, per kind of cell.
-            taps = torch.einsum("kt,oct->koc", inside.to(e.dtype), w_pool.flatten(2)).flatten(0, 1)  # (K*4C, C_pi)
+            taps = torch.einsum("kt,oct->koc", inside.to(w_pool.dtype), w_pool.flatten(2)).flatten(0, 1)  # (K*4C, C_pi)
             inject = taps @ self.pool.mix.weight.flatten(1)  # (K*4C, 2C)
             drive = drive + (taps @ self.pool.mix.get_parameter("bias")).view(-1, 4 * C)[kind]
         weight = torch.cat([w_lower, w_own], dim=1).contiguous(memory_format=torch.channels_last)
@@ -156,13 +158,14 @@ class DRCStack(nn.Module):
         T, B, _, H, W = e.shape
         e = e.flatten(0, 1).contiguous(memory_format=torch.channels_last)  # (T*B, C, H, W)
         inside, kind = tap_kinds(H, W, self.kernel_size, e.device)
-        plan = TickPlan(tuple(repeats), keep_masks(resets, repeats, e.dtype), kind, H, W)
+        dtype = next(self.parameters()).dtype  # under autocast e has another
+        plan = TickPlan(tuple(repeats), keep_masks(resets, repeats, dtype), kind, H, W)
         layers = []
         for cell, h, c in zip(self.cells, *state, strict=True):
             assert isinstance(cell, ConvLSTMCell)
             drive, weight, inject = cell.hoist(e, inside, kind)
             drive = drive.unflatten(0, (T, B)).contiguous()  # (T, B, P, 4C)
-            layers.append(LayerTensors(drive, weight, inject, _to_cells(h, e.dtype), _to_cells(c, e.dtype)))
+            layers.append(LayerTensors(drive, weight, inject, _to_cells(h, dtype), _to_cells(c, dtype)))
         h_top, h_list, c_list = run_ticks(plan, layers)
         return _to_map(h_top, H, W), ([_to_map(h, H, W) for h in h_list], [_to_map(c, H, W) for c in c_list])
 

@@ -183,7 +183,9 @@ def run_ticks(plan: TickPlan, layers: list[LayerTensors]) -> tuple[Tensor, list[
     Returns:
         h_top [T, B, P, C] of the top layer after each step's last tick, and the final h and c of each layer [B, P, C].
     """
-    flat = [tensor for layer in layers for tensor in layer]
+    dtype = layers[0].weight.dtype
+    flat = [tensor.to(dtype) for layer in layers for tensor in layer]
     save = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in flat)
-    h_top, *finals = _Ticks.apply(plan, save, *flat)
+    with torch.autocast(flat[0].device.type, enabled=False):  # the recurrence keeps the precision of its weights
+        h_top, *finals = _Ticks.apply(plan, save, *flat)
     return h_top, finals[0::2], finals[1::2]

@@ -260,6 +260,18 @@ def test_learns_a_dummy_label():
     assert loss.item() < 0.05
 
 
+def test_mixed_precision_keeps_the_recurrence_in_float32():
+    policy = small()
+    obs, state, resets = sequence(policy)
+    exact, _ = policy.unroll(obs, state, resets)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed, (h, _) = policy.unroll(obs, state, resets)
+    assert h[0].dtype == torch.float32
+    torch.testing.assert_close(mixed.value.float(), exact.value, atol=5e-3, rtol=0.1)
+    mixed.value.sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in policy.stack.parameters())
+
+
 def test_the_gradient_can_be_taken_again():
     policy = small()
     obs, state, resets = sequence(policy)

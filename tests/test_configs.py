@@ -1,0 +1,67 @@
+"""Every shipped config composes, builds, and says what it is; the wheel carries them all."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import hydra
+import pytest
+import torch
+
+from drc_lab.config import build, build_policy, make_env
+from drc_lab.models.policy import Policy
+from drc_lab.paths import CONF
+
+OPTIONS = [(path.parent.name, path.stem) for path in sorted(CONF.glob("*/*.yaml"))]
+EXPERIMENTS = [stem for group, stem in OPTIONS if group == "experiment"]
+
+
+def compose(*overrides):
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose("config", overrides=list(overrides))
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids="/".join)
+def test_every_option_composes_and_builds(group, option):
+    config = compose(f"+experiment={option}" if group == "experiment" else f"{group}={option}")
+    env = make_env(config.env, num_envs=2)
+    policy = build_policy(config.policy, env)
+    obs, _ = env.reset(seed=0)
+    assert isinstance(policy, Policy)
+    assert policy(torch.from_numpy(obs))[0].policy_logits.shape == (2, env.single_action_space.n)
+    assert build(config.algo.rollouts, "algo.rollouts").rollouts > 0
+    assert callable(build(config.algo.loss, "algo.loss"))
+    assert isinstance(build(config.algo.optimizer, "algo.optimizer")(policy.parameters()), torch.optim.Optimizer)
+    assert build(config.trainer, "trainer", logger=False).max_steps == -1
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids="/".join)
+def test_every_option_opens_with_what_it_is(group, option):
+    lines = (CONF / group / f"{option}.yaml").read_text().splitlines()
+    assert lines[0].startswith("#")
+    if group == "experiment":
+        assert lines[0] == "# @package _global_" and any(f"+experiment={option}" in line for line in lines[1:6])
+
+
+def test_every_key_of_the_policy_and_env_configs_is_an_argument_and_every_argument_of_the_policy_is_a_key():
+    """Configs mirror constructors one to one."""
+    import inspect
+
+    from drc_lab.envs.ricochet import RicochetVectorEnv
+    from drc_lab.models.drc import DRCPolicy
+
+    config = compose()
+    arguments = set(inspect.signature(DRCPolicy).parameters) - {"obs_shape", "num_actions"}
+    assert set(config.policy) - {"_target_"} == arguments
+    assert set(config.env) - {"id"} <= set(inspect.signature(RicochetVectorEnv).parameters)
+
+
+@pytest.mark.slow
+def test_the_wheel_carries_the_configs(tmp_path):
+    root = Path(__file__).parents[1]
+    words = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(root)]
+    subprocess.run(words, check=True, capture_output=True, timeout=240)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert names >= {f"drc_lab/conf/{path.relative_to(CONF)}" for path in CONF.rglob("*.yaml")}

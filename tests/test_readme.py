@@ -1,0 +1,62 @@
+"""What the README says one can do, one can."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_command_line import TINY, run
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+COMMANDS = [
+    line.split("#")[0].strip()
+    for language, block in BLOCKS if language == "bash"
+    for line in block.splitlines() if line.startswith("python -m drc_lab")
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_runs_in_a_tiny_form(tmp_path, command):
+    words = shlex.split(command)[3:]
+    if "--help" not in words:
+        words += [w for w in TINY if w.split("=")[0] not in {x.split("=")[0] for x in words}]
+    words = [w for w in words if not w.startswith("algo.rollouts.frames")] + ["algo.rollouts.frames=640"]
+    words = ["trainer.accelerator=cpu" if w == "trainer.accelerator=gpu" else w for w in words if "--help" not in words]
+    result = run(tmp_path, *(words if "--help" not in command else ["--help"]))
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_python_example_runs_as_it_stands(tmp_path):
+    (example,) = (block for language, block in BLOCKS if language == "python")
+    result = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert "Solution(actions=(" in result.stdout and "torch.Size([1, 8]) torch.Size([1, 1])" in result.stdout
+
+
+def test_every_make_target_that_is_named_exists():
+    named = set(re.findall(r"`?make (\w[\w-]*)`?", (ROOT / "README.md").read_text()))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert named and named - targets <= {"takes"}
+
+
+def test_every_linked_file_exists():
+    for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / link).exists(), link
+
+
+def test_every_metric_of_a_run_is_explained():
+    """The names that the code logs stand in docs/metrics.md."""
+    explained = (ROOT / "docs/metrics.md").read_text()
+    import numpy as np
+
+    from drc_lab.evaluation.evaluator import Episodes
+    from drc_lab.learning.agent import MetricWindow
+
+    one = Episodes(*(np.ones(1, kind) for kind in (int, bool, int, float, int)))
+    names = [*MetricWindow(1).sums, *(f"valid/{name}" for name in one.summary())]
+    missing = [name for name in names if f"`{name}`" not in explained]
+    assert not missing
