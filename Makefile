@@ -34,8 +34,8 @@ $(STAMP): pyproject.toml constraints.txt tools/install_torch.sh
 run: $(STAMP) ## Run the thinking-time experiment (installs first if needed)
 	$(BIN)/python -m drc_lab +experiment=thinking_sweep $(ARGS)
 
-bench: $(STAMP) ## Measure speed
-	$(BIN)/python -m drc_lab task=benchmark $(ARGS)
+bench: $(STAMP) ## Measure where the main job's training time goes
+	$(BIN)/python -m drc_lab +experiment=benchmark $(ARGS)
 
 # one server process and no job runners: the pages need no more, and start in half the time
 ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false

@@ -5,6 +5,7 @@ Exit codes: 0 done; 2 the user's mistake, told in one line; 130 stopped by Ctrl-
 
 import difflib
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -63,6 +64,7 @@ def _keys(config: dict) -> list[str]:
 def main() -> None:
     """Entry point: composes the config, runs the task, and turns mistakes into one line and an exit code."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a run as KILLED, as Ctrl-C does
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, instead of printing them and exiting with 1
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run_task)()

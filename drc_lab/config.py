@@ -6,7 +6,8 @@ Configs mirror constructors one to one: ``_target_`` names what is built, every 
 import difflib
 import inspect
 import pydoc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, get_type_hints
 
 import gymnasium as gym
@@ -39,7 +40,7 @@ def check_types(function: Callable, values: dict[str, Any], key: str) -> None:
             except ValidationError:
                 shown = getattr(hints[name], "__name__", str(hints[name])).replace("NoneType", "null")
                 raise ConfigError(f"{key}.{name}", value, shown) from None
-            except Exception:
+            except Exception:  # pydantic has no schema for this annotation: the constructor will check
                 continue
 
 
@@ -65,23 +66,21 @@ def build(node: DictConfig, key: str, **more: Any) -> Any:
         return hydra.utils.instantiate(node, **more)
 
 
-class user_errors_under:
+@contextmanager
+def user_errors_under(key: str) -> Iterator[None]:
     """Within this context a ConfigError about ``height`` becomes one about ``key.height``."""
-
-    def __init__(self, key: str):
-        self.key = key
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        cause = error.__cause__ if isinstance(error, InstantiationException) else error
+    try:
+        yield
+    except ConfigError as error:
+        raise error.under(key) from None
+    except InstantiationException as error:
+        cause = error.__cause__
         if isinstance(cause, ConfigError):
-            raise cause.under(self.key) from None
-        if isinstance(cause, UserError) and cause is not error:
+            raise cause.under(key) from None
+        if isinstance(cause, UserError):
             raise cause from None
-        if isinstance(error, InstantiationException):  # a library's constructor refused what the config gave it
-            raise UserError(f"{self.key}: {' '.join(str(cause or error).split())}") from error
+        # A library's constructor refused what the config gave it.
+        raise UserError(f"{key}: {' '.join(str(cause or error).split())}") from error
 
 
 def make_env(node: DictConfig, num_envs: int, **more: Any) -> Any:

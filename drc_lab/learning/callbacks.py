@@ -42,11 +42,13 @@ class GracefulStop(L.Callback):
 
     Attributes:
         signal: its name once it came, else None.
+        saved: whether the checkpoint was written.
     """
 
     def __init__(self, checkpoint: Path):
         self.checkpoint = checkpoint
         self.signal: str | None = None
+        self.saved = False
         self._previous: dict[int, Any] = {}
 
     def _on_signal(self, number: int, frame: Any) -> None:
@@ -59,9 +61,9 @@ class GracefulStop(L.Callback):
             self._previous[number] = signal.signal(number, self._on_signal)
 
     def on_train_batch_end(self, trainer: L.Trainer, agent, outputs, batch: Rollout, batch_idx) -> None:
-        if self.signal and batch.last and not trainer.should_stop:
+        if self.signal and batch.last:
             trainer.save_checkpoint(self.checkpoint)
-            trainer.should_stop = True
+            self.saved = trainer.should_stop = True
 
     def teardown(self, trainer: L.Trainer, agent: L.LightningModule, stage: str) -> None:
         for number, handler in self._previous.items():

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from drc_lab.config import build, build_policy, make_env, user_errors_under
+from drc_lab.envs.levels import split_index
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.evaluator import Thinking
 from drc_lab.learning.agent import Agent
@@ -93,7 +94,7 @@ def fit(training: Training, run: Run, logger: RunLogger) -> Path:
     trainer, last = training.trainer, training.stop.checkpoint
     trainer.loggers = [logger]
     trainer.fit(training.agent, datamodule=training.data, ckpt_path=training.resume, weights_only=True)
-    if training.stop.signal is None:
+    if not training.stop.saved:
         trainer.save_checkpoint(last)
     best = Path(training.keep_best.best_model_path or last)
     for path in {last, best}:
@@ -108,6 +109,7 @@ def held_out_env(config: DictConfig) -> gym.vector.VectorEnv:
     """A batch env that holds each level of the held-out set once."""
     e = config.evaluation
     with user_errors_under("evaluation"):
+        split_index(e.split)
         for passes in e.first_passes:
             Thinking(first_passes=passes)
         for repeats in e.repeats or []:

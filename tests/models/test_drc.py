@@ -9,6 +9,7 @@ from drc_lab.errors import ConfigError
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.drc_core import ConvLSTMCell, PoolAndInject
 from drc_lab.models.gates import TORCH, gates_for
+from drc_lab.models.spatial import boundary_channel, tap_kinds
 from drc_lab.numerics import jit, tanh
 
 
@@ -159,6 +160,20 @@ def test_pool_and_inject_by_hand():
         pool.mix.bias[:] = 0
     h = torch.tensor([[1.0, 2.0], [3.0, 6.0]]).view(1, 1, 2, 2)
     torch.testing.assert_close(pool(h), torch.full((1, 1, 2, 2), 10 * 3.0 + 6.0))
+
+
+def test_boundary_channel_by_hand():
+    plane = boundary_channel(3, 4, torch.device("cpu"), torch.float32)
+    assert plane.tolist() == [[[[1, 1, 1, 1], [1, 0, 0, 1], [1, 1, 1, 1]]]]
+    assert boundary_channel(2, 5, torch.device("cpu"), torch.float32).all()
+
+
+def test_kinds_of_cell_by_hand():
+    """3 x 3 kernel: on 3 x 4 cells 9 kinds, the corner of which sees 4 taps, an edge 6, the inside 9."""
+    inside, kind = tap_kinds(3, 4, 3, torch.device("cpu"))
+    taps = inside.sum(1)[kind].view(3, 4)
+    assert len(inside) == 9 and taps.tolist() == [[4, 6, 6, 4], [6, 9, 9, 6], [4, 6, 6, 4]]
+    assert kind.view(3, 4)[:, 1].tolist() == kind.view(3, 4)[:, 2].tolist()
 
 
 def test_biases_start_at_zero_but_for_the_forget_gate():

@@ -12,6 +12,7 @@ import torch
 from mlflow.tracking import MlflowClient
 
 from drc_lab.__main__ import main
+from drc_lab.paths import CONF
 
 TINY = [
     "algo.rollouts.frames=1920", "algo.rollouts.num_envs=16", "algo.rollouts.num_steps=4", "algo.log_every_rollouts=5",
@@ -46,7 +47,7 @@ def run(folder, *overrides, timeout=120):
         (["algo.optimizer._target_=torch.optim.Adm"], "algo.optimizer._target_: found 'torch.optim.Adm'"),
         (["resume=nowhere.ckpt"], "checkpoint: found no file 'nowhere.ckpt'"),
         (["trainer.accelerator=abacus"], "trainer"),
-        (["evaluation.split=exam"], "env.split: found 'exam', allowed: train | valid | test"),
+        (["evaluation.split=exam"], "evaluation.split: found 'exam', allowed: train | valid | test"),
         (["evaluation.num_levels=0"], "evaluation.num_levels: found 0, allowed: at least 1"),
         (["evaluation.repeats=[0]"], "evaluation.repeats"),
         (["threads=0"], "threads: found 0"),
@@ -93,6 +94,15 @@ def test_help_names_the_groups_and_ways_to_start(tmp_path):
         assert words in result.stdout
 
 
+def test_every_experiment_has_its_tiny_run_below():
+    assert {path.stem for path in (CONF / "experiment").iterdir()} == {"thinking_sweep", "benchmark"}
+
+
+def start(folder, *overrides):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command(*overrides), cwd=folder, text=True, **pipes)
+
+
 def store(folder):
     client = MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")
     return client, [e for e in client.search_experiments() if e.name != "Default"]
@@ -133,9 +143,7 @@ def test_ctrl_c_stops_with_a_checkpoint_and_the_printed_command_goes_on_exactly(
     whole = run(tmp_path, *TINY, "root=whole", "algo.rollouts.frames=64_000", timeout=200)
     assert whole.returncode == 0, whole.stderr
     overrides = [*TINY, "root=outputs", "algo.rollouts.frames=64_000"]
-    process = subprocess.Popen(
-        command(*overrides), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = start(tmp_path, *overrides)
     last = wait_for(lambda: list(tmp_path.glob("outputs/runs/*/*/checkpoints/last.ckpt")), process)[0]
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
@@ -160,6 +168,20 @@ def test_ctrl_c_stops_with_a_checkpoint_and_the_printed_command_goes_on_exactly(
 
 
 @pytest.mark.slow
+def test_sigterm_while_evaluating_marks_the_run_killed(tmp_path):
+    overrides = ["+experiment=thinking_sweep", *TINY, "evaluation.num_levels=20000", "evaluation.first_passes=[0,4000]"]
+    process = start(tmp_path, *overrides)
+    wait_for(lambda: list(tmp_path.glob("outputs/artifacts/*/artifacts/checkpoints/last.ckpt")), process, 150)
+    time.sleep(2)  # into the sweep
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and errors.startswith("drc_lab: stopped.") and errors.count("\n") == 1, errors
+    client, (experiment,) = store(tmp_path)
+    runs = client.search_runs([experiment.experiment_id])
+    assert [r.info.status for r in runs if "mlflow.parentRunId" not in r.data.tags] == ["KILLED"]
+
+
+@pytest.mark.slow
 def test_an_error_of_ours_marks_the_run_failed_and_exits_with_1(tmp_path):
     """The artifact folder cannot be made: its place is taken by a file."""
     (tmp_path / "outputs").mkdir()
@@ -172,7 +194,7 @@ def test_an_error_of_ours_marks_the_run_failed_and_exits_with_1(tmp_path):
 
 @pytest.mark.slow
 def test_the_benchmark_prints_and_logs_the_share_inside_the_policy(tmp_path):
-    result = run(tmp_path, "task=benchmark", *TINY)
+    result = run(tmp_path, "+experiment=benchmark", *TINY, "algo.rollouts.min_repeats=1", "algo.rollouts.max_repeats=2")
     assert result.returncode == 0, result.stderr
     assert "inside the policy" in result.stdout and "frames/s" in result.stdout
     client, (experiment,) = store(tmp_path)
