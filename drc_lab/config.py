@@ -6,7 +6,7 @@ Configs mirror constructors one to one: ``_target_`` names what is built, every 
 import difflib
 import inspect
 import pydoc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, get_type_hints
 
@@ -16,32 +16,41 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.models.policy import Policy
 
 
-def check_types(function: Callable, values: dict[str, Any], key: str) -> None:
-    """Every value fits the annotation of the argument it is for.
+def check_types(function: Callable, values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The values as the annotations of the arguments they are for want them (1e6 becomes an int, say).
 
     Raises:
-        ConfigError: naming the first that does not, or that is no argument at all.
+        ConfigError: naming the first value that does not fit, or that is for no argument at all.
     """
     target = function.__init__ if inspect.isclass(function) else function
     hints, arguments = get_type_hints(target), inspect.signature(function).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in arguments.values())
+    fitting = dict(values)
     for name, value in values.items():
         if name not in arguments:
             if takes_any:
                 continue
             close = difflib.get_close_matches(name, arguments, 3) or sorted(arguments)
-            raise ConfigError(f"{key}.{name}", value, f"no such key, but {', '.join(close)}")
+            raise ConfigError(_join(key, name), value, f"no such key, but {', '.join(close)}")
         if name in hints:
             try:
-                TypeAdapter(hints[name], config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+                wanted = TypeAdapter(hints[name], config=ConfigDict(arbitrary_types_allowed=True))
+                fitting[name] = wanted.validate_python(value)
             except ValidationError:
-                shown = getattr(hints[name], "__name__", str(hints[name])).replace("NoneType", "null")
-                raise ConfigError(f"{key}.{name}", value, shown) from None
+                shown = hints[name].__name__ if inspect.isclass(hints[name]) else str(hints[name])
+                raise ConfigError(_join(key, name), value, shown.replace("None", "null")) from None
             except Exception:  # pydantic has no schema for this annotation: the constructor will check
                 continue
+    return fitting
+
+
+def _join(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
 
 
 def build(node: DictConfig, key: str, **more: Any) -> Any:
@@ -55,15 +64,20 @@ def build(node: DictConfig, key: str, **more: Any) -> Any:
     Raises:
         ConfigError: a value of the wrong type, or one that the constructor refuses.
     """
-    values = OmegaConf.to_container(node, resolve=True)
-    assert isinstance(values, dict)
+    values = plain(node) if OmegaConf.is_dict(node) else {}
     function = pydoc.locate(str(values.get("_target_")))
     if not callable(function):
-        raise ConfigError(f"{key}._target_", values.get("_target_"), "the import path of a class or function")
-    plain = {str(k): v for k, v in values.items() if not str(k).startswith("_")}
-    check_types(function, plain, key)
+        raise ConfigError(_join(key, "_target_"), values.get("_target_"), "the import path of a class or function")
+    fitting = check_types(function, {k: v for k, v in values.items() if not k.startswith("_")}, key)
     with user_errors_under(key):
-        return hydra.utils.instantiate(node, **more)
+        return hydra.utils.instantiate(node, **fitting, **more)
+
+
+def plain(node: DictConfig) -> dict[str, Any]:
+    """A resolved config as dicts, lists and scalars."""
+    container = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
 
 
 @contextmanager
@@ -83,28 +97,30 @@ def user_errors_under(key: str) -> Iterator[None]:
         raise UserError(f"{key}: {' '.join(str(cause or error).split())}") from error
 
 
-def make_env(node: DictConfig, num_envs: int, **more: Any) -> Any:
+def make_env(node: DictConfig, num_envs: int, **more: Any) -> LevelVectorEnv:
     """The batch env that a config's ``env`` describes: its ``id``, every other key an argument.
 
     Raises:
         ConfigError: an unknown id, or an argument that cannot work.
     """
-    values = {**OmegaConf.to_container(node, resolve=True), **more}  # type: ignore[dict-item]
-    env_id = values.pop("id")
-    try:
-        spec = gym.spec(env_id)
-    except gym.error.Error:
-        close = difflib.get_close_matches(str(env_id), gym.registry, 3, cutoff=0.3)
-        raise ConfigError("env.id", env_id, f"an id that Gymnasium knows, such as {', '.join(close)}") from None
-    if isinstance(spec.vector_entry_point, str):
-        check_types(gym.envs.registration.load_env_creator(spec.vector_entry_point), values, "env")
+    values = {**plain(node), **more}
+    env_id = str(values.pop("id"))
+    ours = [name for name, spec in gym.registry.items() if spec.namespace == "drc_lab"]
+    if env_id not in ours:
+        raise ConfigError("env.id", env_id, " | ".join(ours))
+    entry_point = gym.spec(env_id).vector_entry_point
+    assert isinstance(entry_point, str)
+    values = check_types(gym.envs.registration.load_env_creator(entry_point), values, "env")
     with user_errors_under("env"):
-        return gym.make_vec(env_id, num_envs=num_envs, **values)
+        env = gym.make_vec(env_id, num_envs=num_envs, **values)
+    assert isinstance(env, LevelVectorEnv)
+    return env
 
 
-def build_policy(node: DictConfig, env: gym.vector.VectorEnv) -> Any:
+def build_policy(node: DictConfig, env: LevelVectorEnv) -> Policy:
     """The policy that a config's ``policy`` describes, for this env's observations and actions."""
+    target = pydoc.locate(str(node.get("_target_"))) if OmegaConf.is_dict(node) else None
+    if not (inspect.isclass(target) and issubclass(target, Policy)):
+        raise ConfigError("policy._target_", str(target), "the import path of a drc_lab.models.policy.Policy")
     space, actions = env.single_observation_space, env.single_action_space
-    if not isinstance(actions, gym.spaces.Discrete):
-        raise UserError(f"env.id: its actions are {actions}, allowed: Discrete")
     return build(node, "policy", obs_shape=space.shape, num_actions=int(actions.n))

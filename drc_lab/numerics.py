@@ -1,7 +1,20 @@
 """Compiled loops: one numba decorator for the whole project, and a tanh that vectorises."""
 
+import hashlib
+import os
+from pathlib import Path
+
 import numba
 import numpy as np
+
+# Numba's disk cache knows only the file a function stands in, and would go on with old code of what it calls in
+# others: the cache's place changes with any file that has compiled code in it.
+_PACKAGE = Path(__file__).parent
+_SOURCES = [Path(__file__), _PACKAGE / "models" / "gates.py", *sorted((_PACKAGE / "envs").rglob("*.py"))]
+_DIGEST = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()[:12]
+if os.access(_PACKAGE, os.W_OK) and not os.environ.get("NUMBA_CACHE_DIR"):
+    cache = _PACKAGE / "__pycache__" / f"numba-{_DIGEST}"
+    numba.config.CACHE_DIR = str(cache)  # type: ignore[attr-defined]
 
 # Division by zero must not raise, or no loop with a division is vectorised. Reassociation and contraction are
 # allowed; "no NaNs" and "no infinities" are not, because a NaN has to come through to the guard that reports it.

@@ -1,4 +1,4 @@
-"""Settings of the whole process: threads, memory, and what libraries print."""
+"""Settings of the whole process: seeds, threads, memory, and what libraries print."""
 
 import ctypes
 import logging
@@ -6,17 +6,27 @@ import os
 import sys
 import warnings
 
+import lightning as L
 import torch
 
 from drc_lab.errors import ConfigError
 
 
-def use_threads(threads: int | None) -> None:
-    """Sets torch's threads explicitly: its own guess counts cores that this process may not use."""
+def start_process(seed: int, threads: int | None) -> None:
+    """Seeds every global generator, and sets torch's threads: its own guess counts cores that are not this process's.
+
+    Args:
+        seed: 0 to 2^32 - 1.
+        threads: of torch; None is one for each core that this process may use.
+    """
+    if not 0 <= seed < 2**32:
+        raise ConfigError("seed", seed, "0 to 2^32 - 1")
     if threads is not None and threads < 1:
         raise ConfigError("threads", threads, "at least 1, or null for all cores of this process")
+    L.seed_everything(seed, verbose=False)
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(threads or allowed)
+    reuse_freed_memory()
 
 
 def reuse_freed_memory() -> None:

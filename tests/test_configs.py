@@ -63,5 +63,13 @@ def test_the_wheel_carries_the_configs(tmp_path):
     words = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(root)]
     subprocess.run(words, check=True, capture_output=True, timeout=240)
     (wheel,) = tmp_path.glob("*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
-    assert names >= {f"drc_lab/conf/{path.relative_to(CONF)}" for path in CONF.rglob("*.yaml")}
+    unpacked = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(unpacked)
+    assert {p.relative_to(CONF) for p in CONF.rglob("*.yaml")} == {
+        p.relative_to(unpacked / "drc_lab/conf") for p in unpacked.rglob("*.yaml")
+    }
+    script = "import drc_lab.paths as p, drc_lab.__main__ as m; print(p.CONF); m.main()"
+    words = [sys.executable, "-c", script, "--help"]
+    shown = subprocess.run(words, cwd=unpacked, capture_output=True, text=True, timeout=60)
+    assert shown.returncode == 0 and shown.stdout.startswith(str(unpacked)), shown
+    assert "env: ricochet, ricochet_v0, ricochet_v1" in shown.stdout

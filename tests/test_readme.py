@@ -51,15 +51,6 @@ def test_every_linked_file_exists():
         assert (ROOT / link).exists(), link
 
 
-def test_every_metric_of_a_run_is_explained():
-    """The names that the code logs stand in docs/metrics.md."""
-    explained = (ROOT / "docs/metrics.md").read_text()
-    import numpy as np
-
-    from drc_lab.evaluation.evaluator import Episodes
-    from drc_lab.learning.agent import MetricWindow
-
-    one = Episodes(*(np.ones(1, kind) for kind in (int, bool, int, float, int)))
-    names = [*MetricWindow(1).sums, *(f"valid/{name}" for name in one.summary())]
-    missing = [name for name in names if f"`{name}`" not in explained]
-    assert not missing
+def test_make_run_is_the_main_job():
+    shown = subprocess.run(["make", "-n", "run"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert "python -m drc_lab +experiment=thinking_sweep" in shown.stdout, shown

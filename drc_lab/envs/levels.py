@@ -34,10 +34,10 @@ def split_of(identity):
     return 1 if bucket == 0 else 2 if bucket == 1 else 0
 
 
-def split_index(split: str) -> int:
-    """Index of a split's name, or a ConfigError."""
+def split_index(split: str, key: str = "split") -> int:
+    """Index of a split's name, or a ConfigError about ``key``."""
     if split not in SPLITS:
-        raise ConfigError("split", split, " | ".join(SPLITS))
+        raise ConfigError(key, split, " | ".join(SPLITS))
     return SPLITS.index(split)
 
 

@@ -80,7 +80,7 @@ class LevelVectorEnv(VectorEnv):
         mode = AutoresetMode.SAME_STEP if autoreset else AutoresetMode.DISABLED
         self.metadata = {"render_modes": ["ansi"], "render_fps": 4, "autoreset_mode": mode}
         self.single_observation_space = gym.spaces.Box(0, 255, batch.observation.shape[1:], np.uint8)
-        self.single_action_space = gym.spaces.Discrete(batch.num_actions)
+        self.single_action_space: gym.spaces.Discrete = gym.spaces.Discrete(batch.num_actions)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.autoreset = autoreset
@@ -101,6 +101,9 @@ class LevelVectorEnv(VectorEnv):
     def step(self, actions: np.ndarray):
         """Steps all boards. Returns obs, rewards, terminations, truncations (bool [B]), info."""
         actions = np.asarray(actions, dtype=np.int64)
+        count = self.batch.num_actions  # compiled code checks nothing
+        if actions.shape != (self.num_envs,) or actions.min() < 0 or actions.max() >= count:
+            raise ValueError(f"actions: found {actions!r}, allowed: {self.num_envs} of 0 to {count - 1}")
         self.batch.step(actions)
         self.length += 1
         self.total += self.batch.reward

@@ -25,12 +25,6 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
         )
 
 
-def read_csv(path: Path) -> list[Row]:
-    """The rows that `write_csv` wrote."""
-    with path.open(newline="") as file:
-        return [Row(**{f.name: f.type(line[f.name]) for f in fields(Row)}) for line in csv.DictReader(file)]  # type: ignore[operator]
-
-
 def plot(rows: Sequence[Row], path: Path) -> None:
     """Solve rate against both kinds of thinking, with intervals and the random policy; right: by optimal length."""
     figure = Figure(figsize=(12, 4.5), layout="constrained")

@@ -19,7 +19,8 @@ class Setting:
     """One amount of thinking and what came of it.
 
     kind: "first_passes" (extra passes on the frozen first observation), "repeats" (ticks at every step) or "random"
-    (the random policy); amount: how many; baseline: the amount of the same kind that is the policy's own.
+    (the random policy); amount: how many; is_baseline: whether that is the policy's own amount of this kind; episodes:
+    one for each level, the same levels in every setting.
     """
 
     kind: str

@@ -7,6 +7,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from drc_lab.errors import ConfigError
 from drc_lab.learning.rollouts import Rollout, RolloutSpec
 from drc_lab.models.policy import Policy
 
@@ -23,7 +24,10 @@ class Agent(L.LightningModule):
         spec: sizes of the rollouts; the schedule's length comes from it.
         lr_final_fraction: the learning rate falls linearly, in frames, to this fraction of its start.
         config: the whole resolved config as plain types; goes into every checkpoint.
-        log_every_rollouts: training metrics are means over this many rollouts.
+
+    Attributes:
+        frames: env steps that the weights have learned from.
+        parts: of the last minibatch's loss, and "grad_norm" before clipping.
     """
 
     def __init__(
@@ -34,35 +38,33 @@ class Agent(L.LightningModule):
         spec: RolloutSpec,
         lr_final_fraction: float = 1.0,
         config: Mapping[str, Any] | None = None,
-        log_every_rollouts: int = 20,
     ):
         super().__init__()
+        if not 0 <= lr_final_fraction <= 1:
+            raise ConfigError("lr_final_fraction", lr_final_fraction, "0 to 1")
         self.policy, self.loss, self.make_optimizer, self.spec = policy, loss, optimizer, spec
         self.lr_final_fraction, self.config = lr_final_fraction, dict(config or {})
-        self.window = MetricWindow(log_every_rollouts)
         self.frames = 0
+        self.parts: dict[str, Tensor] = {}
 
     def training_step(self, rollout: Rollout, batch_idx: int) -> Tensor:
         out, _ = self.policy.unroll(rollout.obs, rollout.carry, rollout.transitions.resets, rollout.repeats)
-        loss, parts = self.loss(out.policy_logits, out.value[..., 0], rollout.transitions)
-        self.window.add(rollout, parts)
+        loss, self.parts = self.loss(out.policy_logits, out.value[..., 0], rollout.transitions)
         self.frames = rollout.frames
         return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         gradients = [p.grad for p in self.policy.parameters() if p.grad is not None]
-        self.window.sums["loss/grad_norm"] += float(torch.nn.utils.get_total_norm(gradients))
+        self.parts["grad_norm"] = torch.nn.utils.get_total_norm(gradients)
 
-    def on_train_batch_end(self, outputs: Any, batch: Rollout, batch_idx: int) -> None:
-        if batch.last and self.window.full:
-            learning_rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-            self.log_metrics(self.window.flush() | {"lr": learning_rate})
+    def on_train_epoch_end(self) -> None:
+        self.trainer.should_stop = True  # the stream is one epoch; a second would find it empty, over and over
 
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
-        """To all loggers with env frames as the step, and to callbacks (progress bar, checkpoints)."""
+        """To all loggers with env frames as the step, and to callbacks (progress bar)."""
         for logger in self.loggers:
             logger.log_metrics(dict(metrics), step=self.frames)
-        self.log_dict({k: torch.tensor(v, dtype=torch.float32) for k, v in metrics.items()}, logger=False, batch_size=1)
+        self.trainer.callback_metrics.update({k: torch.tensor(v) for k, v in metrics.items()})
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.policy.parameters())
@@ -74,51 +76,6 @@ class Agent(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.config
         checkpoint["frames"] = self.frames
-        checkpoint["window"] = self.window.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.frames = checkpoint["frames"]
-        self.window.load_state_dict(checkpoint["window"])
-
-
-class MetricWindow:
-    """Sums of training metrics over some rollouts."""
-
-    def __init__(self, rollouts: int):
-        self.rollouts = rollouts
-        self._clear()
-
-    def _clear(self) -> None:
-        self.seen, self.minibatches, self.episodes = 0, 0, 0
-        names = ("loss/total", "loss/policy", "loss/value", "loss/entropy", "loss/rho", "loss/explained_variance")
-        self.sums = dict.fromkeys((*names, "loss/grad_norm", "train/solve_rate", "train/return", "train/length"), 0.0)
-
-    def add(self, rollout: Rollout, parts: Mapping[str, Tensor]) -> None:
-        """One minibatch; its rollout's episodes are counted once, with the last minibatch."""
-        self.minibatches += 1
-        for name, value in parts.items():
-            self.sums[f"loss/{name}"] += float(value)
-        if rollout.last:
-            self.seen += 1
-            self.episodes += len(rollout.episodes.solved)
-            self.sums["train/solve_rate"] += float(rollout.episodes.solved.sum())
-            self.sums["train/return"] += float(rollout.episodes.returns.sum())
-            self.sums["train/length"] += float(rollout.episodes.lengths.sum())
-
-    @property
-    def full(self) -> bool:
-        return self.seen >= self.rollouts
-
-    def flush(self) -> dict[str, float]:
-        """Means, and an empty window. Episode metrics are left out when no episode ended."""
-        means = {k: v / self.minibatches for k, v in self.sums.items() if k.startswith("loss/")}
-        if self.episodes:
-            means |= {k: v / self.episodes for k, v in self.sums.items() if k.startswith("train/")}
-        self._clear()
-        return means
-
-    def state_dict(self) -> dict[str, Any]:
-        return {k: dict(v) if isinstance(v, dict) else v for k, v in vars(self).items()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        vars(self).update({k: dict(v) if isinstance(v, dict) else v for k, v in state.items()})

@@ -1,38 +1,114 @@
-"""What happens around training: held-out evaluation, a graceful stop, and the progress bar."""
+"""What happens around training: metrics, held-out evaluation, a graceful stop, and the progress bar."""
 
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import lightning as L
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.errors import ConfigError
 from drc_lab.evaluation.evaluator import evaluate
 from drc_lab.learning.agent import Agent
 from drc_lab.learning.rollouts import Rollout
 
+EPISODE_METRICS = {"train/solve_rate": "solved", "train/return": "returns", "train/length": "lengths"}
 
-class HeldOutEvaluation(L.Callback):
-    """Plays the held-out levels greedily every so many rollouts and at the end of training.
 
-    Logs valid/solve_rate, valid/return, valid/length, valid/optimality_gap. Draws no random number that training uses.
+class TrainingMetrics(L.Callback):
+    """Logs loss/*, train/* and lr as means over some rollouts. Has to come before whatever saves a checkpoint.
 
     Args:
-        env: a batch env with one held-out level for each env in the batch.
-        every_steps: optimizer steps between two evaluations.
+        log_every_rollouts: rollouts in one mean.
     """
 
-    def __init__(self, env: gym.vector.VectorEnv, every_steps: int):
-        self.env, self.every_steps = env, every_steps
+    def __init__(self, log_every_rollouts: int):
+        if log_every_rollouts < 1:
+            raise ConfigError("log_every_rollouts", log_every_rollouts, "at least 1")
+        self.log_every_rollouts = log_every_rollouts
+        self._clear()
+
+    def _clear(self) -> None:
+        self.rollouts = self.minibatches = self.episodes = 0
+        self.sums: dict[str, float] = {}
+
+    def _add(self, name: str, value: Any) -> None:
+        self.sums[name] = self.sums.get(name, 0.0) + float(value)
 
     def on_train_batch_end(self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch: Rollout, batch_idx):
         assert isinstance(agent, Agent)
-        if trainer.global_step % self.every_steps == 0 or trainer.global_step == trainer.max_steps:
-            result = evaluate(agent.policy, self.env).summary()
-            agent.log_metrics({f"valid/{name}": value for name, value in result.items()})
+        self.minibatches += 1
+        for name, value in agent.parts.items():
+            self._add(f"loss/{name}", value)
+        if not batch.last:
+            return
+        self.rollouts += 1
+        self.episodes += len(batch.episodes.solved)
+        for name, field in EPISODE_METRICS.items():
+            self._add(name, getattr(batch.episodes, field).sum())
+        if self.rollouts >= self.log_every_rollouts:
+            counts = {name: self.episodes if name in EPISODE_METRICS else self.minibatches for name in self.sums}
+            means = {name: total / counts[name] for name, total in self.sums.items() if counts[name]}
+            agent.log_metrics(means | {"lr": trainer.optimizers[0].param_groups[0]["lr"]})
+            self._clear()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**vars(self), "sums": dict(self.sums)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        vars(self).update(state_dict)
+
+
+class HeldOutEvaluation(L.Callback):
+    """Plays the held-out levels greedily every so many steps and when training ends, and keeps the best weights.
+
+    Logs valid/solve_rate, valid/return, valid/length, valid/optimality_gap and best/solve_rate. Draws no random number
+    that training uses.
+
+    Args:
+        env: a batch env with one held-out level for each env in the batch.
+        every_steps: optimizer steps between two evaluations, a whole number of rollouts.
+        best: where the checkpoint with the highest solve rate goes.
+
+    Attributes:
+        running: whether an evaluation is going on.
+    """
+
+    def __init__(self, env: LevelVectorEnv, every_steps: int, best: Path):
+        self.env, self.every_steps, self.best = env, every_steps, best
+        self.best_path, self.best_solve_rate, self.evaluated_at = "", -1.0, -1
+        self.running = False
+
+    def _evaluate(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
+        assert isinstance(agent, Agent)
+        self.running = True
+        result, self.evaluated_at = evaluate(agent.policy, self.env).summary(), trainer.global_step
+        better = result["solve_rate"] > self.best_solve_rate
+        if better:
+            self.best_path, self.best_solve_rate = str(self.best), result["solve_rate"]
+        metrics = {f"valid/{name}": value for name, value in result.items()}
+        agent.log_metrics(metrics | {"best/solve_rate": self.best_solve_rate})
+        if better:
+            trainer.save_checkpoint(self.best)
+        self.running = False
+
+    def on_train_batch_end(self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch, batch_idx) -> None:
+        if trainer.global_step % self.every_steps == 0:
+            self._evaluate(trainer, agent)
+
+    def on_train_end(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
+        if self.evaluated_at != trainer.global_step:
+            self._evaluate(trainer, agent)
+
+    def state_dict(self) -> dict[str, Any]:
+        names = ("best_path", "best_solve_rate", "evaluated_at")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        vars(self).update(state_dict)
 
 
 class GracefulStop(L.Callback):

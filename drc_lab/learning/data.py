@@ -29,11 +29,11 @@ class RolloutData(L.LightningDataModule):
     def train_dataloader(self) -> RolloutStream:
         self.stream = RolloutStream(self.spec, self.make_env(), self.policy, self.seed)
         if self._saved is not None:
-            self.stream.load_state_dict(self._saved)
+            self.stream.set_state(self._saved)
         return self.stream
 
     def state_dict(self) -> dict[str, Any]:
-        return {} if self.stream is None else self.stream.state_dict()
+        return {} if self.stream is None else self.stream.get_state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._saved = state_dict

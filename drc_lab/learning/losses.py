@@ -78,7 +78,8 @@ class VTraceLoss:
         mask = (~batch.truncated).to(values.dtype)
         advantages = target.pg_advantages
         if self.normalize_advantages:
-            advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+            used = advantages[~batch.truncated]
+            advantages = (advantages - used.mean()) / (used.std() + 1e-8)
         pg_loss = -(log_prob * advantages * mask).mean()
         value_target = target.errors + values[:-1].detach()
         v_loss = ((value_target - values[:-1]).square() * mask).mean()

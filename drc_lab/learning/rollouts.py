@@ -19,7 +19,7 @@ from drc_lab.learning.losses import Transitions
 from drc_lab.models.policy import Policy
 
 
-class Episodes(NamedTuple):
+class EndedEpisodes(NamedTuple):
     """Episodes that ended in a rollout, one entry each: return (undiscounted), length in steps, solved."""
 
     returns: np.ndarray
@@ -39,7 +39,7 @@ class Rollout(NamedTuple):
     carry: Any
     repeats: tuple[int, ...]
     transitions: Transitions
-    episodes: Episodes
+    episodes: EndedEpisodes
     frames: int
     last: bool
 
@@ -143,9 +143,9 @@ class RolloutStream:
         T, device = self.spec.num_steps, next(self.policy.parameters()).device
         repeats = self.next_repeats + self._draw_repeats(T)
         self.next_repeats = repeats[-1:]
-        carry = tree_map(torch.Tensor.detach, self.carry)
+        carry = self.carry
         observations, resets, actions, logits, rewards, truncations = ([] for _ in range(6))
-        ended: list[Episodes] = []
+        ended: list[EndedEpisodes] = []
         for t in range(T):
             observations.append(self.obs)
             resets.append(self.resets)
@@ -157,7 +157,7 @@ class RolloutStream:
             done = terminated | truncated
             if done.any():
                 final = info["final_info"]
-                ended.append(Episodes(*(final[key][done] for key in ("return", "length", "solved"))))
+                ended.append(EndedEpisodes(*(final[key][done] for key in ("return", "length", "solved"))))
             self.obs, self.resets = torch.from_numpy(obs.copy()), torch.from_numpy(done)
             actions.append(action)
             logits.append(step_logits)
@@ -165,8 +165,8 @@ class RolloutStream:
             truncations.append(torch.from_numpy(truncated))
         self.rollouts_done += 1
         stacked = [torch.stack(x) for x in (actions, rewards, logits, [*resets, self.resets], truncations)]
-        nothing = Episodes(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, bool))
-        episodes = Episodes(*(np.concatenate(x) for x in zip(nothing, *ended, strict=True)))
+        nothing = EndedEpisodes(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, bool))
+        episodes = EndedEpisodes(*(np.concatenate(x) for x in zip(nothing, *ended, strict=True)))
         return Rollout(torch.stack([*observations, self.obs]), carry, repeats, Transitions(*stacked), episodes,
                        self.frames, False)  # fmt: skip
 
@@ -176,7 +176,7 @@ class RolloutStream:
         drawn = self.repeats_rng.integers(self.spec.min_repeats, self.spec.max_repeats + 1, steps)
         return tuple(int(r) for r in drawn)
 
-    def state_dict(self) -> dict[str, Any]:
+    def get_state(self) -> dict[str, Any]:
         """Everything the coming rollouts depend on but the weights: tensors and plain types only."""
         return {
             "rollouts_done": self.rollouts_done,
@@ -189,14 +189,16 @@ class RolloutStream:
             "carry": self.carry,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on exactly where `state_dict` was called."""
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on exactly where `get_state` was called."""
         self.rollouts_done = state["rollouts_done"]
         self.generator.set_state(state["generator"])
         self.repeats_rng.bit_generator.state = state["repeats_rng"]
         self.next_repeats = tuple(state["next_repeats"])
         self.env.set_state(tree_map(lambda x: x.numpy() if isinstance(x, Tensor) else x, state["env"]))
-        self.obs, self.resets, self.carry = state["obs"], state["resets"], state["carry"]
+        device = next(self.policy.parameters()).device
+        self.obs, self.resets = state["obs"], state["resets"]
+        self.carry = tree_map(lambda x: x.to(device), state["carry"])
 
 
 def _select(rollout: Rollout, envs: Tensor) -> Rollout:

@@ -4,50 +4,71 @@ import time
 from typing import Any
 
 import lightning as L
+import torch
 
 from drc_lab.learning.agent import Agent
+from drc_lab.learning.callbacks import HeldOutEvaluation
 
 
 class TimeShares(L.Callback):
-    """Times the policy's forward passes (acting and learning) and the backward pass of a whole fit.
+    """Times the policy's forward passes, the backward pass and held-out evaluation over a whole fit.
+
+    Args:
+        evaluation: the callback that evaluates.
+        skip_rollouts: at the start, for compilation and first allocations.
 
     Attributes:
-        seconds: "act" (policy forward while collecting), "forward" (over whole rollouts), "backward", "total".
+        seconds: "act" (policy forward while collecting), "forward" (over whole rollouts), "backward", "evaluation"
+            (all of it), "total".
     """
 
-    def __init__(self, skip_rollouts: int = 5):
-        self.skip_rollouts = skip_rollouts
-        self.seconds = dict.fromkeys(("act", "forward", "backward", "total"), 0.0)
+    def __init__(self, evaluation: HeldOutEvaluation, skip_rollouts: int = 5):
+        self.evaluation, self.skip_rollouts = evaluation, skip_rollouts
+        self.seconds = dict.fromkeys(("act", "forward", "backward", "evaluation", "total"), 0.0)
         self.frames = 0
 
     def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
         assert isinstance(agent, Agent)
-        unroll = agent.policy.unroll
+        unroll, evaluate = agent.policy.unroll, self.evaluation._evaluate
 
-        def timed(obs: Any, *args: Any, **kwargs: Any) -> Any:
-            started = time.perf_counter()
+        def timed_unroll(obs: Any, *args: Any, **kwargs: Any) -> Any:
+            if self.evaluation.running:
+                return unroll(obs, *args, **kwargs)
+            started = _now()
             result = unroll(obs, *args, **kwargs)
-            self.seconds["act" if len(obs) == 1 else "forward"] += time.perf_counter() - started
+            self.seconds["act" if len(obs) == 1 else "forward"] += _now() - started
             return result
 
-        agent.policy.unroll = timed  # type: ignore[method-assign]
+        def timed_evaluate(*args: Any) -> None:
+            started = _now()
+            evaluate(*args)
+            self.seconds["evaluation"] += _now() - started
+
+        agent.policy.unroll = timed_unroll  # type: ignore[method-assign]
+        self.evaluation._evaluate = timed_evaluate  # type: ignore[method-assign, assignment]
 
     def on_before_backward(self, *args: Any) -> None:
-        self._backward = time.perf_counter()
+        self._backward = _now()
 
     def on_after_backward(self, *args: Any) -> None:
-        self.seconds["backward"] += time.perf_counter() - self._backward
+        self.seconds["backward"] += _now() - self._backward
 
     def on_train_batch_end(self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch, batch_idx) -> None:
         assert isinstance(agent, Agent)
-        if agent.frames <= self.skip_rollouts * agent.spec.frames_per_rollout:  # compilation, first allocations
-            self._started, self._start_frames = time.perf_counter(), agent.frames
+        if agent.frames <= self.skip_rollouts * agent.spec.frames_per_rollout:
+            self._started, self._start_frames = _now(), agent.frames
             self.seconds = dict.fromkeys(self.seconds, 0.0)
         else:
-            self.seconds["total"] = time.perf_counter() - self._started
+            self.seconds["total"] = _now() - self._started
             self.frames = agent.frames - self._start_frames
 
     def shares(self) -> dict[str, float]:
-        """Each part of the total, and "policy" for their sum."""
+        """Each part of the total; "policy" is acting, forward and backward together, without evaluation."""
         parts = {k: v / self.seconds["total"] for k, v in self.seconds.items() if k != "total"}
-        return parts | {"policy": sum(parts.values())}
+        return parts | {"policy": parts["act"] + parts["forward"] + parts["backward"]}
+
+
+def _now() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()

@@ -31,9 +31,9 @@ class ActorCriticHead(nn.Module):
         self.proj = nn.Linear(channels * height * width, proj_dim)
         self.policy = nn.Linear(proj_dim, num_actions)
         self.value = nn.Linear(proj_dim, 1)
-        init_linear(self.proj, proj_init)
+        init_linear(self.proj, proj_init, "proj_init")
         for head in (self.policy, self.value):
-            init_linear(head, head_init)
+            init_linear(head, head_init, "head_init")
 
     def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """[N, C, H, W] -> logits [N, A], value [N, 1]."""

@@ -20,10 +20,10 @@ def init_conv(conv: nn.Conv2d, how: str) -> None:
         nn.init.zeros_(conv.bias)
 
 
-def init_linear(linear: nn.Linear, how: str) -> None:
+def init_linear(linear: nn.Linear, how: str, key: str) -> None:
     """``small``: normal with std 0.01 (guide 6.8). ``lecun``: normal, std fan_in^-1/2. ``orthogonal``: gain 1."""
     if how not in LINEAR_INITS:
-        raise ConfigError("linear_init", how, " | ".join(LINEAR_INITS))
+        raise ConfigError(key, how, " | ".join(LINEAR_INITS))
     if how == "orthogonal":
         nn.init.orthogonal_(linear.weight)
     else:

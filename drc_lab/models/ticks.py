@@ -104,7 +104,7 @@ class _Ticks(torch.autograd.Function):
         for layer, buffer in zip(layers, buffers, strict=True):
             buffer.start(layer, plan.keep[0])
         h_top = layers[0].h.new_empty(steps, batch, cells, C)
-        # Kinds that get no injection (pool-and-inject off) still exist for the gates: one kind, zeros.
+        # Stays zero where pool-and-inject is off: the gates add it in any case.
         injected = [layer.h.new_zeros(batch, int(plan.kind.max()) + 1, 4 * C) for layer in layers]
         n = 0
         for t, repeats in enumerate(plan.repeats):

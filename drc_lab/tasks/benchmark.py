@@ -15,8 +15,9 @@ from drc_lab.tasks.train import console, fit, prepare, start_run
 
 def main(config: DictConfig, folder: Path) -> None:
     """Trains for ``algo.rollouts.frames`` as ever (rollouts, Lightning, logging, evaluation, checkpoints), timed."""
-    timer = TimeShares()
-    training = prepare(config, folder, extra=[timer])
+    training = prepare(config, folder)
+    timer = TimeShares(training.evaluation)
+    training.trainer.callbacks.append(timer)  # type: ignore[attr-defined]
     spec = training.agent.spec
     if spec.rollouts <= timer.skip_rollouts:
         least = (timer.skip_rollouts + 1) * spec.frames_per_rollout
@@ -24,7 +25,8 @@ def main(config: DictConfig, folder: Path) -> None:
     with start_run(config, folder) as (run, logger):
         fit(training, run, logger)
         shares, speed = timer.shares(), timer.frames / timer.seconds["total"]
-        run.log_metrics({f"time/{k}_share": v for k, v in shares.items()} | {"time/frames_per_second": speed})
+        run.log_metrics({f"time/{k}_share": v for k, v in shares.items()} | {"time/frames_per_second": speed},
+                        training.agent.frames)  # fmt: skip
         path = folder / "benchmark.csv"
         with path.open("w", newline="") as file:
             writer = csv.writer(file)
@@ -35,10 +37,12 @@ def main(config: DictConfig, folder: Path) -> None:
                   f"{torch.get_num_threads()} torch threads, {timer.frames:,} frames, seed {config.seed}")  # fmt: skip
     table.add_column("part")
     table.add_column("share", justify="right")
-    names = {"act": "policy forward, acting", "forward": "policy forward, learning", "backward": "backward"}
+    names = {"act": "policy forward, acting", "forward": "policy forward, learning", "backward": "backward",
+             "evaluation": "held-out evaluation"}  # fmt: skip
     for part, name in names.items():
         table.add_row(name, f"{shares[part]:.1%}")
-    table.add_row("env, optimizer, Lightning, logging, evaluation", f"{1 - shares['policy']:.1%}", end_section=True)
+    rest = 1 - shares["policy"] - shares["evaluation"]
+    table.add_row("env, optimizer, Lightning, logging", f"{rest:.1%}", end_section=True)
     table.add_row("[bold]inside the policy[/bold]", f"[bold]{shares['policy']:.1%}[/bold]")
     table.add_row("frames/s", f"{speed:,.0f}")
     console.print(table)

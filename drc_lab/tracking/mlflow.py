@@ -9,9 +9,12 @@ from typing import Any
 
 from lightning.pytorch.loggers import MLFlowLogger
 from mlflow.entities import Metric, Param, RunStatus
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from mlflow.utils.time import get_current_time_millis
+
+from drc_lab.errors import ConfigError, UserError
 
 PARAM_LENGTH = 500
 BATCH = 100  # params in one request, MLflow's limit
@@ -77,9 +80,16 @@ def tracked_run(
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     if uri.startswith("sqlite:///"):
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    client = MlflowClient(uri)
-    if client.get_experiment_by_name(experiment) is None:
-        client.create_experiment(experiment, None if artifacts is None else Path(artifacts).resolve().as_uri())
+    try:
+        client = MlflowClient(uri)
+        existing = client.get_experiment_by_name(experiment)
+        if existing is None:
+            local = artifacts is not None and "://" not in artifacts
+            client.create_experiment(experiment, Path(str(artifacts)).resolve().as_uri() if local else artifacts)
+        elif existing.lifecycle_stage == "deleted":
+            raise ConfigError("study", experiment, "another name: that experiment was deleted in MLflow")
+    except MlflowException as error:
+        raise UserError(f"tracking.uri: found {uri!r}: {' '.join(str(error).split())}") from error
     logger = RunLogger(experiment, name, tracking_uri=uri, tags={**tags, **git_tags()})
     run_id, experiment_id = logger.run_id, logger.experiment_id
     assert run_id is not None and experiment_id is not None

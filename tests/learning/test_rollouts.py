@@ -48,7 +48,6 @@ def test_rollouts_join_without_a_gap():
     torch.testing.assert_close(first.transitions.resets[-1], second.transitions.resets[0])
     _, carry = stream.policy.unroll(first.obs[:-1], first.carry, first.transitions.resets[:-1], first.repeats[:-1])
     torch.testing.assert_close(tree_leaves(carry), tree_leaves(second.carry), atol=1e-6, rtol=1e-5)
-    assert all(not x.requires_grad for x in tree_leaves(second.carry))
 
 
 def test_resets_mark_the_observation_after_the_step_that_ended_an_episode():
@@ -92,6 +91,15 @@ def test_minibatches_split_envs_and_keep_their_carry():
         torch.testing.assert_close(learned(stream, part), part.transitions.behaviour_logits, atol=1e-6, rtol=1e-5)
 
 
+def test_gradients_end_at_the_start_of_a_rollout():
+    """The carry is detached between rollouts: the second one's loss reaches nothing of the first."""
+    stream = make()
+    stream.collect()
+    second = stream.collect()
+    out, _ = stream.policy.unroll(second.obs, second.carry, second.transitions.resets, second.repeats)
+    assert out.value.requires_grad and not any(x.requires_grad for x in tree_leaves(second.carry))
+
+
 def test_it_has_a_length_and_counts_frames_up_to_whole_rollouts():
     stream = make(frames=100, minibatches=2, passes=3)
     assert len(stream) == 4 * 6
@@ -104,12 +112,12 @@ def test_saved_and_loaded_it_goes_on_bit_for_bit():
     iterator = iter(stream)
     for _ in range(6):
         next(iterator)
-    state = stream.state_dict()
+    state = stream.get_state()
     assert not [x for x in tree_leaves(state) if not isinstance(x, torch.Tensor | int | float | str | bool)]
     state = tree_map(lambda x: x.clone() if isinstance(x, torch.Tensor) else x, state)
     expected = [next(iterator) for _ in range(4)]
     other = make(seed=0, min_repeats=1, max_repeats=3, minibatches=2)
-    other.load_state_dict(state)
+    other.set_state(state)
     for rollout, again in zip(expected, other, strict=False):
         assert rollout.repeats == again.repeats and rollout.frames == again.frames
         for a, b in zip(tree_leaves(tuple(rollout[:2])), tree_leaves(tuple(again[:2])), strict=True):

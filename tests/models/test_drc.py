@@ -349,7 +349,7 @@ def test_compiled_tanh_is_accurate_and_lets_nan_through():
         ({"kernel_size": 4}, "kernel_size: found 4, allowed: an odd number"),
         ({"obs_shape": (3, 5)}, "obs_shape: found"),
         ({"conv_init": "xavier"}, "conv_init: found 'xavier', allowed: kaiming | lecun"),
-        ({"head_init": "zeros"}, "linear_init: found 'zeros'"),
+        ({"head_init": "zeros"}, "head_init: found 'zeros'"),
     ],
 )
 def test_impossible_sizes_are_refused_in_one_line(kwargs, message):

@@ -2,10 +2,12 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -39,18 +41,33 @@ def run(folder, *overrides, timeout=120):
         (["task=dream"], "task: found 'dream', allowed: train | thinking_sweep | benchmark"),
         (["env.height=0"], "env.height: found 0, allowed: 1 to 255"),
         (["env.num_robots=30"], "env.num_robots: found 30, allowed: 1 to 24"),
-        (["env.id=drc_lab/Ricochet-v0"], "env.id: found 'drc_lab/Ricochet-v0', allowed: an id that Gymnasium knows"),
+        (["env.id=drc_lab/Ricochet-v0"], "env.id: found 'drc_lab/Ricochet-v0', allowed: drc_lab/RicochetRobots-v0"),
         (["+env.boards=3"], "env.boards: found 3, allowed: no such key, but board"),
         (["policy.num_layers=many"], "policy.num_layers: found 'many', allowed: int"),
         (["algo.rollouts.minibatches=7"], "algo.rollouts.minibatches: found 7, allowed: a divisor of num_envs"),
-        (["algo.loss.gamma=2"], "algo.loss.gamma: found 2, allowed: 0 to 1"),
+        (["algo.loss.gamma=2"], "algo.loss.gamma: found 2.0, allowed: 0 to 1"),
         (["algo.optimizer._target_=torch.optim.Adm"], "algo.optimizer._target_: found 'torch.optim.Adm'"),
         (["resume=nowhere.ckpt"], "checkpoint: found no file 'nowhere.ckpt'"),
         (["trainer.accelerator=abacus"], "trainer"),
         (["evaluation.split=exam"], "evaluation.split: found 'exam', allowed: train | valid | test"),
         (["evaluation.num_levels=0"], "evaluation.num_levels: found 0, allowed: at least 1"),
-        (["evaluation.repeats=[0]"], "evaluation.repeats"),
+        (["evaluation.repeats=[0]"], "evaluation.repeats: found 0, allowed: at least 1"),
         (["threads=0"], "threads: found 0"),
+        (["seed=-1"], "seed: found -1, allowed: 0 to 2^32 - 1"),
+        (["seed=abc"], "seed: found 'abc', allowed: int"),
+        (["env.height=5.5"], "env.height: found 5.5, allowed: int"),
+        (["env.min_optimal=40"], "env.min_optimal: found 40, allowed: less"),
+        (["env.id=MountainCar-v0"], "env.id: found 'MountainCar-v0', allowed: drc_lab/RicochetRobots-v0"),
+        (["evaluation.first_passes=3"], "evaluation.first_passes: found 3, allowed: list[int]"),
+        (["evaluation.every_frames=null"], "evaluation.every_frames: found None, allowed: int"),
+        (["evaluation.report_split=exam"], "evaluation.report_split: found 'exam', allowed: train | valid | test"),
+        (["algo.log_every_rollouts=0"], "algo.log_every_rollouts: found 0"),
+        (["+trainer.accumulate_grad_batches=2"], "trainer (accumulate_grad_batches): found 2, allowed: 1"),
+        (["policy._target_=torch.nn.Linear"], "policy._target_"),
+        (["policy.head_init=zeros"], "policy.head_init: found 'zeros'"),
+        (["algo.optimizer.lr=-1"], "algo.optimizer: Invalid learning rate"),
+        (["algo.lr_final_fraction=3"], "algo.lr_final_fraction: found 3.0, allowed: 0 to 1"),
+        (["tracking.uri=mlruns"], "tracking.uri: found 'mlruns'"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -124,13 +141,19 @@ def test_the_thinking_sweep_leaves_its_table_plot_and_runs(tmp_path):
     assert {r.info.run_name for r in children} == names and len(runs) == 1 + len(names)
     assert {r.info.status for r in runs} == {"FINISHED"}
     assert parent.info.run_name == "mine"
-    assert parent.data.params["policy.hidden_channels"] == "4" and parent.data.params["evaluation.split"] == "valid"
+    assert (
+        parent.data.params["policy.hidden_channels"] == "4" and parent.data.params["evaluation.report_split"] == "test"
+    )
     files = {f.path for folder in ("", "checkpoints") for f in client.list_artifacts(parent.info.run_id, folder)}
     assert files >= {"config.yaml", "thinking.csv", "thinking.png", "checkpoints/best.ckpt", "checkpoints/last.ckpt"}
     history = client.get_metric_history(parent.info.run_id, "valid/solve_rate")
     assert [m.step for m in history] == [640, 1280, 1920]
     assert [m.step for m in client.get_metric_history(parent.info.run_id, "loss/total")] == list(range(320, 1921, 320))
-    assert {m.step for m in client.get_metric_history(parent.info.run_id, "thinking/extra_passes_solve_rate")} == {0, 2}
+    assert {m.step for m in client.get_metric_history(parent.info.run_id, "thinking/first_passes_solve_rate")} == {0, 2}
+    explained = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
+    logged = {name for r in runs for name in r.data.metrics}
+    assert {"lr", "loss/grad_norm", "best/solve_rate", "final/random_solve_rate"} <= logged
+    assert not [name for name in logged if f"`{name}`" not in explained]
     by_name = {r.info.run_name: r.data for r in children}
     assert {"solve_rate", "gain", "gain_low", "gain_high"} <= set(by_name["repeats=3"].metrics)
     assert by_name["first_passes=0"].metrics["gain"] == 0 and by_name["random"].params["kind"] == "random"
@@ -140,11 +163,12 @@ def test_the_thinking_sweep_leaves_its_table_plot_and_runs(tmp_path):
 
 @pytest.mark.slow
 def test_ctrl_c_stops_with_a_checkpoint_and_the_printed_command_goes_on_exactly(tmp_path):
-    whole = run(tmp_path, *TINY, "root=whole", "algo.rollouts.frames=64_000", timeout=200)
+    """Weights and metric curves of a stopped and resumed run are those of one that was never stopped."""
+    frames = "algo.rollouts.frames=19_200"
+    whole = run(tmp_path, *TINY, frames, "root=whole")
     assert whole.returncode == 0, whole.stderr
-    overrides = [*TINY, "root=outputs", "algo.rollouts.frames=64_000"]
-    process = start(tmp_path, *overrides)
-    last = wait_for(lambda: list(tmp_path.glob("outputs/runs/*/*/checkpoints/last.ckpt")), process)[0]
+    process = start(tmp_path, *TINY, frames)
+    wait_for(lambda: list(tmp_path.glob("outputs/runs/*/*/checkpoints/best.ckpt")), process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
@@ -153,18 +177,36 @@ def test_ctrl_c_stops_with_a_checkpoint_and_the_printed_command_goes_on_exactly(
     (stopped,) = client.search_runs([experiment.experiment_id])
     assert stopped.info.status == "KILLED"
     assert "last.ckpt" in {os.path.basename(f.path) for f in client.list_artifacts(stopped.info.run_id, "checkpoints")}
+    (last,) = tmp_path.glob("outputs/runs/*/*/checkpoints/last.ckpt")
     stopped_at = torch.load(last, weights_only=True)["frames"]
-    assert 0 < stopped_at < 64_000 and f"{stopped_at:,} frames" in errors
-    words = re.search(r"Go on with:  (.*)", errors).group(1).split()
-    assert words[1:3] == ["-m", "drc_lab"]
-    resumed = run(tmp_path, *words[3:], timeout=200)
+    assert 0 < stopped_at < 19_200 and f"{stopped_at:,} frames" in errors
+    words = shlex.split(re.search(r"Go on with:  (.*)", errors).group(1))
+    resumed = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=200)
     assert resumed.returncode == 0, resumed.stderr
     (first,) = tmp_path.glob("whole/runs/*/*/checkpoints/last.ckpt")
     second = max(tmp_path.glob("outputs/runs/*/*/checkpoints/last.ckpt"), key=os.path.getmtime)
     a, b = (torch.load(path, weights_only=True) for path in (first, second))
-    assert a["frames"] == b["frames"] == 64_000 and a["global_step"] == b["global_step"]
+    assert a["frames"] == b["frames"] == 19_200 and a["global_step"] == b["global_step"]
     for name, weight in a["state_dict"].items():
         assert torch.equal(weight, b["state_dict"][name]), name
+    assert (
+        a["callbacks"]["HeldOutEvaluation"]["best_solve_rate"] == b["callbacks"]["HeldOutEvaluation"]["best_solve_rate"]
+    )
+    lr = a["optimizer_states"][0]["param_groups"][0]["lr"]
+    assert lr == pytest.approx(a["config"]["algo"]["optimizer"]["lr"] * a["config"]["algo"]["lr_final_fraction"])
+    for metric in ("loss/total", "train/return", "valid/solve_rate", "best/solve_rate"):
+        assert curve(tmp_path / "outputs", metric) == curve(tmp_path / "whole", metric), metric
+    other = run(tmp_path, *TINY, frames, f"resume={last}", "algo.loss.gamma=0.5")
+    assert other.returncode == 2 and "algo.loss.gamma: found 0.5, allowed: 0.97, as in the run" in other.stderr
+
+
+def curve(root, metric):
+    """All points of a metric over all runs in a store, by step."""
+    client = MlflowClient(f"sqlite:///{root}/mlflow.db")
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    points = [(m.step, m.value) for r in runs for m in client.get_metric_history(r.info.run_id, metric)]
+    assert points
+    return sorted(points)
 
 
 @pytest.mark.slow

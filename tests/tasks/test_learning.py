@@ -20,7 +20,7 @@ def test_the_milestone_is_learned(tmp_path, env, bar):
     assert result.returncode == 0, result.stderr
     (checkpoint,) = tmp_path.glob("outputs/runs/*/*/checkpoints/last.ckpt")
     policy, config = load_policy(checkpoint)
-    episodes = evaluate(policy, held_out_env(config))
+    episodes = evaluate(policy, held_out_env(config, "valid"))
     assert episodes.solve_rate >= bar
     client = MlflowClient(f"sqlite:///{tmp_path}/outputs/mlflow.db")
     (one,) = client.search_runs([e.experiment_id for e in client.search_experiments()])

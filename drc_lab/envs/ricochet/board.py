@@ -8,7 +8,6 @@ import numpy as np
 from drc_lab.envs.levels import LevelSet
 from drc_lab.errors import UserError
 
-DIRECTIONS = ("up", "down", "left", "right")  # action = 4 * robot + direction
 ROBOT_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 

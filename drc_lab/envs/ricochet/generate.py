@@ -12,7 +12,7 @@ from drc_lab.numerics import jit
 
 MAX_SIZE = 255
 STATES_PER_BOARD = 1_000_000  # a board whose search needs more is thrown away
-TRIES_PER_BOARD = 20_000
+TRIES_AT_ONCE, TRIES_IN_VAIN = 500, 50_000  # between two looks at Ctrl-C; without one board before giving up
 
 
 @jit
@@ -56,12 +56,11 @@ def identity(walls, height, width, robots, goal, target):
 
 
 @jit
-def _generate(rng, count, height, width, num_robots, wall_density, shortest, longest, split, tries, max_states):
+def _generate(rng, made, tries, height, width, wall_density, shortest, longest, split, max_states,
+              walls, robots, goal, target, optimal):  # fmt: skip
+    """Fills the arrays from board ``made`` on, with at most ``tries`` draws. Returns how many are filled."""
+    count, num_robots = robots.shape
     cells = height * width
-    walls = np.zeros((count, cells), np.uint8)
-    robots = np.zeros((count, num_robots), np.int64)
-    goal, target, optimal = np.zeros(count, np.int64), np.zeros(count, np.int64), np.zeros(count, np.int64)
-    made = 0
     for _ in range(tries):
         if made == count:
             break
@@ -95,7 +94,7 @@ def _generate(rng, count, height, width, num_robots, wall_density, shortest, lon
         if length >= shortest:
             optimal[made] = length
             made += 1
-    return made, walls, robots, goal, target, optimal
+    return made
 
 
 @dataclass
@@ -143,13 +142,23 @@ class BoardGenerator:
         """``count`` boards of the split; the same generator state gives the same boards."""
         longest = np.iinfo(np.int64).max if self.max_optimal is None else self.max_optimal
         split = SPLITS.index(self.split)
-        made, walls, *rest = _generate(rng, count, self.height, self.width, self.num_robots, self.wall_density,
-                                       self.min_optimal, longest, split, TRIES_PER_BOARD * (10 + count),
-                                       STATES_PER_BOARD)  # fmt: skip
-        if made < count:
-            raise ConfigError("min_optimal", self.min_optimal, f"less: only {made} of {count} boards of {self.height} "
-                              f"x {self.width} with {self.num_robots} robots could be found")  # fmt: skip
-        return Boards(walls.reshape(count, self.height, self.width), *rest)
+        walls, robots = (count, self.height, self.width), (count, self.num_robots)
+        numbers = (np.zeros(count, np.int64) for _ in range(3))
+        boards = Boards(np.zeros(walls, np.uint8), np.zeros(robots, np.int64), *numbers)
+        made = vain = 0
+        while made < count:
+            before = made
+            made = _generate(rng, made, TRIES_AT_ONCE, self.height, self.width, self.wall_density, self.min_optimal,
+                             longest, split, STATES_PER_BOARD, boards.walls.reshape(count, -1), boards.robots,
+                             boards.goal, boards.target, boards.optimal)  # fmt: skip
+            vain = vain + TRIES_AT_ONCE if made == before else 0
+            if vain >= TRIES_IN_VAIN:
+                raise ConfigError(
+                    "min_optimal", self.min_optimal,
+                    f"less (or another max_optimal = {self.max_optimal}, wall_density = {self.wall_density}): not one "
+                    f"such board of {self.height} x {self.width} with {self.num_robots} robots in {vain:,} draws",
+                )  # fmt: skip
+        return boards
 
 
 def identities(boards: Boards) -> np.ndarray:

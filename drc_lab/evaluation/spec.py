@@ -1,0 +1,44 @@
+"""The ``evaluation`` group of the config, checked."""
+
+from dataclasses import dataclass
+
+from drc_lab.envs.levels import split_index
+from drc_lab.errors import ConfigError
+from drc_lab.evaluation.evaluator import Thinking
+
+
+@dataclass(frozen=True)
+class EvaluationSpec:
+    """Which held-out levels are played when, and at which amounts of thinking.
+
+    Args:
+        split: of the levels played while training, which choose the best checkpoint.
+        report_split: of the levels that a thinking sweep reports on.
+        num_levels, level_seed: how many, and the seed that draws them.
+        every_frames: between two evaluations while training, rounded to whole rollouts.
+        first_passes: amounts of extra forward passes on the first observation.
+        repeats: amounts of ticks at every step; None is 1 to 4 times the policy's own.
+        confidence: of all intervals.
+    """
+
+    split: str
+    report_split: str
+    num_levels: int
+    level_seed: int
+    every_frames: int
+    first_passes: list[int]
+    repeats: list[int] | None
+    confidence: float
+
+    def __post_init__(self) -> None:
+        split_index(self.split)
+        split_index(self.report_split, "report_split")
+        for key, least in (("num_levels", 1), ("level_seed", 0), ("every_frames", 1)):
+            if getattr(self, key) < least:
+                raise ConfigError(key, getattr(self, key), f"at least {least}")
+        for passes in self.first_passes:
+            Thinking(first_passes=passes)
+        for repeats in self.repeats or []:
+            Thinking(repeats=repeats)
+        if not 0 < self.confidence < 1:
+            raise ConfigError("confidence", self.confidence, "between 0 and 1")
