@@ -23,7 +23,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the broken bytes lead to
-        raise UserError(f"checkpoint: {str(path)!r} cannot be read: {str(error).splitlines()[0]}") from error
+        raise UserError(f"checkpoint: {str(path)!r} cannot be read, it is damaged or not one of drc_lab") from error
     if not isinstance(checkpoint, dict) or not {"config", "state_dict"} <= set(checkpoint):
         raise UserError(f"checkpoint: {str(path)!r} holds no config and state_dict, it is not one of drc_lab")
     return checkpoint

@@ -78,8 +78,8 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     held_out = evaluation_spec(config)
     steps = max(1, round(held_out.every_frames / spec.frames_per_rollout)) * spec.optimizer_steps_per_rollout
     checkpoints = folder / "checkpoints"
-    evaluation = HeldOutEvaluation(held_out_env(config, held_out.split), steps, checkpoints / "best.ckpt")
     stop = GracefulStop(checkpoints / "last.ckpt")
+    evaluation = HeldOutEvaluation(held_out_env(config, held_out.split), steps, checkpoints / "best.ckpt", stop)
     keep_last = ModelCheckpoint(checkpoints, "last", every_n_train_steps=steps, enable_version_counter=False)
     trainer: L.Trainer = build(
         config.trainer, "trainer", max_steps=spec.optimizer_steps, max_epochs=-1, logger=False,
