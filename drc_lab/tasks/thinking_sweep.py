@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from omegaconf import DictConfig
 from rich.progress import Progress
 
@@ -18,7 +19,7 @@ def main(config: DictConfig, folder: Path) -> None:
     with start_run(config, folder) as (run, logger):
         best = fit(training, run, logger)
         try:
-            rows = think(config, best)
+            rows = think(config, best, training.trainer.strategy.root_device)
         except KeyboardInterrupt as stop:
             raise Stopped(f"Trained; the sweep goes on with:  {resume_command(training.stop.checkpoint)}") from stop
         frames = training.agent.frames
@@ -35,9 +36,9 @@ def main(config: DictConfig, folder: Path) -> None:
         console.print(f"{name:11}{value}", soft_wrap=True)
 
 
-def think(config: DictConfig, checkpoint: Path) -> list[Row]:
+def think(config: DictConfig, checkpoint: Path, device: torch.device) -> list[Row]:
     """The sweep of one checkpoint on the levels of ``evaluation.report_split``."""
-    policy, _ = load_policy(checkpoint)
+    policy = load_policy(checkpoint)[0].to(device)
     e, settings = evaluation_spec(config), []
     repeats = e.repeats or range(1, 4 * policy.repeats_per_step + 1)
     with Progress(console=console, transient=True) as bar:
