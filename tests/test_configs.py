@@ -57,6 +57,14 @@ def test_every_key_of_the_policy_and_env_configs_is_an_argument_and_every_argume
     assert set(config.env) - {"id"} <= set(inspect.signature(RicochetVectorEnv).parameters)
 
 
+def test_a_whole_float_becomes_the_int_that_is_asked_for():
+    """Hydra reads 1e6 as a float; a float length would make Lightning prefetch, with rollouts one policy stale."""
+    spec = build(compose("algo.rollouts.frames=1e6").algo.rollouts, "algo.rollouts")
+    assert isinstance(spec.frames, int) and isinstance(spec.optimizer_steps, int)
+    env = make_env(compose("env.height=6.0").env, num_envs=1)
+    assert env.single_observation_space.shape == (8, 6, 5)
+
+
 @pytest.mark.slow
 def test_the_wheel_carries_the_configs(tmp_path):
     root = Path(__file__).parents[1]
