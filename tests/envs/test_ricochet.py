@@ -393,7 +393,7 @@ def test_state_round_trips_through_pickle_and_replays_exactly():
         np.testing.assert_array_equal(again[4]["level"], step[4]["level"])
 
 
-def test_the_issue_of_a_users_own_board_works_by_attribute():
+def test_a_users_own_board_goes_in_as_object_or_text():
     h, v = border(4, 4)
     board = drc_lab.envs.ricochet.Board(h, v, ((0, 1),), (0, 3), 0)
     for form in (board, str(board)):
