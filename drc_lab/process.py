@@ -32,8 +32,7 @@ def start_process(seed: int, threads: int | None) -> None:
 def reuse_freed_memory() -> None:
     """Makes glibc keep freed blocks instead of handing them back to the system.
 
-    Each update frees and asks for the same tens of megabytes; with the default every page of them is faulted in anew,
-    which takes longer than the arithmetic of the gates.
+    Each update frees and asks for the same tens of megabytes; with the default every page of them is faulted in anew.
     """
     if not sys.platform.startswith("linux"):
         return

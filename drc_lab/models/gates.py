@@ -1,7 +1,7 @@
 """The ConvLSTM's arithmetic between two convolutions, fused: gates, cell, hidden state and its pooling.
 
-Three functions, each in two forms with the same arguments: numba for float32 on the CPU (one pass over memory, about
-ten times faster than the chain of torch operations there), torch for everything else. Maps are cell-first, [B, P, ...]
+Three functions, each in two forms with the same arguments: numba for float32 on the CPU (one pass over memory
+instead of one for each operation), torch for everything else. Maps are cell-first, [B, P, ...]
 with P = H * W, which is what a channels-last convolution reads and writes.
 
 Arguments that both passes share, for one layer at one tick:
@@ -23,13 +23,13 @@ from torch import Tensor
 from drc_lab.numerics import jit, tanh
 
 # One short loop for each line of arithmetic: LLVM vectorises a loop only if it can prove, with few checks, that the
-# arrays in it do not overlap; a loop over all of them stays scalar and takes three times as long.
+# arrays in it do not overlap; a loop over all of them stays scalar.
 HALF, ONE = np.float32(0.5), np.float32(1)
 
 
 @cache
 def _numba_gates(C: int) -> "Gates":
-    """Compiled for one C: with a loop length known beforehand LLVM leaves no scalar remainder, twice as fast."""
+    """Compiled for one C: with a loop length known beforehand LLVM leaves no scalar remainder."""
 
     @jit
     def forward(z, drive, inject, kind, c_prev, keep, keep_next, acts, c, x_own, x_up, pooled, argmax):
