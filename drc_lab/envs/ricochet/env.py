@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from drc_lab.envs.levels import FixedLevels, GeneratedLevels, LevelStream, draw_distinct
-from drc_lab.envs.ricochet.board import Board, Boards
+from drc_lab.envs.ricochet.level import Board, Boards
 from drc_lab.envs.ricochet.generate import BoardGenerator, identities
 from drc_lab.envs.ricochet.layouts import layout as fixed_layout
 from drc_lab.envs.ricochet.solve import DEFAULT_MAX_STATES, SearchLimitReached, solve

@@ -1,6 +1,6 @@
 """The milestone layouts: the smallest boards on which an agent must be able to learn at all."""
 
-from drc_lab.envs.ricochet.board import Board, border
+from drc_lab.envs.ricochet.level import Board, border
 from drc_lab.errors import ConfigError
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from drc_lab.envs.levels import mix64
-from drc_lab.envs.ricochet.board import Board, Boards
+from drc_lab.envs.ricochet.level import Board, Boards
 from drc_lab.envs.ricochet.step import slide
 from drc_lab.errors import UserError
 from drc_lab.numerics import jit

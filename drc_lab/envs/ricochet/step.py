@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drc_lab.envs.ricochet.board import Boards, draw
+from drc_lab.envs.ricochet.level import Boards, draw
 from drc_lab.numerics import jit
 
 PLANES = 6  # before the robots' own: walls up, down, left, right, goal, target robot
