@@ -7,6 +7,7 @@ import numpy as np
 from drc_lab.envs.levels import SPLITS, mix64, split_index, split_of
 from drc_lab.envs.ricochet.level import ROBOT_NAMES, Boards
 from drc_lab.envs.ricochet.solve import check_packable, search
+from drc_lab.envs.symmetry import COUNT, TRANSPOSE, place, turned
 from drc_lab.errors import ConfigError
 from drc_lab.numerics import jit
 
@@ -16,41 +17,27 @@ TRIES_AT_ONCE, TRIES_IN_VAIN = 500, 50_000  # between two looks at Ctrl-C; witho
 
 
 @jit
-def _turned(side, symmetry):
-    """Which side (up, down, left, right) a side becomes under one of the 8 symmetries of the square."""
-    if symmetry & 1 and side < 2:
-        side = 1 - side
-    if symmetry & 2 and side >= 2:
-        side = 5 - side
-    return (side + 2) % 4 if symmetry & 4 else side
-
-
-@jit
 def identity(walls, height, width, robots, goal, target):
     """64-bit number of a board, equal for its 8 mirrored and turned copies and for any numbering of the robots.
 
     walls uint8 [P]; robots int64 [R]; goal and target ints. Returns uint64.
     """
     smallest = np.uint64(0xFFFFFFFFFFFFFFFF)
-    for symmetry in range(8):
-        rows, cols = (width, height) if symmetry & 4 else (height, width)
+    for symmetry in range(COUNT):
+        rows, cols = (width, height) if symmetry & TRANSPOSE else (height, width)
         total = mix64(np.uint64(rows * 1024 + cols))
         for cell in range(height * width):
-            r, c = cell // width, cell % width
-            r = height - 1 - r if symmetry & 1 else r
-            c = width - 1 - c if symmetry & 2 else c
-            place = c * cols + r if symmetry & 4 else r * cols + c
             # Everything that is in a cell, in bits that do not depend on the order of cells or robots.
             content = np.uint64(0)
             for side in range(4):
                 if walls[cell] & (1 << side):
-                    content |= np.uint64(1 << _turned(side, symmetry))
+                    content |= np.uint64(1 << turned(side, symmetry))
             if cell == goal:
                 content |= np.uint64(16)
             for robot in range(len(robots)):
                 if robots[robot] == cell:
                     content |= np.uint64(32 if robot == target else 64)
-            total += mix64(np.uint64(place) * np.uint64(128) + content)
+            total += mix64(np.uint64(place(cell, symmetry, height, width)) * np.uint64(128) + content)
         smallest = min(smallest, total)
     return smallest
 
