@@ -3,54 +3,21 @@
 Configs mirror constructors one to one: ``_target_`` names what is built, every other key is one of its arguments.
 """
 
-import difflib
 import inspect
 import pydoc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, get_type_hints
+from typing import Any
 
 import gymnasium as gym
 import hydra
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from drc_lab.arguments import check_types, errors_under, join
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.models.policy import Policy
-
-
-def check_types(function: Callable, values: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """The values as the annotations of the arguments they are for want them (1e6 becomes an int, say).
-
-    Raises:
-        ConfigError: naming the first value that does not fit, or that is for no argument at all.
-    """
-    target = function.__init__ if inspect.isclass(function) else function
-    hints, arguments = get_type_hints(target), inspect.signature(function).parameters
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in arguments.values())
-    fitting = dict(values)
-    for name, value in values.items():
-        if name not in arguments:
-            if takes_any:
-                continue
-            close = difflib.get_close_matches(name, arguments, 3) or sorted(arguments)
-            raise ConfigError(_join(key, name), value, f"no such key, but {', '.join(close)}")
-        if name in hints:
-            try:
-                wanted = TypeAdapter(hints[name], config=ConfigDict(arbitrary_types_allowed=True))
-                fitting[name] = wanted.validate_python(value)
-            except ValidationError:
-                shown = hints[name].__name__ if inspect.isclass(hints[name]) else str(hints[name])
-                raise ConfigError(_join(key, name), value, shown.replace("None", "null")) from None
-            except Exception:  # pydantic has no schema for this annotation: the constructor will check
-                continue
-    return fitting
-
-
-def _join(key: str, name: str) -> str:
-    return f"{key}.{name}" if key else name
 
 
 def build(node: DictConfig, key: str, **more: Any) -> Any:
@@ -67,7 +34,7 @@ def build(node: DictConfig, key: str, **more: Any) -> Any:
     values = plain(node) if OmegaConf.is_dict(node) else {}
     function = pydoc.locate(str(values.get("_target_")))
     if not callable(function):
-        raise ConfigError(_join(key, "_target_"), values.get("_target_"), "the import path of a class or function")
+        raise ConfigError(join(key, "_target_"), values.get("_target_"), "the import path of a class or function")
     fitting = check_types(function, {k: v for k, v in values.items() if not k.startswith("_")}, key)
     with user_errors_under(key):
         return hydra.utils.instantiate(node, **fitting, **more)
@@ -82,11 +49,10 @@ def plain(node: DictConfig) -> dict[str, Any]:
 
 @contextmanager
 def user_errors_under(key: str) -> Iterator[None]:
-    """Within this context a ConfigError about ``height`` becomes one about ``key.height``."""
+    """`errors_under`, also for what Hydra's instantiate makes of an error."""
     try:
-        yield
-    except ConfigError as error:
-        raise error.under(key) from None
+        with errors_under(key):
+            yield
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, ConfigError):

@@ -52,6 +52,22 @@ class LevelSet:
         """Some of the levels, by slice or index array."""
         return type(self)(*(getattr(self, f.name)[index] for f in fields(self)))
 
+    def pick(self, rows: np.ndarray) -> "tuple[Self, np.ndarray]":
+        """A set and the rows in it that are levels ``rows`` (int64 [n]) of this one: itself, as all is in memory."""
+        return self, rows
+
+    def sample(self, count: int | None, seed: int) -> Self:
+        """``count`` of the levels drawn without repetition, in the order of the draw; None is all of them as they are.
+
+        Raises:
+            ConfigError: there are not as many.
+        """
+        if count is None:
+            return self
+        if not 1 <= count <= len(self):
+            raise ConfigError("num_levels", count, f"1 to {len(self)}, the number of levels there are, or null for all")
+        return self[np.random.default_rng(seed).permutation(len(self))[:count]]
+
     @classmethod
     def concat(cls, sets: "list[Self]") -> Self:
         return cls(*(np.concatenate([getattr(s, f.name) for s in sets]) for f in fields(cls)))
@@ -61,22 +77,29 @@ Levels = TypeVar("Levels", bound=LevelSet)
 
 
 class LevelStream(ABC, Generic[Levels]):
-    """Hands out levels one after the other; its whole state is a few integers."""
+    """Hands out levels one after the other; its whole state is a few numbers."""
 
     @abstractmethod
     def reseed(self, seed: int) -> None:
         """Starts over from a seed."""
 
     @abstractmethod
-    def take(self, count: int) -> tuple[np.ndarray, Levels]:
-        """The next ``count`` levels and their ids (int64 [count])."""
+    def take(self, count: int) -> tuple[np.ndarray, Levels, np.ndarray]:
+        """The next ``count`` levels: their ids (int64 [count]), a set that holds them, and their rows in it."""
+
+    def record(self, ids: np.ndarray, solved: np.ndarray) -> None:
+        """Is told how episodes on levels of this stream ended: ids int64 [n], solved bool [n]."""
+
+    def metrics(self) -> dict[str, float]:
+        """What there is to log about the stream, by metric name."""
+        return {}
 
     @abstractmethod
-    def get_state(self) -> dict[str, int]:
-        """Where the stream is."""
+    def get_state(self) -> dict[str, Any]:
+        """Where the stream is, as plain types."""
 
     @abstractmethod
-    def set_state(self, state: dict[str, int]) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         """Goes back to where `get_state` was called."""
 
 
@@ -97,15 +120,15 @@ class GeneratedLevels(LevelStream[Levels]):
     def reseed(self, seed: int) -> None:
         self.seed, self.position = seed, 0
 
-    def take(self, count: int) -> tuple[np.ndarray, Levels]:
+    def take(self, count: int) -> tuple[np.ndarray, Levels, np.ndarray]:
         ids = np.arange(self.position, self.position + count)
-        parts = []
-        while self.position <= ids[-1]:
-            number, offset = divmod(self.position, self.chunk)
-            part = self._chunk(number)[offset : offset + int(ids[-1]) + 1 - self.position]
-            parts.append(part)
-            self.position += len(part)
-        return ids, parts[0] if len(parts) == 1 else type(parts[0]).concat(parts)
+        number, offset = divmod(self.position, self.chunk)
+        self.position += count
+        if offset + count <= self.chunk:
+            return ids, self._chunk(number), np.arange(offset, offset + count)
+        last = (self.position - 1) // self.chunk
+        parts = [self._chunk(k) for k in range(number, last + 1)]
+        return ids, type(parts[0]).concat(parts), np.arange(offset, offset + count)
 
     def _chunk(self, number: int) -> Levels:
         if self._made is None or self._made[:2] != (self.seed, number):
@@ -136,33 +159,71 @@ class FixedLevels(LevelStream[Levels]):
             raise ConfigError("levels", 0, "at least one level")
         self.levels, self.order, self.seed = levels, order, seed
         self.position = 0
-        self._orders: dict[int, np.ndarray] = {}
+        self._made: tuple[int, int, np.ndarray] | None = None
 
     def reseed(self, seed: int) -> None:
         self.seed, self.position = seed, 0
-        self._orders.clear()
 
-    def take(self, count: int) -> tuple[np.ndarray, Levels]:
-        places = np.arange(self.position, self.position + count)
+    def take(self, count: int) -> tuple[np.ndarray, Levels, np.ndarray]:
+        number, offset = divmod(self.position, len(self.levels))
         self.position += count
-        ids = places % len(self.levels)
-        if self.order == "shuffled":
-            rounds = places // len(self.levels)
-            ids = np.concatenate([self._order(int(r))[ids[rounds == r]] for r in np.unique(rounds)])
-        return ids, self.levels[ids]
+        ids = self._order(number)[offset : offset + count]
+        while len(ids) < count:
+            number += 1
+            ids = np.concatenate([ids, self._order(number)[: count - len(ids)]])
+        return ids, *self.levels.pick(ids)
 
     def _order(self, number: int) -> np.ndarray:
-        if number not in self._orders:
-            order = np.random.default_rng([self.seed, number]).permutation(len(self.levels))
-            self._orders = {k: v for k, v in self._orders.items() if k == number - 1} | {number: order}
-        return self._orders[number]
+        if self.order == "sequential":
+            number = 0
+        if self._made is None or self._made[:2] != (self.seed, number):
+            order = np.arange(len(self.levels))
+            if self.order == "shuffled":
+                order = np.random.default_rng([self.seed, number]).permutation(len(self.levels))
+            self._made = (self.seed, number, order)
+        return self._made[2]
 
     def get_state(self) -> dict[str, int]:
         return {"seed": self.seed, "position": self.position}
 
     def set_state(self, state: dict[str, int]) -> None:
-        self.reseed(state["seed"])
-        self.position = state["position"]
+        self.seed, self.position = state["seed"], state["position"]
+
+
+class AugmentedLevels(LevelStream[Levels]):
+    """Another stream's levels, each turned, mirrored or recoloured at random.
+
+    Args:
+        stream: where they come from.
+        augment: (numpy Generator, levels) -> as many levels of the same shape.
+    """
+
+    def __init__(self, stream: LevelStream[Levels], augment: Callable[[np.random.Generator, Levels], Levels]):
+        self.stream, self.augment = stream, augment
+        self.seed = self.position = 0
+
+    def reseed(self, seed: int) -> None:
+        self.stream.reseed(seed)
+        self.seed, self.position = seed, 0
+
+    def take(self, count: int) -> tuple[np.ndarray, Levels, np.ndarray]:
+        ids, levels, rows = self.stream.take(count)
+        rng = np.random.default_rng([self.seed, self.position])
+        self.position += count
+        return ids, self.augment(rng, levels[rows]), np.arange(count)
+
+    def record(self, ids: np.ndarray, solved: np.ndarray) -> None:
+        self.stream.record(ids, solved)
+
+    def metrics(self) -> dict[str, float]:
+        return self.stream.metrics()
+
+    def get_state(self) -> dict[str, Any]:
+        return {"seed": self.seed, "position": self.position, "stream": self.stream.get_state()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.seed, self.position = state["seed"], state["position"]
+        self.stream.set_state(state["stream"])
 
 
 def draw_distinct(generate: Callable[[np.random.Generator, int], Levels], count: int, seed: int,
@@ -174,7 +235,8 @@ def draw_distinct(generate: Callable[[np.random.Generator, int], Levels], count:
     """
     stream, kept, seen = GeneratedLevels(generate, seed, chunk=max(64, min(count, 1024))), [], set[int]()
     for _ in range(20 + 4 * count // stream.chunk):
-        _, levels = stream.take(stream.chunk)
+        _, levels, rows = stream.take(stream.chunk)
+        levels = levels[rows]
         fresh = []
         for i, number in enumerate(identity(levels).tolist()):
             if number not in seen and len(seen) < count:
@@ -184,3 +246,18 @@ def draw_distinct(generate: Callable[[np.random.Generator, int], Levels], count:
         if len(seen) == count:
             return type(kept[0]).concat(kept)
     raise ConfigError("num_levels", count, f"at most about {len(seen)}: there are no more distinct levels like these")
+
+
+def generated_levels(generate: Callable[[np.random.Generator, int], Levels], num_levels: int | None, level_seed: int,
+                     order: str, identity: Callable[[Levels], np.ndarray]) -> LevelStream[Levels]:  # fmt: skip
+    """An endless stream from a generator, or, with ``num_levels``, a fixed set of distinct levels.
+
+    Args:
+        level_seed: draws the fixed set, whatever the env's seed is.
+        order: of the fixed set.
+    """
+    if num_levels is None:
+        return GeneratedLevels(generate)
+    if num_levels < 1:
+        raise ConfigError("num_levels", num_levels, "at least 1, or null for an endless stream")
+    return FixedLevels(draw_distinct(generate, num_levels, level_seed, identity), order)

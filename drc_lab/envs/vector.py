@@ -4,47 +4,110 @@ A game is a `Batch`: arrays for B boards with a compiled step. `LevelVectorEnv` 
 interface to it; `LevelEnv` is the same with one board.
 """
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from drc_lab.envs.levels import LevelStream
+from drc_lab.envs.levels import LevelStream, mix64
+from drc_lab.envs.render import Window
 from drc_lab.errors import ConfigError
+from drc_lab.numerics import jit
+
+RENDER_MODES = ["ansi", "rgb_array", "human"]
 
 
-class Batch(Protocol):
-    """The dynamics of B boards of one game. Arrays are written in place.
+class Batch(ABC):
+    """The dynamics of B boards of one game. Arrays are written in place and stay the same objects.
 
     Attributes:
-        observation: uint8 [B, C, H, W].
+        observation: [B, ...].
+        observation_space: of one board.
         reward: float64 [B], of the last step.
         solved: bool [B], after the last step.
-        optimal: int64 [B], the length of an optimal solution of each board, -1 if unknown.
+        optimal: int64 [B], the fewest steps that solve each board, -1 if unknown.
+        action_names: one for each action.
+        STATE: names of the arrays that the future depends on.
     """
 
     observation: np.ndarray
+    observation_space: gym.spaces.Box
     reward: np.ndarray
     solved: np.ndarray
     optimal: np.ndarray
-    num_actions: int
+    action_names: tuple[str, ...]
+    STATE: ClassVar[tuple[str, ...]]
 
-    def load(self, envs: np.ndarray, levels: Any) -> None:
-        """Puts one level into each of ``envs`` (int64 [n])."""
+    @abstractmethod
+    def load(self, envs: np.ndarray, levels: Any, rows: np.ndarray) -> None:
+        """Puts level ``rows[i]`` of the set ``levels`` into board ``envs[i]`` (both int64 [n])."""
 
+    @abstractmethod
     def step(self, actions: np.ndarray) -> None:
-        """One step of all boards; actions int64 [B]."""
+        """One step of all boards; actions int64 [B], in range."""
 
-    def render(self, env: int) -> str:
+    @abstractmethod
+    def observe(self, envs: np.ndarray) -> None:
+        """Writes the whole observation of some boards anew."""
+
+    @abstractmethod
+    def action_masks(self) -> np.ndarray:
+        """bool [B, A]: which actions change anything; doing nothing on purpose counts as allowed."""
+
+    @abstractmethod
+    def text(self, env: int) -> str:
         """One board as text."""
+
+    @abstractmethod
+    def picture(self, env: int, cell_size: int) -> np.ndarray:
+        """One board as uint8 [rows, columns, 3]."""
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Copies of all arrays that the future depends on."""
+        return {name: getattr(self, name).copy() for name in self.STATE}
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """Writes them back."""
+        for name, array in state.items():
+            getattr(self, name)[:] = array
+        self.observe(np.arange(len(self.solved)))
+
+
+@jit
+def _in_range(actions, count):
+    for action in actions:
+        if action < 0 or action >= count:
+            return False
+    return True
+
+
+@jit
+def _end_episodes(reward, solved, limit, length, total, terminated, truncated):
+    """Counts the step in, and says which episodes it ended. Returns how many."""
+    ended = 0
+    for b in range(len(reward)):
+        length[b] += 1
+        total[b] += reward[b]
+        terminated[b] = solved[b]
+        truncated[b] = length[b] >= limit[b] and not solved[b]
+        ended += terminated[b] or truncated[b]
+    return ended
+
+
+@jit
+def _begin_episodes(envs, first, seed, low, high, limit, length, total):
+    """Episodes ``first``, ``first + 1``, ... begin; the limit of each is drawn by its number alone."""
+    for i in range(len(envs)):
+        b, number = envs[i], np.uint64(first + i)
+        limit[b] = low
+        if high > low:
+            limit[b] = low + np.int64(mix64(mix64(np.uint64(seed)) + number) % np.uint64(high - low + 1))
+        length[b] = 0
+        total[b] = 0
 
 
 class LevelVectorEnv(VectorEnv):
@@ -53,119 +116,183 @@ class LevelVectorEnv(VectorEnv):
     An episode is terminated when its level is solved and truncated after ``max_steps`` steps. With autoreset (same
     step) the returned observation is the next episode's first, and ``info["final_obs"]`` and ``info["final_info"]``
     hold what the ended episode left. Info has, per env: ``level`` (id), ``optimal`` (-1 if unknown), ``solved``,
-    ``length`` (steps so far) and ``return`` (undiscounted).
+    ``length`` (steps so far), ``return`` (undiscounted) and, if asked for, ``action_mask`` (bool [B, A]).
 
     Args:
         batch: the game.
         levels: where levels come from.
-        max_steps: step limit of an episode.
+        max_steps: step limit of an episode; two numbers draw each episode's from that range, both included.
         autoreset: whether a finished board gets its next level at once.
-        copy: whether returned observations are copies; if not, the next step overwrites them.
+        copy: whether returned arrays are copies; if not, the next step overwrites them, and no step allocates any.
+        action_masks: whether info has ``action_mask``; the method `action_masks` is always there.
+        render_mode: "ansi", "rgb_array" or, for one board, "human".
+        cell_size: pixels of a cell in pictures.
     """
 
     def __init__(
         self,
         batch: Batch,
         levels: LevelStream,
-        max_steps: int,
+        max_steps: int | Sequence[int],
         autoreset: bool = True,
         copy: bool = True,
+        action_masks: bool = False,
         render_mode: str | None = None,
+        cell_size: int = 32,
     ):
-        if max_steps < 1:
-            raise ConfigError("max_steps", max_steps, "at least 1")
-        self.batch, self.levels, self.max_steps, self.copy = batch, levels, max_steps, copy
+        limits = [max_steps] * 2 if isinstance(max_steps, int) else list(max_steps)
+        if len(limits) != 2 or not 1 <= limits[0] <= limits[1]:
+            raise ConfigError("max_steps", max_steps, "at least 1, or [lowest, highest]")
+        if render_mode not in (None, *RENDER_MODES):
+            raise ConfigError("render_mode", render_mode, " | ".join(RENDER_MODES) + " | null")
+        if not 4 <= cell_size <= 512:
+            raise ConfigError("cell_size", cell_size, "4 to 512")
+        self.batch, self.levels, self.copy, self.autoreset = batch, levels, copy, autoreset
+        self.max_steps: tuple[int, int] = (limits[0], limits[1])
+        self.render_mode, self.cell_size, self.masks_in_info = render_mode, cell_size, action_masks
         self.num_envs = len(batch.observation)
-        self.render_mode = render_mode
         mode = AutoresetMode.SAME_STEP if autoreset else AutoresetMode.DISABLED
-        self.metadata = {"render_modes": ["ansi"], "render_fps": 4, "autoreset_mode": mode}
-        self.single_observation_space = gym.spaces.Box(0, 255, batch.observation.shape[1:], np.uint8)
-        self.single_action_space: gym.spaces.Discrete = gym.spaces.Discrete(batch.num_actions)
+        self.metadata = {"render_modes": RENDER_MODES, "render_fps": 4, "autoreset_mode": mode}
+        self.single_observation_space = batch.observation_space
+        self.single_action_space: gym.spaces.Discrete = gym.spaces.Discrete(len(batch.action_names))
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self.autoreset = autoreset
-        self._seeded = False
-        self.level = np.zeros(self.num_envs, np.int64)
-        self.length = np.zeros(self.num_envs, np.int64)
+        self.level, self.length, self.limit = (np.zeros(self.num_envs, np.int64) for _ in range(3))
         self.total = np.zeros(self.num_envs)
+        self.terminated, self.truncated = (np.zeros(self.num_envs, bool) for _ in range(2))
+        self._all = np.ones(self.num_envs, bool)
+        self.seed: int | None = None
+        self.episodes = 0
+        self._window: Window | None = None
+
+    @classmethod
+    def held_out(
+        cls, arguments: dict[str, Any], split: str | None, num_levels: int | None, level_seed: int | None
+    ) -> dict[str, Any]:
+        """The arguments of an env for held-out levels, each as it is and once, from those of the training env.
+
+        Args:
+            arguments: of this class.
+            split, num_levels, level_seed: None where the levels have no splits; all of them are played then.
+        """
+        fixed = {"order": "sequential", "copy": False, "augment": False, "curriculum": None}
+        chosen = {"split": split, "num_levels": num_levels, "level_seed": level_seed}
+        limit = arguments.get("max_steps")
+        if isinstance(limit, Sequence):  # a random limit is for training: success under it means little
+            fixed["max_steps"] = limit[-1]
+        return arguments | fixed | ({} if split is None else chosen)
 
     def reset(self, *, seed: int | list[int] | None = None, options: dict | None = None):
-        """Puts a new level on every board. With a seed the stream of levels starts over, without one it goes on."""
+        """Puts a new level on every board. With a seed the stream of levels starts over, without one it goes on.
+
+        ``options["reset_mask"]`` (bool [B]) leaves the other boards as they are.
+        """
         super().reset(seed=seed if seed is None or isinstance(seed, int) else seed[0])
-        if seed is not None or not self._seeded:
-            self._seeded = True
-            self.levels.reseed(int(self.np_random.integers(2**62)))
-        self._load(np.arange(self.num_envs))
-        return self._observation(), self._info(np.ones(self.num_envs, bool))
+        if seed is not None or self.seed is None:
+            self.seed, self.episodes = int(self.np_random.integers(2**62)), 0
+            self.levels.reseed(self.seed)
+        mask = (options or {}).get("reset_mask", self._all)
+        if not self.autoreset:
+            ended = np.flatnonzero(mask & (self.terminated | self.truncated))
+            self.levels.record(self.level[ended], self.batch.solved[ended])
+        self.terminated[mask] = self.truncated[mask] = False
+        self._load(np.flatnonzero(mask))
+        return self._give(self.batch.observation), self._info(self._all)
 
     def step(self, actions: np.ndarray):
         """Steps all boards. Returns obs, rewards, terminations, truncations (bool [B]), info."""
-        actions = np.asarray(actions, dtype=np.int64)
-        count = self.batch.num_actions  # compiled code checks nothing
-        if actions.shape != (self.num_envs,) or actions.min() < 0 or actions.max() >= count:
+        batch = self.batch
+        actions = np.asarray(actions, dtype=np.int64)  # compiled code checks nothing
+        if actions.shape != (self.num_envs,) or not _in_range(actions, len(batch.action_names)):
+            count = len(batch.action_names)
             raise ValueError(f"actions: found {actions!r}, allowed: {self.num_envs} of 0 to {count - 1}")
-        self.batch.step(actions)
-        self.length += 1
-        self.total += self.batch.reward
-        terminated = self.batch.solved.copy()
-        truncated = (self.length >= self.max_steps) & ~terminated
-        rewards = self.batch.reward.copy()
-        done = terminated | truncated
-        if self.autoreset and done.any():
-            final_obs, final_info = np.full(self.num_envs, None, dtype=object), self._info(done)
-            envs = np.flatnonzero(done)
-            for env, obs in zip(envs, self.batch.observation[envs], strict=True):
-                final_obs[env] = obs
-            self._load(envs)
-            info = self._info(np.ones(self.num_envs, bool))
-            info |= {"final_obs": final_obs, "_final_obs": done, "final_info": final_info, "_final_info": done}
-        else:
-            info = self._info(np.ones(self.num_envs, bool))
-        return self._observation(), rewards, terminated, truncated, info
+        batch.step(actions)
+        ended = _end_episodes(
+            batch.reward, batch.solved, self.limit, self.length, self.total, self.terminated, self.truncated
+        )
+        final = self._next_levels() if ended and self.autoreset else {}
+        info = self._info(self._all)
+        info.update(final)
+        give = self._give
+        return give(batch.observation), give(batch.reward), give(self.terminated), give(self.truncated), info
 
-    def render(self) -> tuple[str, ...] | None:
-        """All boards as text (render mode "ansi")."""
-        if self.render_mode != "ansi":
+    def _next_levels(self) -> dict[str, Any]:
+        """New levels for the boards whose episode has ended, and what the old ones leave in the info."""
+        done = self.terminated | self.truncated
+        envs = np.flatnonzero(done)
+        final_obs, final_info = np.full(self.num_envs, None, dtype=object), self._info(done, copy=True)
+        for env, obs in zip(envs, self.batch.observation[envs], strict=True):
+            final_obs[env] = obs
+        self.levels.record(self.level[envs], self.batch.solved[envs])
+        self._load(envs)
+        return {"final_obs": final_obs, "_final_obs": done, "final_info": final_info, "_final_info": done}
+
+    def action_masks(self) -> np.ndarray:
+        """bool [B, A]: false where an action would change nothing."""
+        return self.batch.action_masks()
+
+    def render(self) -> tuple[Any, ...] | None:
+        """All boards: text ("ansi") or uint8 [rows, columns, 3] each ("rgb_array"); "human" shows the only one."""
+        if self.render_mode is None:
             return None
-        return tuple(self.batch.render(env) for env in range(self.num_envs))
+        if self.render_mode == "ansi":
+            return tuple(self.batch.text(env) for env in range(self.num_envs))
+        pictures = tuple(self.batch.picture(env, self.cell_size) for env in range(self.num_envs))
+        if self.render_mode == "rgb_array":
+            return pictures
+        if self.num_envs > 1:
+            raise ConfigError("render_mode", "human", "ansi | rgb_array with more than one board")
+        self._window = self._window or Window("drc_lab", self.metadata["render_fps"])
+        self._window.show(pictures[0])
+        return None
+
+    def close_extras(self, **kwargs: Any) -> None:
+        if self._window is not None:
+            self._window.close()
+            self._window = None
 
     def get_state(self) -> dict[str, Any]:
-        """Everything the future of this env depends on, as arrays and ints."""
-        state = {"level": self.level.copy(), "length": self.length.copy(), "total": self.total.copy()}
-        return {"batch": self.batch.get_state(), "levels": self.levels.get_state(), "episodes": state}
+        """Everything the future of this env depends on, as arrays and plain types."""
+        names = ("level", "length", "limit", "total")
+        episodes = {name: getattr(self, name).copy() for name in names} | {"seed": self.seed, "begun": self.episodes}
+        return {"batch": self.batch.get_state(), "levels": self.levels.get_state(), "episodes": episodes}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes back to where `get_state` was called."""
-        self._seeded = True
         self.batch.set_state(state["batch"])
         self.levels.set_state(state["levels"])
-        for name, array in state["episodes"].items():
+        episodes = dict(state["episodes"])
+        self.seed, self.episodes = episodes.pop("seed"), episodes.pop("begun")
+        for name, array in episodes.items():
             getattr(self, name)[:] = array
 
     def _load(self, envs: np.ndarray) -> None:
-        self.level[envs], levels = self.levels.take(len(envs))
-        self.batch.load(envs, levels)
-        self.length[envs] = 0
-        self.total[envs] = 0
+        self.level[envs], levels, rows = self.levels.take(len(envs))
+        self.batch.load(envs, levels, rows)
+        low, high = self.max_steps
+        _begin_episodes(envs, self.episodes, self.seed, low, high, self.limit, self.length, self.total)
+        self.episodes += len(envs)
 
-    def _observation(self) -> np.ndarray:
-        return self.batch.observation.copy() if self.copy else self.batch.observation
+    def _give(self, array: np.ndarray) -> np.ndarray:
+        return array.copy() if self.copy else array
 
-    def _info(self, mask: np.ndarray) -> dict[str, Any]:
-        info = {
-            "level": self.level.copy(),
-            "optimal": self.batch.optimal.copy(),
-            "solved": self.batch.solved.copy(),
-            "length": self.length.copy(),
-            "return": self.total.copy(),
-        }
-        return info | {f"_{key}": mask for key in info}
+    def _info(self, mask: np.ndarray, copy: bool = False) -> dict[str, Any]:
+        batch = self.batch
+        info = {"level": self.level, "optimal": batch.optimal, "solved": batch.solved, "length": self.length,
+                "return": self.total}  # fmt: skip
+        if self.copy or copy:
+            info = {name: array.copy() for name, array in info.items()}
+        if self.masks_in_info:
+            info["action_mask"] = batch.action_masks()
+        for name in tuple(info):
+            info[f"_{name}"] = mask
+        return info
 
 
 class LevelEnv(gym.Env):
     """One board of a `LevelVectorEnv`, as a plain Gymnasium env; rewards, infos and levels are those of the batch."""
 
-    metadata = {"render_modes": ["ansi"], "render_fps": 4}
+    metadata = {"render_modes": RENDER_MODES, "render_fps": 4}
 
     def __init__(self, vector: LevelVectorEnv):
         self.vector = vector
@@ -176,16 +303,28 @@ class LevelEnv(gym.Env):
     def reset(self, *, seed: int | None = None, options: dict | None = None):
         super().reset(seed=seed)
         obs, info = self.vector.reset(seed=seed, options=options)
+        if self.render_mode == "human":
+            self.render()
         return obs[0], _first(info)
 
     def step(self, action: int):
         obs, reward, terminated, truncated, info = self.vector.step(np.array([action]))
+        if self.render_mode == "human":
+            self.render()
         return obs[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), _first(info)
 
-    def render(self) -> str | None:
+    def action_masks(self) -> np.ndarray:
+        """bool [A]: false where an action would change nothing."""
+        return self.vector.action_masks()[0]
+
+    def render(self):
         frames = self.vector.render()
         return frames[0] if frames else None
 
+    def close(self) -> None:
+        self.vector.close()
+
 
 def _first(info: dict[str, Any]) -> dict[str, Any]:
-    return {key: value[0].item() for key, value in info.items() if not key.startswith("_")}
+    first = {key: value[0] for key, value in info.items() if not key.startswith("_")}
+    return {key: value.item() if np.ndim(value) == 0 else value for key, value in first.items()}

@@ -1,0 +1,67 @@
+"""Settings that come from outside, checked against the annotations of what they are arguments of."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from drc_lab.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def check_types(function: Callable, values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The values as the annotations of the arguments they are for want them (1e6 becomes an int, say).
+
+    Raises:
+        ConfigError: naming the first value that does not fit, or that is for no argument at all.
+    """
+    target = function.__init__ if inspect.isclass(function) else function
+    hints, arguments = get_type_hints(target), inspect.signature(function).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in arguments.values())
+    fitting = dict(values)
+    for name, value in values.items():
+        if name not in arguments:
+            if takes_any:
+                continue
+            close = difflib.get_close_matches(name, arguments, 3) or sorted(arguments)
+            raise ConfigError(join(key, name), value, f"no such key, but {', '.join(close)}")
+        if name in hints:
+            try:
+                wanted = TypeAdapter(hints[name], config=ConfigDict(arbitrary_types_allowed=True))
+                fitting[name] = wanted.validate_python(value)
+            except ValidationError:
+                shown = hints[name].__name__ if inspect.isclass(hints[name]) else str(hints[name])
+                raise ConfigError(join(key, name), value, shown.replace("None", "null")) from None
+            except Exception:  # pydantic has no schema for this annotation: the constructor will check
+                continue
+    return fitting
+
+
+def join(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
+
+
+@contextmanager
+def errors_under(key: str) -> Iterator[None]:
+    """Within this context a ConfigError about ``height`` becomes one about ``key.height``."""
+    try:
+        yield
+    except ConfigError as error:
+        raise error.under(key) from None
+
+
+def from_mapping(function: Callable[..., T], values: Mapping[str, Any], key: str, **more: Any) -> T:
+    """Calls a class or function with the checked ``values``, and ``more`` arguments that need no check.
+
+    Raises:
+        ConfigError: about ``key.NAME``.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(key, values, f"keys {', '.join(inspect.signature(function).parameters)}")
+    fitting = check_types(function, values, key)
+    with errors_under(key):
+        return function(**fitting, **more)

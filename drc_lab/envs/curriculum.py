@@ -1,0 +1,130 @@
+"""A level source that grows harder as the agent gets better."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from drc_lab.arguments import from_mapping
+from drc_lab.envs.levels import GeneratedLevels, Levels, LevelStream, mix64
+from drc_lab.errors import ConfigError
+
+_STAGE_BITS = 40  # a level's id has its stage above these bits
+
+
+@dataclass(frozen=True)
+class CurriculumSpec:
+    """How difficulty rises. The env's own settings are the last stage, after those that are listed.
+
+    Args:
+        stages: settings of the level generator, each in place of the env's own, easiest first.
+        advance_at: success rate that leads to the next stage.
+        window: training episodes of the present stage that one success rate is measured over.
+        review: share of levels that come from earlier stages, all alike.
+    """
+
+    stages: list[dict[str, Any]]
+    advance_at: float = 0.8
+    window: int = 1000
+    review: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise ConfigError("stages", self.stages, "at least one stage before the env's own settings")
+        if not 0 < self.advance_at <= 1:
+            raise ConfigError("advance_at", self.advance_at, "more than 0, at most 1")
+        if self.window < 1:
+            raise ConfigError("window", self.window, "at least 1")
+        if not 0 <= self.review < 1:
+            raise ConfigError("review", self.review, "0 or more and less than 1")
+
+
+class CurriculumLevels(LevelStream[Levels]):
+    """Levels of the present stage, with some of earlier ones; the next stage follows on a success rate.
+
+    Args:
+        streams: one for each stage, easiest first; all levels have the same shape.
+        spec: see `CurriculumSpec`.
+        seed: of the streams and of which stage each level is from.
+    """
+
+    def __init__(self, streams: Sequence[LevelStream[Levels]], spec: CurriculumSpec, seed: int = 0):
+        self.streams, self.spec = list(streams), spec
+        self.reseed(seed)
+
+    def reseed(self, seed: int) -> None:
+        self.seed, self.position = seed, 0
+        self.stage = self.episodes = self.solved = 0
+        self.solve_rate = float("nan")
+        for number, stream in enumerate(self.streams):
+            stream.reseed(int(mix64(np.uint64(seed) + np.uint64(number)) >> np.uint64(2)))
+
+    def take(self, count: int) -> tuple[np.ndarray, Levels, np.ndarray]:
+        # Hashes of the place in the stream, so that nothing but the place has to be saved.
+        place = np.arange(self.position, self.position + count).astype(np.uint64)
+        self.position += count
+        drawn = [int(mix64(mix64(np.uint64(self.seed)) + p)) / 2**64 for p in place]
+        stages = np.full(count, self.stage)
+        for i, x in enumerate(drawn):
+            if self.stage and x < self.spec.review:
+                stages[i] = int(x / self.spec.review * self.stage)
+        ids, rows, parts, made = np.zeros(count, np.int64), np.zeros(count, np.int64), [], 0
+        for stage in np.unique(stages):
+            mine = np.flatnonzero(stages == stage)
+            numbers, levels, picked = self.streams[stage].take(len(mine))
+            parts.append(levels[picked])
+            ids[mine] = numbers + (int(stage) << _STAGE_BITS)
+            rows[mine] = made + np.arange(len(mine))
+            made += len(mine)
+        return ids, parts[0] if len(parts) == 1 else type(parts[0]).concat(parts), rows
+
+    def record(self, ids: np.ndarray, solved: np.ndarray) -> None:
+        mine = ids >> _STAGE_BITS == self.stage
+        self.episodes += int(mine.sum())
+        self.solved += int(solved[mine].sum())
+        if self.episodes < self.spec.window:
+            return
+        self.solve_rate = self.solved / self.episodes
+        if self.solve_rate >= self.spec.advance_at and self.stage < len(self.streams) - 1:
+            self.stage += 1
+        self.episodes = self.solved = 0
+
+    def metrics(self) -> dict[str, float]:
+        measured = {} if np.isnan(self.solve_rate) else {"curriculum/solve_rate": self.solve_rate}
+        return {"curriculum/stage": float(self.stage), **measured}
+
+    def get_state(self) -> dict[str, Any]:
+        names = ("seed", "position", "stage", "episodes", "solved", "solve_rate")
+        return {name: getattr(self, name) for name in names} | {"streams": [s.get_state() for s in self.streams]}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        for stream, its in zip(self.streams, state.pop("streams"), strict=True):
+            stream.set_state(its)
+        vars(self).update(state)
+
+
+def curriculum_levels(
+    spec: Mapping[str, Any], generator: Callable[..., Any], own: Mapping[str, Any], **fixed: Any
+) -> CurriculumLevels:
+    """A curriculum over the levels of a generator.
+
+    Args:
+        spec: arguments of `CurriculumSpec`.
+        generator: class of the generator.
+        own: the env's settings that a stage may replace.
+        fixed: those that it may not.
+
+    Raises:
+        ConfigError: about ``curriculum.KEY`` or ``curriculum.stages[i].KEY``.
+    """
+    curriculum = from_mapping(CurriculumSpec, spec, "curriculum")
+    streams = []
+    for number, stage in enumerate([*curriculum.stages, {}]):
+        key = f"curriculum.stages[{number}]"
+        for name, value in stage.items():
+            if name not in own:
+                raise ConfigError(f"{key}.{name}", value, f"no such key, but {', '.join(own)}")
+        streams.append(GeneratedLevels(from_mapping(generator, {**own, **stage}, key, **fixed)))
+    return CurriculumLevels(streams, curriculum)

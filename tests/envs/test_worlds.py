@@ -1,0 +1,261 @@
+"""What holds for every game: Gymnasium's rules, single env = batch env, incremental = whole observation, exact state."""
+
+import pickle
+import warnings
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
+
+import drc_lab  # noqa: F401
+from drc_lab.errors import ConfigError
+
+RICOCHET, SOKOBAN = "drc_lab/RicochetRobots-v0", "drc_lab/Sokoban-v0"
+CURRICULUM = {"stages": [{"height": 4, "width": 4}], "window": 5, "advance_at": 0.01, "review": 0.3}
+VARIANTS = {
+    "ricochet": (RICOCHET, {"max_steps": 9}),
+    "ricochet rgb": (RICOCHET, {"observation": "rgb", "height": 4, "width": 6, "noop": True, "max_steps": [3, 12]}),
+    "ricochet symbolic": (RICOCHET, {"observation": "symbolic", "num_robots": 3, "null_move_penalty": 0.5}),
+    "ricochet augmented set": (RICOCHET, {"num_levels": 30, "augment": True, "order": "shuffled"}),
+    "ricochet curriculum": (
+        RICOCHET,
+        {"num_robots": 3, "curriculum": {**CURRICULUM, "stages": [{"height": 3, "num_robots": 1}, {"width": 4}]}},
+    ),
+    "sokoban": (SOKOBAN, {"max_steps": 15}),
+    "sokoban planes": (SOKOBAN, {"observation": "planes", "height": 6, "width": 8, "num_boxes": 3, "noop": True}),
+    "sokoban cropped": (SOKOBAN, {"crop_border": True, "max_steps": [5, 20], "num_levels": 30, "augment": True}),
+    "sokoban curriculum": (SOKOBAN, {"curriculum": {**CURRICULUM, "stages": [{"height": 5, "num_boxes": 1}]}}),
+}
+each_variant = pytest.mark.parametrize(("env_id", "settings"), VARIANTS.values(), ids=VARIANTS)
+
+
+def same(a, b):
+    """Compares two step or reset results deeply."""
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            same(a[key], b[key])
+    elif isinstance(a, tuple | list) or (isinstance(a, np.ndarray) and a.dtype == object):
+        assert len(a) == len(b)
+        for x, y in zip(a, b, strict=True):
+            same(x, y)
+    else:
+        np.testing.assert_array_equal(a, b)
+
+
+@each_variant
+def test_check_env_has_nothing_to_say(env_id, settings):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(gym.make(env_id, render_mode="rgb_array", action_masks=True, **settings).unwrapped)
+
+
+@each_variant
+def test_single_env_equals_the_batch_step_for_step_under_random_play(env_id, settings):
+    """One board at a time and all at once, over some thousand steps; levels are dealt in the same order to both."""
+    single = gym.make(env_id, action_masks=True, **settings).unwrapped
+    batch = gym.make_vec(env_id, num_envs=1, autoreset=False, action_masks=True, **settings)
+    rng, boards = np.random.default_rng(0), set()
+    obs, info = single.reset(seed=11)
+    batch_obs, batch_info = batch.reset(seed=11)
+    for _ in range(3000):
+        same(obs, batch_obs[0])
+        for key in info:
+            same(info[key], batch_info[key][0])
+        boards.add(obs.tobytes())
+        action = int(rng.integers(single.action_space.n))
+        obs, reward, terminated, truncated, info = single.step(action)
+        batch_obs, *rest, batch_info = batch.step(np.array([action]))
+        assert [reward, terminated, truncated] == [x[0] for x in rest]
+        if terminated or truncated:
+            obs, info = single.reset()
+            batch_obs, batch_info = batch.reset()
+    assert len(boards) > 500
+
+
+@each_variant
+def test_a_batch_of_many_equals_as_many_batches_of_one(env_id, settings):
+    """64 boards together and each alone from the same state, until each one's episode has ended."""
+    many = gym.make_vec(env_id, num_envs=64, autoreset=False, **settings)
+    many.reset(seed=5)
+    state, rng = many.get_state(), np.random.default_rng(1)
+    ones = [gym.make_vec(env_id, num_envs=1, autoreset=False, **settings) for _ in range(64)]
+    for b, one in enumerate(ones):
+        mine = {key: value[b : b + 1] for key, value in state["batch"].items()}
+        episodes = {k: v[b : b + 1] if isinstance(v, np.ndarray) else v for k, v in state["episodes"].items()}
+        one.set_state({"batch": mine, "levels": state["levels"], "episodes": episodes})
+    for _ in range(30):
+        actions = rng.integers(0, many.single_action_space.n, 64)
+        obs, reward, terminated, truncated, _ = many.step(actions)
+        for b, one in enumerate(ones):
+            got = one.step(actions[b : b + 1])
+            same([x[0] for x in got[:4]], [obs[b], reward[b], terminated[b], truncated[b]])
+
+
+@each_variant
+def test_an_observation_written_cell_by_cell_is_the_one_written_whole(env_id, settings):
+    env = gym.make_vec(env_id, num_envs=256, copy=False, **settings)
+    obs, _ = env.reset(seed=0)
+    rng = np.random.default_rng(2)
+    for _ in range(40):
+        obs, *_ = env.step(rng.integers(0, env.single_action_space.n, 256))
+        written = obs.copy()
+        env.batch.observe(np.arange(256))
+        np.testing.assert_array_equal(written, obs)
+        assert env.observation_space.contains(obs)
+
+
+@each_variant
+def test_masks_tell_which_actions_change_the_board(env_id, settings):
+    env = gym.make_vec(env_id, num_envs=64, autoreset=False, **settings)
+    env.reset(seed=0)
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        state, before, masks = env.get_state(), env.batch.observation.copy(), env.action_masks()
+        for action, name in enumerate(env.batch.action_names):
+            env.set_state(state)
+            after, *_ = env.step(np.full(64, action))
+            changed = (after != before).reshape(64, -1).any(1)
+            np.testing.assert_array_equal(masks[:, action], changed | (name == "no-op"))
+        env.set_state(state)
+        env.step(rng.integers(0, env.single_action_space.n, 64))
+
+
+@each_variant
+def test_a_seed_starts_over_and_no_seed_goes_on(env_id, settings):
+    env, other = gym.make(env_id, **settings), gym.make(env_id, **settings)
+    first = [env.reset(seed=3)[0], *(env.reset()[0] for _ in range(5))]
+    again = [env.reset(seed=3)[0], *(env.reset()[0] for _ in range(5))]
+    same(first, again)
+    same(first, [other.reset(seed=3)[0], *(other.reset()[0] for _ in range(5))])
+    assert len({obs.tobytes() for obs in first}) > 1  # no reset without a seed replays the same board
+    assert any((env.reset(seed=4 + i)[0] != first[0]).any() for i in range(3))
+
+
+@each_variant
+@pytest.mark.parametrize("how", ["state", "pickle", "torch"])
+def test_state_and_pickle_go_on_exactly(env_id, settings, how, tmp_path):
+    env = gym.make_vec(env_id, num_envs=20, **settings)
+    env.reset(seed=0)
+    rng = np.random.default_rng(4)
+    actions = rng.integers(0, env.single_action_space.n, (60, 20))
+    for action in actions[:30]:
+        env.step(action)
+    if how == "pickle":
+        other = pickle.loads(pickle.dumps(env))
+    else:
+        state = env.get_state()
+        if how == "torch":  # tensors and plain types only, as in a checkpoint
+            import torch
+            from torch.utils._pytree import tree_map
+
+            as_tensors = tree_map(lambda x: torch.from_numpy(x) if isinstance(x, np.ndarray) else x, state)
+            torch.save(as_tensors, tmp_path / "state")
+            loaded = torch.load(tmp_path / "state", weights_only=True)
+            state = tree_map(lambda x: x.numpy() if isinstance(x, torch.Tensor) else x, loaded)
+        other = gym.make_vec(env_id, num_envs=20, **settings)
+        other.set_state(state)
+    expected = [env.step(action) for action in actions[30:]]
+    same(expected, [other.step(action) for action in actions[30:]])
+
+
+@pytest.mark.parametrize("env_id", [RICOCHET, SOKOBAN])
+def test_autoreset_shows_the_next_level_and_keeps_what_the_last_one_left(env_id):
+    env = gym.make_vec(env_id, num_envs=32, max_steps=4, action_masks=True)
+    assert env.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+    plain = gym.make_vec(env_id, num_envs=32, max_steps=4, autoreset=False)
+    env.reset(seed=0)
+    plain.reset(seed=0)
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        actions = rng.integers(0, 4, 32)
+        obs, reward, terminated, truncated, info = env.step(actions)
+        old_obs, *old, old_info = plain.step(actions)
+        same([reward, terminated, truncated], old)
+        done = terminated | truncated
+        for b in np.flatnonzero(done):
+            same(info["final_obs"][b], old_obs[b])
+            for key in ("level", "solved", "length", "return", "optimal"):
+                assert info["final_info"][key][b] == old_info[key][b]
+        if done.any():
+            assert (info["length"][done] == 0).all() and (info["return"][done] == 0).all()
+            break
+    assert done.any()
+
+
+@pytest.mark.parametrize("env_id", [RICOCHET, SOKOBAN])
+def test_reset_mask_leaves_the_other_boards_alone(env_id):
+    env = gym.make_vec(env_id, num_envs=6, autoreset=False)
+    before, _ = env.reset(seed=0)
+    mask = np.array([True, False, False, True, False, False])
+    after, info = env.reset(options={"reset_mask": mask})
+    np.testing.assert_array_equal((before != after).reshape(6, -1).any(1), mask)
+    assert info["level"].tolist() == [6, 1, 2, 7, 4, 5]
+
+
+def test_drawn_step_limits_fill_their_range_and_depend_on_the_seed_alone():
+    lengths = []
+    for _ in range(2):
+        env = gym.make_vec(SOKOBAN, num_envs=100, max_steps=[3, 7], noop=True)
+        env.reset(seed=1)
+        ended = []
+        for _ in range(30):
+            *_, info = env.step(np.full(100, 4))
+            if "final_info" in info:
+                ended += info["final_info"]["length"][info["_final_info"]].tolist()
+        lengths.append(ended)
+    assert lengths[0] == lengths[1]
+    counts = np.bincount(lengths[0], minlength=8)
+    assert counts[:3].sum() == 0 and counts[3:].min() > 0.1 * counts.sum()
+
+
+def test_copies_are_safe_and_without_copies_nothing_is_allocated_anew():
+    for copy in (True, False):
+        env = gym.make_vec(SOKOBAN, num_envs=4, noop=True, copy=copy)
+        obs, _ = env.reset(seed=0)
+        one, two = env.step(np.zeros(4, int)), env.step(np.ones(4, int))
+        for a, b in zip(one[:4], two[:4], strict=True):
+            assert (a is b) is not copy
+        for key in ("level", "solved", "length", "return", "optimal"):
+            assert (one[4][key] is two[4][key]) is not copy
+        assert (obs is two[0]) is not copy
+
+
+@pytest.mark.parametrize("env_id", [RICOCHET, SOKOBAN])
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"max_steps": 0}, "max_steps"),
+        ({"max_steps": [9, 3]}, "max_steps"),
+        ({"max_steps": [3, 4, 5]}, "max_steps"),
+        ({"observation": "smell"}, "observation"),
+        ({"split": "exam"}, "split"),
+        ({"num_levels": 0}, "num_levels"),
+        ({"num_levels": 3, "order": "up"}, "order"),
+        ({"render_mode": "hologram"}, "render_mode"),
+        ({"render_mode": "ansi", "cell_size": 0}, "cell_size"),
+        ({"curriculum": {"stages": []}}, "curriculum.stages"),
+        ({"curriculum": {"stages": [{}], "advance_at": 2}}, "curriculum.advance_at"),
+        ({"curriculum": {"stages": [{}], "window": "long"}}, "curriculum.window"),
+        ({"curriculum": {"stages": [{}], "pace": 3}}, "curriculum.pace"),
+        ({"curriculum": {"stages": [{"weight": 4}]}}, "curriculum.stages[0].weight"),
+        ({"curriculum": {"stages": [{"height": 40}]}}, "curriculum.stages[0].height"),
+        ({"curriculum": {"stages": [{"height": "tall"}]}}, "curriculum.stages[0].height"),
+        ({"curriculum": 3}, "curriculum"),
+    ],
+)
+def test_impossible_settings_name_their_key_in_one_line(env_id, settings, key):
+    with pytest.raises(ConfigError) as error:
+        gym.make_vec(env_id, num_envs=2, vectorization_mode="vector_entry_point", **settings)
+    assert error.value.key == key and "\n" not in str(error.value)
+
+
+def test_actions_out_of_range_are_refused_before_anything_moves():
+    env = gym.make_vec(SOKOBAN, num_envs=3)
+    before, _ = env.reset(seed=0)
+    for actions in ([0, 1, 4], [0, -1, 2], [0, 1], [[0, 1, 2]]):
+        with pytest.raises(ValueError, match="allowed: 3 of 0 to 3"):
+            env.step(np.array(actions))
+    np.testing.assert_array_equal(before, env.batch.observation)
