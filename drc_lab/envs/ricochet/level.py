@@ -125,7 +125,7 @@ class Boards(LevelSet):
 
     Attributes:
         walls: uint8 [N, H, W], bit d set if there is a wall on side d (up, down, left, right) of the cell.
-        robots: int64 [N, R], cell index r * W + c of each robot.
+        robots: int64 [N, R], cell index r * W + c of each robot; -1 where it is absent.
         goal: int64 [N].
         target: int64 [N], index of the target robot.
         optimal: int64 [N], moves of an optimal solution; -1 if unknown.
@@ -158,11 +158,12 @@ class Boards(LevelSet):
         return Board(h_walls, v_walls, robots, divmod(int(self.goal[index]), W), int(self.target[index]))
 
 
-def draw(walls: np.ndarray, robots: Sequence[tuple[int, int]], goal: tuple[int, int], target: int) -> str:
+def draw(walls: np.ndarray, robots: Sequence[tuple[int, int] | None], goal: tuple[int, int], target: int) -> str:
     """The text form: cells two characters wide, first the robot (A, B, ...), then the goal (its robot, small).
 
     Args:
         walls: uint8 [H, W] as in `Boards`.
+        robots: (row, column) of each, None where it is absent.
     """
     height, width = walls.shape
     standing = {cell: ROBOT_NAMES[i] for i, cell in enumerate(robots)}

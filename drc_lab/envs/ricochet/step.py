@@ -1,20 +1,38 @@
 """What a move does, compiled: the one place that knows the rules, shared by envs, solver and generator."""
 
+import colorsys
 from dataclasses import dataclass
 
+import gymnasium as gym
 import numpy as np
 
-from drc_lab.envs.ricochet.level import Boards, draw
+from drc_lab.envs.ricochet.level import ROBOT_NAMES, Boards, draw
+from drc_lab.envs.ricochet.render import picture
+from drc_lab.envs.vector import Batch
+from drc_lab.errors import ConfigError
 from drc_lab.numerics import jit
 
 PLANES = 6  # before the robots' own: walls up, down, left, right, goal, target robot
 ON = np.uint8(255)
+PLANES_VIEW, SYMBOLIC_VIEW, RGB_VIEW = range(3)
+OBSERVATIONS = {"planes": PLANES_VIEW, "symbolic": SYMBOLIC_VIEW, "rgb": RGB_VIEW}
+DIRECTION_NAMES = ("up", "down", "left", "right")
+
+FLOOR_COLOUR, WALL_COLOUR = (243, 248, 238), (0, 0, 0)
+
+
+def robot_colours(count: int) -> np.ndarray:
+    """uint8 [count, 3]: colours that differ as far as ``count`` hues can."""
+    hues = [colorsys.hsv_to_rgb(i / count, 1.0, 0.8) for i in range(count)]
+    return np.round(np.array(hues) * 255).astype(np.uint8)
 
 
 @jit
 def slide(walls, width, robots, robot, direction):
-    """The cell where a robot stops. walls uint8 [P], robots int [R] (cell indices), direction 0-3."""
+    """The cell where a robot stops. walls uint8 [P], robots int [R] (cell indices, -1 if absent), direction 0-3."""
     cell, bit = robots[robot], np.uint8(1 << direction)
+    if cell < 0:
+        return cell
     stride = -width if direction == 0 else width if direction == 1 else -1 if direction == 2 else 1
     while not walls[cell] & bit:
         following = cell + stride
@@ -26,37 +44,110 @@ def slide(walls, width, robots, robot, direction):
 
 
 @jit
-def _step(walls, width, robots, goal, target, actions, step_reward, goal_reward, observation, reward, solved):
+def _show(observation, view, width, colours, robot, cell, goal, target, here):
+    """Writes one robot's coming to (``here``) or leaving of a cell. observation [K, pixels] as in `RicochetBatch`."""
+    if view == PLANES_VIEW:
+        shown = ON if here else np.uint8(0)
+        observation[PLANES + robot, cell] = shown
+        if robot == target:
+            observation[5, cell] = shown
+    elif view == SYMBOLIC_VIEW:
+        if here:
+            place = observation.shape[0] - 2 * len(colours) + 2 * robot
+            observation[place, 0], observation[place + 1, 0] = cell // width, cell % width
+    else:
+        pixel = (2 * (cell // width) + 1) * (2 * width + 1) + 2 * (cell % width) + 1
+        for c in range(3):
+            # The goal is a light shade of its robot's colour, and half shines through a robot that stands on it.
+            floor = np.int64(FLOOR_COLOUR[c])
+            if cell == goal:
+                floor = (floor + np.int64(colours[target, c])) // 2
+            colour = np.int64(colours[robot, c])
+            if here and cell == goal:
+                colour = (colour + floor) // 2
+            observation[c, pixel] = colour if here else floor
+
+
+@jit
+def _step(actions, view, width, colours, walls, robots, goal, target, step_reward, null_reward, goal_reward,
+          observation, reward, solved):  # fmt: skip
     moves = 4 * robots.shape[1]
-    for b in range(robots.shape[0]):
+    for b in range(len(actions)):
         action = actions[b]
+        reward[b] = step_reward
         if action < moves:  # the no-op comes last
             robot = action // 4
             old = robots[b, robot]
             new = slide(walls[b], width, robots[b], robot, action % 4)
-            robots[b, robot] = new
-            planes = observation[b]
-            planes[PLANES + robot, old] = 0
-            planes[PLANES + robot, new] = ON
-            if robot == target[b]:
-                planes[5, old] = 0
-                planes[5, new] = ON
+            if new == old:
+                reward[b] += null_reward
+            else:
+                robots[b, robot] = new
+                _show(observation[b], view, width, colours, robot, old, goal[b], target[b], False)
+                _show(observation[b], view, width, colours, robot, new, goal[b], target[b], True)
         solved[b] = robots[b, target[b]] == goal[b]
-        reward[b] = step_reward + (goal_reward if solved[b] else 0.0)
+        if solved[b]:
+            reward[b] += goal_reward
 
 
 @jit
-def _observe(envs, walls, robots, goal, target, observation):
+def _observe(envs, view, width, colours, walls, robots, goal, target, observation):
+    num_robots = robots.shape[1]
     for b in envs:
-        planes = observation[b]
-        planes[4:] = 0
-        for cell in range(walls.shape[1]):
-            for side in range(4):
-                planes[side, cell] = ON if walls[b, cell] & (1 << side) else np.uint8(0)
-        planes[4, goal[b]] = ON
-        planes[5, robots[b, target[b]]] = ON
-        for robot in range(robots.shape[1]):
-            planes[PLANES + robot, robots[b, robot]] = ON
+        seen = observation[b]
+        if view == PLANES_VIEW:
+            seen[4:] = 0
+            for cell in range(walls.shape[1]):
+                for side in range(4):
+                    seen[side, cell] = ON if walls[b, cell] & (1 << side) else np.uint8(0)
+            seen[4, goal[b]] = ON
+        elif view == SYMBOLIC_VIEW:
+            seen[0, 0], seen[1, 0] = goal[b] // width, goal[b] % width
+            for robot in range(num_robots):
+                seen[2 + robot, 0] = robot == target[b]
+            seen[2 + num_robots :] = -1
+        else:
+            across = 2 * width + 1
+            for pixel in range(seen.shape[1]):
+                r, c = pixel // across, pixel % across
+                cell = min(r // 2, walls.shape[1] // width - 1) * width + min(c // 2, width - 1)
+                bits = walls[b, cell]
+                if r % 2 and c % 2:
+                    wall = bits == 15
+                elif r % 2:
+                    wall = bits & 4 if c < across - 1 else bits & 8
+                elif c % 2:
+                    wall = bits & 1 if r < seen.shape[1] // across - 1 else bits & 2
+                else:
+                    wall = True
+                for channel in range(3):
+                    seen[channel, pixel] = WALL_COLOUR[channel] if wall else FLOOR_COLOUR[channel]
+            _show(seen, view, width, colours, 0, goal[b], goal[b], target[b], False)
+        for robot in range(num_robots):
+            if robots[b, robot] >= 0:
+                _show(seen, view, width, colours, robot, robots[b, robot], goal[b], target[b], True)
+
+
+@jit
+def _load(envs, rows, set_walls, set_robots, set_goal, set_target, set_optimal,
+          walls, robots, goal, target, optimal, solved):  # fmt: skip
+    for i in range(len(envs)):
+        b, row = envs[i], rows[i]
+        walls[b], robots[b] = set_walls[row], set_robots[row]
+        goal[b], target[b], optimal[b], solved[b] = set_goal[row], set_target[row], set_optimal[row], False
+
+
+@jit
+def _action_masks(walls, width, robots, masks):
+    for b in range(len(walls)):
+        for action in range(4 * robots.shape[1]):
+            cell, direction = robots[b, action // 4], action % 4
+            masks[b, action] = cell >= 0 and not walls[b, cell] & (1 << direction)
+            if masks[b, action]:
+                stride = -width if direction == 0 else width if direction == 1 else -1 if direction == 2 else 1
+                for other in robots[b]:
+                    if other == cell + stride:
+                        masks[b, action] = False
 
 
 @dataclass
@@ -65,51 +156,83 @@ class Rules:
 
     Args:
         step_penalty: taken off at every step, the last one included.
+        null_move_penalty: taken off, too, when the robot that is moved cannot move that way; the no-op is free of it.
         goal_reward: added when the target robot stops on the goal.
         noop: whether there is a last action that does nothing.
     """
 
     step_penalty: float = 0.01
+    null_move_penalty: float = 0.0
     goal_reward: float = 1.0
     noop: bool = False
 
 
-class RicochetBatch:
+class RicochetBatch(Batch):
     """B boards and their compiled step; the arrays are those that `drc_lab.envs.vector.Batch` asks for.
 
-    Observation planes (uint8, 0 or 255): walls up, down, left, right, goal, target robot, then one for each robot.
+    Args:
+        num_envs, height, width, num_robots: B boards of that size.
+        rules: see `Rules`.
+        observation:
+            "planes": uint8 [6 + R, H, W], 0 or 255: walls up, down, left, right, goal, target robot, each robot.
+            "symbolic": float32 [2 + 3R]: row and column of the goal, one-hot target, row and column of each robot
+                (-1 if it is absent). Walls are not in it.
+            "rgb": uint8 [3, 2H + 1, 2W + 1], one pixel for each cell, and for each edge and corner between cells.
     """
 
-    def __init__(self, num_envs: int, height: int, width: int, num_robots: int, rules: Rules):
-        self.rules, self.width = rules, width
-        self.num_actions = 4 * num_robots + rules.noop
+    STATE = ("walls", "robots", "goal", "target", "optimal", "solved")
+
+    def __init__(
+        self, num_envs: int, height: int, width: int, num_robots: int, rules: Rules, observation: str = "planes"
+    ):
+        if observation not in OBSERVATIONS:
+            raise ConfigError("observation", observation, " | ".join(OBSERVATIONS))
+        self.rules, self.width, self.view = rules, width, OBSERVATIONS[observation]
+        self.colours = robot_colours(num_robots)
+        moves = [f"{name} {direction}" for name in ROBOT_NAMES[:num_robots] for direction in DIRECTION_NAMES]
+        self.action_names = (*moves, *(["no-op"] if rules.noop else []))
         self.walls = np.zeros((num_envs, height * width), np.uint8)
         self.robots = np.zeros((num_envs, num_robots), np.int64)
         self.goal, self.target, self.optimal = (np.zeros(num_envs, np.int64) for _ in range(3))
-        self.observation = np.zeros((num_envs, PLANES + num_robots, height, width), np.uint8)
-        self._planes = self.observation.reshape(num_envs, PLANES + num_robots, height * width)
+        if self.view == SYMBOLIC_VIEW:
+            space = gym.spaces.Box(-1, max(height, width, 2) - 1, (2 + 3 * num_robots,), np.float32)
+        elif self.view == RGB_VIEW:
+            space = gym.spaces.Box(0, 255, (3, 2 * height + 1, 2 * width + 1), np.uint8)
+        else:
+            space = gym.spaces.Box(0, 255, (PLANES + num_robots, height, width), np.uint8)
+        self.observation_space = space
+        self.observation = np.zeros((num_envs, *space.shape), space.dtype)
         self.reward, self.solved = np.zeros(num_envs), np.zeros(num_envs, bool)
 
-    def load(self, envs: np.ndarray, levels: Boards) -> None:
-        self.walls[envs] = levels.walls.reshape(len(envs), -1)
-        for name in ("robots", "goal", "target", "optimal"):
-            getattr(self, name)[envs] = getattr(levels, name)
-        self.solved[envs] = False
-        _observe(envs, self.walls, self.robots, self.goal, self.target, self._planes)
+    @property
+    def _flat(self) -> np.ndarray:
+        """The observation as [B, K, pixels]; a symbolic one has one pixel."""
+        return self.observation.reshape(*self.observation.shape[:2], -1)
+
+    def load(self, envs: np.ndarray, levels: Boards, rows: np.ndarray) -> None:
+        _load(envs, rows, levels.walls.reshape(len(levels), -1), levels.robots, levels.goal, levels.target,
+              levels.optimal, self.walls, self.robots, self.goal, self.target, self.optimal, self.solved)  # fmt: skip
+        self.observe(envs)
 
     def step(self, actions: np.ndarray) -> None:
-        _step(self.walls, self.width, self.robots, self.goal, self.target, actions, -self.rules.step_penalty,
-              self.rules.goal_reward, self._planes, self.reward, self.solved)  # fmt: skip
+        rules = self.rules
+        _step(actions, self.view, self.width, self.colours, self.walls, self.robots, self.goal, self.target,
+              -rules.step_penalty, -rules.null_move_penalty, rules.goal_reward, self._flat, self.reward,
+              self.solved)  # fmt: skip
 
-    def render(self, env: int) -> str:
-        robots = [divmod(int(cell), self.width) for cell in self.robots[env]]
+    def observe(self, envs: np.ndarray) -> None:
+        _observe(envs, self.view, self.width, self.colours, self.walls, self.robots, self.goal, self.target, self._flat)
+
+    def action_masks(self) -> np.ndarray:
+        masks = np.ones((len(self.walls), len(self.action_names)), bool)
+        _action_masks(self.walls, self.width, self.robots, masks)
+        return masks
+
+    def text(self, env: int) -> str:
+        robots = [divmod(int(cell), self.width) if cell >= 0 else None for cell in self.robots[env]]
         goal = divmod(int(self.goal[env]), self.width)
         return draw(self.walls[env].reshape(-1, self.width), robots, goal, int(self.target[env]))
 
-    def get_state(self) -> dict[str, np.ndarray]:
-        return {name: getattr(self, name).copy() for name in ("walls", "robots", "goal", "target", "optimal", "solved")}
-
-    def set_state(self, state: dict[str, np.ndarray]) -> None:
-        for name, array in state.items():
-            getattr(self, name)[:] = array
-        _observe(np.arange(len(self.goal)), self.walls, self.robots, self.goal, self.target, self._planes)
+    def picture(self, env: int, cell_size: int) -> np.ndarray:
+        return picture(self.walls[env].reshape(-1, self.width), self.robots[env], int(self.goal[env]),
+                       int(self.target[env]), cell_size)  # fmt: skip
