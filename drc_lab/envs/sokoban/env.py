@@ -1,0 +1,142 @@
+"""Sokoban as Gymnasium envs: `SokobanVectorEnv` for batches, `SokobanEnv` for one board."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from drc_lab.envs.curriculum import curriculum_levels
+from drc_lab.envs.levels import AugmentedLevels, FixedLevels, LevelStream, generated_levels
+from drc_lab.envs.sokoban.files import has_splits, open_levels
+from drc_lab.envs.sokoban.generate import ReverseGenerator, RoomGenerator, identities
+from drc_lab.envs.sokoban.level import Level, Levels
+from drc_lab.envs.sokoban.step import Rules, SokobanBatch
+from drc_lab.envs.sokoban.symmetry import transform
+from drc_lab.envs.symmetry import TRANSPOSE
+from drc_lab.envs.vector import LevelEnv, LevelVectorEnv
+from drc_lab.errors import ConfigError
+
+GENERATORS = {"rooms": RoomGenerator, "reverse": ReverseGenerator}
+
+
+class SokobanVectorEnv(LevelVectorEnv):
+    """A batch of Sokoban levels.
+
+    Observation: see `SokobanBatch`; by default uint8 [3, H, W], one pixel a cell. Action: 0 up, 1 down, 2 left, 3 right,
+    then the no-op if there is one. Reward: see `Rules`. An episode is terminated when all boxes are on targets, and
+    truncated after max_steps.
+
+    Levels come, in order of precedence, from ``level`` (one or several, `Level` or text), from ``levels`` (a file or
+    folder: Boxoban's, .xsb, .sok), or from a generator: endless, or a fixed number of distinct levels if ``num_levels``
+    is given.
+
+    Args:
+        num_envs: B.
+        generator: "rooms" (random walls, proven solvable) or "reverse" (carved rooms, boxes pulled off their targets).
+        height, width, num_boxes, wall_density, min_optimal, max_optimal, min_pushes, max_pushes: see `RoomGenerator`
+            and `ReverseGenerator`.
+        split: of generated levels, or the folder of that name.
+        num_levels, level_seed: a fixed set of generated levels, or some of the file's, drawn from this seed whatever
+            the env's seed is.
+        order: of a fixed set, "shuffled" or "sequential".
+        augment: turn and mirror each level at random.
+        curriculum: see `CurriculumSpec`; its stages may set the generator's arguments, ``height`` and ``width`` up to
+            the env's own (walls fill the rest).
+        level, levels: given levels.
+        difficulty: folder of Boxoban: unfiltered | medium | hard.
+        max_steps: step limit, or [lowest, highest].
+        observation, crop_border: see `SokobanBatch`.
+        step_reward, on_reward, off_reward, solved_reward, noop: see `Rules`.
+        autoreset, copy, action_masks, render_mode, cell_size: see `LevelVectorEnv`.
+    """
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        generator: str = "rooms",
+        height: int = 7,
+        width: int = 7,
+        num_boxes: int = 2,
+        wall_density: float = 0.15,
+        min_optimal: int = 1,
+        max_optimal: int | None = None,
+        min_pushes: int = 1,
+        max_pushes: int | None = None,
+        split: str = "train",
+        num_levels: int | None = None,
+        level_seed: int = 0,
+        order: str = "shuffled",
+        augment: bool = False,
+        curriculum: dict[str, Any] | None = None,
+        level: Level | str | Sequence[Level | str] | None = None,
+        levels: str | None = None,
+        difficulty: str | None = None,
+        max_steps: int | Sequence[int] = 120,
+        observation: str = "rgb",
+        crop_border: bool = False,
+        step_reward: float = -0.1,
+        on_reward: float = 1.0,
+        off_reward: float = -1.0,
+        solved_reward: float = 10.0,
+        noop: bool = False,
+        autoreset: bool = True,
+        copy: bool = True,
+        action_masks: bool = False,
+        render_mode: str | None = None,
+        cell_size: int = 32,
+    ):
+        if num_envs < 1:
+            raise ConfigError("num_envs", num_envs, "at least 1")
+        if generator not in GENERATORS:
+            raise ConfigError("generator", generator, " | ".join(GENERATORS))
+        stream: LevelStream[Levels]
+        if level is not None or levels is not None:
+            if curriculum is not None:
+                raise ConfigError("curriculum", "a curriculum", "null with level or levels: it needs a generator")
+            if level is not None:
+                given = given_levels(level)
+            else:
+                given = open_levels(str(levels), difficulty, split).sample(num_levels, level_seed)
+            height, width = given.height, given.width
+            stream = FixedLevels(given, order)
+        else:
+            own = {"height": height, "width": width, "num_boxes": num_boxes, "wall_density": wall_density,
+                   "min_optimal": min_optimal, "max_optimal": max_optimal, "min_pushes": min_pushes,
+                   "max_pushes": max_pushes}  # fmt: skip
+            make, fixed = GENERATORS[generator], {"split": split, "pad_height": height, "pad_width": width}
+            if curriculum is None:
+                stream = generated_levels(make(**own, **fixed), num_levels, level_seed, order, identities)
+            else:
+                stream = curriculum_levels(curriculum, make, own, **fixed)
+        if augment:
+            stream = AugmentedLevels(stream, augmented)
+        rules = Rules(step_reward, on_reward, off_reward, solved_reward, noop)
+        batch = SokobanBatch(num_envs, height, width, rules, observation, crop_border)
+        super().__init__(batch, stream, max_steps, autoreset, copy, action_masks, render_mode, cell_size)
+
+    @classmethod
+    def held_out(cls, arguments: dict[str, Any], split: str | None, num_levels: int | None, level_seed: int | None):
+        own = arguments.get("level") is not None
+        if arguments.get("levels") is not None:
+            own = own or not has_splits(str(arguments["levels"]), arguments.get("difficulty"))
+        return super().held_out(arguments, *((None,) * 3 if own else (split, num_levels, level_seed)))
+
+
+class SokobanEnv(LevelEnv):
+    """One board of a `SokobanVectorEnv`; takes the same arguments but for the number of envs."""
+
+    def __init__(self, **kwargs):
+        super().__init__(SokobanVectorEnv(num_envs=1, autoreset=False, **kwargs))
+
+
+def given_levels(levels: Level | str | Sequence[Level | str]) -> Levels:
+    """Levels as objects or text, packed."""
+    if isinstance(levels, Level | str):
+        levels = [levels]
+    return Levels.pack([Level.from_text(x) if isinstance(x, str) else x for x in levels])
+
+
+def augmented(rng: np.random.Generator, levels: Levels) -> Levels:
+    """Each level under a random symmetry that keeps its size."""
+    symmetry = rng.integers(0, 8 if levels.height == levels.width else TRANSPOSE, len(levels))
+    return transform(levels, symmetry)

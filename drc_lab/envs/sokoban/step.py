@@ -1,0 +1,187 @@
+"""What a move does, compiled: the one place that knows the rules."""
+
+from dataclasses import dataclass
+
+import gymnasium as gym
+import numpy as np
+
+from drc_lab.envs.sokoban.level import (
+    BOX,
+    BOX_ON_TARGET,
+    FLOOR,
+    PALETTE,
+    PLAYER,
+    PLAYER_ON_TARGET,
+    TARGET,
+    WALL,
+    Levels,
+)
+from drc_lab.envs.sokoban.render import ansi, picture
+from drc_lab.envs.vector import Batch
+from drc_lab.errors import ConfigError
+from drc_lab.numerics import jit
+
+# What the channels of a cell show for each tile code: uint8 [7, C].
+CHANNELS = {"rgb": PALETTE, "planes": np.eye(7, dtype=np.uint8) * np.uint8(255)}
+
+
+@jit
+def _put(tiles, observation, pixels, channels, cell, code):
+    """Changes one cell, on the board and in its observation. observation uint8 [C, pixels]."""
+    tiles[cell] = code
+    pixel = pixels[cell]
+    if pixel >= 0:
+        for c in range(channels.shape[1]):
+            observation[c, pixel] = channels[code, c]
+
+
+@jit
+def _step(actions, width, tiles, player, boxes_off, rewards, pixels, channels, observation, reward, solved):
+    step_reward, on_reward, off_reward, solved_reward = rewards
+    for b in range(len(actions)):
+        reward[b] = step_reward
+        if actions[b] == 4:  # the no-op comes last
+            continue
+        board = tiles[b]
+        stride = -width if actions[b] == 0 else width if actions[b] == 1 else -1 if actions[b] == 2 else 1
+        here = player[b]
+        there = here + stride
+        ahead = board[there]
+        if ahead == BOX or ahead == BOX_ON_TARGET:
+            beyond = board[there + stride]
+            if beyond != FLOOR and beyond != TARGET:
+                continue
+            if beyond == TARGET:
+                boxes_off[b] -= 1
+                reward[b] += on_reward
+            ahead = FLOOR
+            if board[there] == BOX_ON_TARGET:
+                ahead = TARGET
+                boxes_off[b] += 1
+                reward[b] += off_reward
+            moved = BOX_ON_TARGET if beyond == TARGET else BOX
+            _put(board, observation[b], pixels, channels, there + stride, moved)
+            if boxes_off[b] == 0 and not solved[b]:
+                reward[b] += solved_reward
+            solved[b] = boxes_off[b] == 0
+        if ahead == FLOOR or ahead == TARGET:
+            left = TARGET if board[here] == PLAYER_ON_TARGET else FLOOR
+            _put(board, observation[b], pixels, channels, here, left)
+            _put(board, observation[b], pixels, channels, there, PLAYER_ON_TARGET if ahead == TARGET else PLAYER)
+            player[b] = there
+
+
+@jit
+def _load(envs, rows, levels, known_optimal, tiles, player, boxes_off, optimal, solved):
+    for i in range(len(envs)):
+        b, row = envs[i], rows[i]
+        optimal[b], boxes_off[b], solved[b] = known_optimal[row], 0, False
+        for cell in range(tiles.shape[1]):
+            code = levels[row, cell]
+            tiles[b, cell] = code
+            if code == PLAYER or code == PLAYER_ON_TARGET:
+                player[b] = cell
+            boxes_off[b] += code == BOX
+
+
+@jit
+def _observe(envs, tiles, pixels, channels, observation):
+    for b in envs:
+        for cell in range(tiles.shape[1]):
+            pixel = pixels[cell]
+            if pixel >= 0:
+                for c in range(channels.shape[1]):
+                    observation[b, c, pixel] = channels[tiles[b, cell], c]
+
+
+@jit
+def _action_masks(tiles, player, width, masks):
+    strides = (-width, width, -1, 1)
+    for b in range(len(tiles)):
+        for a in range(4):
+            ahead = tiles[b, player[b] + strides[a]]
+            if ahead == BOX or ahead == BOX_ON_TARGET:
+                ahead = tiles[b, player[b] + 2 * strides[a]]
+                masks[b, a] = ahead == FLOOR or ahead == TARGET
+            else:
+                masks[b, a] = ahead != WALL
+
+
+@dataclass
+class Rules:
+    """Rewards and actions; the defaults are those of the published agents.
+
+    Args:
+        step_reward: at every step.
+        on_reward: for a box pushed onto a target.
+        off_reward: for a box pushed off a target.
+        solved_reward: added when the last box comes onto its target.
+        noop: whether there is a last action that does nothing.
+    """
+
+    step_reward: float = -0.1
+    on_reward: float = 1.0
+    off_reward: float = -1.0
+    solved_reward: float = 10.0
+    noop: bool = False
+
+
+class SokobanBatch(Batch):
+    """B boards and their compiled step; the arrays are those that `drc_lab.envs.vector.Batch` asks for.
+
+    Args:
+        num_envs, height, width: B boards of that size.
+        rules: see `Rules`.
+        observation: "rgb" (uint8 [3, H, W], one pixel a cell, `PALETTE`) or "planes" (uint8 [7, H, W], 255 where the
+            cell is WALL, FLOOR, TARGET, BOX_ON_TARGET, BOX, PLAYER, PLAYER_ON_TARGET).
+        crop_border: leaves the outermost ring of cells, which is wall, out of the observation.
+    """
+
+    STATE = ("tiles", "player", "boxes_off", "optimal", "solved")
+
+    def __init__(
+        self, num_envs: int, height: int, width: int, rules: Rules, observation: str = "rgb", crop_border: bool = False
+    ):
+        if observation not in CHANNELS:
+            raise ConfigError("observation", observation, " | ".join(CHANNELS))
+        self.width, self.channels = width, CHANNELS[observation]
+        self.rewards = (rules.step_reward, rules.on_reward, rules.off_reward, rules.solved_reward)
+        self.action_names = ("up", "down", "left", "right", *(["no-op"] if rules.noop else []))
+        inside = np.zeros((height, width), bool)
+        inside[slice(1, -1) if crop_border else slice(None), slice(1, -1) if crop_border else slice(None)] = True
+        # Which pixel shows a cell, -1 for none: int64 [H * W].
+        self.pixels = np.where(inside.ravel(), np.cumsum(inside.ravel()) - 1, -1)
+        shape = (self.channels.shape[1], *(side - 2 * crop_border for side in (height, width)))
+        self.observation_space = gym.spaces.Box(0, 255, shape, np.uint8)
+        self.observation = np.zeros((num_envs, *shape), np.uint8)
+        self.tiles = np.full((num_envs, height * width), WALL, np.uint8)
+        self.player, self.boxes_off, self.optimal = (np.zeros(num_envs, np.int64) for _ in range(3))
+        self.reward, self.solved = np.zeros(num_envs), np.zeros(num_envs, bool)
+
+    @property
+    def _flat(self) -> np.ndarray:
+        """The observation as [B, C, pixels]."""
+        return self.observation.reshape(*self.observation.shape[:2], -1)
+
+    def load(self, envs: np.ndarray, levels: Levels, rows: np.ndarray) -> None:
+        _load(envs, rows, levels.tiles.reshape(len(levels), -1), levels.optimal, self.tiles, self.player,
+              self.boxes_off, self.optimal, self.solved)  # fmt: skip
+        self.observe(envs)
+
+    def step(self, actions: np.ndarray) -> None:
+        _step(actions, self.width, self.tiles, self.player, self.boxes_off, self.rewards, self.pixels, self.channels,
+              self._flat, self.reward, self.solved)  # fmt: skip
+
+    def observe(self, envs: np.ndarray) -> None:
+        _observe(envs, self.tiles, self.pixels, self.channels, self._flat)
+
+    def action_masks(self) -> np.ndarray:
+        masks = np.ones((len(self.tiles), len(self.action_names)), bool)
+        _action_masks(self.tiles, self.player, self.width, masks)
+        return masks
+
+    def text(self, env: int) -> str:
+        return ansi(self.tiles[env].reshape(-1, self.width))
+
+    def picture(self, env: int, cell_size: int) -> np.ndarray:
+        return picture(self.tiles[env].reshape(-1, self.width), cell_size)

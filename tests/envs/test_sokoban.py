@@ -1,0 +1,159 @@
+"""Sokoban: rules, rewards, observations, symmetries, and where levels come from."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import drc_lab  # noqa: F401
+from drc_lab.envs.sokoban.level import BOX, FLOOR, PALETTE, PLAYER, WALL, Level, Levels
+from drc_lab.envs.sokoban.symmetry import transform
+from drc_lab.envs.symmetry import DIRECTIONS
+from drc_lab.errors import ConfigError
+
+ENV = "drc_lab/Sokoban-v0"
+UP, DOWN, LEFT, RIGHT, NOOP = range(5)
+CORRIDOR = """
+#######
+#@$.$.#
+#######
+"""
+ROOM = """
+#####
+#@  #
+# $.#
+#.$ #
+#   #
+#####
+"""
+
+
+def make(level=ROOM, **settings):
+    env = gym.make(ENV, level=level, **settings)
+    env.reset(seed=0)
+    return env.unwrapped
+
+
+def plain_step(tiles, action):
+    """The rules on a grid of symbols, written down once more: (tiles, boxes put on, boxes taken off)."""
+    tiles = [list(row) for row in tiles]
+    dr, dc = ((-1, 0), (1, 0), (0, -1), (0, 1))[action]
+    r, c = next((r, c) for r, row in enumerate(tiles) for c, x in enumerate(row) if x in "@+")
+    a, b = (r + dr, c + dc), (r + 2 * dr, c + 2 * dc)
+    at = lambda cell: tiles[cell[0]][cell[1]]  # noqa: E731
+    on = off = 0
+    if at(a) in "$*":
+        if at(b) not in " .":
+            return tiles, 0, 0
+        on, off = int(at(b) == "."), int(at(a) == "*")
+        tiles[b[0]][b[1]] = "*" if at(b) == "." else "$"
+        tiles[a[0]][a[1]] = "." if at(a) == "*" else " "
+    if at(a) in " .":
+        tiles[a[0]][a[1]] = "+" if at(a) == "." else "@"
+        tiles[r][c] = "." if tiles[r][c] == "+" else " "
+    return tiles, on, off
+
+
+def test_moves_and_rewards_equal_the_plain_rule_on_thousands_of_steps():
+    env = gym.make_vec(ENV, num_envs=40, height=7, width=6, num_boxes=3, max_steps=10**6, autoreset=False)
+    env.reset(seed=1)
+    boards = [env.batch.text(b).split("\n") for b in range(40)]
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        actions = rng.integers(0, 4, 40)
+        _, rewards, terminated, *_ = env.step(actions)
+        for b in range(40):
+            before = any("$" in row for row in boards[b])
+            board, on, off = plain_step(boards[b], actions[b])
+            boards[b] = ["".join(row) for row in board]
+            solved = not any("$" in row for row in boards[b])
+            assert env.batch.text(b).split("\n") == boards[b]
+            assert rewards[b] == pytest.approx(-0.1 + on - off + 10 * (solved and before))
+            assert terminated[b] == solved
+
+
+def test_rewards_of_the_published_agents_by_hand():
+    env = make(CORRIDOR, noop=True)
+    assert env.step(NOOP)[1:4] == (pytest.approx(-0.1), False, False)
+    assert env.step(UP)[1] == pytest.approx(-0.1)  # into the wall
+    assert env.step(RIGHT)[1] == pytest.approx(0.9)  # first box on its target
+    assert env.step(RIGHT)[1] == pytest.approx(-0.1)  # blocked by the second box
+    env = make("#####\n#@$.#\n#####")
+    assert env.step(RIGHT)[1:4] == (pytest.approx(10.9), True, False)
+    env = make("######\n#@*  #\n#  .$#\n######")
+    assert env.step(RIGHT)[1] == pytest.approx(-1.1)  # off its target
+
+
+def test_solving_on_the_last_step_is_termination_not_truncation():
+    level = "#####\n#@$.#\n#####"
+    for limit, action, expected in ((1, RIGHT, (True, False)), (1, LEFT, (False, True)), (2, LEFT, (False, False))):
+        assert make(level, max_steps=limit).step(action)[2:4] == expected
+
+
+def test_tiny_rgb_and_planes_by_hand():
+    text = "######\n#@$.*#\n#    #\n######"
+    env = make(text)
+    obs, _ = env.reset()
+    tiles = Level.from_text(text).tiles
+    np.testing.assert_array_equal(obs, PALETTE[tiles].transpose(2, 0, 1))
+    assert obs[:, 0, 0].tolist() == [0, 0, 0] and obs[:, 1, 1].tolist() == [160, 212, 56]
+    assert obs[:, 1, 2].tolist() == [142, 121, 56] and obs[:, 1, 3].tolist() == [254, 126, 125]
+    assert obs[:, 1, 4].tolist() == [254, 95, 56] and obs[:, 2, 2].tolist() == [243, 248, 238]
+    env.step(DOWN)
+    planes = make(text, observation="planes", crop_border=True)
+    obs, _ = planes.reset()
+    assert obs.shape == (7, 2, 4) and obs.dtype == np.uint8
+    np.testing.assert_array_equal(obs.argmax(0), tiles[1:-1, 1:-1])
+    np.testing.assert_array_equal(obs.sum(0), 255)
+
+
+def test_player_on_a_target_has_its_own_colour_and_leaves_the_target_behind():
+    env = make("####\n#@.#\n#$ #\n#  #\n####")
+    obs, *_ = env.step(RIGHT)
+    assert obs[:, 1, 2].tolist() == [219, 212, 56]
+    obs, *_ = env.step(LEFT)
+    assert obs[:, 1, 2].tolist() == [254, 126, 125]
+
+
+def test_a_users_own_level_goes_in_as_text_or_object_and_several_at_once():
+    for form in (ROOM, Level.from_text(ROOM), [ROOM, CORRIDOR]):
+        env = gym.make(ENV, level=form, render_mode="ansi", order="sequential")
+        _, info = env.reset(seed=0)
+        assert "@" in env.render() and info["optimal"] == -1
+    env.reset()
+    assert env.render().splitlines()[:3] == ["#######", "#@$.$.#", "#######"]
+
+
+def test_generated_levels_are_solvable_with_their_stated_optimum_at_hand():
+    from drc_lab.envs.sokoban import solve
+
+    env = gym.make(ENV, min_optimal=3)
+    for _ in range(10):
+        env.reset()
+        batch = env.unwrapped.vector.batch
+        solution = solve(batch.tiles[0].reshape(7, 7))
+        assert len(solution) == batch.optimal[0] >= 3
+        ends = [env.step(action)[2] for action in solution.actions]
+        assert ends == [False] * (len(solution) - 1) + [True]
+
+
+@pytest.mark.parametrize("symmetry", range(8))
+def test_playing_the_turned_level_turns_everything_that_happens(symmetry):
+    levels = Levels.pack([Level.from_text(ROOM)] * 8)
+    turned = transform(levels, symmetry)
+    a, b = make(levels.level(0)), make(turned.level(0))
+    rng = np.random.default_rng(symmetry)
+    for _ in range(200):
+        action = int(rng.integers(4))
+        one, two = a.step(action), b.step(int(DIRECTIONS[symmetry, action]))
+        assert one[1:4] == two[1:4]
+        now = Levels(a.vector.batch.tiles.reshape(1, 6, 5), levels.optimal[:1], levels.pushes[:1])
+        np.testing.assert_array_equal(transform(now, symmetry).tiles.ravel(), b.vector.batch.tiles[0])
+
+
+def test_a_mix_of_symmetries_needs_levels_that_keep_their_size():
+    with pytest.raises(ConfigError, match="all or none of them"):
+        transform(Levels.pack([Level.from_text(ROOM)] * 2), np.array([0, 4]))
+
+
+def test_the_codes_are_the_order_that_others_use():
+    assert (WALL, FLOOR, BOX, PLAYER) == (0, 1, 4, 5)
