@@ -18,7 +18,8 @@ from omegaconf.errors import OmegaConfBaseException
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.paths import CONF
 
-TASKS = ("train", "thinking_sweep", "benchmark")
+TASKS = ("train", "thinking_sweep", "play", "fetch_levels", "make_bank", "env_speed", "benchmark")
+ENV_GROUPS = {"drc_lab/RicochetRobots-v0": "ricochet", "drc_lab/Sokoban-v0": "sokoban"}
 
 
 def run_task(config: DictConfig) -> None:
@@ -61,11 +62,23 @@ def _keys(config: dict) -> list[str]:
     return keys
 
 
+def implied(arguments: list[str]) -> list[str]:
+    """Choices of config groups that go without saying: ``env.id=CartPole-v1`` means the group for foreign envs, say."""
+    given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    more = []
+    if "env.id" in given and "env" not in given and "+experiment" not in given:
+        more.append(f"env={ENV_GROUPS.get(given['env.id'], 'gym')}")
+    if given.get("task") == "fetch_levels" and "data" not in given:
+        more.append("data=boxoban")
+    return more
+
+
 def main() -> None:
     """Entry point: composes the config, runs the task, and turns mistakes into one line and an exit code."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a run as KILLED, as Ctrl-C does
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, instead of printing them and exiting with 1
+    sys.argv += implied(sys.argv[1:])
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run_task)()
     except (HydraException, OmegaConfBaseException) as error:

@@ -1,0 +1,183 @@
+"""task=env_speed: steps per second of the batch envs on one thread, beside EnvPool's and Jumanji's in the same run."""
+
+import csv
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+from omegaconf import DictConfig
+from rich.progress import track
+from rich.table import Table
+
+from drc_lab.arguments import from_mapping
+from drc_lab.config import plain
+from drc_lab.errors import ConfigError, UserError
+from drc_lab.tasks.train import console
+
+Run = Callable[[], int]  # does some steps, returns how many
+LEVELS = {"num_levels": 1000, "copy": False}
+OURS = {
+    "Sokoban 10x10, tiny RGB": (
+        "drc_lab/Sokoban-v0",
+        {"generator": "reverse", "height": 10, "width": 10, "num_boxes": 4, "max_steps": [30, 120]},
+    ),
+    "Ricochet 8x8, 4 robots, planes": (
+        "drc_lab/RicochetRobots-v0",
+        {"height": 8, "width": 8, "num_robots": 4, "max_steps": [10, 40]},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class SpeedSpec:
+    """How envs are timed.
+
+    Args:
+        num_envs: boards in a batch.
+        steps: of the batch in one timing.
+        timings: of each env, taken in turns; the median counts.
+        peers: whether EnvPool and Jumanji are timed as well (extra ``bench``).
+    """
+
+    num_envs: int = 256
+    steps: int = 1000
+    timings: int = 5
+    peers: bool = True
+
+    def __post_init__(self) -> None:
+        for key in ("num_envs", "steps", "timings"):
+            if getattr(self, key) < 1:
+                raise ConfigError(key, getattr(self, key), "at least 1")
+
+
+def main(config: DictConfig, folder: Path) -> None:
+    """Times all envs, prints the table and writes env_speed.csv."""
+    spec = from_mapping(SpeedSpec, plain(config.speed), "speed")
+    with one_core():
+        runs = {name: ours(spec, *env) for name, env in OURS.items()}
+        overhead = {name: ours(SpeedSpec(1, spec.steps), *env) for name, env in OURS.items()}
+        if spec.peers:
+            runs |= {
+                "EnvPool Sokoban-v0, grid": envpool(spec),
+                "Jumanji Sokoban, grid, jit + vmap + scan": jumanji(spec),
+            }
+        speeds = timed(runs, spec.timings)
+        calls = {name: 1e6 / speed for name, speed in timed(overhead, spec.timings).items()}
+    rows = [(name, speed, calls.get(name, float("nan"))) for name, speed in speeds.items()]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "env_speed.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["env", "steps_per_second", "microseconds_a_call_with_one_board"])
+        writer.writerows((name, round(speed), round(call, 1)) for name, speed, call in rows)
+    table = Table(title=f"Env steps on one core, batch of {spec.num_envs}, random play",
+                  caption=f"{platform.processor() or platform.machine()}, median of {spec.timings} timings of "
+                  f"{spec.steps} calls, resets and observations included")  # fmt: skip
+    for column in ("env", "steps/s", "x the slowest peer", "x the fastest peer", "a call with one board"):
+        table.add_column(column, justify="left" if column == "env" else "right")
+    peers = [speed for name, speed, _ in rows if name not in OURS]
+    for name, speed, call in rows:
+        against = [f"{speed / peer:.2f}" for peer in (min(peers), max(peers))] if peers else ["", ""]
+        table.add_row(name, f"{speed:,.0f}", *against, f"{call:.1f} us" if name in calls else "")
+    console.print(table)
+
+
+def timed(runs: dict[str, Run], timings: int) -> dict[str, float]:
+    """Median steps per second of each run, taken in turns so that a busy moment of the machine falls on all of them."""
+    speeds: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run()  # compiles
+    for _ in track(range(timings), "timing", console=console, transient=True):
+        for name, run in runs.items():
+            started = time.perf_counter()
+            steps = run()
+            speeds[name].append(steps / (time.perf_counter() - started))
+    return {name: statistics.median(each) for name, each in speeds.items()}
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Keeps all threads of this process, those that libraries start included, on one core."""
+    if not hasattr(os, "sched_setaffinity"):
+        raise UserError("task=env_speed: needs Linux, to keep every env on one core")
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def ours(spec: SpeedSpec, env_id: str, settings: dict) -> Run:
+    env = gym.make_vec(env_id, num_envs=spec.num_envs, **LEVELS, **settings)
+    env.reset(seed=0)
+    number = env.single_action_space.n  # type: ignore[attr-defined]
+    actions = np.random.default_rng(0).integers(0, number, (spec.steps, spec.num_envs))
+
+    def run() -> int:
+        for action in actions:
+            env.step(action)
+        return actions.size
+
+    return run
+
+
+def envpool(spec: SpeedSpec) -> Run:
+    """EnvPool's Sokoban on its own levels, one thread; its observation is the grid of codes."""
+    try:
+        import envpool
+    except ImportError as error:
+        raise UserError(
+            "speed.peers: EnvPool is missing: pip install 'drc-lab[bench]', or speed.peers=false"
+        ) from error
+    env = envpool.make("Sokoban-v0", env_type="gymnasium", num_envs=spec.num_envs, num_threads=1)
+    env.reset()
+    steps = max(1, spec.steps // 20)  # it is far slower: time a part
+    actions = np.random.default_rng(0).integers(0, env.action_space.n, (steps, spec.num_envs)).astype(np.int32)
+
+    def run() -> int:
+        for action in actions:
+            env.step(action)
+        return actions.size
+
+    return run
+
+
+def jumanji(spec: SpeedSpec) -> Run:
+    """Jumanji's Sokoban, all steps in one compiled scan; its observation is the grid of codes."""
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+    try:
+        import jax
+        from jumanji.environments.routing.sokoban.env import Sokoban
+        from jumanji.environments.routing.sokoban.generator import SimpleSolveGenerator
+        from jumanji.wrappers import AutoResetWrapper
+    except ImportError as error:
+        raise UserError(
+            "speed.peers: Jumanji is missing: pip install 'drc-lab[bench]', or speed.peers=false"
+        ) from error
+    env = AutoResetWrapper(Sokoban(generator=SimpleSolveGenerator()))
+    key = jax.random.PRNGKey(0)
+    state, _ = jax.vmap(env.reset)(jax.random.split(key, spec.num_envs))
+    actions = jax.random.randint(key, (spec.steps, spec.num_envs), 0, 4)
+
+    @jax.jit
+    def scan(state):
+        def step(state, action):
+            state, timestep = jax.vmap(env.step)(state, action)
+            return state, timestep.reward.sum() + timestep.observation.grid.sum()
+
+        return jax.lax.scan(step, state, actions)
+
+    def run() -> int:
+        nonlocal state
+        state, sums = scan(state)
+        jax.block_until_ready(sums)
+        return actions.size
+
+    return run
