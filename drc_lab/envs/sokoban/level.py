@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from drc_lab.envs.levels import LevelSet
+from drc_lab.envs.sokoban.text import ALTERNATES, find_boards
+from drc_lab.errors import ConfigError, UserError
 
 # What is in a cell. The order is that of gym-sokoban, of the one-hot observation's planes, and of PALETTE.
 WALL, FLOOR, TARGET, BOX_ON_TARGET, BOX, PLAYER, PLAYER_ON_TARGET = range(7)
@@ -25,6 +28,136 @@ PALETTE = np.array(
     np.uint8,
 )
 
+_CODES = {symbol: code for code, symbol in enumerate(SYMBOLS)}
+_CODES |= {alternate: _CODES[symbol] for alternate, symbol in ALTERNATES.items()}
+
+
+class _BadLevel(UserError):
+    """What is wrong with a level, and the row where."""
+
+    def __init__(self, problem: str, row: int):
+        super().__init__(f"level, row {row}: {problem}")
+        self.problem, self.row = problem, row
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """One level. Its outermost cells are walls.
+
+    Args:
+        tiles: uint8 [H, W], codes WALL to PLAYER_ON_TARGET.
+
+    Raises:
+        UserError: larger than MAX_SIZE, an open border, not one player, no box, not as many targets as boxes, or all
+            boxes on targets already.
+    """
+
+    tiles: np.ndarray
+
+    def __post_init__(self) -> None:
+        tiles = np.array(self.tiles, dtype=np.uint8)
+        object.__setattr__(self, "tiles", tiles)
+        if tiles.ndim != 2 or not tiles.size or tiles.max() >= len(SYMBOLS):
+            raise UserError(f"level: tiles must be [H, W] of codes 0 to {len(SYMBOLS) - 1}")
+        if max(tiles.shape) > MAX_SIZE:
+            raise _BadLevel(f"found {self.height} x {self.width} cells, allowed: up to {MAX_SIZE} x {MAX_SIZE}", 0)
+        if tiles[0].any() or tiles[-1].any() or tiles[:, 0].any() or tiles[:, -1].any():
+            raise _BadLevel("the border is open: the outermost cells must be walls", 0)
+        players = np.argwhere(tiles >= PLAYER)
+        if len(players) != 1:
+            row = players[1, 0] if len(players) else 0
+            raise _BadLevel(f"found {len(players) or 'no'} players, allowed: one (@, or + on a target)", row)
+        count = np.bincount(tiles.ravel(), minlength=len(SYMBOLS))
+        boxes, targets = count[[BOX, BOX_ON_TARGET]].sum(), count[[TARGET, BOX_ON_TARGET, PLAYER_ON_TARGET]].sum()
+        if not boxes:
+            raise _BadLevel("found no box, allowed: at least one ($, or * on a target)", 0)
+        if boxes != targets:
+            raise _BadLevel(f"found {boxes} boxes and {targets} targets, allowed: as many targets as boxes", 0)
+        if not count[BOX]:
+            raise _BadLevel("all boxes are on targets already", 0)
+
+    @property
+    def height(self) -> int:
+        return self.tiles.shape[0]
+
+    @property
+    def width(self) -> int:
+        return self.tiles.shape[1]
+
+    def __str__(self) -> str:
+        return "\n".join("".join(SYMBOLS[code] for code in row) for row in self.tiles)
+
+    @classmethod
+    def from_text(cls, text: str, source: str = "level", first_line: int = 1) -> "Level":
+        """Reads what ``str(level)`` writes, or one level in any form that `parse_collection` reads.
+
+        Raises:
+            UserError: as `parse_collection`, or there is more than one level.
+        """
+        levels = parse_collection(text, source, first_line)
+        if len(levels) > 1:
+            raise UserError(f"{source}: found {len(levels)} levels, allowed: one")
+        return levels[0]
+
+
+def parse_collection(text: str, source: str, first_line: int = 1) -> list[Level]:
+    """All levels of a text in the usual formats: Boxoban, .xsb, .sok, run-length coded rows.
+
+    Rows may be indented and of different lengths. What lies outside the outer wall becomes wall.
+
+    Args:
+        text: titles, comments (``;``, ``'``, ``Comment:`` to ``Comment-End:``) and properties may stand around levels.
+        source: the file's name, for messages, which name a level as ``source:number``, counted from 0.
+        first_line: number of the text's first line.
+
+    Raises:
+        UserError: the first level that is wrong, its title, and the line; or there is no level.
+    """
+    levels = []
+    for number, board in enumerate(find_boards(text, source, first_line)):
+        first_row = 0
+        try:
+            padded = _codes(board.rows)
+            tiles, first_row = _closed(padded)
+            levels.append(Level(tiles))
+        except _BadLevel as error:
+            title = f" ({board.title})" if board.title else ""
+            line = board.lines[min(first_row + error.row, len(board.lines) - 1)]
+            raise UserError(f"{source}:{number}{title}, line {line}: {error.problem}") from None
+    if not levels:
+        raise UserError(f"{source}: found no level")
+    return levels
+
+
+def _codes(rows: list[str]) -> np.ndarray:
+    """uint8 [rows + 2, longest row + 2]: the rows with floor around them."""
+    codes = np.full((len(rows) + 2, max(map(len, rows)) + 2), FLOOR, np.uint8)
+    for number, row in enumerate(rows):
+        for column, symbol in enumerate(row):
+            if symbol not in _CODES:
+                raise _BadLevel(f"found {symbol!r}, allowed: # . * $ @ + space - _ p P b B", number)
+            codes[number + 1, column + 1] = _CODES[symbol]
+    return codes
+
+
+def _closed(codes: np.ndarray) -> tuple[np.ndarray, int]:
+    """A board cut out of the floor around it, and the row of the text that it starts in.
+
+    The outside is the floor that is connected to the edge. It may touch walls and, as .sok allows, boxes on targets.
+    """
+    edge = np.ones(codes.shape, bool)
+    edge[1:-1, 1:-1] = False
+    outside = ndimage.binary_propagation(edge, mask=codes == FLOOR)
+    bare = ndimage.binary_dilation(outside) & ~outside & (codes != WALL) & (codes != BOX_ON_TARGET)
+    if bare.any():
+        row, column = np.argwhere(bare)[0]
+        symbol = SYMBOLS[codes[row, column]]
+        raise _BadLevel(f"the border is open: {symbol!r} in column {column} is reached from outside", row - 1)
+    (top, left), (bottom, right) = np.argwhere(~outside).min(0), np.argwhere(~outside).max(0)
+    tiles = np.where(outside, WALL, codes)[top : bottom + 1, left : right + 1]
+    border = np.concatenate([tiles[0], tiles[-1], tiles[:, 0], tiles[:, -1]])
+    return np.pad(tiles, 1 if border.any() else 0, constant_values=WALL), int(top) - 1
+
 
 @dataclass
 class Levels(LevelSet):
@@ -39,3 +172,34 @@ class Levels(LevelSet):
     tiles: np.ndarray
     optimal: np.ndarray
     pushes: np.ndarray
+
+    @classmethod
+    def unsolved(cls, tiles: np.ndarray) -> "Levels":
+        """Levels of which no solution is known."""
+        return cls(tiles, np.full(len(tiles), -1), np.full(len(tiles), -1))
+
+    @classmethod
+    def pack(cls, levels: list[Level], height: int | None = None, width: int | None = None) -> "Levels":
+        """From single levels, with walls added to the right and at the bottom up to one size.
+
+        Args:
+            levels: at least one.
+            height, width: that size; None is that of the largest level.
+
+        Raises:
+            ConfigError: a level is larger.
+        """
+        size = []
+        for key, given, largest in (("height", height, max(level.height for level in levels)),
+                                    ("width", width, max(level.width for level in levels))):  # fmt: skip
+            if given is not None and given < largest:
+                raise ConfigError(key, given, f"at least {largest}, that of the largest level")
+            size.append(largest if given is None else given)
+        tiles = np.full((len(levels), *size), WALL, np.uint8)
+        for number, level in enumerate(levels):
+            tiles[number, : level.height, : level.width] = level.tiles
+        return cls.unsolved(tiles)
+
+    def level(self, index: int) -> Level:
+        """One of them, unpacked; walls that `pack` added stay."""
+        return Level(self.tiles[index])
