@@ -9,6 +9,7 @@ ARGS   ?=
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PEERS  := $(VENV)/.peers-installed
 STORE   = $(ROOT)/mlflow.db
 CACHES := .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
@@ -34,8 +35,13 @@ $(STAMP): pyproject.toml constraints.txt tools/install_torch.sh
 run: $(STAMP) ## Run the thinking-time experiment (installs first if needed)
 	$(BIN)/python -m drc_lab +experiment=thinking_sweep $(ARGS)
 
-bench: $(STAMP) ## Measure where the main job's training time goes
+bench: $(STAMP) $(PEERS) ## Measure the envs beside EnvPool and Jumanji, and where a training's time goes
+	$(BIN)/python -m drc_lab +experiment=env_speed $(ARGS)
 	$(BIN)/python -m drc_lab +experiment=benchmark $(ARGS)
+
+$(PEERS): pyproject.toml constraints.txt | $(STAMP)
+	$(BIN)/pip install --editable '.[dev,bench]' --constraint constraints.txt
+	@touch $@
 
 # one server process and no job runners: the pages need no more, and start in half the time
 ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false

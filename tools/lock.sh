@@ -11,7 +11,7 @@ trap 'rm -rf "$venv"' EXIT
 
 "$python" -m venv "$venv"
 tools/install_torch.sh "$venv/bin/python" "$torch"
-"$venv/bin/pip" install "torch==$torch" '.[dev]'
+"$venv/bin/pip" install "torch==$torch" '.[dev,bench]'
 "$venv/bin/pip" freeze --all --exclude pip --exclude drc-lab | sed 's/^\(torch==[^+]*\)+.*/\1/' >"$venv/pins" # no +cpu
 {
   echo "# The exact versions that \`make install\` takes. Renew with: make lock"

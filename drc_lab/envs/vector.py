@@ -79,10 +79,10 @@ class Batch(ABC):
 
 @jit
 def _in_range(actions, count):
+    outside = 0
     for action in actions:
-        if action < 0 or action >= count:
-            return False
-    return True
+        outside += action < 0 or action >= count
+    return outside == 0
 
 
 @jit

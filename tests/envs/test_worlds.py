@@ -1,4 +1,4 @@
-"""What holds for every game: Gymnasium's rules, single env = batch env, incremental = whole observation, exact state."""
+"""What holds for every game: Gymnasium's rules, one board = many, written by cells = written whole, exact state."""
 
 import pickle
 import warnings
@@ -171,7 +171,7 @@ def test_autoreset_shows_the_next_level_and_keeps_what_the_last_one_left(env_id)
     rng = np.random.default_rng(0)
     for _ in range(4):
         actions = rng.integers(0, 4, 32)
-        obs, reward, terminated, truncated, info = env.step(actions)
+        _, reward, terminated, truncated, info = env.step(actions)
         old_obs, *old, old_info = plain.step(actions)
         same([reward, terminated, truncated], old)
         done = terminated | truncated

@@ -30,8 +30,8 @@ class RicochetVectorEnv(LevelVectorEnv):
     robot stops on the goal, which terminates the episode. Truncation after max_steps.
 
     Boards come, in order of precedence, from ``board`` (one, or several of one size; `Board` or text), from ``layout``
-    ("v0", "v1"), from a ``bank`` (a file that ``task=make_bank`` wrote), or from a generator: endless, or a fixed number
-    of distinct boards if ``num_levels`` is given.
+    ("v0", "v1"), from a ``bank`` (a file that ``task=make_bank`` wrote), or from a generator: endless, or a fixed
+    number of distinct boards if ``num_levels`` is given.
 
     Args:
         num_envs: B.
@@ -40,8 +40,8 @@ class RicochetVectorEnv(LevelVectorEnv):
             env's seed is.
         order: of a fixed set, "shuffled" or "sequential".
         augment: turn, mirror and recolour (renumber the robots of) each board at random.
-        curriculum: see `CurriculumSpec`; its stages may set ``height``, ``width`` and ``num_robots`` up to the env's own
-            (a smaller board lies in the upper left corner), ``wall_density``, ``min_optimal`` and ``max_optimal``.
+        curriculum: see `CurriculumSpec`; its stages may set ``height``, ``width`` and ``num_robots`` up to the env's
+            own (a smaller board lies in the upper left corner), ``wall_density``, ``min_optimal``, ``max_optimal``.
         max_steps: step limit, or [lowest, highest].
         observation: "planes", "symbolic" or "rgb".
         step_penalty, null_move_penalty, goal_reward, noop: see `Rules`.

@@ -22,9 +22,9 @@ GENERATORS = {"rooms": RoomGenerator, "reverse": ReverseGenerator}
 class SokobanVectorEnv(LevelVectorEnv):
     """A batch of Sokoban levels.
 
-    Observation: see `SokobanBatch`; by default uint8 [3, H, W], one pixel a cell. Action: 0 up, 1 down, 2 left, 3 right,
-    then the no-op if there is one. Reward: see `Rules`. An episode is terminated when all boxes are on targets, and
-    truncated after max_steps.
+    Observation: see `SokobanBatch`; by default uint8 [3, H, W], one pixel a cell. Action: 0 up, 1 down, 2 left,
+    3 right, then the no-op if there is one. Reward: see `Rules`. An episode is terminated when all boxes are on
+    targets, and truncated after max_steps.
 
     Levels come, in order of precedence, from ``level`` (one or several, `Level` or text), from ``levels`` (a file or
     folder: Boxoban's, .xsb, .sok), or from a generator: endless, or a fixed number of distinct levels if ``num_levels``

@@ -173,6 +173,14 @@ class Levels(LevelSet):
     optimal: np.ndarray
     pushes: np.ndarray
 
+    @property
+    def height(self) -> int:
+        return self.tiles.shape[1]
+
+    @property
+    def width(self) -> int:
+        return self.tiles.shape[2]
+
     @classmethod
     def unsolved(cls, tiles: np.ndarray) -> "Levels":
         """Levels of which no solution is known."""

@@ -47,9 +47,9 @@ def _step(actions, width, tiles, player, boxes_off, rewards, pixels, channels, o
         here = player[b]
         there = here + stride
         ahead = board[there]
-        if ahead == BOX or ahead == BOX_ON_TARGET:
+        if ahead in (BOX, BOX_ON_TARGET):
             beyond = board[there + stride]
-            if beyond != FLOOR and beyond != TARGET:
+            if beyond not in (FLOOR, TARGET):
                 continue
             if beyond == TARGET:
                 boxes_off[b] -= 1
@@ -64,7 +64,7 @@ def _step(actions, width, tiles, player, boxes_off, rewards, pixels, channels, o
             if boxes_off[b] == 0 and not solved[b]:
                 reward[b] += solved_reward
             solved[b] = boxes_off[b] == 0
-        if ahead == FLOOR or ahead == TARGET:
+        if ahead in (FLOOR, TARGET):
             left = TARGET if board[here] == PLAYER_ON_TARGET else FLOOR
             _put(board, observation[b], pixels, channels, here, left)
             _put(board, observation[b], pixels, channels, there, PLAYER_ON_TARGET if ahead == TARGET else PLAYER)
@@ -79,7 +79,7 @@ def _load(envs, rows, levels, known_optimal, tiles, player, boxes_off, optimal, 
         for cell in range(tiles.shape[1]):
             code = levels[row, cell]
             tiles[b, cell] = code
-            if code == PLAYER or code == PLAYER_ON_TARGET:
+            if code in (PLAYER, PLAYER_ON_TARGET):
                 player[b] = cell
             boxes_off[b] += code == BOX
 
@@ -100,9 +100,9 @@ def _action_masks(tiles, player, width, masks):
     for b in range(len(tiles)):
         for a in range(4):
             ahead = tiles[b, player[b] + strides[a]]
-            if ahead == BOX or ahead == BOX_ON_TARGET:
+            if ahead in (BOX, BOX_ON_TARGET):
                 ahead = tiles[b, player[b] + 2 * strides[a]]
-                masks[b, a] = ahead == FLOOR or ahead == TARGET
+                masks[b, a] = ahead in (FLOOR, TARGET)
             else:
                 masks[b, a] = ahead != WALL
 
