@@ -1,0 +1,151 @@
+"""Exact solutions with the fewest moves or the fewest pushes, and the check of anybody's solution."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from drc_lab.envs.search import LIMIT, UNSOLVABLE, SearchLimitReached
+from drc_lab.envs.sokoban.level import (
+    BOX,
+    BOX_ON_TARGET,
+    FLOOR,
+    PLAYER,
+    PLAYER_ON_TARGET,
+    TARGET,
+    WALL,
+)
+from drc_lab.envs.sokoban.search import RUNNING, actions_to, advance, begin
+from drc_lab.envs.sokoban.survey import survey
+from drc_lab.errors import ConfigError, UserError
+from drc_lab.numerics import jit
+
+DEFAULT_MAX_STATES = 5_000_000
+WORK_AT_ONCE = 20_000_000  # between two looks at Ctrl-C, in cells walked over and steps of matchings: up to 0.1 s
+
+Optimal = Literal["moves", "pushes"]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A solution: ``actions`` in the env's numbering (0 up, 1 down, 2 left, 3 right), ``pushes`` of them push a box."""
+
+    actions: tuple[int, ...]
+    pushes: int
+
+    @property
+    def moves(self) -> int:
+        return len(self.actions)
+
+
+def solve(tiles: np.ndarray, optimal: Optimal = "moves", max_states: int = DEFAULT_MAX_STATES) -> Solution | None:
+    """A solution with the fewest moves (or pushes), or None when it is proven that there is none.
+
+    Args:
+        tiles: uint8 [H, W], codes WALL to PLAYER_ON_TARGET; beyond its edge are walls.
+        optimal: what to have as few of as possible.
+        max_states: positions to store, at most about 100 bytes each for four boxes.
+
+    Raises:
+        SearchLimitReached: more than ``max_states`` positions were seen without an answer.
+        UserError: not one player, or not as many targets as boxes.
+    """
+    if optimal not in ("moves", "pushes"):
+        raise ConfigError("optimal", optimal, "moves | pushes")
+    tiles = np.ascontiguousarray(tiles, np.uint8)
+    _check(tiles)
+    level = survey(tiles)
+    by_moves, found = optimal == "moves", RUNNING
+    store = begin(level, by_moves)
+    cells, boxes = len(level.target), len(level.boxes)
+    slice_length = 1 + WORK_AT_ONCE // (1 + 4 * boxes * (cells + boxes**3))
+    while found == RUNNING:
+        store, found = advance(level, store, by_moves, np.iinfo(np.int64).max, max_states, slice_length)
+    if found == LIMIT:
+        raise SearchLimitReached(f"no answer within {max_states} positions")
+    if found == UNSOLVABLE:
+        return None
+    actions = actions_to(level, store, found)
+    return Solution(tuple(actions.tolist()), replay(tiles, actions)[2])
+
+
+def _check(tiles: np.ndarray) -> None:
+    counts = np.bincount(tiles.ravel(), minlength=PLAYER_ON_TARGET + 1)
+    players, boxes, targets = counts[PLAYER] + counts[PLAYER_ON_TARGET], counts[BOX], counts[TARGET]
+    if players != 1:
+        raise UserError(f"solver: found a level with {players} players, allowed: 1")
+    if boxes != targets + counts[PLAYER_ON_TARGET]:
+        on = counts[BOX_ON_TARGET]
+        raise UserError(f"solver: found a level with {boxes + on} boxes and "
+                        f"{targets + counts[PLAYER_ON_TARGET] + on} targets, allowed: as many of both")  # fmt: skip
+
+
+def solve_many(levels: np.ndarray, optimal: Optimal = "moves", max_states: int = DEFAULT_MAX_STATES,
+               threads: int = 1) -> np.ndarray:  # fmt: skip
+    """The fewest moves (or pushes) for each of many levels.
+
+    Args:
+        levels: uint8 [N, H, W].
+        optimal, max_states: see `solve`, for each level.
+        threads: levels solved at a time.
+
+    Returns:
+        int64 [N]: the length, UNSOLVABLE or LIMIT.
+    """
+
+    def length(tiles: np.ndarray) -> int:
+        try:
+            solution = solve(tiles, optimal, max_states)
+        except SearchLimitReached:
+            return LIMIT
+        return UNSOLVABLE if solution is None else solution.moves if optimal == "moves" else solution.pushes
+
+    pool = ThreadPoolExecutor(threads)
+    try:
+        return np.fromiter(pool.map(length, levels), np.int64, len(levels))
+    finally:
+        pool.shutdown(cancel_futures=True)  # on Ctrl-C the levels that nobody has begun are not begun
+
+
+def replay(tiles: np.ndarray, actions: np.ndarray) -> tuple[bool, int, int]:
+    """Plays actions under the game's rules until the level is solved.
+
+    Args:
+        tiles: uint8 [H, W].
+        actions: ints [A], 0 up, 1 down, 2 left, 3 right.
+
+    Returns:
+        whether it was solved, the moves until then (bumps into walls count), and the pushes among them.
+    """
+    return _replay(np.array(tiles, np.uint8), np.asarray(actions, np.int64))
+
+
+@jit
+def _replay(tiles, actions):
+    height, width = tiles.shape
+    r = c = remaining = pushes = 0
+    for y in range(height):
+        for x in range(width):
+            remaining += tiles[y, x] == BOX
+            if tiles[y, x] in (PLAYER, PLAYER_ON_TARGET):
+                r, c = y, x
+                tiles[y, x] = FLOOR if tiles[y, x] == PLAYER else TARGET
+    for move in range(len(actions)):
+        if remaining == 0:
+            return True, move, pushes
+        action = actions[move]
+        dr, dc = (action == 1) - (action == 0), (action == 3) - (action == 2)
+        y, x = r + dr, c + dc
+        if not (0 <= y < height and 0 <= x < width) or tiles[y, x] == WALL:
+            continue
+        if tiles[y, x] in (BOX, BOX_ON_TARGET):
+            v, u = y + dr, x + dc
+            if not (0 <= v < height and 0 <= u < width) or tiles[v, u] not in (FLOOR, TARGET):
+                continue
+            remaining += (tiles[y, x] == BOX_ON_TARGET) - (tiles[v, u] == TARGET)
+            tiles[v, u] = BOX_ON_TARGET if tiles[v, u] == TARGET else BOX
+            tiles[y, x] = TARGET if tiles[y, x] == BOX_ON_TARGET else FLOOR
+            pushes += 1
+        r, c = y, x
+    return remaining == 0, len(actions), pushes

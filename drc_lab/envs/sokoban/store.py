@@ -1,0 +1,121 @@
+"""The states of a search: kept once each, found by hash, and the open ones in order of their costs.
+
+Costs are small integers, so the open states stand in linked lists, one for each f = g + h, and a better way to a state
+moves it from one list to another: nothing takes room but the states.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from drc_lab.envs.levels import mix64
+from drc_lab.numerics import jit
+
+NONE = -1
+SIZE, LOWEST = 0, 1
+
+
+class Store(NamedTuple):
+    """The states seen so far, up to a capacity S that grows with them. Ints unless said otherwise.
+
+    Attributes:
+        boxes: uint16 [S, B], ascending; player: uint16 [S].
+        g: int32 [S], cost of the best way there; f: int32 [S], g + lower bound of what remains.
+        parent: int32 [S]; push: int32 [S], 4 * cell of the box + direction of the push that led there.
+        above, below: int32 [S], neighbours in the list of open states with the same f.
+        first: int32 [F], the first state of each list.
+        table: int32 [2 S], open addressing from a state's hash to its index.
+        counts: int64 [2]: SIZE, states stored; LOWEST, no list before this one has a state.
+    """
+
+    boxes: np.ndarray
+    player: np.ndarray
+    g: np.ndarray
+    f: np.ndarray
+    parent: np.ndarray
+    push: np.ndarray
+    above: np.ndarray
+    below: np.ndarray
+    first: np.ndarray
+    table: np.ndarray
+    counts: np.ndarray
+
+
+@jit
+def new_store(capacity, num_boxes, longest):
+    """An empty store with room for ``capacity`` states (a power of two) and ``longest`` costs."""
+    boxes, player = np.empty((capacity, num_boxes), np.uint16), np.empty(capacity, np.uint16)
+    g, f = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
+    parent, push = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
+    above, below = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
+    first, table = np.full(longest, NONE, np.int32), np.full(2 * capacity, NONE, np.int32)
+    return Store(boxes, player, g, f, parent, push, above, below, first, table, np.zeros(2, np.int64))
+
+
+@jit
+def find_place(store, boxes, player):
+    """Where in the table a state stands, or has to be put."""
+    total = mix64(np.uint64(player) + np.uint64(1 << 32))
+    for box in boxes:
+        total += mix64(np.uint64(box) + np.uint64(1))
+    mask = np.uint64(len(store.table) - 1)
+    place = mix64(total) & mask
+    while True:
+        state = store.table[place]
+        if state == NONE:
+            return place
+        if store.player[state] == player:
+            same = True
+            for i in range(len(boxes)):
+                same &= store.boxes[state, i] == boxes[i]
+            if same:
+                return place
+        place = (place + np.uint64(1)) & mask
+
+
+@jit
+def grow(store):
+    """The same states with twice the room."""
+    size, capacity = store.counts[SIZE], len(store.player)
+    more = new_store(2 * capacity, store.boxes.shape[1], len(store.first))
+    more.boxes[:size], more.player[:size] = store.boxes[:size], store.player[:size]
+    more.g[:size], more.f[:size] = store.g[:size], store.f[:size]
+    more.parent[:size], more.push[:size] = store.parent[:size], store.push[:size]
+    more.above[:size], more.below[:size] = store.above[:size], store.below[:size]
+    more.first[:], more.counts[:] = store.first, store.counts
+    for state in range(size):
+        more.table[find_place(more, store.boxes[state], store.player[state])] = state
+    return more
+
+
+@jit
+def lengthen(store, f):
+    """The same states with lists for costs of at least ``f``."""
+    first = np.full(2 * f, NONE, np.int32)
+    first[: len(store.first)] = store.first
+    return Store(store.boxes, store.player, store.g, store.f, store.parent, store.push, store.above, store.below,
+                 first, store.table, store.counts)  # fmt: skip
+
+
+@jit
+def open_state(store, state):
+    """Puts a state on the list of its f."""
+    f = store.f[state]
+    old = store.first[f]
+    store.above[state], store.below[state] = NONE, old
+    if old != NONE:
+        store.above[old] = state
+    store.first[f] = state
+    store.counts[LOWEST] = min(store.counts[LOWEST], f)
+
+
+@jit
+def close_state(store, state):
+    """Takes a state off its list."""
+    above, below = store.above[state], store.below[state]
+    if above == NONE:
+        store.first[store.f[state]] = below
+    else:
+        store.below[above] = below
+    if below != NONE:
+        store.above[below] = above

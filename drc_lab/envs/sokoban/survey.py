@@ -1,0 +1,156 @@
+"""What the searches have to know of a level's walls and targets, worked out once for each level.
+
+Only cells that the player could walk to on a board without boxes matter; they are numbered 0 to n - 1, row by row.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from drc_lab.envs.sokoban.level import BOX, BOX_ON_TARGET, PLAYER, PLAYER_ON_TARGET, TARGET, WALL
+from drc_lab.numerics import jit
+
+FAR = 1 << 20  # pushes where there is no way; sums of it stay comparable
+
+
+class Survey(NamedTuple):
+    """A level for the searches. n cells, B boxes.
+
+    Attributes:
+        neighbour: int16 [n, 4], the cell up, down, left, right; -1 is a wall.
+        target: bool [n].
+        side: uint8 [n, n]; side[box, player] names the part of the board, cut in parts by that box alone, that the
+            player is in: the first direction in which the box has a neighbour in that part.
+        pushes: int32 [B, n, 4]; pushes[t, box, part] is the fewest pushes that bring a box to target t on a board
+            without other boxes, the player starting in that part; FAR if none do.
+        dead: bool [n], cells from which a box can never get to a target.
+        boxes: uint16 [B], where they start, ascending.
+        player: where it starts.
+        hopeless: a box or a target is where the player can never get to, so that there is no solution.
+    """
+
+    neighbour: np.ndarray
+    target: np.ndarray
+    side: np.ndarray
+    pushes: np.ndarray
+    dead: np.ndarray
+    boxes: np.ndarray
+    player: int
+    hopeless: bool
+
+
+@jit
+def _number_cells(tiles, start, number):
+    """Numbers what the player reaches from place ``start``; number int16 [H, W] starts at -1. Returns n."""
+    height, width = tiles.shape
+    queue = np.empty(height * width, np.int64)
+    queue[0], head, tail = start, 0, 1
+    number[start // width, start % width] = 0
+    while head < tail:
+        r, c = queue[head] // width, queue[head] % width
+        head += 1
+        for d in range(4):
+            y, x = r + (d == 1) - (d == 0), c + (d == 3) - (d == 2)
+            if 0 <= y < height and 0 <= x < width and tiles[y, x] != WALL and number[y, x] < 0:
+                number[y, x] = 0
+                queue[tail] = y * width + x
+                tail += 1
+    count = 0
+    for r in range(height):
+        for c in range(width):
+            if number[r, c] == 0:
+                number[r, c] = count
+                count += 1
+    return count
+
+
+@jit
+def _parts(neighbour, box, side, queue):
+    """Fills side uint8 [n] for one box."""
+    side[:] = 4
+    for d in range(4):
+        start = neighbour[box, d]
+        if start < 0 or side[start] < 4:
+            continue
+        side[start] = d
+        queue[0], head, tail = start, 0, 1
+        while head < tail:
+            cell = queue[head]
+            head += 1
+            for e in range(4):
+                following = neighbour[cell, e]
+                if following >= 0 and following != box and side[following] == 4:
+                    side[following] = d
+                    queue[tail] = following
+                    tail += 1
+
+
+@jit
+def _pushes_to(neighbour, side, target, pushes, queue):
+    """Fills pushes int32 [n, 4] by pulling a box away from a target, breadth first."""
+    pushes[:] = FAR
+    head = tail = 0
+    for d in range(4):
+        if neighbour[target, d] >= 0 and pushes[target, side[target, neighbour[target, d]]] == FAR:
+            pushes[target, side[target, neighbour[target, d]]] = 0
+            queue[tail] = target * 4 + side[target, neighbour[target, d]]
+            tail += 1
+    while head < tail:
+        box, part = queue[head] // 4, queue[head] % 4
+        head += 1
+        for back in range(4):  # where the box was pushed from
+            before = neighbour[box, back]
+            if before < 0 or side[box, before] != part or neighbour[before, back] < 0:
+                continue
+            part_before = side[before, neighbour[before, back]]
+            if pushes[before, part_before] == FAR:
+                pushes[before, part_before] = pushes[box, part] + 1
+                queue[tail] = before * 4 + part_before
+                tail += 1
+
+
+@jit
+def survey(tiles):
+    """Surveys a level. tiles: uint8 [H, W] with one player and as many targets as boxes; beyond it are walls."""
+    height, width = tiles.shape
+    start = 0
+    for place in range(height * width):
+        if tiles[place // width, place % width] in (PLAYER, PLAYER_ON_TARGET):
+            start = place
+    number = np.full((height, width), -1, np.int16)
+    n = _number_cells(tiles, start, number)
+    neighbour, target = np.full((n, 4), -1, np.int16), np.zeros(n, np.bool_)
+    boxes, targets = np.empty(n, np.uint16), np.empty(n, np.uint16)
+    num_boxes = num_targets = 0
+    hopeless = False
+    for r in range(height):
+        for c in range(width):
+            cell, tile = number[r, c], tiles[r, c]
+            if cell < 0:  # a box out of reach has to be on its target already, and is a wall from then on
+                hopeless |= tile == BOX
+                continue
+            for d in range(4):
+                y, x = r + (d == 1) - (d == 0), c + (d == 3) - (d == 2)
+                if 0 <= y < height and 0 <= x < width:
+                    neighbour[cell, d] = number[y, x]
+            if tile in (BOX, BOX_ON_TARGET):
+                boxes[num_boxes] = cell
+                num_boxes += 1
+            if tile in (TARGET, BOX_ON_TARGET, PLAYER_ON_TARGET):
+                target[cell] = True
+                targets[num_targets] = cell
+                num_targets += 1
+    hopeless |= num_boxes != num_targets
+    side, pushes = np.empty((n, n), np.uint8), np.empty((num_targets, n, 4), np.int32)
+    dead, queue = np.ones(n, np.bool_), np.empty(4 * n, np.int64)
+    if not hopeless:
+        for cell in range(n):
+            _parts(neighbour, cell, side[cell], queue)
+        for t in range(num_targets):
+            _pushes_to(neighbour, side, targets[t], pushes[t], queue)
+            for cell in range(n):
+                for part in range(4):
+                    if pushes[t, cell, part] < FAR:
+                        dead[cell] = False
+    player = number[start // width, start % width]
+    return Survey(neighbour, target, side, pushes, dead, boxes[:num_boxes].copy(), player, hopeless)
