@@ -15,6 +15,8 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from drc_lab.arguments import check_types, errors_under, join
+from drc_lab.envs.external import GymVectorEnv, find_spec, our_ids
+from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.models.policy import Policy
@@ -63,7 +65,7 @@ def user_errors_under(key: str) -> Iterator[None]:
         raise UserError(f"{key}: {' '.join(str(cause or error).split())}") from error
 
 
-def make_env(node: DictConfig, num_envs: int, **more: Any) -> LevelVectorEnv:
+def make_env(node: DictConfig, num_envs: int, **more: Any) -> BatchEnv:
     """The batch env that a config's ``env`` describes: its ``id``, every other key an argument.
 
     Raises:
@@ -71,10 +73,14 @@ def make_env(node: DictConfig, num_envs: int, **more: Any) -> LevelVectorEnv:
     """
     values = {**plain(node), **more}
     env_id = str(values.pop("id"))
-    ours = [name for name, spec in gym.registry.items() if spec.namespace == "drc_lab"]
-    if env_id not in ours:
-        raise ConfigError("env.id", env_id, " | ".join(ours))
-    entry_point = gym.spec(env_id).vector_entry_point
+    with user_errors_under("env"):
+        entry_point = find_spec(env_id).vector_entry_point
+    if env_id not in our_ids():
+        if "kwargs" not in values and not set(values) <= set(inspect.signature(GymVectorEnv).parameters):
+            raise ConfigError("env.id", env_id, f"{' | '.join(our_ids())}; for this one: env=gym env.id={env_id}")
+        values = check_types(GymVectorEnv, values, "env")
+        with user_errors_under("env"):
+            return GymVectorEnv(env_id, num_envs, **values)
     assert isinstance(entry_point, str)
     values = check_types(gym.envs.registration.load_env_creator(entry_point), values, "env")
     with user_errors_under("env"):
@@ -83,7 +89,7 @@ def make_env(node: DictConfig, num_envs: int, **more: Any) -> LevelVectorEnv:
     return env
 
 
-def build_policy(node: DictConfig, env: LevelVectorEnv) -> Policy:
+def build_policy(node: DictConfig, env: BatchEnv) -> Policy:
     """The policy that a config's ``policy`` describes, for this env's observations and actions."""
     target = pydoc.locate(str(node.get("_target_"))) if OmegaConf.is_dict(node) else None
     if not (inspect.isclass(target) and issubclass(target, Policy)):

@@ -1,12 +1,13 @@
 """Plays every level of a batch env once with any policy, at a given amount of thinking."""
 
 from dataclasses import dataclass
+from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 from torch.utils._pytree import tree_map
 
+from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError
 from drc_lab.models.policy import Policy
 
@@ -60,7 +61,7 @@ class Episodes:
 @torch.no_grad()
 def evaluate(
     policy: Policy,
-    env: gym.vector.VectorEnv,
+    env: BatchEnv,
     thinking: Thinking | None = None,
     greedy: bool = True,
     seed: int = 0,
@@ -73,26 +74,21 @@ def evaluate(
 
     Args:
         policy: any policy.
-        env: a batch env with same-step autoreset whose first N levels are the levels to play.
+        env: a batch env, with same-step autoreset or none, whose first N levels are the levels to play.
         thinking: default none beyond the policy's own.
         greedy: the most probable action, or else sampled.
         seed: of the env and of sampling.
         chunk: envs in one forward pass; more do not fit into the CPU's cache.
     """
     thinking = thinking or Thinking()
-    parameter = next(policy.parameters())
-    device, generator = parameter.device, torch.Generator().manual_seed(seed)
+    device, generator = next(policy.parameters()).device, torch.Generator().manual_seed(seed)
     first, info = env.reset(seed=seed)
     N = len(first)
     obs = torch.from_numpy(first.copy())
     level, optimal = info["level"].copy(), info["optimal"].copy()
     solved, length, returns = np.zeros(N, bool), np.zeros(N, np.int64), np.zeros(N)
-    active = torch.arange(N)
-    carries = [
-        policy.init_state(len(part), obs.shape[2], obs.shape[3], device, parameter.dtype)
-        for part in active.split(chunk)
-    ]
-    parts = list(active.split(chunk))
+    parts = list(torch.arange(N).split(chunk))
+    carries: list[Any] = [None] * len(parts)
     for i, part in enumerate(parts):
         for _ in range(thinking.first_passes):
             _, carries[i] = policy(obs[part].to(device), carries[i], thinking.repeats)
@@ -112,7 +108,7 @@ def evaluate(
         ended = np.concatenate([part.numpy() for part in parts])
         ended = ended[done[ended]]
         if len(ended):
-            final = info["final_info"]
+            final = info.get("final_info", info)  # without autoreset it is still there
             for kept, key in ((solved, "solved"), (length, "length"), (returns, "return")):
                 kept[ended] = final[key][ended]
             parts, carries = _drop(parts, carries, torch.from_numpy(done))

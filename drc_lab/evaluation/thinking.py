@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import gymnasium as gym
 import numpy as np
 
+from drc_lab.envs.interface import BatchEnv
 from drc_lab.evaluation.evaluator import Episodes, Thinking, evaluate
 from drc_lab.evaluation.intervals import Interval, paired_difference, rate_interval
 from drc_lab.models.policy import Policy
@@ -30,7 +30,7 @@ class Setting:
 
 
 def sweep(
-    policy: Policy, env: gym.vector.VectorEnv, first_passes: Sequence[int], repeats: Sequence[int], seed: int = 0
+    policy: Policy, env: BatchEnv, first_passes: Sequence[int], repeats: Sequence[int], seed: int = 0
 ) -> Iterator[Setting]:
     """Evaluates greedily at each setting, then the random policy under the same step limit.
 
@@ -45,7 +45,7 @@ def sweep(
     for amount in repeats:
         episodes = evaluate(policy, env, Thinking(repeats=amount), seed=seed)
         yield Setting(REPEATS, amount, amount == policy.repeats_per_step, episodes)
-    actions = int(env.single_action_space.n)  # type: ignore[attr-defined]
+    actions = int(env.single_action_space.n)
     control = RandomPolicy(env.single_observation_space.shape, actions)  # type: ignore[arg-type]
     yield Setting(RANDOM, 0, False, evaluate(control, env, greedy=False, seed=seed))
 

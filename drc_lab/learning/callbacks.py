@@ -9,7 +9,7 @@ import lightning as L
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.evaluator import evaluate
 from drc_lab.learning.agent import Agent
@@ -115,7 +115,7 @@ class HeldOutEvaluation(L.Callback):
         running: whether an evaluation is going on.
     """
 
-    def __init__(self, env: LevelVectorEnv, every_steps: int, best: Path, stop: GracefulStop):
+    def __init__(self, env: BatchEnv, every_steps: int, best: Path, stop: GracefulStop):
         self.env, self.every_steps, self.best, self.stop = env, every_steps, best, stop
         self.best_path, self.best_solve_rate, self.evaluated_at = "", -1.0, -1
         self.running = False

@@ -5,7 +5,7 @@ from typing import Any
 
 import lightning as L
 
-from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.envs.interface import BatchEnv
 from drc_lab.learning.rollouts import RolloutSpec, RolloutStream
 from drc_lab.models.policy import Policy
 
@@ -20,7 +20,7 @@ class RolloutData(L.LightningDataModule):
         seed: of the stream.
     """
 
-    def __init__(self, spec: RolloutSpec, make_env: Callable[[], LevelVectorEnv], policy: Policy, seed: int):
+    def __init__(self, spec: RolloutSpec, make_env: Callable[[], BatchEnv], policy: Policy, seed: int):
         super().__init__()
         self.spec, self.make_env, self.policy, self.seed = spec, make_env, policy, seed
         self.stream: RolloutStream | None = None

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError
 from drc_lab.learning.losses import Transitions
 from drc_lab.models.policy import Policy
@@ -30,7 +30,7 @@ class EndedEpisodes(NamedTuple):
 class Rollout(NamedTuple):
     """T steps of B envs, or the minibatch of some of those envs.
 
-    obs [T + 1, B, C, H, W] as the env gave it, the last is the one to bootstrap from; carry before the first step;
+    obs [T + 1, B, ...] as the env gave it, the last is the one to bootstrap from; carry before the first step;
     repeats: ticks of each of the T + 1 steps; frames: env steps taken since the start of training, this rollout
     included; last: whether this is the last minibatch of its rollout.
     """
@@ -105,14 +105,14 @@ class RolloutStream:
         seed: of levels, actions, ticks and minibatches.
     """
 
-    def __init__(self, spec: RolloutSpec, env: LevelVectorEnv, policy: Policy, seed: int):
+    def __init__(self, spec: RolloutSpec, env: BatchEnv, policy: Policy, seed: int):
         self.spec, self.env, self.policy = spec, env, policy
         self.rollouts_done = 0
         self.generator = torch.Generator().manual_seed(seed)
         self.repeats_rng = np.random.default_rng([seed, 1])
         device = next(policy.parameters()).device
         obs, _ = env.reset(seed=seed)
-        self.obs = torch.from_numpy(obs.copy())  # [B, C, H, W], what the policy sees next
+        self.obs = torch.from_numpy(obs.copy())  # [B, ...], what the policy sees next
         self.resets = torch.ones(spec.num_envs, dtype=torch.bool)
         self.carry = policy.init_state(spec.num_envs, device=device, dtype=next(policy.parameters()).dtype)
         self.next_repeats = self._draw_repeats(1)

@@ -21,7 +21,7 @@ class PolicyValue(NamedTuple):
 class Policy(nn.Module):
     """Base of all policies. A subclass writes `init_state` and `unroll`; one step is a sequence of length 1."""
 
-    obs_shape: tuple[int, int, int]
+    obs_shape: tuple[int, ...]
     repeats_per_step: int = 1
 
     def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> Any:
@@ -32,7 +32,8 @@ class Policy(nn.Module):
         """A whole sequence at once, equal to T single steps.
 
         Args:
-            obs: [T, B, C, H, W]. uint8 is divided by 255, floats are taken as they are.
+            obs: [T, B, C, H, W], or [T, B, F] in a policy that takes vectors. uint8 is divided by 255, floats are
+                taken as they are.
             state: the carry before the first step.
             resets: bool [T, B]; true where the observation is the first of its episode: the carry is zeroed before it.
             repeats: ticks a step, or one number for each step; None is the policy's own.
@@ -43,11 +44,11 @@ class Policy(nn.Module):
         raise TypeError(f"{type(self).__name__} has no unroll")
 
     def forward(self, obs: Tensor, state: Any = None, repeats: int | None = None) -> tuple[PolicyValue, Any]:
-        """One step: obs [B, C, H, W] -> logits [B, A], value [B, 1], new carry. ``state=None`` starts an episode."""
-        batch, _, H, W = obs.shape
+        """One step: obs [B, ...] -> logits [B, A], value [B, 1], new carry. ``state=None`` starts an episode."""
         if state is None:
-            state = self.init_state(batch, H, W, obs.device, next(self.parameters()).dtype)
-        resets = torch.zeros(1, batch, dtype=torch.bool, device=obs.device)
+            H, W = obs.shape[2:] if obs.ndim == 4 else (None, None)
+            state = self.init_state(len(obs), H, W, obs.device, next(self.parameters()).dtype)
+        resets = torch.zeros(1, len(obs), dtype=torch.bool, device=obs.device)
         out, state = self.unroll(obs[None], state, resets, repeats)
         return PolicyValue(out.policy_logits[0], out.value[0]), state
 

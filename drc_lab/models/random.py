@@ -12,11 +12,11 @@ class RandomPolicy(Policy):
     """Equal logits for all actions whatever it sees; sample from it (greedy, it would always take action 0).
 
     Args:
-        obs_shape: (C, H, W).
+        obs_shape: of one observation.
         num_actions: |A|.
     """
 
-    def __init__(self, obs_shape: tuple[int, int, int], num_actions: int):
+    def __init__(self, obs_shape: tuple[int, ...], num_actions: int):
         super().__init__()
         self.obs_shape = obs_shape
         self.logits = torch.nn.Parameter(torch.zeros(num_actions), requires_grad=False)

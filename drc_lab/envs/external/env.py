@@ -1,0 +1,204 @@
+"""A batch of any Gymnasium env, with levels, splits and an exact state."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Discrete
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from drc_lab.envs.external.observation import describe, find_observations
+from drc_lab.envs.external.registry import make_copies
+from drc_lab.envs.external.seeds import seed_stream
+from drc_lab.errors import ConfigError, UserError
+
+
+class GymVectorEnv(VectorEnv):
+    """B copies of ``gymnasium.make(id, **kwargs)``, stepped one after the other in this process.
+
+    A level is a seed: every episode starts with ``reset(seed=...)``, and the seeds of the three splits are disjoint.
+    Autoreset and info are those of `drc_lab.envs.vector.LevelVectorEnv`: ``level``, ``optimal`` (always -1),
+    ``solved``, ``length`` and ``return``. Without autoreset an ended env stands still until `reset`.
+
+    An episode is solved if the env says so at its end (``is_success`` or ``success`` in info); else if its return
+    reaches the ``reward_threshold`` it is registered with; else if it terminates with a positive reward.
+
+    Observation: uint8 [C, H, W] for images, float32 [C, H, W] for grids, float32 [F] for vectors.
+    Action: 0 to n - 1, also where the env counts from another number.
+
+    Args:
+        id: of a registered env, or ``package:id`` if the package has to be imported first.
+        num_envs: B.
+        kwargs: arguments for ``gymnasium.make``.
+        max_steps: a step limit on top of the env's own.
+        observation: which entry of a Dict observation; None is the only Box of rank 1 to 3.
+        layout: of observations of rank 3: "hwc", "chw", or "auto" to go by their shape.
+        scale: what observations are divided by, or "auto": 255 for images (they stay uint8), for grids the declared
+            or else the largest value seen, 1 for vectors of floats.
+        split, num_levels, level_seed, order: which seeds: endless, or a fixed number of them if ``num_levels`` is
+            given, drawn from ``level_seed``, "shuffled" or "sequential".
+        autoreset: whether a finished env starts its next episode at once.
+        copy: whether returned observations are copies; if not, the next step overwrites them.
+        render_mode: of every copy.
+
+    Raises:
+        ConfigError: an env that is not there, or that cannot work here.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        num_envs: int = 1,
+        kwargs: Mapping[str, Any] | None = None,
+        max_steps: int | None = None,
+        observation: str | None = None,
+        layout: str = "auto",
+        scale: float | str = "auto",
+        split: str = "train",
+        num_levels: int | None = None,
+        level_seed: int = 0,
+        order: str = "shuffled",
+        autoreset: bool = True,
+        copy: bool = True,
+        render_mode: str | None = None,
+    ):
+        if num_envs < 1:
+            raise ConfigError("num_envs", num_envs, "at least 1")
+        if max_steps is not None and max_steps < 1:
+            raise ConfigError("max_steps", max_steps, "at least 1, or null for the env's own limit alone")
+        self.levels = seed_stream(split, num_levels, level_seed, order)
+        rendering = {} if render_mode is None else {"render_mode": render_mode}
+        self.envs = make_copies(id, {**(kwargs or {}), **rendering}, num_envs)
+        first = self.envs[0]
+        if not isinstance(first.action_space, Discrete):
+            actions = describe(first.action_space)
+            raise ConfigError("id", id, f"an env with Discrete actions; this one has {actions}")
+        self.observations = find_observations(first, id, observation, layout, scale)
+        self.id, self.num_envs, self.max_steps = id, num_envs, max_steps or np.inf
+        self.autoreset, self.copy, self.render_mode = autoreset, copy, render_mode
+        self.threshold = first.spec.reward_threshold if first.spec else None
+        mode = AutoresetMode.SAME_STEP if autoreset else AutoresetMode.DISABLED
+        self.metadata = {**first.metadata, "autoreset_mode": mode}
+        self.first_action = int(first.action_space.start)
+        self.single_observation_space = self.observations.space
+        self.single_action_space: Discrete = Discrete(int(first.action_space.n))
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._seeded = False
+        raw, space, B = self.observations.raw, self.single_observation_space, num_envs
+        self.raw = np.zeros((B, *raw.shape), raw.dtype)  # as the envs gave them
+        self.observation = np.zeros((B, *space.shape), space.dtype)
+        self.seed, self.level, self.length = (np.zeros(B, np.int64) for _ in range(3))
+        self.total, self.reward = np.zeros(B), np.zeros(B)
+        self.solved, self.terminated, self.truncated = (np.zeros(B, bool) for _ in range(3))
+        self.moves: list[list[int]] = [[] for _ in range(B)]  # of the episodes that are being played
+
+    def reset(self, *, seed: int | list[int] | None = None, options: dict | None = None):
+        """New episodes everywhere. With a seed the stream of levels starts over, without one it goes on."""
+        super().reset(seed=seed if seed is None or isinstance(seed, int) else seed[0])
+        if seed is not None or not self._seeded:
+            self._seeded = True
+            self.levels.reseed(int(self.np_random.integers(2**62)))
+        self._load(np.arange(self.num_envs))
+        return self._observe(), self._info(np.ones(self.num_envs, bool))
+
+    def step(self, actions: np.ndarray):
+        """Steps all envs. Returns obs, rewards, terminations, truncations (bool [B]), info."""
+        actions, count = np.asarray(actions, dtype=np.int64), self.single_action_space.n
+        if actions.shape != (self.num_envs,) or actions.min() < 0 or actions.max() >= count:
+            raise ValueError(f"actions: found {actions!r}, allowed: {self.num_envs} of 0 to {count - 1}")
+        self.reward[:] = 0
+        for env in np.flatnonzero(~(self.terminated | self.truncated)).tolist():
+            self._advance(env, int(actions[env]))
+        rewards, terminated, truncated = self.reward.copy(), self.terminated.copy(), self.truncated.copy()
+        done, left = terminated | truncated, {}
+        if self.autoreset and done.any():
+            self.observations.convert(self.raw, self.observation)
+            left = {"final_obs": self.observation.copy(), "_final_obs": done,
+                    "final_info": self._info(done), "_final_info": done}  # fmt: skip
+            self._load(np.flatnonzero(done))
+        return self._observe(), rewards, terminated, truncated, self._info(np.ones(self.num_envs, bool)) | left
+
+    def render(self) -> tuple[Any, ...] | None:
+        """What each env draws."""
+        return None if self.render_mode is None else tuple(env.render() for env in self.envs)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        for env in self.envs:
+            env.close()
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything the future of this env depends on: the seed of each episode, and what was done since."""
+        moves = np.full((self.num_envs, int(self.length.max())), -1)
+        for env, done in enumerate(self.moves):
+            moves[env, : len(done)] = done
+        return {
+            "levels": self.levels.get_state(),
+            "level": self.level.copy(),
+            "seed": self.seed.copy(),
+            "length": self.length.copy(),
+            "moves": moves,
+            "raw": self.raw.copy(),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes back to where `get_state` was called, by playing the same moves from the same seeds.
+
+        Raises:
+            UserError: the env does not do the same a second time.
+        """
+        self._seeded = True
+        self.levels.set_state(state["levels"])
+        self.level[:] = state["level"]
+        for env, seed in enumerate(state["seed"].tolist()):
+            self._start(env, seed)
+            for move in state["moves"][env, : int(state["length"][env])].tolist():
+                if self.terminated[env] or self.truncated[env]:
+                    break
+                self._advance(env, move)
+        if not np.array_equal(self.length, state["length"]) or not np.array_equal(self.raw, state["raw"]):
+            raise UserError(f"env.id: {self.id} does not do the same when the same actions follow the same seed, so a "
+                            "run in it cannot go on from a checkpoint")  # fmt: skip
+
+    def _load(self, envs: np.ndarray) -> None:
+        self.level[envs], levels = self.levels.take(len(envs))
+        for env, seed in zip(envs.tolist(), levels.seed.tolist(), strict=True):
+            self._start(env, seed)
+
+    def _start(self, env: int, seed: int) -> None:
+        observation, _ = self.envs[env].reset(seed=seed)
+        self.raw[env] = self.observations.pick(observation)
+        self.seed[env], self.moves[env] = seed, []
+        self.length[env] = self.total[env] = 0
+        self.solved[env] = self.terminated[env] = self.truncated[env] = False
+
+    def _advance(self, env: int, action: int) -> None:
+        observation, reward, terminated, truncated, info = self.envs[env].step(action + self.first_action)
+        self.raw[env] = self.observations.pick(observation)
+        self.moves[env].append(action)
+        self.length[env] += 1
+        self.total[env] += reward
+        self.reward[env], self.terminated[env] = reward, terminated
+        self.truncated[env] = not terminated and (truncated or self.length[env] >= self.max_steps)
+        success = info.get("is_success", info.get("success"))
+        if success is not None:
+            self.solved[env] = bool(success)
+        elif self.threshold is not None:
+            self.solved[env] = (terminated or self.truncated[env]) and self.total[env] >= self.threshold
+        else:
+            self.solved[env] = terminated and float(reward) > 0
+
+    def _observe(self) -> np.ndarray:
+        self.observations.convert(self.raw, self.observation)
+        return self.observation.copy() if self.copy else self.observation
+
+    def _info(self, mask: np.ndarray) -> dict[str, Any]:
+        info = {
+            "level": self.level.copy(),
+            "optimal": np.full(self.num_envs, -1),
+            "solved": self.solved.copy(),
+            "length": self.length.copy(),
+            "return": self.total.copy(),
+        }
+        return info | {f"_{key}": mask for key in info}

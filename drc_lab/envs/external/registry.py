@@ -1,0 +1,68 @@
+"""From an id to envs of other packages; ids and arguments that lead to none are told in one line."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+
+from drc_lab.errors import ConfigError
+
+# Packages that register their envs when they are imported, by the first word of their ids.
+PACKAGES = {"ALE": "ale_py", "BabyAI": "minigrid", "MiniGrid": "minigrid"}
+
+
+def our_ids() -> list[str]:
+    """Of this project's own games."""
+    return [env_id for env_id, spec in gym.registry.items() if spec.namespace == "drc_lab"]
+
+
+def find_spec(env_id: str) -> EnvSpec:
+    """What Gymnasium's registry holds for an id, after the import of the package that it needs.
+
+    Args:
+        env_id: ``name`` or, for a package that has to be imported first, ``package:name``.
+
+    Raises:
+        ConfigError: nothing is registered under this id, or its package is missing.
+    """
+    module, _, name = env_id.rpartition(":")
+    package = module or PACKAGES.get(re.split("[-/]", name)[0])
+    if package and name not in gym.registry:
+        try:
+            import_module(package)
+        except ImportError as error:
+            raise ConfigError("id", env_id, f"an id whose package is installed ({one_line(error)})") from error
+    if name not in gym.registry:
+        close = [key for key in difflib.get_close_matches(name, gym.registry, 3) if key not in our_ids()]
+        others = f"; closest: {', '.join(close)}" if close else ""
+        raise ConfigError("id", env_id, f"{' | '.join(our_ids())}, or with env=gym an id that Gymnasium knows, "
+                          f"as package:id if a package has to be imported first{others}")  # fmt: skip
+    return gym.registry[name]
+
+
+def make_copies(env_id: str, kwargs: Mapping[str, Any], count: int) -> list[gym.Env]:
+    """``count`` envs of their own.
+
+    Raises:
+        ConfigError: the id or the arguments cannot work.
+    """
+    find_spec(env_id)
+    try:
+        # By name, so that Gymnasium says what it has to say about the id; then by spec, so that it says so once.
+        # Its checker of observations is off: ours looks at what matters here, once, and names config keys.
+        first = gym.make(env_id, disable_env_checker=True, **kwargs)
+        assert first.spec is not None
+        return [first, *(gym.make(first.spec, disable_env_checker=True) for _ in range(count - 1))]
+    except (ImportError, gym.error.Error) as error:
+        raise ConfigError("id", env_id, f"an env that can be made here ({one_line(error)})") from error
+    except (TypeError, ValueError, AssertionError) as error:
+        raise ConfigError("kwargs", dict(kwargs), f"what {env_id} takes ({one_line(error)})") from error
+
+
+def one_line(error: Exception) -> str:
+    """An error's type and text."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,0 +1,37 @@
+"""What training and evaluation use of a batch env, whoever made it."""
+
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+
+
+class BatchEnv(Protocol):
+    """B copies of an env in one process, with Gymnasium's vector API.
+
+    Info has, for each env: ``level`` (number of the episode's level), ``optimal`` (-1 if unknown), ``solved``,
+    ``length`` (steps so far) and ``return`` (undiscounted). With same-step autoreset, ``final_obs`` and ``final_info``
+    hold what the ended episodes left; without it these are in the observation and info itself.
+    """
+
+    num_envs: int
+
+    @property
+    def single_observation_space(self) -> gym.Space:
+        """A Box of shape (C, H, W) or (F,); uint8 of 0 to 255, or float32."""
+
+    @property
+    def single_action_space(self) -> gym.spaces.Discrete:
+        """Actions 0 to n - 1."""
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        """New episodes everywhere. With a seed the stream of levels starts over, without one it goes on."""
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Observations, rewards, terminations and truncations (bool [B], never both), info."""
+
+    def get_state(self) -> dict[str, Any]:
+        """All that the future depends on, as nested dicts of arrays and plain types."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes back to where `get_state` was called."""
