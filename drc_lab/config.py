@@ -14,7 +14,7 @@ import hydra
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
-from drc_lab.arguments import check_types, errors_under, join
+from drc_lab.arguments import check_types, errors_under, from_mapping, join
 from drc_lab.envs.external import GymVectorEnv, find_spec, our_ids
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.vector import LevelVectorEnv
@@ -71,22 +71,40 @@ def make_env(node: DictConfig, num_envs: int, **more: Any) -> BatchEnv:
     Raises:
         ConfigError: an unknown id, or an argument that cannot work.
     """
-    values = {**plain(node), **more}
-    env_id = str(values.pop("id"))
-    with user_errors_under("env"):
+    env_class, values = _env_class(plain(node) | more)
+    return from_mapping(env_class, values, "env", num_envs=num_envs)
+
+
+def make_held_out_env(node: DictConfig, num_levels: int, **more: Any) -> BatchEnv:
+    """A batch env that holds each held-out level once, in order.
+
+    Args:
+        node: the training env's.
+        num_levels: of a split; a fixed set of levels that has no splits is taken whole.
+        more: ``split`` and ``level_seed``.
+
+    Raises:
+        ConfigError: as `make_env`.
+    """
+    env_class, values = _env_class(plain(node))
+    values = env_class.held_out(values, num_levels=num_levels, **more)
+    if values.get("num_levels") is None:
+        env = from_mapping(env_class, values, "env", num_envs=1)
+        num_levels = len(env.levels.levels)
+    return from_mapping(env_class, values, "env", num_envs=num_levels)
+
+
+def _env_class(values: dict[str, Any]) -> tuple[type[LevelVectorEnv] | type[GymVectorEnv], dict[str, Any]]:
+    """The class of the batch env, and its arguments but for the number of envs."""
+    env_id = str(values["id"])
+    with errors_under("env"):
         entry_point = find_spec(env_id).vector_entry_point
-    if env_id not in our_ids():
-        if "kwargs" not in values and not set(values) <= set(inspect.signature(GymVectorEnv).parameters):
-            raise ConfigError("env.id", env_id, f"{' | '.join(our_ids())}; for this one: env=gym env.id={env_id}")
-        values = check_types(GymVectorEnv, values, "env")
-        with user_errors_under("env"):
-            return GymVectorEnv(env_id, num_envs, **values)
-    assert isinstance(entry_point, str)
-    values = check_types(gym.envs.registration.load_env_creator(entry_point), values, "env")
-    with user_errors_under("env"):
-        env = gym.make_vec(env_id, num_envs=num_envs, **values)
-    assert isinstance(env, LevelVectorEnv)
-    return env
+    if env_id in our_ids():
+        del values["id"]
+        return gym.envs.registration.load_env_creator(entry_point), values
+    if "kwargs" not in values and not set(values) <= set(inspect.signature(GymVectorEnv).parameters):
+        raise ConfigError("env.id", env_id, f"{' | '.join(our_ids())}; for this one: env=gym env.id={env_id}")
+    return GymVectorEnv, values
 
 
 def build_policy(node: DictConfig, env: BatchEnv) -> Policy:

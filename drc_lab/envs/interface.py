@@ -30,6 +30,9 @@ class BatchEnv(Protocol):
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Observations, rewards, terminations and truncations (bool [B], never both), info."""
 
+    def metrics(self) -> dict[str, float]:
+        """What there is to log about the env itself (the stage of a curriculum, say), by metric name."""
+
     def get_state(self) -> dict[str, Any]:
         """All that the future depends on, as nested dicts of arrays and plain types."""
 

@@ -251,6 +251,10 @@ class LevelVectorEnv(VectorEnv):
             self._window.close()
             self._window = None
 
+    def metrics(self) -> dict[str, float]:
+        """What there is to log about the stream of levels, by metric name."""
+        return self.levels.metrics()
+
     def get_state(self) -> dict[str, Any]:
         """Everything the future of this env depends on, as arrays and plain types."""
         names = ("level", "length", "limit", "total")

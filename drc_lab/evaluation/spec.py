@@ -1,6 +1,7 @@
 """The ``evaluation`` group of the config, checked."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from drc_lab.envs.levels import split_index
 from drc_lab.errors import ConfigError
@@ -15,6 +16,7 @@ class EvaluationSpec:
         split: of the levels played while training, which choose the best checkpoint.
         report_split: of the levels that a thinking sweep reports on.
         num_levels, level_seed: how many, and the seed that draws them.
+        env: settings of the env in place of training's, for example {"difficulty": "medium"}.
         every_frames: between two evaluations while training, rounded to whole rollouts.
         first_passes: amounts of extra forward passes on the first observation.
         repeats: amounts of ticks at every step; None is 1 to 4 times the policy's own.
@@ -25,6 +27,7 @@ class EvaluationSpec:
     report_split: str
     num_levels: int
     level_seed: int
+    env: dict[str, Any]
     every_frames: int
     first_passes: list[int]
     repeats: list[int] | None

@@ -52,7 +52,8 @@ class TrainingMetrics(L.Callback):
         if self.rollouts >= self.log_every_rollouts:
             counts = {name: self.episodes if name in EPISODE_METRICS else self.minibatches for name in self.sums}
             means = {name: total / counts[name] for name, total in self.sums.items() if counts[name]}
-            agent.log_metrics(means | {"lr": trainer.optimizers[0].param_groups[0]["lr"]})
+            more = {"lr": trainer.optimizers[0].param_groups[0]["lr"]}
+            agent.log_metrics(means | more | trainer.datamodule.stream.env.metrics())
             self._clear()
 
     def state_dict(self) -> dict[str, Any]:

@@ -14,11 +14,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from drc_lab.config import build, build_policy, check_types, make_env, plain, user_errors_under
-from drc_lab.envs.external import our_ids
+from drc_lab.arguments import check_types
+from drc_lab.config import build, build_policy, make_env, make_held_out_env, plain, user_errors_under
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.envs.levels import FixedLevels
-from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.evaluation.spec import EvaluationSpec
 from drc_lab.learning.agent import Agent
@@ -126,16 +124,10 @@ def evaluation_spec(config: DictConfig) -> EvaluationSpec:
 
 
 def held_out_env(config: DictConfig, split: str) -> BatchEnv:
-    """A batch env that holds each held-out level of a split once; a layout or board of its own has no splits."""
-    foreign = config.env.id not in our_ids()
-    if foreign or (config.env.get("layout") is None and config.env.get("board") is None):
-        e = evaluation_spec(config)
-        more = {"autoreset": False} if foreign else {}  # their steps are slow: ended episodes need none
-        return make_env(config.env, e.num_levels, copy=False, split=split, num_levels=e.num_levels,
-                        level_seed=e.level_seed, order="sequential", **more)  # fmt: skip
-    env = make_env(config.env, num_envs=1)
-    assert isinstance(env, LevelVectorEnv) and isinstance(env.levels, FixedLevels)
-    return make_env(config.env, len(env.levels.levels), copy=False, order="sequential")
+    """A batch env that holds each held-out level of a split once, with ``evaluation.env`` in place of training's."""
+    e = evaluation_spec(config)
+    node = OmegaConf.create(plain(config.env) | e.env)
+    return make_held_out_env(node, e.num_levels, split=split, level_seed=e.level_seed)
 
 
 def check_same_training(config: DictConfig) -> None:

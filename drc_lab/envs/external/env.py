@@ -94,6 +94,19 @@ class GymVectorEnv(VectorEnv):
         self.solved, self.terminated, self.truncated = (np.zeros(B, bool) for _ in range(3))
         self.moves: list[list[int]] = [[] for _ in range(B)]  # of the episodes that are being played
 
+    @classmethod
+    def held_out(cls, arguments: dict[str, Any], split: str, num_levels: int, level_seed: int) -> dict[str, Any]:
+        """The arguments of an env for held-out seeds, each once, from those of the training env.
+
+        There is no autoreset: steps are slow, and an env that has ended needs none.
+        """
+        return arguments | {"split": split, "num_levels": num_levels, "level_seed": level_seed, "order": "sequential",
+                            "copy": False, "autoreset": False}  # fmt: skip
+
+    def metrics(self) -> dict[str, float]:
+        """There is nothing to log."""
+        return {}
+
     def reset(self, *, seed: int | list[int] | None = None, options: dict | None = None):
         """New episodes everywhere. With a seed the stream of levels starts over, without one it goes on."""
         super().reset(seed=seed if seed is None or isinstance(seed, int) else seed[0])
@@ -162,8 +175,8 @@ class GymVectorEnv(VectorEnv):
                             "run in it cannot go on from a checkpoint")  # fmt: skip
 
     def _load(self, envs: np.ndarray) -> None:
-        self.level[envs], levels = self.levels.take(len(envs))
-        for env, seed in zip(envs.tolist(), levels.seed.tolist(), strict=True):
+        self.level[envs], levels, rows = self.levels.take(len(envs))
+        for env, seed in zip(envs.tolist(), levels.seed[rows].tolist(), strict=True):
             self._start(env, seed)
 
     def _start(self, env: int, seed: int) -> None:

@@ -4,16 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drc_lab.envs.levels import (
-    FixedLevels,
-    GeneratedLevels,
-    LevelSet,
-    LevelStream,
-    draw_distinct,
-    split_index,
-    split_of,
-)
-from drc_lab.errors import ConfigError
+from drc_lab.envs.levels import LevelSet, LevelStream, generated_levels, split_index, split_of
 from drc_lab.numerics import jit
 
 LIMIT = 2**31  # larger seeds do not fit into every env
@@ -44,8 +35,4 @@ def seed_stream(split: str, num_levels: int | None, level_seed: int, order: str)
         _draw(rng, index, seeds)
         return Seeds(seeds)
 
-    if num_levels is None:
-        return GeneratedLevels(generate)
-    if num_levels < 1:
-        raise ConfigError("num_levels", num_levels, "at least 1, or null for an endless stream")
-    return FixedLevels(draw_distinct(generate, num_levels, level_seed, lambda levels: levels.seed), order)
+    return generated_levels(generate, num_levels, level_seed, order, lambda levels: levels.seed)
