@@ -1,11 +1,12 @@
-"""Sokoban levels: text formats, mistakes in them, sets of files, solutions."""
+"""Sokoban levels as text: every usual format, and every mistake in one line."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sokoban_random import random_level
 
-from drc_lab.envs.sokoban.level import BOX, FLOOR, PLAYER, TARGET, WALL, Level, Levels, parse_collection
+from drc_lab.envs.sokoban.level import FLOOR, PLAYER, Level, Levels, parse_collection
 from drc_lab.errors import ConfigError, UserError
 
 BOARD = """
@@ -16,16 +17,6 @@ BOARD = """
 # ##.#
 ######
 """.strip("\n")
-
-
-def random_level(rng, height=10, width=10, boxes=4) -> Level:
-    """Any content inside a closed border; nobody says that it can be solved."""
-    tiles = np.full((height, width), WALL, np.uint8)
-    inner = rng.choice([WALL, FLOOR], (height - 2) * (width - 2), p=[0.3, 0.7]).astype(np.uint8)
-    places = rng.choice(len(inner), 2 * boxes + 1, replace=False)
-    inner[places] = [BOX] * boxes + [TARGET] * boxes + [PLAYER]
-    tiles[1:-1, 1:-1] = inner.reshape(height - 2, width - 2)
-    return Level(tiles)
 
 
 def same(levels, others) -> bool:

@@ -1,0 +1,142 @@
+"""Sets of Sokoban levels in files, opened without reading them and read file by file when they are needed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drc_lab.envs.sokoban.boxoban import SIZE, count_levels, parse_boxoban
+from drc_lab.envs.sokoban.level import Levels, parse_collection
+from drc_lab.errors import ConfigError, UserError
+
+SUFFIXES = (".txt", ".xsb", ".sok")
+
+
+class LevelFiles:
+    """The levels of a file, or of all level files in a folder, in the sorted order of their names.
+
+    Stands in for a `Levels` wherever only its length and some levels at a time are asked for, as in `FixedLevels`;
+    the index of a level in the whole set is its id. Boxoban's files are counted without being parsed, and parsed when
+    the first of their levels is asked for. Other files are parsed at once, because only then their sizes are known.
+
+    Args:
+        path: a file, or a folder with .txt, .xsb or .sok files in it (not in folders below).
+        height, width: cells of every level, walls added to the right and at the bottom; None is the largest level's.
+
+    Attributes:
+        files: their paths.
+        starts: int64 [files + 1], id of the first level of each file; the last is the number of levels.
+        height, width: as above.
+        parsed: bool [files], which ones have been parsed so far.
+
+    Raises:
+        UserError: nothing there, or a bad level (file, number, line). Bad levels in Boxoban's files show when the
+            file is parsed.
+        ConfigError: height or width is less than that of the largest level.
+    """
+
+    def __init__(self, path: str | Path, height: int | None = None, width: int | None = None):
+        self.files = _level_files(Path(path))
+        parsed: dict[int, np.ndarray] = {}
+        counts, sizes = [], [(0, 0)]
+        for number, file in enumerate(self.files):
+            with _readable(file):
+                count, size = count_levels(file), (SIZE, SIZE)
+            if not count:
+                parsed[number] = _parse_file(file)
+                count, size = len(parsed[number]), parsed[number].shape[1:]
+            counts.append(count)
+            sizes.append(size)
+        largest = np.max(sizes, axis=0).tolist()
+        for key, given, needed in zip(("height", "width"), (height, width), largest, strict=True):
+            if given is not None and given < needed:
+                raise ConfigError(key, given, f"at least {needed}, that of the largest level in {path}")
+        self.height, self.width = height or largest[0], width or largest[1]
+        self.starts = np.concatenate([[0], np.cumsum(counts)])
+        self.parsed = np.zeros(len(self.files), bool)
+        self._ids = np.arange(self.starts[-1])
+        # WALL is 0, and the system hands out zeros without touching memory: a level takes room once it is parsed.
+        self._tiles = np.zeros((len(self), self.height, self.width), np.uint8)
+        for number, tiles in parsed.items():
+            self._keep(number, tiles)
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def __getitem__(self, index: Any) -> Levels:
+        """Some of the levels, by slice or index array."""
+        index = self._ids[index]
+        wanted = np.unique(np.searchsorted(self.starts, index, side="right") - 1)
+        for number in wanted[~self.parsed[wanted]]:
+            self._keep(number, _parse_file(self.files[number]))
+        return Levels.unsolved(self._tiles[index])
+
+    def name(self, index: int) -> str:
+        """``file:number`` of a level, numbers counted from 0 in each file, as Boxoban's headers do."""
+        number = int(np.searchsorted(self.starts, index, side="right")) - 1
+        return f"{self.files[number]}:{index - int(self.starts[number])}"
+
+    def _keep(self, number: int, tiles: np.ndarray) -> None:
+        start, stop = self.starts[number : number + 2]
+        if len(tiles) != stop - start or tiles.shape[1] > self.height or tiles.shape[2] > self.width:
+            raise UserError(
+                f"{self.files[number]}: found {len(tiles)} levels of {tiles.shape[1]} x {tiles.shape[2]} cells, "
+                f"but {stop - start} of up to {self.height} x {self.width} when the set was opened"
+            )
+        self._tiles[start:stop, : tiles.shape[1], : tiles.shape[2]] = tiles
+        self.parsed[number] = True
+
+
+def open_levels(path: str | Path, difficulty: str | None = None, split: str | None = None,
+                height: int | None = None, width: int | None = None) -> LevelFiles:  # fmt: skip
+    """Opens a file, a folder of files, or one part of Boxoban, which lies in folders ``difficulty/split``.
+
+    Raises:
+        UserError: as `LevelFiles`.
+        ConfigError: a difficulty or split that is not there, or that is missing; hard has no splits.
+    """
+    folder = Path(path)
+    for key, name in (("difficulty", difficulty), ("split", split)):
+        there = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+        if name in there:
+            folder /= name
+        elif name is not None and folder.exists():
+            raise ConfigError(key, name, f"{' | '.join(there)}, in {folder}" if there else f"null, for {folder}")
+        elif there and not _files_in(folder):
+            raise ConfigError(key, None, f"{' | '.join(there)}, in {folder}")
+    return LevelFiles(folder, height, width)
+
+
+def _level_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder; python -m drc_lab task=fetch_levels gets Boxoban's levels")
+    if files := _files_in(path):
+        return files
+    there = ", ".join(sorted(p.name for p in path.iterdir())) or "nothing"
+    raise UserError(f"{path}: found {there}, allowed: files that end in {', '.join(SUFFIXES)}")
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
+
+
+def _parse_file(path: Path) -> np.ndarray:
+    """uint8 [N, H, W] with the levels of one file."""
+    with _readable(path):
+        data = path.read_bytes().replace(b"\r\n", b"\n")
+    tiles = parse_boxoban(data)
+    if tiles is None:
+        tiles = Levels.pack(parse_collection(data.decode("utf-8-sig", "replace"), str(path))).tiles
+    return tiles
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
