@@ -41,6 +41,13 @@ def split_index(split: str, key: str = "split") -> int:
     return SPLITS.index(split)
 
 
+def drawn(available: int, count: int, seed: int) -> np.ndarray:
+    """int64 [count]: some of ``available`` levels, drawn without repetition; a ConfigError if there are not as many."""
+    if not 1 <= count <= available:
+        raise ConfigError("num_levels", count, f"1 to {available}, the number of levels there are, or null for all")
+    return np.random.default_rng(seed).permutation(available)[:count]
+
+
 @dataclass
 class LevelSet:
     """N levels of one game and size, as arrays that all have N as their first axis. Games add the fields."""
@@ -64,9 +71,7 @@ class LevelSet:
         """
         if count is None:
             return self
-        if not 1 <= count <= len(self):
-            raise ConfigError("num_levels", count, f"1 to {len(self)}, the number of levels there are, or null for all")
-        return self[np.random.default_rng(seed).permutation(len(self))[:count]]
+        return self[drawn(len(self), count, seed)]
 
     @classmethod
     def concat(cls, sets: "list[Self]") -> Self:

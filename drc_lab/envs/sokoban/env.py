@@ -96,7 +96,8 @@ class SokobanVectorEnv(LevelVectorEnv):
             if level is not None:
                 given = given_levels(level)
             else:
-                given = open_levels(str(levels), difficulty, split).sample(num_levels, level_seed)
+                files = open_levels(str(levels), difficulty, split if has_splits(str(levels), difficulty) else None)
+                given = files.sample(num_levels, level_seed)
             height, width = given.height, given.width
             stream = FixedLevels(given, order)
         else:

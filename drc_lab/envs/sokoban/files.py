@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from drc_lab.envs.levels import SPLITS, drawn
 from drc_lab.envs.sokoban.boxoban import SIZE, count_levels, parse_boxoban
 from drc_lab.envs.sokoban.level import Levels, parse_collection
 from drc_lab.errors import ConfigError, UserError
@@ -73,6 +74,14 @@ class LevelFiles:
             self._keep(number, _parse_file(self.files[number]))
         return Levels.unsolved(self._tiles[index])
 
+    def pick(self, rows: np.ndarray) -> tuple[Levels, np.ndarray]:
+        """See `LevelSet.pick`: a set of just these levels."""
+        return self[rows], np.arange(len(rows))
+
+    def sample(self, count: int | None, seed: int) -> "LevelFiles | Levels":
+        """See `LevelSet.sample`."""
+        return self if count is None else self[drawn(len(self), count, seed)]
+
     def name(self, index: int) -> str:
         """``file:number`` of a level, numbers counted from 0 in each file, as Boxoban's headers do."""
         number = int(np.searchsorted(self.starts, index, side="right")) - 1
@@ -107,6 +116,12 @@ def open_levels(path: str | Path, difficulty: str | None = None, split: str | No
         elif there and not _files_in(folder):
             raise ConfigError(key, None, f"{' | '.join(there)}, in {folder}")
     return LevelFiles(folder, height, width)
+
+
+def has_splits(path: str | Path, difficulty: str | None = None) -> bool:
+    """Whether there is a folder for each split, or for some."""
+    folder = Path(path, difficulty or "")
+    return any((folder / split).is_dir() for split in SPLITS)
 
 
 def _level_files(path: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from drc_lab.envs.sokoban.files import LevelFiles
-from drc_lab.envs.sokoban.level import BOX, BOX_ON_TARGET, FLOOR, PLAYER, PLAYER_ON_TARGET, TARGET, WALL
+from drc_lab.envs.sokoban.replay import replay_tiles
 from drc_lab.errors import UserError
 from drc_lab.numerics import jit
 
@@ -112,31 +112,9 @@ def replay_solutions(tiles, actions, ends):
     Returns:
         int64 [R].
     """
-    width = tiles.shape[2]
-    steps = np.array([-width, width, -1, 1])
-    solved = np.full(len(tiles), -1)
+    moves = np.full(len(tiles), -1)
     for r in range(len(tiles)):
-        board = tiles[r].copy().reshape(-1)
-        player = loose = 0
-        for cell in range(len(board)):
-            if board[cell] >= PLAYER:
-                player = cell
-                board[cell] = TARGET if board[cell] == PLAYER_ON_TARGET else FLOOR
-            loose += board[cell] == BOX
-        for t in range(ends[r], ends[r + 1]):
-            to = player + steps[actions[t]]
-            content = board[to]
-            if content == WALL:
-                continue
-            if content in (BOX, BOX_ON_TARGET):
-                beyond = to + steps[actions[t]]
-                if board[beyond] != FLOOR and board[beyond] != TARGET:
-                    continue
-                loose += (content == BOX_ON_TARGET) - (board[beyond] == TARGET)
-                board[beyond] = BOX_ON_TARGET if board[beyond] == TARGET else BOX
-                board[to] = TARGET if content == BOX_ON_TARGET else FLOOR
-            player = to
-            if loose == 0:
-                solved[r] = t + 1 - ends[r]
-                break
-    return solved
+        solved, after, _ = replay_tiles(tiles[r].copy(), actions[ends[r] : ends[r + 1]])
+        if solved:
+            moves[r] = after
+    return moves

@@ -1,4 +1,4 @@
-"""Exact solutions with the fewest moves or the fewest pushes, and the check of anybody's solution."""
+"""Exact solutions with the fewest moves or the fewest pushes."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -7,19 +7,11 @@ from typing import Literal
 import numpy as np
 
 from drc_lab.envs.search import LIMIT, UNSOLVABLE, SearchLimitReached
-from drc_lab.envs.sokoban.level import (
-    BOX,
-    BOX_ON_TARGET,
-    FLOOR,
-    PLAYER,
-    PLAYER_ON_TARGET,
-    TARGET,
-    WALL,
-)
+from drc_lab.envs.sokoban.level import BOX, BOX_ON_TARGET, PLAYER, PLAYER_ON_TARGET, TARGET
+from drc_lab.envs.sokoban.replay import replay
 from drc_lab.envs.sokoban.search import RUNNING, actions_to, advance, begin
 from drc_lab.envs.sokoban.survey import survey
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.numerics import jit
 
 DEFAULT_MAX_STATES = 5_000_000
 WORK_AT_ONCE = 20_000_000  # between two looks at Ctrl-C, in cells walked over and steps of matchings: up to 0.1 s
@@ -106,46 +98,3 @@ def solve_many(levels: np.ndarray, optimal: Optimal = "moves", max_states: int =
         return np.fromiter(pool.map(length, levels), np.int64, len(levels))
     finally:
         pool.shutdown(cancel_futures=True)  # on Ctrl-C the levels that nobody has begun are not begun
-
-
-def replay(tiles: np.ndarray, actions: np.ndarray) -> tuple[bool, int, int]:
-    """Plays actions under the game's rules until the level is solved.
-
-    Args:
-        tiles: uint8 [H, W].
-        actions: ints [A], 0 up, 1 down, 2 left, 3 right.
-
-    Returns:
-        whether it was solved, the moves until then (bumps into walls count), and the pushes among them.
-    """
-    return _replay(np.array(tiles, np.uint8), np.asarray(actions, np.int64))
-
-
-@jit
-def _replay(tiles, actions):
-    height, width = tiles.shape
-    r = c = remaining = pushes = 0
-    for y in range(height):
-        for x in range(width):
-            remaining += tiles[y, x] == BOX
-            if tiles[y, x] in (PLAYER, PLAYER_ON_TARGET):
-                r, c = y, x
-                tiles[y, x] = FLOOR if tiles[y, x] == PLAYER else TARGET
-    for move in range(len(actions)):
-        if remaining == 0:
-            return True, move, pushes
-        action = actions[move]
-        dr, dc = (action == 1) - (action == 0), (action == 3) - (action == 2)
-        y, x = r + dr, c + dc
-        if not (0 <= y < height and 0 <= x < width) or tiles[y, x] == WALL:
-            continue
-        if tiles[y, x] in (BOX, BOX_ON_TARGET):
-            v, u = y + dr, x + dc
-            if not (0 <= v < height and 0 <= u < width) or tiles[v, u] not in (FLOOR, TARGET):
-                continue
-            remaining += (tiles[y, x] == BOX_ON_TARGET) - (tiles[v, u] == TARGET)
-            tiles[v, u] = BOX_ON_TARGET if tiles[v, u] == TARGET else BOX
-            tiles[y, x] = TARGET if tiles[y, x] == BOX_ON_TARGET else FLOOR
-            pushes += 1
-        r, c = y, x
-    return remaining == 0, len(actions), pushes
