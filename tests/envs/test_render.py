@@ -123,14 +123,16 @@ def test_a_wall_is_dark_on_its_edge_and_nowhere_else(cell_size, side):
 
 
 @pytest.mark.parametrize("cell_size", SIZES)
-def test_walls_that_meet_join_without_a_notch(cell_size):
-    """A wall below cell 6 and one right of it meet at the corner of four cells, which is dark all round."""
+@pytest.mark.parametrize("side", [1, 3])
+def test_walls_that_meet_join_without_a_notch(cell_size, side):
+    """Both ends of a wall are dark in all four cells that meet there, so whatever joins it leaves no gap."""
     walled = WALLS.copy()
-    for (r, c), side in (((1, 1), 1), ((2, 1), 0), ((1, 1), 3), ((1, 2), 2)):
-        walled[r, c] |= 1 << side
+    walled[1, 1] |= 1 << side
+    walled[(2, 1) if side == 1 else (1, 2)] |= 1 << (side - 1)
     shown = board(robots=(-1,), goal=18, walls=walled, cell_size=cell_size)
-    y = x = 2 * cell_size
-    assert (shown[y - 1 : y + 1, x - 1 : x + 1] == render.INK).all()
+    for y, x in ((2, 2), (2, 1) if side == 1 else (1, 2)):
+        y, x = y * cell_size, x * cell_size
+        assert (shown[y - 1 : y + 1, x - 1 : x + 1] == render.INK).all()
 
 
 @pytest.mark.parametrize("cell_size", SIZES)

@@ -66,9 +66,8 @@ def _paint_walls(cells: np.ndarray, walls: np.ndarray) -> None:
     # Where a wall ends, all four cells that meet there get a corner, so that walls join without a notch.
     posts = np.zeros((H + 1, W + 1), bool)
     posts[:-1, :-1] |= up | left
-    posts[:-1, 1:] |= up | right
-    posts[1:, :-1] |= down | left
-    posts[1:, 1:] |= down | right
+    posts[:-1, 1:] |= up
+    posts[1:, :-1] |= left
     for dr, rows in enumerate((near, far)):
         for dc, columns in enumerate((near, far)):
             cells[posts[dr : H + dr, dc : W + dc], rows, columns] = INK
