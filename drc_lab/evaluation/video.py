@@ -1,0 +1,120 @@
+"""Pictures in a row as a GIF or MP4, with a line of text beneath them if wanted."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy.spatial import KDTree
+
+from drc_lab.envs.render import INK, WHITE, font, play_extra
+from drc_lab.errors import ConfigError
+
+SUFFIXES = (".gif", ".mp4")
+MAX_GIF_FPS = 50  # a GIF counts in hundredths of a second, and viewers slow down what is faster than two of them
+COLOURS = 256  # of a GIF
+WEIGHED_PIXELS = 100_000  # that stand for all pixels when a palette is chosen
+CAPTION_HEIGHT, CAPTION_FONT, SMALLEST_FONT = 22, 13, 7
+
+
+def check_video(path: Path, fps: float) -> None:
+    """Whether `write_video` can write there: so that one finds out before a long recording, not after it.
+
+    Raises:
+        ConfigError: an unknown suffix, or an fps that cannot be.
+        UserError: the optional extra for MP4 is not installed.
+    """
+    if path.suffix not in SUFFIXES:
+        raise ConfigError("video", str(path), f"a name that ends in {' or '.join(SUFFIXES)}")
+    if not 0 < fps <= (MAX_GIF_FPS if path.suffix == ".gif" else 1000):
+        raise ConfigError("fps", fps, f"more than 0, up to {MAX_GIF_FPS} in a .gif and 1000 in an .mp4")
+    if path.suffix == ".mp4":
+        play_extra("imageio_ffmpeg")
+
+
+def write_video(frames: Iterable[np.ndarray], path: str | Path, fps: float) -> None:
+    """Writes frames to a .gif (endless) or .mp4 (H.264). The file appears when it is whole.
+
+    In a GIF all frames share one palette, exact up to 256 colours, so that nothing flickers; frames that repeat the one
+    before are stored as one that lasts longer. An MP4 gets even sizes, its last row or column doubled if need be.
+
+    Args:
+        frames: at least one, uint8 [H, W, 3], all of one size.
+        path: where to; an existing file is replaced.
+        fps: frames a second.
+
+    Raises:
+        ConfigError, UserError: see `check_video`.
+        ValueError: frames that are no such arrays.
+    """
+    path = Path(path)
+    check_video(path, fps)
+    frames = list(frames)
+    for frame in frames or [np.empty(0)]:
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.shape != frames[0].shape:
+            raise ValueError("frames: wanted at least one, uint8 [H, W, 3], all of one size; "
+                             f"found {len(frames)}, one of them {frame.dtype} {list(frame.shape)}")  # fmt: skip
+    unfinished = path.with_name(f".{os.getpid()}-{path.name}")  # the same suffix: ffmpeg goes by it
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (_write_gif if path.suffix == ".gif" else _write_mp4)(frames, unfinished, fps)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def caption(frame: np.ndarray, text: str) -> np.ndarray:
+    """The frame, uint8 [H, W, 3], with a line of text in a bar beneath it: uint8 [H + CAPTION_HEIGHT, W, 3]."""
+    width = frame.shape[1]
+    bar = Image.new("RGB", (width, CAPTION_HEIGHT), INK)
+    size = CAPTION_FONT
+    while size > SMALLEST_FONT and font(size).getlength(text) > width - 8:
+        size -= 1
+    ImageDraw.Draw(bar).text((4, CAPTION_HEIGHT / 2), text, WHITE, font(size), anchor="lm")
+    return np.concatenate([frame, np.asarray(bar)])
+
+
+def _write_gif(frames: list[np.ndarray], path: Path, fps: float) -> None:
+    packed = [_packed(frame) for frame in frames]
+    counted = [np.unique(frame, return_counts=True) for frame in packed]
+    colours, place = np.unique(np.concatenate([c for c, _ in counted]), return_inverse=True)
+    counts = np.bincount(place, weights=np.concatenate([n for _, n in counted]))
+    rgb = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], -1).astype(np.uint8)
+    palette = rgb if len(rgb) <= COLOURS else _choose_colours(rgb, counts)
+    index = KDTree(palette).query(rgb)[1].astype(np.uint8)  # [colours]: its nearest in the palette
+    images = []
+    for frame in packed:
+        image = Image.fromarray(index[np.searchsorted(colours, frame)])
+        image.putpalette(palette.tobytes())
+        images.append(image)
+    images[0].save(path, save_all=True, append_images=images[1:], duration=1000 / fps, loop=0,
+                   palette=palette.tobytes(), optimize=False)  # fmt: skip
+
+
+def _packed(frame: np.ndarray) -> np.ndarray:
+    """[H, W]: a colour as one number."""
+    r, g, b = np.moveaxis(frame.astype(np.int32), -1, 0)
+    return r << 16 | g << 8 | b
+
+
+def _choose_colours(rgb: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """256 colours [256, 3] that stand for many [N, 3]: cut where the pixels are, counts [N]."""
+    times = np.maximum(1, counts * (WEIGHED_PIXELS / counts.sum())).astype(np.int64)
+    pixels = Image.fromarray(np.repeat(rgb, times, axis=0)[None])
+    chosen = pixels.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).getpalette()
+    return np.array(chosen, np.uint8).reshape(-1, 3)
+
+
+def _write_mp4(frames: list[np.ndarray], path: Path, fps: float) -> None:
+    H, W = frames[0].shape[:2]
+    odd = ((0, H % 2), (0, W % 2), (0, 0))
+    writer = play_extra("imageio_ffmpeg").write_frames(
+        path, (W + W % 2, H + H % 2), fps=fps, quality=8, macro_block_size=2, ffmpeg_log_level="error"
+    )
+    writer.send(None)  # starts it
+    try:
+        for frame in frames:
+            writer.send(np.ascontiguousarray(np.pad(frame, odd, "edge")))
+    finally:
+        writer.close()
