@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from drc_lab.envs.levels import LevelStream, mix64
-from drc_lab.envs.render import Window
+from drc_lab.envs.render import DEFAULT_CELL_SIZE, Window, check_cell_size
 from drc_lab.errors import ConfigError
 from drc_lab.numerics import jit
 
@@ -138,15 +138,14 @@ class LevelVectorEnv(VectorEnv):
         copy: bool = True,
         action_masks: bool = False,
         render_mode: str | None = None,
-        cell_size: int = 32,
+        cell_size: int = DEFAULT_CELL_SIZE,
     ):
         limits = [max_steps] * 2 if isinstance(max_steps, int) else list(max_steps)
         if len(limits) != 2 or not 1 <= limits[0] <= limits[1]:
             raise ConfigError("max_steps", max_steps, "at least 1, or [lowest, highest]")
         if render_mode not in (None, *RENDER_MODES):
             raise ConfigError("render_mode", render_mode, " | ".join(RENDER_MODES) + " | null")
-        if not 4 <= cell_size <= 512:
-            raise ConfigError("cell_size", cell_size, "4 to 512")
+        check_cell_size(cell_size)
         self.batch, self.levels, self.copy, self.autoreset = batch, levels, copy, autoreset
         self.max_steps: tuple[int, int] = (limits[0], limits[1])
         self.render_mode, self.cell_size, self.masks_in_info = render_mode, cell_size, action_masks
