@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from drc_lab.arguments import from_mapping
+from drc_lab.arguments import errors_under, from_mapping
 from drc_lab.envs.levels import GeneratedLevels, Levels, LevelStream, mix64
 from drc_lab.errors import ConfigError
 
@@ -106,15 +106,17 @@ class CurriculumLevels(LevelStream[Levels]):
 
 
 def curriculum_levels(
-    spec: Mapping[str, Any], generator: Callable[..., Any], own: Mapping[str, Any], **fixed: Any
-) -> CurriculumLevels:
+    spec: Mapping[str, Any], generator: Callable[..., Any], own: Mapping[str, Any],
+    finish: Callable[[Any], Any] = lambda made: made, **fixed: Any,
+) -> CurriculumLevels:  # fmt: skip
     """A curriculum over the levels of a generator.
 
     Args:
         spec: arguments of `CurriculumSpec`.
         generator: class of the generator.
         own: the env's settings that a stage may replace.
-        fixed: those that it may not.
+        finish: what is done to each stage's generator, so that all make levels of the same shape.
+        fixed: the settings that no stage may replace.
 
     Raises:
         ConfigError: about ``curriculum.KEY`` or ``curriculum.stages[i].KEY``.
@@ -126,5 +128,7 @@ def curriculum_levels(
         for name, value in stage.items():
             if name not in own:
                 raise ConfigError(f"{key}.{name}", value, f"no such key, but {', '.join(own)}")
-        streams.append(GeneratedLevels(from_mapping(generator, {**own, **stage}, key, **fixed)))
+        made = from_mapping(generator, {**own, **stage}, key, **fixed)
+        with errors_under(key):
+            streams.append(GeneratedLevels(finish(made)))
     return CurriculumLevels(streams, curriculum)

@@ -1,15 +1,19 @@
 """Sokoban as Gymnasium envs: `SokobanVectorEnv` for batches, `SokobanEnv` for one board."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from drc_lab.envs.curriculum import curriculum_levels
 from drc_lab.envs.levels import AugmentedLevels, FixedLevels, LevelStream, generated_levels
-from drc_lab.envs.sokoban.files import has_splits, open_levels
-from drc_lab.envs.sokoban.generate import ReverseGenerator, RoomGenerator, identities
-from drc_lab.envs.sokoban.level import Level, Levels
+from drc_lab.envs.sokoban.files import LevelFiles, has_splits, open_levels
+from drc_lab.envs.sokoban.generate import LevelGenerator, RoomGenerator
+from drc_lab.envs.sokoban.identity import identities
+from drc_lab.envs.sokoban.level import WALL, Level, Levels
+from drc_lab.envs.sokoban.reverse import ReverseGenerator
 from drc_lab.envs.sokoban.step import Rules, SokobanBatch
 from drc_lab.envs.sokoban.symmetry import transform
 from drc_lab.envs.symmetry import TRANSPOSE
@@ -93,6 +97,7 @@ class SokobanVectorEnv(LevelVectorEnv):
         if level is not None or levels is not None:
             if curriculum is not None:
                 raise ConfigError("curriculum", "a curriculum", "null with level or levels: it needs a generator")
+            given: Levels | LevelFiles
             if level is not None:
                 given = given_levels(level)
             else:
@@ -101,14 +106,16 @@ class SokobanVectorEnv(LevelVectorEnv):
             height, width = given.height, given.width
             stream = FixedLevels(given, order)
         else:
-            own = {"height": height, "width": width, "num_boxes": num_boxes, "wall_density": wall_density,
-                   "min_optimal": min_optimal, "max_optimal": max_optimal, "min_pushes": min_pushes,
-                   "max_pushes": max_pushes}  # fmt: skip
-            make, fixed = GENERATORS[generator], {"split": split, "pad_height": height, "pad_width": width}
+            own = {"height": height, "width": width, "num_boxes": num_boxes, "min_optimal": min_optimal,
+                   "max_optimal": max_optimal, "min_pushes": min_pushes, "max_pushes": max_pushes}  # fmt: skip
+            if generator == "rooms":
+                own["wall_density"] = wall_density
+            make = GENERATORS[generator]
+            last = make(**own, split=split)
             if curriculum is None:
-                stream = generated_levels(make(**own, **fixed), num_levels, level_seed, order, identities)
+                stream = generated_levels(last, num_levels, level_seed, order, identities)
             else:
-                stream = curriculum_levels(curriculum, make, own, **fixed)
+                stream = curriculum_levels(curriculum, make, own, partial(Padded, height, width), split=split)
         if augment:
             stream = AugmentedLevels(stream, augmented)
         rules = Rules(step_reward, on_reward, off_reward, solved_reward, noop)
@@ -128,6 +135,30 @@ class SokobanEnv(LevelEnv):
 
     def __init__(self, **kwargs):
         super().__init__(SokobanVectorEnv(num_envs=1, autoreset=False, **kwargs))
+
+
+@dataclass
+class Padded:
+    """A generator's levels in the upper left corner of larger ones, with walls around.
+
+    Raises:
+        ConfigError: its levels are larger than that.
+    """
+
+    height: int
+    width: int
+    generator: LevelGenerator
+
+    def __post_init__(self) -> None:
+        for key in ("height", "width"):
+            if getattr(self.generator, key) > getattr(self, key):
+                raise ConfigError(key, getattr(self.generator, key), f"at most the env's own, {getattr(self, key)}")
+
+    def __call__(self, rng: np.random.Generator, count: int) -> Levels:
+        levels = self.generator(rng, count)
+        tiles = np.full((count, self.height, self.width), WALL, np.uint8)
+        tiles[:, : levels.height, : levels.width] = levels.tiles
+        return Levels(tiles, levels.optimal, levels.pushes)
 
 
 def given_levels(levels: Level | str | Sequence[Level | str]) -> Levels:

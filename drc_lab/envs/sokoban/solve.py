@@ -26,8 +26,7 @@ class Solution:
     actions: tuple[int, ...]
     pushes: int
 
-    @property
-    def moves(self) -> int:
+    def __len__(self) -> int:
         return len(self.actions)
 
 
@@ -91,7 +90,7 @@ def solve_many(levels: np.ndarray, optimal: Optimal = "moves", max_states: int =
             solution = solve(tiles, optimal, max_states)
         except SearchLimitReached:
             return LIMIT
-        return UNSOLVABLE if solution is None else solution.moves if optimal == "moves" else solution.pushes
+        return UNSOLVABLE if solution is None else len(solution) if optimal == "moves" else solution.pushes
 
     pool = ThreadPoolExecutor(threads)
     try:
