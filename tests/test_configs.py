@@ -23,8 +23,13 @@ def compose(*overrides):
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids="/".join)
-def test_every_option_composes_and_builds(group, option):
-    config = compose(f"+experiment={option}" if group == "experiment" else f"{group}={option}")
+def test_every_option_composes_and_builds(group, option, tmp_path):
+    overrides = [f"+experiment={option}" if group == "experiment" else f"{group}={option}"]
+    if option == "boxoban":  # its levels are not part of the project
+        level = "#" * 10 + "\n" + "#@$.     #\n" * 1 + "#        #\n" * 7 + "#" * 10
+        (tmp_path / "one.txt").write_text(level)
+        overrides += [f"data.levels={tmp_path}/one.txt", "data.difficulty=null"]
+    config = compose(*overrides)
     env = make_env(config.env, num_envs=2)
     policy = build_policy(config.policy, env)
     obs, _ = env.reset(seed=0)
@@ -48,13 +53,20 @@ def test_every_key_of_the_policy_and_env_configs_is_an_argument_and_every_argume
     """Configs mirror constructors one to one."""
     import inspect
 
+    from drc_lab.envs.external import GymVectorEnv
     from drc_lab.envs.ricochet import RicochetVectorEnv
+    from drc_lab.envs.sokoban import SokobanVectorEnv
+    from drc_lab.evaluation.spec import EvaluationSpec
     from drc_lab.models.drc import DRCPolicy
+    from drc_lab.tasks.env_speed import SpeedSpec
 
     config = compose()
     arguments = set(inspect.signature(DRCPolicy).parameters) - {"obs_shape", "num_actions"}
     assert set(config.policy) - {"_target_"} == arguments
-    assert set(config.env) - {"id"} <= set(inspect.signature(RicochetVectorEnv).parameters)
+    for option, env in (("ricochet", RicochetVectorEnv), ("sokoban", SokobanVectorEnv), ("gym", GymVectorEnv)):
+        assert set(compose(f"env={option}").env) - {"id"} <= set(inspect.signature(env).parameters)
+    for group, spec in (("speed", SpeedSpec), ("evaluation", EvaluationSpec)):
+        assert set(config[group]) == set(inspect.signature(spec).parameters)
 
 
 def test_a_whole_float_becomes_the_int_that_is_asked_for():
@@ -80,4 +92,4 @@ def test_the_wheel_carries_the_configs(tmp_path):
     words = [sys.executable, "-c", script, "--help"]
     shown = subprocess.run(words, cwd=unpacked, capture_output=True, text=True, timeout=60)
     assert shown.returncode == 0 and shown.stdout.startswith(str(unpacked)), shown
-    assert "env: ricochet, ricochet_v0, ricochet_v1" in shown.stdout
+    assert "env: gym, ricochet, ricochet_v0, ricochet_v1, sokoban" in shown.stdout

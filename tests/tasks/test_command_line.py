@@ -38,7 +38,7 @@ def run(folder, *overrides, timeout=120):
         (["polcy=drc"], "polcy: no such key; closest: policy"),
         (["env=chess"], "Could not find 'env/chess' Available options in 'env': ricochet"),
         (["+experiment=nope"], "Could not find 'experiment/nope' Available options in 'experiment'"),
-        (["task=dream"], "task: found 'dream', allowed: train | thinking_sweep | benchmark"),
+        (["task=dream"], "task: found 'dream', allowed: train | thinking_sweep | play | fetch_levels | make_bank"),
         (["env.height=0"], "env.height: found 0, allowed: 1 to 255"),
         (["env.num_robots=30"], "env.num_robots: found 30, allowed: 1 to 24"),
         (["env.id=drc_lab/Ricochet-v0"], "env.id: found 'drc_lab/Ricochet-v0', allowed: drc_lab/RicochetRobots-v0"),
@@ -57,7 +57,17 @@ def run(folder, *overrides, timeout=120):
         (["seed=abc"], "seed: found 'abc', allowed: int"),
         (["env.height=5.5"], "env.height: found 5.5, allowed: int"),
         (["env.min_optimal=40"], "env.min_optimal: found 40, allowed: less"),
-        (["env.id=MountainCar-v0"], "env.id: found 'MountainCar-v0', allowed: drc_lab/RicochetRobots-v0"),
+        (["env=ricochet", "env.id=MountainCar-v0"], "env.id: found 'MountainCar-v0', allowed: drc_lab/RicochetRobots"),
+        (["env.id=MountainCar-v0"], "policy.obs_shape: found (2,), allowed: (channels, height, width)"),
+        (["env=sokoban", "env.generator=magic"], "env.generator: found 'magic', allowed: rooms | reverse"),
+        (["env=sokoban", "env.num_boxes=90"], "env.num_boxes: found 90, allowed: 1 to "),
+        (["env=sokoban", "env.levels=nowhere"], "nowhere: no such file or folder; python -m drc_lab task=fetch_levels"),
+        (["env=sokoban", "env.observation=smell"], "env.observation: found 'smell', allowed: rgb | planes"),
+        (["env.style=gothic"], "env.style: found 'gothic', allowed: random | official"),
+        (["env.bank=nowhere.npz"], "nowhere.npz"),
+        (["env.curriculum={stages: [{num_robots: 9}]}"], "env.curriculum.stages[0].num_robots: found 9"),
+        (["evaluation.env={high: 3}"], "env.high: found 3, allowed: no such key"),
+        (["task=env_speed", "speed.num_envs=0"], "speed.num_envs: found 0, allowed: at least 1"),
         (["evaluation.first_passes=3"], "evaluation.first_passes: found 3, allowed: list[int]"),
         (["evaluation.every_frames=null"], "evaluation.every_frames: found None, allowed: int"),
         (["evaluation.report_split=exam"], "evaluation.report_split: found 'exam', allowed: train | valid | test"),
@@ -107,12 +117,13 @@ def test_help_and_a_bad_key_answer_quickly(tmp_path):
 def test_help_names_the_groups_and_ways_to_start(tmp_path):
     result = run(tmp_path, "--help")
     assert result.returncode == 0
-    for words in ("+experiment=thinking_sweep", "env: ricochet, ricochet_v0, ricochet_v1", "hidden_channels: 32"):
+    for words in ("+experiment=thinking_sweep", "env: gym, ricochet, ricochet_v0", "hidden_channels: 32"):
         assert words in result.stdout
 
 
-def test_every_experiment_has_its_tiny_run_below():
-    assert {path.stem for path in (CONF / "experiment").iterdir()} == {"thinking_sweep", "benchmark"}
+def test_every_experiment_has_its_tiny_run():
+    here = {"thinking_sweep", "benchmark", "env_speed", *WORLDS}
+    assert {path.stem for path in (CONF / "experiment").iterdir()} == here
 
 
 def start(folder, *overrides):
@@ -231,6 +242,56 @@ def test_an_error_of_ours_marks_the_run_failed_and_exits_with_1(tmp_path):
     assert result.returncode == 1 and "Traceback" in result.stderr
     client, (experiment,) = store(tmp_path)
     assert [r.info.status for r in client.search_runs([experiment.experiment_id])] == ["FAILED"]
+
+
+BOXOBAN = "; 0\n" + "\n".join(["#" * 10, "#@$.     #", *["#$.      #"] * 3, *["#        #"] * 4, "#" * 10]) + "\n\n"
+WORLDS = {
+    "sokoban_small": ["env.curriculum.window=5", "env.curriculum.advance_at=0.01"],
+    "boxoban": ["algo.rollouts.minibatches=2"],
+    "ricochet_16x16": ["env.curriculum.window=5", "env.curriculum.advance_at=0.01"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", WORLDS)
+def test_a_worlds_experiment_trains_and_logs_its_curriculum(tmp_path, experiment):
+    for split in ("train", "valid"):
+        folder = tmp_path / "data/boxoban/unfiltered" / split
+        folder.mkdir(parents=True)
+        (folder / "000.txt").write_text("".join(BOXOBAN.replace("0", str(i), 1) for i in range(20)))
+    result = run(tmp_path, f"+experiment={experiment}", *TINY, *WORLDS[experiment])
+    assert result.returncode == 0, result.stderr
+    client, (study,) = store(tmp_path)
+    (one,) = client.search_runs([study.experiment_id])
+    assert one.info.status == "FINISHED" and study.name == experiment
+    if experiment != "boxoban":
+        stages = [m.value for m in client.get_metric_history(one.info.run_id, "curriculum/stage")]
+        assert stages == sorted(stages) and stages[-1] > 0
+        assert 0 <= one.data.metrics["curriculum/solve_rate"] <= 1
+
+
+@pytest.mark.slow
+def test_env_speed_prints_its_table(tmp_path):
+    """Without the peers, which are an extra."""
+    result = run(tmp_path, "+experiment=env_speed", "speed.peers=false", "speed.steps=50", "speed.timings=1")
+    assert result.returncode == 0, result.stderr
+    assert "Sokoban 10x10" in result.stdout and "steps/s" in result.stdout
+    (table,) = tmp_path.glob("outputs/runs/env_speed/*/env_speed.csv")
+    lines = table.read_text().splitlines()
+    assert lines[0] == "env,steps_per_second,microseconds_a_call_with_one_board" and len(lines) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "overrides", [["env.id=MiniGrid-Empty-5x5-v0"], ["env.id=CartPole-v1", "policy=mlp"]], ids=lambda o: o[0]
+)
+def test_a_foreign_env_trains_by_its_id_alone(tmp_path, overrides):
+    tiny = [word for word in TINY if "mlp" not in str(overrides) or not word.startswith("policy.")]
+    result = run(tmp_path, *overrides, *tiny)
+    assert result.returncode == 0, result.stderr
+    client, (study,) = store(tmp_path)
+    (one,) = client.search_runs([study.experiment_id])
+    assert one.data.params["env.id"] == overrides[0].removeprefix("env.id=") and "valid/return" in one.data.metrics
 
 
 @pytest.mark.slow
