@@ -70,5 +70,5 @@ lock: ## Renew constraints.txt: the newest versions that pyproject.toml allows (
 	tools/lock.sh $(PYTHON) $(TORCH)
 
 clean: ## Remove caches and build products; keeps outputs/, and .venv but for its install stamp
-	rm -rf $(CACHES) build dist *.egg-info $(STAMP)
+	rm -rf $(CACHES) build dist *.egg-info $(STAMP) $(PEERS)
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -not -path './$(ROOT)/*' -prune -exec rm -rf {} +
