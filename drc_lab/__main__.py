@@ -33,11 +33,12 @@ def run_task(config: DictConfig) -> None:
 
         import_module(f"drc_lab.tasks.{config.task}").main(config, folder)
     except UserError as error:
+        sys.exit(_complain(str(error)))
+    finally:
         for made in (folder, *folder.parents):  # and the parents that Hydra made for it
             if made == Path.cwd() or not made.is_dir() or any(made.iterdir()):
                 break
             made.rmdir()
-        sys.exit(_complain(str(error)))
 
 
 def one_line(error: Exception) -> str:

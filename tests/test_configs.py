@@ -28,7 +28,7 @@ def test_every_option_composes_and_builds(group, option, tmp_path):
     if option == "boxoban":  # its levels are not part of the project
         level = "#" * 10 + "\n" + "#@$.     #\n" * 1 + "#        #\n" * 7 + "#" * 10
         (tmp_path / "one.txt").write_text(level)
-        overrides += [f"data.levels={tmp_path}/one.txt", "data.difficulty=null"]
+        overrides += [f"data.folder={tmp_path}/one.txt", "data.difficulty=null"]
     config = compose(*overrides)
     env = make_env(config.env, num_envs=2)
     policy = build_policy(config.policy, env)

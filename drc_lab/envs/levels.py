@@ -8,7 +8,7 @@ seed and length are therefore disjoint across splits, and no mirrored or turned 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -79,6 +79,16 @@ class LevelSet:
 
 
 Levels = TypeVar("Levels", bound=LevelSet)
+Made = TypeVar("Made", bound=LevelSet, covariant=True)
+
+
+class LevelSource(Protocol[Made]):
+    """A `LevelSet`, or a set that is read from files when it is needed."""
+
+    def __len__(self) -> int: ...
+
+    def pick(self, rows: np.ndarray) -> tuple[Made, np.ndarray]:
+        """A set in memory, and the rows in it that are levels ``rows`` (int64 [n]) of this one."""
 
 
 class LevelStream(ABC, Generic[Levels]):
@@ -157,7 +167,7 @@ class FixedLevels(LevelStream[Levels]):
         seed: of the orders.
     """
 
-    def __init__(self, levels: Levels, order: str = "shuffled", seed: int = 0):
+    def __init__(self, levels: LevelSource[Levels], order: str = "shuffled", seed: int = 0):
         if order not in ORDERS:
             raise ConfigError("order", order, " | ".join(ORDERS))
         if not len(levels):

@@ -1,0 +1,112 @@
+"""task=fetch_levels: gets the Boxoban levels, checks them, and puts them where the Sokoban env looks for them."""
+
+import hashlib
+import re
+import shutil
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from drc_lab.download import download, forget
+from drc_lab.envs.sokoban.files import LevelFiles
+from drc_lab.errors import ConfigError, UserError
+
+PARTS = ("unfiltered/train", "unfiltered/valid", "unfiltered/test", "medium/train", "medium/valid", "hard")
+_WANTED = re.compile(rf"(?:[^/]+/)?((?:{'|'.join(PARTS)})/\w+\.txt|LICENSE|README\.md)", re.ASCII)
+
+
+def main(config: DictConfig, folder: Path) -> None:
+    """Fetches what ``config.data`` describes; ``folder``, that of the run, stays empty."""
+    data = config.data
+    sha256 = None if data.sha256 is None else str(data.sha256)
+    fetch(str(data.url), Path(str(data.folder)), sha256, Console())
+
+
+def fetch(url: str, folder: Path, sha256: str | None, console: Console) -> None:
+    """Downloads an archive of Boxoban's levels and unpacks it, unless the folder is there already.
+
+    The archive lies beside the folder, as ``folder``.zip.part, until all is well: the folder appears at once and whole.
+
+    Args:
+        url: of the zip file.
+        folder: to make; with PARTS in it.
+        sha256: of the zip file, in hex digits; None takes any and prints what it is.
+        console: for progress and results.
+
+    Raises:
+        UserError: the download fails or there is no room, and what was downloaded stays; or the archive is not what it
+            should be, and is removed. Either way nothing is unpacked.
+    """
+    if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise ConfigError("data.sha256", sha256, "64 hex digits, or null")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if not (counts := _count(folder)):
+            raise UserError(f"{folder}: found something else there, allowed: a new folder, or one with {PARTS[0]}, ...")
+        console.print(f"{folder} is there already", soft_wrap=True)
+        return _report(counts, console)
+    archive = folder.with_name(f"{folder.name}.zip.part")
+    download(url, archive, console)
+    try:
+        with archive.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if sha256 is None:
+            console.print(f"sha256 {found}", soft_wrap=True)
+        elif found != sha256.lower():
+            raise UserError(f"found sha256 {found}, allowed: {sha256.lower()}")
+        counts = _unpack(archive, folder, console)
+    except UserError as error:
+        forget(archive)
+        raise UserError(f"{url}: {error}; the download was removed, nothing was unpacked") from None
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}") from None
+    forget(archive)
+    console.print(f"unpacked to {folder}", soft_wrap=True)
+    return _report(counts, console)
+
+
+def _unpack(archive: Path, folder: Path, console: Console) -> dict[str, int]:
+    """Unpacks what is wanted, counts levels, and only then moves it to ``folder``. Returns levels of each part."""
+    fresh = folder.with_name(f"{folder.name}.unpacking")
+    shutil.rmtree(fresh, ignore_errors=True)  # of a run that was killed
+    try:
+        with console.status("unpacking and reading all levels"), zipfile.ZipFile(archive) as packed:
+            for member in packed.infolist():
+                path = PurePosixPath(member.filename)
+                if path.is_absolute() or ".." in path.parts or "\\" in member.filename:
+                    raise UserError(f"found {member.filename!r} in it, a path that leads out of the folder")
+                if wanted := _WANTED.fullmatch(member.filename):
+                    target = fresh / wanted[1]
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with packed.open(member) as source, target.open("wb") as file:
+                        shutil.copyfileobj(source, file)
+            counts = _count(fresh)
+        if not counts:
+            raise UserError(f"found no level file in it such as {PARTS[0]}/000.txt")
+        fresh.rename(folder)  # which is not there, or empty
+        return counts
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise UserError(f"it is no whole zip file ({error})") from None
+    except UserError as error:
+        raise UserError(str(error).replace(f"{fresh}/", "")) from None
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _count(folder: Path) -> dict[str, int]:
+    """Levels of each part of Boxoban in a folder, every file read."""
+    counts = {}
+    for part in PARTS:
+        if (folder / part).is_dir():
+            levels = LevelFiles(folder / part)
+            for first in levels.starts[:-1]:
+                levels[first : first + 1]
+            counts[part] = len(levels)
+    return counts
+
+
+def _report(counts: dict[str, int], console: Console) -> None:
+    for part, count in counts.items():
+        console.print(f"  {part:<16} {count:>9,} levels", highlight=False)
