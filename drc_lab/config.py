@@ -17,7 +17,6 @@ from omegaconf import DictConfig, OmegaConf
 from drc_lab.arguments import check_types, errors_under, from_mapping, join
 from drc_lab.envs.external import GymVectorEnv, find_spec, our_ids
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.models.policy import Policy
 
@@ -94,14 +93,14 @@ def make_held_out_env(node: DictConfig, num_levels: int, **more: Any) -> BatchEn
     return from_mapping(env_class, values, "env", num_envs=num_levels)
 
 
-def _env_class(values: dict[str, Any]) -> tuple[type[LevelVectorEnv] | type[GymVectorEnv], dict[str, Any]]:
+def _env_class(values: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The class of the batch env, and its arguments but for the number of envs."""
     env_id = str(values["id"])
     with errors_under("env"):
         entry_point = find_spec(env_id).vector_entry_point
     if env_id in our_ids():
         del values["id"]
-        return gym.envs.registration.load_env_creator(entry_point), values
+        return gym.envs.registration.load_env_creator(str(entry_point)), values
     if "kwargs" not in values and not set(values) <= set(inspect.signature(GymVectorEnv).parameters):
         raise ConfigError("env.id", env_id, f"{' | '.join(our_ids())}; for this one: env=gym env.id={env_id}")
     return GymVectorEnv, values

@@ -167,7 +167,7 @@ class FixedLevels(LevelStream[Levels]):
         seed: of the orders.
     """
 
-    def __init__(self, levels: LevelSource[Levels], order: str = "shuffled", seed: int = 0):
+    def __init__(self, levels: Levels | LevelSource[Levels], order: str = "shuffled", seed: int = 0):
         if order not in ORDERS:
             raise ConfigError("order", order, " | ".join(ORDERS))
         if not len(levels):

@@ -174,7 +174,7 @@ class LevelVectorEnv(VectorEnv):
             arguments: of this class.
             split, num_levels, level_seed: None where the levels have no splits; all of them are played then.
         """
-        fixed = {"order": "sequential", "copy": False, "augment": False, "curriculum": None}
+        fixed: dict[str, Any] = {"order": "sequential", "copy": False, "augment": False, "curriculum": None}
         chosen = {"split": split, "num_levels": num_levels, "level_seed": level_seed}
         limit = arguments.get("max_steps")
         if isinstance(limit, Sequence):  # a random limit is for training: success under it means little

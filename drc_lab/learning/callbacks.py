@@ -53,7 +53,8 @@ class TrainingMetrics(L.Callback):
             counts = {name: self.episodes if name in EPISODE_METRICS else self.minibatches for name in self.sums}
             means = {name: total / counts[name] for name, total in self.sums.items() if counts[name]}
             more = {"lr": trainer.optimizers[0].param_groups[0]["lr"]}
-            agent.log_metrics(means | more | trainer.datamodule.stream.env.metrics())
+            env = trainer.datamodule.stream.env  # type: ignore[attr-defined]
+            agent.log_metrics(means | more | env.metrics())
             self._clear()
 
     def state_dict(self) -> dict[str, Any]:

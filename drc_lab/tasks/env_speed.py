@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -22,8 +23,8 @@ from drc_lab.errors import ConfigError, UserError
 from drc_lab.tasks.train import console
 
 Run = Callable[[], int]  # does some steps, returns how many
-LEVELS = {"num_levels": 1000, "copy": False}
-OURS = {
+LEVELS: dict[str, Any] = {"num_levels": 1000, "copy": False}
+OURS: dict[str, tuple[str, dict[str, Any]]] = {
     "Sokoban 10x10, tiny RGB": (
         "drc_lab/Sokoban-v0",
         {"generator": "reverse", "height": 10, "width": 10, "num_boxes": 4, "max_steps": [30, 120]},
@@ -114,7 +115,7 @@ def one_core() -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def ours(spec: SpeedSpec, env_id: str, settings: dict) -> Run:
+def ours(spec: SpeedSpec, env_id: str, settings: dict[str, Any]) -> Run:
     env = gym.make_vec(env_id, num_envs=spec.num_envs, **LEVELS, **settings)
     env.reset(seed=0)
     number = env.single_action_space.n  # type: ignore[attr-defined]

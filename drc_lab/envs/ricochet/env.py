@@ -97,10 +97,16 @@ class RicochetVectorEnv(LevelVectorEnv):
             (height, width), num_robots = boards.walls.shape[1:], boards.robots.shape[1]
             levels = FixedLevels(boards, order)
         else:
-            own = {"height": height, "width": width, "num_robots": num_robots, "wall_density": wall_density,
-                   "min_optimal": min_optimal, "max_optimal": max_optimal}  # fmt: skip
-            fixed = {"style": style, "split": split,
-                     "pad_height": height, "pad_width": width, "pad_robots": num_robots}  # fmt: skip
+            own: dict[str, Any] = {
+                "height": height,
+                "width": width,
+                "num_robots": num_robots,
+                "wall_density": wall_density,
+                "min_optimal": min_optimal,
+                "max_optimal": max_optimal,
+            }
+            padding = {"pad_height": height, "pad_width": width, "pad_robots": num_robots}
+            fixed: dict[str, Any] = {"style": style, "split": split, **padding}
             generator = BoardGenerator(**own, **fixed)
             if curriculum is None:
                 levels = generated_levels(generator, num_levels, level_seed, order, identities)
@@ -113,7 +119,7 @@ class RicochetVectorEnv(LevelVectorEnv):
         super().__init__(batch, levels, max_steps, autoreset, copy, action_masks, render_mode, cell_size)
 
     @classmethod
-    def held_out(cls, arguments: dict[str, Any], split: str, num_levels: int, level_seed: int) -> dict[str, Any]:
+    def held_out(cls, arguments: dict[str, Any], split: str | None, num_levels: int | None, level_seed: int | None):
         own = arguments.get("board") is not None or arguments.get("layout") is not None
         return super().held_out(arguments, *((None,) * 3 if own else (split, num_levels, level_seed)))
 

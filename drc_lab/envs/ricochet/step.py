@@ -194,6 +194,7 @@ class RicochetBatch(Batch):
         self.walls = np.zeros((num_envs, height * width), np.uint8)
         self.robots = np.zeros((num_envs, num_robots), np.int64)
         self.goal, self.target, self.optimal = (np.zeros(num_envs, np.int64) for _ in range(3))
+        space: gym.spaces.Box
         if self.view == SYMBOLIC_VIEW:
             space = gym.spaces.Box(-1, max(height, width, 2) - 1, (2 + 3 * num_robots,), np.float32)
         elif self.view == RGB_VIEW:

@@ -106,7 +106,7 @@ class SokobanVectorEnv(LevelVectorEnv):
             height, width = given.height, given.width
             stream = FixedLevels(given, order)
         else:
-            own = {"height": height, "width": width, "num_boxes": num_boxes, "min_optimal": min_optimal,
+            own: dict[str, Any] = {"height": height, "width": width, "num_boxes": num_boxes, "min_optimal": min_optimal,
                    "max_optimal": max_optimal, "min_pushes": min_pushes, "max_pushes": max_pushes}  # fmt: skip
             if generator == "rooms":
                 own["wall_density"] = wall_density
