@@ -28,7 +28,8 @@ def command(*overrides):
 
 
 def run(folder, *overrides, timeout=120):
-    return subprocess.run(command(*overrides), cwd=folder, capture_output=True, text=True, timeout=timeout)
+    pipes = {"stdin": subprocess.DEVNULL, "capture_output": True}
+    return subprocess.run(command(*overrides), cwd=folder, text=True, timeout=timeout, **pipes)
 
 
 @pytest.mark.parametrize(
