@@ -28,7 +28,8 @@ RUNNING = -3
 
 @jit
 def walk(survey, occupied, start, steps, queue):
-    """Fills steps int32 [n]: of the shortest walk to each cell, -1 where boxes are in the way. Returns the lowest."""
+    """Fills steps int32 [n] with the lengths of the shortest walks, -1 where there is none, and queue int32 [n] with
+    the cells that are reached, nearest first. Returns the lowest of them."""
     steps[:] = -1
     steps[start], queue[0] = 0, start
     head, tail, lowest = 0, 1, start
@@ -99,7 +100,7 @@ def advance(survey, store, by_moves, max_cost, max_states, expansions):
         close_state(store, state)
         for box in store.boxes[state]:
             occupied[box] = True
-        walk(survey, occupied, store.player[state], steps, queue)
+        walk(survey, occupied, np.int64(store.player[state]), steps, queue)
         for i in range(num_boxes):
             box = np.int64(store.boxes[state, i])
             for d in range(4):
@@ -182,7 +183,7 @@ def actions_to(survey, store, state):
     actions = np.empty(n * (pushes + 1), np.int64)
     for push in order:
         box, direction = push // 4, push % 4
-        walk(survey, occupied, survey.neighbour[box, direction ^ 1], steps, queue)
+        walk(survey, occupied, np.int64(survey.neighbour[box, direction ^ 1]), steps, queue)
         while steps[player] > 0:
             for d in range(4):
                 following = survey.neighbour[player, d]

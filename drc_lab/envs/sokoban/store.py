@@ -53,13 +53,19 @@ def new_store(capacity, num_boxes, longest):
 
 
 @jit
-def find_place(store, boxes, player):
-    """Where in the table a state stands, or has to be put."""
+def hash_state(boxes, player):
+    """uint64, the same for boxes in any order."""
     total = mix64(np.uint64(player) + np.uint64(1 << 32))
     for box in boxes:
         total += mix64(np.uint64(box) + np.uint64(1))
+    return mix64(total)
+
+
+@jit
+def find_place(store, boxes, player):
+    """Where in the table a state stands, or has to be put."""
     mask = np.uint64(len(store.table) - 1)
-    place = mix64(total) & mask
+    place = hash_state(boxes, player) & mask
     while True:
         state = store.table[place]
         if state == NONE:

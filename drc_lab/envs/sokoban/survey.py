@@ -35,12 +35,12 @@ class Survey(NamedTuple):
     pushes: np.ndarray
     dead: np.ndarray
     boxes: np.ndarray
-    player: int
+    player: np.int64
     hopeless: bool
 
 
 @jit
-def _number_cells(tiles, start, number):
+def number_cells(tiles, start, number):
     """Numbers what the player reaches from place ``start``; number int16 [H, W] starts at -1. Returns n."""
     height, width = tiles.shape
     queue = np.empty(height * width, np.int64)
@@ -118,7 +118,7 @@ def survey(tiles):
         if tiles[place // width, place % width] in (PLAYER, PLAYER_ON_TARGET):
             start = place
     number = np.full((height, width), -1, np.int16)
-    n = _number_cells(tiles, start, number)
+    n = number_cells(tiles, start, number)
     neighbour, target = np.full((n, 4), -1, np.int16), np.zeros(n, np.bool_)
     boxes, targets = np.empty(n, np.uint16), np.empty(n, np.uint16)
     num_boxes = num_targets = 0
@@ -152,5 +152,5 @@ def survey(tiles):
                 for part in range(4):
                     if pushes[t, cell, part] < FAR:
                         dead[cell] = False
-    player = number[start // width, start % width]
+    player = np.int64(number[start // width, start % width])  # as Python hands it back: one type, compiled once
     return Survey(neighbour, target, side, pushes, dead, boxes[:num_boxes].copy(), player, hopeless)

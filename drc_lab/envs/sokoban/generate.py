@@ -1,0 +1,182 @@
+"""Generated levels, each in its split: what all generators share, and rooms with random walls, boxes and targets."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from drc_lab.envs.levels import SPLITS, split_index, split_of
+from drc_lab.envs.sokoban.identity import identity
+from drc_lab.envs.sokoban.level import MAX_SIZE, Levels
+from drc_lab.envs.sokoban.rooms import cornered, draw_room
+from drc_lab.envs.sokoban.search import fewest
+from drc_lab.envs.sokoban.survey import survey
+from drc_lab.errors import ConfigError
+from drc_lab.numerics import jit
+
+MIN_SIZE = 3  # one cell within walls
+STATES_PER_LEVEL = 200_000  # a level whose search needs more is thrown away
+TRIES_AT_ONCE, STATES_AT_ONCE = 500, 100_000  # between two looks at Ctrl-C
+TRIES_IN_VAIN, STATES_IN_VAIN = 50_000, 50_000_000  # without one level before giving up
+TRIES, STATES = 0, 1
+
+
+@jit
+def measure(tiles, limits):
+    """The fewest moves and pushes of a level's solutions, if they are within limits.
+
+    Args:
+        tiles: uint8 [H, W].
+        limits: int64 [5], least and most moves, least and most pushes, and the most states that a search may store.
+
+    Returns:
+        moves, pushes, and the states that were stored; moves are negative if the level is not solvable within the
+        limits.
+    """
+    level = survey(tiles)
+    moves, pushes, states = 0, 0, 0
+    # The cheaper search first; in a loop, because numba compiles a function anew for each constant it is called with.
+    for by_moves in (False, True):
+        least, most = (limits[0], limits[1]) if by_moves else (limits[2], limits[3])
+        length, searched = fewest(level, by_moves, most, limits[4])
+        states += searched
+        if length < least:
+            return -1, -1, states
+        if by_moves:
+            moves = length
+        else:
+            pushes = length
+    return moves, pushes, states
+
+
+@dataclass
+class LevelGenerator(ABC):
+    """Draws levels of one size and split, with limits on what their solutions take.
+
+    Args:
+        height, width: cells, the outer walls included.
+        num_boxes: at least 1.
+        min_optimal, max_optimal: moves of a solution with the fewest moves. None is no upper limit.
+        min_pushes, max_pushes: pushes of a solution with the fewest pushes. None is no upper limit.
+        split: "train", "valid" or "test" (`drc_lab.envs.levels`).
+
+    Raises:
+        ConfigError: a setting that cannot work; on drawing, settings that (almost) no level fulfils.
+    """
+
+    height: int = 7
+    width: int = 7
+    num_boxes: int = 2
+    min_optimal: int = 1
+    max_optimal: int | None = None
+    min_pushes: int = 1
+    max_pushes: int | None = None
+    split: str = "train"
+
+    def __post_init__(self) -> None:
+        for key in ("height", "width"):
+            if not MIN_SIZE <= getattr(self, key) <= MAX_SIZE:
+                raise ConfigError(key, getattr(self, key), f"{MIN_SIZE} to {MAX_SIZE}")
+        most = (self.height - 2) * (self.width - 2) - 2  # the player and a cell to push to need a place as well
+        if most < 1:
+            raise ConfigError("height", self.height, "at least 3 cells within the walls")
+        if not 1 <= self.num_boxes <= most:
+            raise ConfigError("num_boxes", self.num_boxes, f"1 to {most} on this board")
+        for name in ("optimal", "pushes"):
+            least, most = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
+            if least < 1:
+                raise ConfigError(f"min_{name}", least, "at least 1")
+            if most is not None and most < least:
+                raise ConfigError(f"max_{name}", most, f"at least min_{name} = {least}, or null")
+        split_index(self.split)
+
+    @property
+    def limited(self) -> bool:
+        """Whether there are limits on moves or pushes that not every solvable level keeps."""
+        return (self.min_optimal, self.max_optimal, self.min_pushes, self.max_pushes) != (1, None, 1, None)
+
+    def __call__(self, rng: np.random.Generator, count: int) -> Levels:
+        """``count`` levels of the split; the same generator state gives the same levels."""
+        unknown = (np.full(count, -1, np.int64) for _ in range(2))
+        levels = Levels(np.zeros((count, self.height, self.width), np.uint8), *unknown)
+        unbounded = np.iinfo(np.int64).max
+        limits = np.array([self.min_optimal, self.max_optimal or unbounded, self.min_pushes,
+                           self.max_pushes or unbounded, STATES_PER_LEVEL])  # fmt: skip
+        made, in_vain = 0, np.zeros(2, np.int64)
+        while made < count:
+            before = made
+            made = self.fill(rng, levels, made, SPLITS.index(self.split), limits, in_vain)
+            if made > before:
+                in_vain[:] = 0
+            if in_vain[TRIES] >= TRIES_IN_VAIN or in_vain[STATES] >= STATES_IN_VAIN:
+                raise self._nothing_fits(int(in_vain[TRIES]))
+        return levels
+
+    def _nothing_fits(self, tries: int) -> ConfigError:
+        none = f"not one such level of {self.height} x {self.width} in {tries:,} draws"
+        if not self.limited:
+            return ConfigError("num_boxes", self.num_boxes, f"fewer, or a larger or less walled board: {none}")
+        return ConfigError(
+            "min_optimal", self.min_optimal,
+            f"less (or other limits: max_optimal = {self.max_optimal}, min_pushes = {self.min_pushes}, max_pushes = "
+            f"{self.max_pushes}, num_boxes = {self.num_boxes}): {none}",
+        )  # fmt: skip
+
+    @abstractmethod
+    def fill(self, rng: np.random.Generator, levels: Levels, made: int, split: int, limits: np.ndarray,
+             spent: np.ndarray) -> int:  # fmt: skip
+        """Fills ``levels`` from level ``made`` on, for at most TRIES_AT_ONCE draws or STATES_AT_ONCE searched states.
+
+        Args:
+            split: index into SPLITS.
+            limits: see `measure`.
+            spent: int64 [2]; TRIES and STATES are added to it.
+
+        Returns:
+            how many are filled.
+        """
+
+
+@dataclass
+class RoomGenerator(LevelGenerator):
+    """Rooms in which each inner cell is a wall with the same probability; boxes, targets and player are uniform.
+
+    Cells that the player cannot reach are filled with wall. Every level is proven solvable, and its fewest moves and
+    pushes are known.
+
+    Args:
+        wall_density: probability of a wall.
+    """
+
+    wall_density: float = 0.15
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.wall_density < 1:
+            raise ConfigError("wall_density", self.wall_density, "0 or more and less than 1")
+
+    def fill(self, rng: np.random.Generator, levels: Levels, made: int, split: int, limits: np.ndarray,
+             spent: np.ndarray) -> int:  # fmt: skip
+        return _fill_rooms(rng, levels.tiles, levels.optimal, levels.pushes, made, self.num_boxes,
+                           float(self.wall_density), split, limits, spent)  # fmt: skip
+
+
+@jit
+def _fill_rooms(rng, tiles, optimal, pushes, made, num_boxes, wall_density, split, limits, spent):
+    states = 0
+    for _ in range(TRIES_AT_ONCE):
+        if made == len(tiles) or states >= STATES_AT_ONCE:
+            break
+        spent[TRIES] += 1
+        level = tiles[made]
+        if not draw_room(rng, level, num_boxes, wall_density) or cornered(level):
+            continue
+        if split_of(identity(level)) != split:
+            continue
+        moves, fewest_pushes, searched = measure(level, limits)
+        states += searched
+        if moves >= 0:
+            optimal[made], pushes[made] = moves, fewest_pushes
+            made += 1
+    spent[STATES] += states
+    return made
