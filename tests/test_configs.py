@@ -48,13 +48,16 @@ def test_every_key_of_the_policy_and_env_configs_is_an_argument_and_every_argume
     """Configs mirror constructors one to one."""
     import inspect
 
+    from drc_lab.envs.external import GymVectorEnv
     from drc_lab.envs.ricochet import RicochetVectorEnv
     from drc_lab.models.drc import DRCPolicy
+    from drc_lab.models.mlp import MLPPolicy
 
-    config = compose()
-    arguments = set(inspect.signature(DRCPolicy).parameters) - {"obs_shape", "num_actions"}
-    assert set(config.policy) - {"_target_"} == arguments
-    assert set(config.env) - {"id"} <= set(inspect.signature(RicochetVectorEnv).parameters)
+    for option, policy in {"drc": DRCPolicy, "mlp": MLPPolicy}.items():
+        arguments = set(inspect.signature(policy).parameters) - {"obs_shape", "num_actions"}
+        assert set(compose(f"policy={option}").policy) - {"_target_"} == arguments
+    for option, env in {"ricochet": RicochetVectorEnv, "gym": GymVectorEnv}.items():
+        assert set(compose(f"env={option}").env) - {"id"} <= set(inspect.signature(env).parameters)
 
 
 def test_a_whole_float_becomes_the_int_that_is_asked_for():
@@ -80,4 +83,5 @@ def test_the_wheel_carries_the_configs(tmp_path):
     words = [sys.executable, "-c", script, "--help"]
     shown = subprocess.run(words, cwd=unpacked, capture_output=True, text=True, timeout=60)
     assert shown.returncode == 0 and shown.stdout.startswith(str(unpacked)), shown
-    assert "env: ricochet, ricochet_v0, ricochet_v1" in shown.stdout
+    envs = ", ".join(option for group, option in OPTIONS if group == "env")
+    assert f"env: {envs}" in shown.stdout
