@@ -58,15 +58,16 @@ def test_every_key_of_the_policy_and_env_configs_is_an_argument_and_every_argume
     from drc_lab.envs.sokoban import SokobanVectorEnv
     from drc_lab.evaluation.spec import EvaluationSpec
     from drc_lab.models.drc import DRCPolicy
+    from drc_lab.models.mlp import MLPPolicy
     from drc_lab.tasks.env_speed import SpeedSpec
 
-    config = compose()
-    arguments = set(inspect.signature(DRCPolicy).parameters) - {"obs_shape", "num_actions"}
-    assert set(config.policy) - {"_target_"} == arguments
-    for option, env in (("ricochet", RicochetVectorEnv), ("sokoban", SokobanVectorEnv), ("gym", GymVectorEnv)):
+    for option, policy in {"drc": DRCPolicy, "mlp": MLPPolicy}.items():
+        arguments = set(inspect.signature(policy).parameters) - {"obs_shape", "num_actions"}
+        assert set(compose(f"policy={option}").policy) - {"_target_"} == arguments
+    for option, env in {"ricochet": RicochetVectorEnv, "sokoban": SokobanVectorEnv, "gym": GymVectorEnv}.items():
         assert set(compose(f"env={option}").env) - {"id"} <= set(inspect.signature(env).parameters)
-    for group, spec in (("speed", SpeedSpec), ("evaluation", EvaluationSpec)):
-        assert set(config[group]) == set(inspect.signature(spec).parameters)
+    for group, spec in {"speed": SpeedSpec, "evaluation": EvaluationSpec}.items():
+        assert set(compose()[group]) == set(inspect.signature(spec).parameters)
 
 
 def test_a_whole_float_becomes_the_int_that_is_asked_for():
@@ -92,4 +93,5 @@ def test_the_wheel_carries_the_configs(tmp_path):
     words = [sys.executable, "-c", script, "--help"]
     shown = subprocess.run(words, cwd=unpacked, capture_output=True, text=True, timeout=60)
     assert shown.returncode == 0 and shown.stdout.startswith(str(unpacked)), shown
-    assert "env: gym, ricochet, ricochet_v0, ricochet_v1, sokoban" in shown.stdout
+    envs = ", ".join(option for group, option in OPTIONS if group == "env")
+    assert f"env: {envs}" in shown.stdout

@@ -3,6 +3,7 @@
 import gymnasium as gym
 import numpy as np
 import pytest
+from plain_sokoban import plain_start, plain_step
 
 import drc_lab  # noqa: F401
 from drc_lab.envs.sokoban.level import BOX, FLOOR, PALETTE, PLAYER, WALL, Level, Levels
@@ -33,42 +34,23 @@ def make(level=ROOM, **settings):
     return env.unwrapped
 
 
-def plain_step(tiles, action):
-    """The rules on a grid of symbols, written down once more: (tiles, boxes put on, boxes taken off)."""
-    tiles = [list(row) for row in tiles]
-    dr, dc = ((-1, 0), (1, 0), (0, -1), (0, 1))[action]
-    r, c = next((r, c) for r, row in enumerate(tiles) for c, x in enumerate(row) if x in "@+")
-    a, b = (r + dr, c + dc), (r + 2 * dr, c + 2 * dc)
-    at = lambda cell: tiles[cell[0]][cell[1]]  # noqa: E731
-    on = off = 0
-    if at(a) in "$*":
-        if at(b) not in " .":
-            return tiles, 0, 0
-        on, off = int(at(b) == "."), int(at(a) == "*")
-        tiles[b[0]][b[1]] = "*" if at(b) == "." else "$"
-        tiles[a[0]][a[1]] = "." if at(a) == "*" else " "
-    if at(a) in " .":
-        tiles[a[0]][a[1]] = "+" if at(a) == "." else "@"
-        tiles[r][c] = "." if tiles[r][c] == "+" else " "
-    return tiles, on, off
-
-
 def test_moves_and_rewards_equal_the_plain_rule_on_thousands_of_steps():
     env = gym.make_vec(ENV, num_envs=40, height=7, width=6, num_boxes=3, max_steps=10**6, autoreset=False)
     env.reset(seed=1)
-    boards = [env.batch.text(b).split("\n") for b in range(40)]
+    played = [plain_start(tiles.reshape(7, 6)) for tiles in env.batch.tiles]
     rng = np.random.default_rng(0)
     for _ in range(200):
         actions = rng.integers(0, 4, 40)
         _, rewards, terminated, *_ = env.step(actions)
-        for b in range(40):
-            before = any("$" in row for row in boards[b])
-            board, on, off = plain_step(boards[b], actions[b])
-            boards[b] = ["".join(row) for row in board]
-            solved = not any("$" in row for row in boards[b])
-            assert env.batch.text(b).split("\n") == boards[b]
-            assert rewards[b] == pytest.approx(-0.1 + on - off + 10 * (solved and before))
+        for b, (walls, targets, before) in enumerate(played):
+            after, _ = plain_step(walls, before, actions[b])
+            gained = len(after[1] & targets) - len(before[1] & targets)
+            solved = after[1] == targets
+            assert rewards[b] == pytest.approx(-0.1 + gained + 10 * (solved and before[1] != targets))
             assert terminated[b] == solved
+            now = env.batch.tiles[b].reshape(7, 6)
+            assert plain_start(now) == (walls, targets, after)
+            played[b] = walls, targets, after
 
 
 def test_rewards_of_the_published_agents_by_hand():
