@@ -6,7 +6,8 @@ import numpy as np
 
 from drc_lab.envs.levels import SPLITS, mix64, split_index, split_of
 from drc_lab.envs.ricochet.level import ROBOT_NAMES, Boards
-from drc_lab.envs.ricochet.solve import check_packable, search
+from drc_lab.envs.ricochet.search import search
+from drc_lab.envs.ricochet.solve import check_packable
 from drc_lab.envs.symmetry import COUNT, TRANSPOSE, place, turned
 from drc_lab.errors import ConfigError
 from drc_lab.numerics import jit

@@ -1,120 +1,21 @@
-"""Exact breadth-first search over robot positions, compiled.
+"""The exact solver: a solution with the fewest moves, for one board or many, and how many robots have to move in it."""
 
-Robots other than the target robot are interchangeable as far as the distance to the goal goes, so positions are
-compared with the others sorted (Lireer's ricochet-robot-solver does the same); moves are kept unsorted, for the path.
-"""
-
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 
-from drc_lab.envs.levels import mix64
 from drc_lab.envs.ricochet.level import Board, Boards
-from drc_lab.envs.ricochet.step import slide
+from drc_lab.envs.ricochet.search import LIMIT, SEARCHING, SIZE, UNSOLVABLE, actions_of, advance, begin
+from drc_lab.envs.ricochet.walls import close_cell
 from drc_lab.errors import UserError
-from drc_lab.numerics import jit
 
-UNSOLVABLE, LIMIT = -1, -2
 DEFAULT_MAX_STATES = 20_000_000
-
-
-@jit
-def _pack(robots, target, bits):
-    """Positions as one number: the target robot's, then the others' sorted."""
-    others = np.empty(len(robots), np.int64)
-    count = 0
-    for i in range(len(robots)):
-        if i != target:
-            place = count
-            while place > 0 and others[place - 1] > robots[i]:
-                others[place] = others[place - 1]
-                place -= 1
-            others[place] = robots[i]
-            count += 1
-    key = np.uint64(robots[target])
-    for i in range(count):
-        key = (key << np.uint64(bits)) | np.uint64(others[i])
-    return key
-
-
-@jit
-def _insert(table, key):
-    """Adds key to an open-addressing set (entries are key + 1, 0 is empty). False if it was there."""
-    mask = np.uint64(len(table) - 1)
-    place = mix64(key) & mask
-    while table[place] != 0:
-        if table[place] == key + np.uint64(1):
-            return False
-        place = (place + np.uint64(1)) & mask
-    table[place] = key + np.uint64(1)
-    return True
-
-
-@jit
-def search(walls, width, robots, goal, target, max_depth, max_states):
-    """Breadth-first search from one position.
-
-    Args:
-        walls: uint8 [P]; robots: int64 [R]; goal, target: ints.
-        max_depth: positions that need more moves count as unsolvable.
-        max_states: give up after this many distinct positions.
-
-    Returns:
-        length (or UNSOLVABLE, LIMIT), and the actions of an optimal solution (int64 [length]).
-    """
-    count = len(robots)
-    bits = 1
-    while (1 << bits) < len(walls):
-        bits += 1
-    capacity = 256
-    states = np.empty((capacity, count), np.int64)
-    parent, action = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
-    table = np.zeros(4 * capacity, np.uint64)
-    states[0], parent[0] = robots, -1
-    _insert(table, _pack(robots, target, bits))
-    head, size, depth, level_end = 0, 1, 0, 1
-    moved = robots.copy()
-    while head < size:
-        if head == level_end:
-            depth, level_end = depth + 1, size
-        if depth >= max_depth:
-            break
-        for a in range(4 * count):
-            robot = a // 4
-            cell = slide(walls, width, states[head], robot, a % 4)
-            if cell == states[head, robot]:
-                continue
-            moved[:] = states[head]
-            moved[robot] = cell
-            if robot == target and cell == goal:
-                path = np.empty(depth + 1, np.int64)
-                path[depth], node = a, head
-                for i in range(depth - 1, -1, -1):
-                    path[i], node = action[node], parent[node]
-                return depth + 1, path
-            if not _insert(table, _pack(moved, target, bits)):
-                continue
-            if size >= max_states:
-                return LIMIT, np.empty(0, np.int64)
-            if size == capacity:
-                more_states, more_parent = np.empty((2 * capacity, count), np.int64), np.empty(2 * capacity, np.int64)
-                more_action, more_table = np.empty(2 * capacity, np.int64), np.zeros(8 * capacity, np.uint64)
-                more_states[:capacity], more_parent[:capacity] = states, parent
-                more_action[:capacity] = action
-                for entry in table:
-                    if entry:
-                        _insert(more_table, entry - np.uint64(1))
-                states, parent, action, table, capacity = (
-                    more_states,
-                    more_parent,
-                    more_action,
-                    more_table,
-                    2 * capacity,
-                )
-            states[size], parent[size], action[size] = moved, head, a
-            size += 1
-        head += 1
-    return UNSOLVABLE, np.empty(0, np.int64)
+STATES_AT_ONCE = 100_000  # between two looks at Ctrl-C
+ANY_DEPTH = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -145,10 +46,93 @@ def solve(board: Board, max_states: int = DEFAULT_MAX_STATES) -> Solution | None
         SearchLimitReached: more than ``max_states`` positions were seen without an answer.
         UserError: too many robots for the size of the board.
     """
-    check_packable(board.height * board.width, len(board.robots))
-    one = Boards.pack([board], [-1])
-    length, actions = search(one.walls[0].reshape(-1), board.width, one.robots[0], one.goal[0], one.target[0],
-                             np.iinfo(np.int64).max, max_states)  # fmt: skip
-    if length == LIMIT:
+    lengths, actions = solve_many(Boards.pack([board], [-1]), max_states)
+    if lengths[0] == LIMIT:
         raise SearchLimitReached(f"no answer within {max_states} positions")
-    return None if length == UNSOLVABLE else Solution(tuple(actions.tolist()))
+    return None if lengths[0] == UNSOLVABLE else Solution(tuple(actions[0].tolist()))
+
+
+def solve_many(boards: Boards, max_states: int = DEFAULT_MAX_STATES, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Solutions with the fewest moves. Robots in cell -1 are absent.
+
+    Args:
+        boards: N of them.
+        max_states: positions to look at for one board before giving up.
+        threads: boards solved at a time.
+
+    Returns:
+        int64 [N]: length, or UNSOLVABLE (proven), or LIMIT.
+        int16 [N, longest]: actions, 4 * robot + direction, and -1 behind the end.
+
+    Raises:
+        UserError: too many robots for the size of the boards, or an absent target robot.
+    """
+    _check(boards)
+    found = list(in_threads(lambda i: _search(*_arrays(boards, i), ANY_DEPTH, max_states), len(boards), threads))
+    lengths = np.array([length for length, _ in found], np.int64)
+    actions = np.full((len(boards), max(0, lengths.max(initial=0))), -1, np.int16)
+    for row, (_, solution) in zip(actions, found, strict=True):
+        row[: len(solution)] = solution
+    return lengths, actions
+
+
+def robots_moved(boards: Boards, max_states: int = DEFAULT_MAX_STATES, threads: int = 1) -> np.ndarray:
+    """int64 [N]: the smallest number of robots that move in any solution of length ``boards.optimal``.
+
+    -1 where ``optimal`` is unknown, or where some search saw more than ``max_states`` positions without an answer.
+    """
+    _check(boards)
+    return np.array(list(in_threads(lambda i: _moved(boards, i, max_states), len(boards), threads)), np.int64)
+
+
+def in_threads(function: Callable[[int], Any], count: int, threads: int) -> Iterator[Any]:
+    """function(0), function(1), ..., compiled code in several threads at a time. Ctrl-C drops what is not begun."""
+    if threads == 1:
+        yield from map(function, range(count))
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(function, range(count))
+
+
+def _check(boards: Boards) -> None:
+    check_packable(boards.walls[0].size if len(boards) else 1, int((boards.robots >= 0).sum(axis=1).max(initial=0)))
+    absent = np.flatnonzero(np.take_along_axis(boards.robots, boards.target[:, None], axis=1)[:, 0] < 0)
+    if len(absent):
+        raise UserError(f"boards: the target robot of board {absent[0]} is absent")
+
+
+def _arrays(boards: Boards, i: int) -> tuple[np.ndarray, int, np.ndarray, int, int]:
+    width = boards.walls.shape[2]
+    return boards.walls[i].reshape(-1), width, boards.robots[i], int(boards.goal[i]), int(boards.target[i])
+
+
+def _search(walls: np.ndarray, width: int, robots: np.ndarray, goal: int, target: int, max_depth: int,
+            max_states: int) -> tuple[int, np.ndarray]:  # fmt: skip
+    """The same as `drc_lab.envs.ricochet.search.search`, but hears Ctrl-C."""
+    p, f = begin(walls, width, robots, goal, target)
+    length, link = SEARCHING, 0
+    while length == SEARCHING:
+        if f.at[SIZE] > max_states:
+            return LIMIT, np.empty(0, np.int64)
+        length, link, f = advance(p, f, max_depth, min(max_states, int(f.at[SIZE]) + STATES_AT_ONCE))
+    return length, actions_of(p, f, robots, max(0, length), link)
+
+
+def _moved(boards: Boards, i: int, max_states: int) -> int:
+    """Tries with ever more robots; those that may not move become closed cells, that is, walls."""
+    walls, width, robots, goal, target = _arrays(boards, i)
+    optimal, others = int(boards.optimal[i]), [r for r in np.flatnonzero(robots >= 0) if r != target]
+    if optimal < 1:
+        return -1
+    for still in range(len(others), 0, -1):
+        for chosen in map(list, combinations(others, still)):
+            closed, moving = walls.copy(), robots.copy()
+            moving[chosen] = -1
+            for robot in chosen:
+                close_cell(closed, width, robots[robot])
+            length, _ = _search(closed, width, moving, goal, target, optimal, max_states)
+            if length == LIMIT:
+                return -1
+            if length == optimal:
+                return 1 + len(others) - still
+    return 1 + len(others)

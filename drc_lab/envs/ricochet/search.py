@@ -1,0 +1,271 @@
+"""Exact search for the fewest moves, compiled: A* with partial expansion.
+
+Robots other than the target robot are interchangeable as far as the distance to the goal goes, so a position is kept
+as the target robot's cell and the other cells sorted. Positions are taken up in the order of their total: moves made
+so far plus a lower bound of those to go (`drc_lab.envs.ricochet.bounds`). Most moves lead to totals above the optimum
+and need never be looked at again, so a position's moves wait, unstored, until the search has come to their total. A
+move lowers the bound by 1 at most: whatever is stored is first stored with the fewest moves to it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from drc_lab.envs.levels import mix64
+from drc_lab.envs.ricochet.bounds import FAR, relaxed_moves, slide_ends
+from drc_lab.numerics import jit
+
+UNSOLVABLE, LIMIT, SEARCHING = -1, -2, -3
+SIZE, TOTAL, NOW, LATER = range(4)  # places in Frontier.at
+
+
+class Problem(NamedTuple):
+    """What a search reads. The tables are those of `bounds`; ``bits`` are those of one cell in a packed position."""
+
+    ends: np.ndarray
+    column: np.ndarray
+    reach: np.ndarray
+    block: np.ndarray
+    width: int
+    goal: int
+    bits: int
+    num_robots: int
+
+
+class Frontier(NamedTuple):
+    """What a search has seen.
+
+    Attributes:
+        states: int64 [capacity], packed positions.
+        link: int64 [capacity], 4 * num_robots * predecessor + move, where move is 4 * place in the packed position +
+            direction.
+        depth: int32 [capacity], moves from the start.
+        waiting: int64 [capacity], a bit for each move whose total has not come yet.
+        following: int32 [capacity], the next position in the same list, -1 at its end.
+        table: int64 [2 * capacity], open-addressing set of the states, -1 where empty.
+        at: int64 [4], number of states, current total, first of the list of this total and of the next.
+    """
+
+    states: np.ndarray
+    link: np.ndarray
+    depth: np.ndarray
+    waiting: np.ndarray
+    following: np.ndarray
+    table: np.ndarray
+    at: np.ndarray
+
+
+@jit
+def _slide(ends, column, width, cells, mover, direction):
+    """The cell where a robot stops: the end of its slide, or before the nearest robot on the way."""
+    cell, sign, stride = cells[mover], 1 if direction & 1 else -1, width if direction < 2 else 1
+    free = sign * (ends[cell, direction] - cell)
+    for robot in range(len(cells)):
+        ahead = sign * (cells[robot] - cell)
+        if 0 < ahead <= free and (direction >= 2 or column[cells[robot]] == column[cell]):
+            free = ahead - stride
+    return cell + sign * free
+
+
+@jit
+def _blockers(block, cells, best):
+    """Fills best [num_robots, 4] with the least moves to a blocking place of robots but this one (0: but none)."""
+    for direction in range(4):
+        first = second = np.int32(FAR)
+        place = 0
+        for robot in range(1, len(cells)):
+            moves = block[cells[robot], direction]
+            if moves < first:
+                first, second, place = moves, first, robot
+            elif moves < second:
+                second = moves
+        if len(cells) == 1 and block[0, direction] == 0:
+            first = second = np.int32(0)
+        for robot in range(len(cells)):
+            best[robot, direction] = second if robot == place and place > 0 else first
+
+
+@jit
+def _bound(reach, block, cells, best, mover, end):
+    """Lower bound of the moves to go, with one of the robots somewhere else."""
+    least = np.int32(FAR)
+    target = end if mover == 0 else cells[0]
+    for direction in range(4):
+        blocker = best[mover, direction]
+        if mover > 0:
+            blocker = min(blocker, block[end, direction])
+        least = min(least, reach[target, direction] + blocker)
+    return least
+
+
+@jit
+def _pack(cells, mover, end, bits):
+    """A position as one number: the target robot's cell, then the others sorted (as they are in cells)."""
+    key, waiting = (end, False) if mover == 0 else (cells[0], True)
+    key = np.int64(key)
+    for robot in range(1, len(cells)):
+        if robot != mover:
+            if waiting and end < cells[robot]:
+                key, waiting = (key << bits) | end, False
+            key = (key << bits) | cells[robot]
+    return (key << bits) | end if waiting else key
+
+
+@jit
+def _unpack(key, bits, cells):
+    mask = (1 << bits) - 1
+    for robot in range(len(cells) - 1, -1, -1):
+        cells[robot] = key & mask
+        key >>= bits
+
+
+@jit
+def _slot(table, key):
+    """Where the set has this position, or would have it."""
+    mask = len(table) - 1
+    slot = np.int64(mix64(np.uint64(key)) & np.uint64(mask))
+    while table[slot] >= 0 and table[slot] != key:
+        slot = (slot + 1) & mask
+    return slot
+
+
+@jit
+def _frontier(capacity, at):
+    """With room for a power of two of positions."""
+    return Frontier(
+        np.empty(capacity, np.int64), np.empty(capacity, np.int64), np.empty(capacity, np.int32),
+        np.empty(capacity, np.int64), np.empty(capacity, np.int32), np.full(2 * capacity, -1), at,
+    )  # fmt: skip
+
+
+@jit
+def _grown(f):
+    """The same with twice the capacity."""
+    size, larger = f.at[SIZE], _frontier(2 * len(f.states), f.at)
+    larger.states[:size], larger.link[:size], larger.depth[:size] = f.states[:size], f.link[:size], f.depth[:size]
+    larger.waiting[:size], larger.following[:size] = f.waiting[:size], f.following[:size]
+    for i in range(size):
+        larger.table[_slot(larger.table, f.states[i])] = f.states[i]
+    return larger
+
+
+@jit
+def _add(f, key, link, depth):
+    """Puts a position at the head of the list of this total, if it is new."""
+    slot = _slot(f.table, key)
+    if f.table[slot] < 0:
+        new = f.at[SIZE]
+        f.table[slot], f.states[new], f.link[new], f.depth[new], f.waiting[new] = key, key, link, depth, -1
+        f.following[new], f.at[NOW], f.at[SIZE] = f.at[NOW], new, new + 1
+
+
+@jit
+def begin(walls, width, robots, goal, target):
+    """Problem and Frontier of a search; see `search`."""
+    bits = 1
+    while (1 << bits) < len(walls):
+        bits += 1
+    cells = np.empty((robots >= 0).sum(), np.int64)
+    cells[0], placed = robots[target], 1
+    for robot in range(len(robots)):
+        if robot != target and robots[robot] >= 0:
+            cells[placed] = robots[robot]
+            placed += 1
+    cells[1:].sort()
+    ends = slide_ends(walls, width)
+    reach, block = relaxed_moves(ends, width, goal)
+    best = np.empty((len(cells), 4), np.int32)
+    _blockers(block, cells, best)
+    f = _frontier(256, np.array([0, _bound(reach, block, cells, best, 0, cells[0]), -1, -1]))
+    _add(f, _pack(cells, 0, cells[0], bits), -1, 0)
+    return Problem(ends, np.arange(len(walls)) % width, reach, block, width, goal, bits, len(cells)), f
+
+
+@jit
+def _advance(p, f, max_depth, max_states):
+    """The same as `advance`, but stops when the capacity is used up, too."""
+    ends, column, reach, block, width, goal, bits, num_robots = p
+    states, depth, waiting, following, at = f.states, f.depth, f.waiting, f.following, f.at
+    cells, best = np.empty(num_robots, np.int64), np.empty((num_robots, 4), np.int32)
+    moves = 4 * num_robots
+    while at[SIZE] + moves <= len(states) and at[SIZE] <= max_states:
+        if at[NOW] < 0:
+            at[NOW], at[LATER], at[TOTAL] = at[LATER], -1, at[TOTAL] + 1
+        total = at[TOTAL]
+        if at[NOW] < 0 or total > max_depth or total >= FAR:
+            return UNSOLVABLE, 0
+        node = at[NOW]
+        at[NOW] = following[node]
+        _unpack(states[node], bits, cells)
+        _blockers(block, cells, best)
+        left, todo = total - depth[node] - 1, waiting[node] & ((1 << moves) - 1)
+        for move in range(moves):
+            if not todo & (1 << move):
+                continue
+            todo ^= 1 << move
+            mover, direction = move // 4, move % 4
+            end = _slide(ends, column, width, cells, mover, direction)
+            if end == cells[mover]:
+                continue
+            if mover == 0 and end == goal:
+                return depth[node] + 1, node * moves + move
+            bound = _bound(reach, block, cells, best, mover, end)
+            if left < bound < FAR:
+                todo |= 1 << move
+            elif bound == left:
+                _add(f, _pack(cells, mover, end, bits), node * moves + move, depth[node] + 1)
+        if todo:
+            following[node], waiting[node], at[LATER] = at[LATER], todo, node
+    return SEARCHING, 0
+
+
+@jit
+def advance(p, f, max_depth, max_states):
+    """Searches on until there is an answer or there are more than max_states positions.
+
+    Returns:
+        length, UNSOLVABLE, or SEARCHING; the last link (as in Frontier) of a solution; the Frontier.
+    """
+    while True:
+        length, link = _advance(p, f, max_depth, max_states)
+        if length != SEARCHING or f.at[SIZE] > max_states:
+            return length, link, f
+        f = _grown(f)
+
+
+@jit
+def actions_of(p, f, robots, length, link):
+    """int64 [length]: the solution that ends with a link, in the env's numbering."""
+    moves, links = 4 * p.num_robots, np.empty(length, np.int64)
+    for i in range(length - 1, -1, -1):
+        links[i] = link
+        link = f.link[link // moves]
+    now, cells, actions = robots.copy(), np.empty(p.num_robots, np.int64), np.empty(length, np.int64)
+    for i in range(length):
+        _unpack(f.states[links[i] // moves], p.bits, cells)
+        mover, direction = links[i] % moves // 4, links[i] % 4
+        for robot in range(len(now)):
+            if now[robot] == cells[mover]:
+                actions[i] = 4 * robot + direction
+                now[robot] = _slide(p.ends, p.column, p.width, cells, mover, direction)
+                break
+    return actions
+
+
+@jit
+def search(walls, width, robots, goal, target, max_depth, max_states):
+    """Searches from one position, in compiled code.
+
+    Args:
+        walls: uint8 [P]; robots: int64 [R], -1 where a robot is absent; goal, target: ints.
+        max_depth: positions that need more moves count as unsolvable.
+        max_states: give up after this many distinct positions.
+
+    Returns:
+        length (or UNSOLVABLE, LIMIT), and the actions of an optimal solution (int64 [length]).
+    """
+    p, f = begin(walls, width, robots, goal, target)
+    length, link, f = advance(p, f, max_depth, max_states)
+    if length > 0:
+        return length, actions_of(p, f, robots, length, link)
+    return LIMIT if length == SEARCHING else length, np.empty(0, np.int64)

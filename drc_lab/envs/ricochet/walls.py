@@ -1,0 +1,26 @@
+"""Drawing walls into a board, compiled. Walls are uint8 [P] as in `drc_lab.envs.ricochet.level.Boards`."""
+
+from drc_lab.numerics import jit
+
+
+@jit
+def border_only(height, width, walls):
+    """Overwrites walls with those of an empty board."""
+    for cell in range(height * width):
+        r, c = cell // width, cell % width
+        walls[cell] = (1 * (r == 0)) | (2 * (r == height - 1)) | (4 * (c == 0)) | (8 * (c == width - 1))
+
+
+@jit
+def close_side(walls, width, cell, direction):
+    """A wall on one side of a cell, seen from both of the cells that it parts."""
+    if not walls[cell] & (1 << direction):  # on the border there is a wall already, and no cell beyond
+        walls[cell] |= 1 << direction
+        walls[cell + (-width, width, -1, 1)[direction]] |= 1 << (direction ^ 1)
+
+
+@jit
+def close_cell(walls, width, cell):
+    """Walls on all sides of a cell."""
+    for direction in range(4):
+        close_side(walls, width, cell, direction)
