@@ -13,9 +13,10 @@ import numpy as np
 
 from drc_lab.envs.levels import mix64
 from drc_lab.envs.ricochet.bounds import FAR, relaxed_moves, slide_ends
+from drc_lab.envs.search import LIMIT, UNSOLVABLE
 from drc_lab.numerics import jit
 
-UNSOLVABLE, LIMIT, SEARCHING = -1, -2, -3
+SEARCHING = -3
 SIZE, TOTAL, NOW, LATER = range(4)  # places in Frontier.at
 
 

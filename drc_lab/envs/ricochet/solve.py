@@ -1,16 +1,14 @@
 """The exact solver: a solution with the fewest moves, for one board or many, and how many robots have to move in it."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
 from drc_lab.envs.ricochet.level import Board, Boards
-from drc_lab.envs.ricochet.search import LIMIT, SEARCHING, SIZE, UNSOLVABLE, actions_of, advance, begin
+from drc_lab.envs.ricochet.search import SEARCHING, SIZE, actions_of, advance, begin
 from drc_lab.envs.ricochet.walls import close_cell
+from drc_lab.envs.search import LIMIT, UNSOLVABLE, SearchLimitReached, in_threads
 from drc_lab.errors import UserError
 
 DEFAULT_MAX_STATES = 20_000_000
@@ -26,10 +24,6 @@ class Solution:
 
     def __len__(self) -> int:
         return len(self.actions)
-
-
-class SearchLimitReached(Exception):
-    """The search stopped at its limit: the board is neither solved nor proven unsolvable."""
 
 
 def check_packable(cells: int, robots: int) -> None:
@@ -68,7 +62,7 @@ def solve_many(boards: Boards, max_states: int = DEFAULT_MAX_STATES, threads: in
         UserError: too many robots for the size of the boards, or an absent target robot.
     """
     _check(boards)
-    found = list(in_threads(lambda i: _search(*_arrays(boards, i), ANY_DEPTH, max_states), len(boards), threads))
+    found = list(in_threads(lambda i: _search(*_arrays(boards, i), ANY_DEPTH, max_states), range(len(boards)), threads))
     lengths = np.array([length for length, _ in found], np.int64)
     actions = np.full((len(boards), max(0, lengths.max(initial=0))), -1, np.int16)
     for row, (_, solution) in zip(actions, found, strict=True):
@@ -82,16 +76,7 @@ def robots_moved(boards: Boards, max_states: int = DEFAULT_MAX_STATES, threads: 
     -1 where ``optimal`` is unknown, or where some search saw more than ``max_states`` positions without an answer.
     """
     _check(boards)
-    return np.array(list(in_threads(lambda i: _moved(boards, i, max_states), len(boards), threads)), np.int64)
-
-
-def in_threads(function: Callable[[int], Any], count: int, threads: int) -> Iterator[Any]:
-    """function(0), function(1), ..., compiled code in several threads at a time. Ctrl-C drops what is not begun."""
-    if threads == 1:
-        yield from map(function, range(count))
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(function, range(count))
+    return np.array(list(in_threads(lambda i: _moved(boards, i, max_states), range(len(boards)), threads)), np.int64)
 
 
 def _check(boards: Boards) -> None:

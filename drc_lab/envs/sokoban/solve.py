@@ -1,12 +1,11 @@
 """Exact solutions with the fewest moves or the fewest pushes."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from drc_lab.envs.search import LIMIT, UNSOLVABLE, SearchLimitReached
+from drc_lab.envs.search import LIMIT, UNSOLVABLE, SearchLimitReached, in_threads
 from drc_lab.envs.sokoban.level import BOX, BOX_ON_TARGET, PLAYER, PLAYER_ON_TARGET, TARGET
 from drc_lab.envs.sokoban.replay import replay
 from drc_lab.envs.sokoban.search import RUNNING, actions_to, advance, begin
@@ -92,8 +91,4 @@ def solve_many(levels: np.ndarray, optimal: Optimal = "moves", max_states: int =
             return LIMIT
         return UNSOLVABLE if solution is None else len(solution) if optimal == "moves" else solution.pushes
 
-    pool = ThreadPoolExecutor(threads)
-    try:
-        return np.fromiter(pool.map(length, levels), np.int64, len(levels))
-    finally:
-        pool.shutdown(cancel_futures=True)  # on Ctrl-C the levels that nobody has begun are not begun
+    return np.fromiter(in_threads(length, levels, threads), np.int64, len(levels))
