@@ -6,7 +6,8 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from drc_lab.config import check_types, plain, user_errors_under
+from drc_lab.arguments import check_types, from_mapping
+from drc_lab.config import plain
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.video import write_video
@@ -25,9 +26,7 @@ def main(config: DictConfig, folder: Path) -> None:
     process = check_types(start_process, {key: config[key] for key in ("seed", "threads")}, "")
     start_process(**process)
     quieten_libraries()
-    values = check_types(PlaySpec, plain(config.play), "play")
-    with user_errors_under("play"):
-        spec = PlaySpec(**values)
+    spec = from_mapping(PlaySpec, plain(config.play), "play")
     if config.checkpoint is None:
         stage = Stage(config, spec, pace=False)
         play_by_hand(stage, spec)

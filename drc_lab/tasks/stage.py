@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
-from drc_lab.config import make_env
 from drc_lab.envs.levels import FixedLevels, split_index
 from drc_lab.envs.render import Window, check_cell_size
+from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.evaluator import Thinking
 from drc_lab.evaluation.video import caption, check_video
@@ -57,14 +57,14 @@ class Stage:
 
     def __init__(self, config: DictConfig, spec: PlaySpec, pace: bool):
         self.spec, self.pace = spec, pace
-        self.env = make_env(config.env, num_envs=1, autoreset=False)
-        levels = held_out_env(config, spec.split).levels
-        assert isinstance(levels, FixedLevels)
-        if not 0 <= spec.level < len(levels.levels):
-            raise ConfigError("play.level", spec.level, f"0 to {len(levels.levels) - 1}")
+        env = held_out_env(config, spec.split, num_envs=1, autoreset=False)
+        if not isinstance(env, LevelVectorEnv):
+            raise ConfigError("env.id", config.env.id, "one of the project's own games, to be played")
+        assert isinstance(env.levels, FixedLevels)
+        self.env, self.num_levels = env, len(env.levels.levels)
+        if not 0 <= spec.level < self.num_levels:
+            raise ConfigError("play.level", spec.level, f"0 to {self.num_levels - 1}")
         self.env.reset(seed=0)  # or the env would draw a seed of its own, and start the levels over with it
-        self.env.levels = levels  # an evaluation has each of them once, in this order
-        self.num_levels = len(levels.levels)
         self.window = Window(fps=spec.fps if pace else SCREEN_FPS) if spec.show == "window" else None
         self.frames: list[np.ndarray] = []
         self.results: list[str] = []
@@ -96,7 +96,7 @@ class Stage:
         """Where the episode is or how it ended, for the narrow line beneath a picture."""
         steps = int(self.info["length"][0])
         if not self.over:
-            return f"{steps}/{self.env.max_steps}"
+            return f"{steps}/{self.env.limit[0]}"
         return f"{'solved' if self.info['solved'][0] else 'not solved'} in {steps} step{'s' * (steps != 1)}"
 
     @property
@@ -104,7 +104,7 @@ class Stage:
         """The same with the level and, once it is over, the length of an optimal solution."""
         level, optimal = (int(self.info[key][0]) for key in ("level", "optimal"))
         if not self.over:
-            return f"level {level}, step {self.info['length'][0]} of {self.env.max_steps}"
+            return f"level {level}, step {self.info['length'][0]} of {self.env.limit[0]}"
         return f"level {level}: {self.brief}" + (f" (optimal {optimal})" if optimal >= 0 else "")
 
     def show(self, lines: list[str], beneath: str) -> None:
@@ -118,7 +118,7 @@ class Stage:
         if self.spec.show == "terminal":
             if console.is_terminal:
                 console.clear()
-            board = self.env.batch.render(0)
+            board = self.env.batch.text(0)
             console.print(board, *lines, "", sep="\n", markup=False, highlight=False, soft_wrap=True)
             if self.pace and console.is_terminal:
                 time.sleep(1 / self.spec.fps)
