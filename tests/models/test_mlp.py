@@ -61,6 +61,7 @@ CARTPOLE = [
     "env=gym", "env.id=CartPole-v1", "policy=mlp", "algo.rollouts.num_envs=16", "algo.rollouts.num_steps=8",
     "algo.rollouts.frames=200_000", "algo.loss.gamma=0.99", "algo.loss.lam=1.0", "algo.loss.ent_coef=0",
     "evaluation.num_levels=50",
+    "threads=1",  # a network this small only waits for a second one
 ]  # fmt: skip
 
 
