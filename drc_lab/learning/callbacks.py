@@ -1,5 +1,6 @@
 """What happens around training: metrics, held-out evaluation, a graceful stop, and the progress bar."""
 
+import math
 import signal
 import time
 from pathlib import Path
@@ -119,16 +120,18 @@ class HeldOutEvaluation(L.Callback):
 
     def __init__(self, env: BatchEnv, every_steps: int, best: Path, stop: GracefulStop):
         self.env, self.every_steps, self.best, self.stop = env, every_steps, best, stop
-        self.best_path, self.best_solve_rate, self.evaluated_at = "", -1.0, -1
+        self.best_path, self.best_solve_rate, self.best_return, self.evaluated_at = "", -1.0, -math.inf, -1
         self.running = False
 
     def _evaluate(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
         assert isinstance(agent, Agent)
         self.running = True
         result, self.evaluated_at = evaluate(agent.policy, self.env).summary(), trainer.global_step
-        better = result["solve_rate"] > self.best_solve_rate
+        # Where nothing is solved yet, or everything, the return decides.
+        better = (result["solve_rate"], result["return"]) > (self.best_solve_rate, self.best_return)
         if better:
-            self.best_path, self.best_solve_rate = str(self.best), result["solve_rate"]
+            self.best_path = str(self.best)
+            self.best_solve_rate, self.best_return = result["solve_rate"], result["return"]
         metrics = {f"valid/{name}": value for name, value in result.items()}
         agent.log_metrics(metrics | {"best/solve_rate": self.best_solve_rate})
         if better:
@@ -144,7 +147,7 @@ class HeldOutEvaluation(L.Callback):
             self._evaluate(trainer, agent)
 
     def state_dict(self) -> dict[str, Any]:
-        names = ("best_path", "best_solve_rate", "evaluated_at")
+        names = ("best_path", "best_solve_rate", "best_return", "evaluated_at")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
