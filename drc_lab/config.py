@@ -74,23 +74,25 @@ def make_env(node: DictConfig, num_envs: int, **more: Any) -> BatchEnv:
     return from_mapping(env_class, values, "env", num_envs=num_envs)
 
 
-def make_held_out_env(node: DictConfig, num_levels: int, **more: Any) -> BatchEnv:
-    """A batch env that holds each held-out level once, in order.
+def make_held_out_env(
+    node: DictConfig, split: str, num_levels: int, level_seed: int, num_envs: int | None = None, **more: Any
+) -> BatchEnv:
+    """A batch env that deals each held-out level once, in order.
 
     Args:
         node: the training env's.
-        num_levels: of a split; a fixed set of levels that has no splits is taken whole.
-        more: ``split`` and ``level_seed``.
+        split, num_levels, level_seed: of the levels; a fixed set that has no splits is taken whole.
+        num_envs: None is one for each level.
+        more: arguments in place of the node's.
 
     Raises:
         ConfigError: as `make_env`.
     """
     env_class, values = _env_class(plain(node))
-    values = env_class.held_out(values, num_levels=num_levels, **more)
-    if values.get("num_levels") is None:
-        env = from_mapping(env_class, values, "env", num_envs=1)
-        num_levels = len(env.levels.levels)
-    return from_mapping(env_class, values, "env", num_envs=num_levels)
+    values = env_class.held_out(values, split, num_levels, level_seed) | more
+    if num_envs is None and values.get("num_levels") is None:
+        num_envs = len(from_mapping(env_class, values, "env", num_envs=1).levels.levels)
+    return from_mapping(env_class, values, "env", num_envs=num_envs or num_levels)
 
 
 def _env_class(values: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

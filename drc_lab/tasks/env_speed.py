@@ -116,7 +116,7 @@ def one_core() -> Iterator[None]:
 
 
 def ours(spec: SpeedSpec, env_id: str, settings: dict[str, Any]) -> Run:
-    env = gym.make_vec(env_id, num_envs=spec.num_envs, **LEVELS, **settings)
+    env = gym.make_vec(env_id, num_envs=spec.num_envs, **(LEVELS | settings))
     env.reset(seed=0)
     number = env.single_action_space.n  # type: ignore[attr-defined]
     actions = np.random.default_rng(0).integers(0, number, (spec.steps, spec.num_envs))

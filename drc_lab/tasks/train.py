@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 from hydra.core.hydra_config import HydraConfig
@@ -14,8 +15,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from drc_lab.arguments import check_types
-from drc_lab.config import build, build_policy, make_env, make_held_out_env, plain, user_errors_under
+from drc_lab.arguments import check_types, errors_under, from_mapping
+from drc_lab.config import build, build_policy, make_env, make_held_out_env, plain
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.evaluation.spec import EvaluationSpec
@@ -69,7 +70,7 @@ def prepare(config: DictConfig, folder: Path) -> Training:
         raise UserError(f"algo.optimizer: {error}") from error
     fraction = check_types(Agent, {"lr_final_fraction": config.algo.lr_final_fraction}, "algo")
     every = check_types(TrainingMetrics, {"log_every_rollouts": config.algo.log_every_rollouts}, "algo")
-    with user_errors_under("algo"):
+    with errors_under("algo"):
         agent = Agent(policy, loss, optimizer, spec, config=plain(config), **fraction)
         metrics = TrainingMetrics(**every)
     data = RolloutData(spec, lambda: make_env(config.env, spec.num_envs, copy=False), policy, config.seed)
@@ -118,16 +119,14 @@ def fit(training: Training, run: Run, logger: RunLogger) -> Path:
 
 def evaluation_spec(config: DictConfig) -> EvaluationSpec:
     """The checked ``evaluation`` group."""
-    values = check_types(EvaluationSpec, plain(config.evaluation), "evaluation")
-    with user_errors_under("evaluation"):
-        return EvaluationSpec(**values)
+    return from_mapping(EvaluationSpec, plain(config.evaluation), "evaluation")
 
 
-def held_out_env(config: DictConfig, split: str) -> BatchEnv:
-    """A batch env that holds each held-out level of a split once, with ``evaluation.env`` in place of training's."""
+def held_out_env(config: DictConfig, split: str, **more: Any) -> BatchEnv:
+    """The held-out levels of a split, see `make_held_out_env`; ``evaluation.env`` stands in for training's settings."""
     e = evaluation_spec(config)
     node = OmegaConf.create(plain(config.env) | e.env)
-    return make_held_out_env(node, e.num_levels, split=split, level_seed=e.level_seed)
+    return make_held_out_env(node, split, e.num_levels, e.level_seed, **more)
 
 
 def check_same_training(config: DictConfig) -> None:

@@ -1,0 +1,70 @@
+"""How a person says which action to take, in any of the games."""
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+
+import click
+
+DIRECTIONS = ("up", "down", "left", "right")
+LETTERS = dict(zip("wsad", DIRECTIONS, strict=True))
+# What a terminal sends: an arrow, another key without a character of its own, or a character.
+KEY = re.compile(r"\x1b[\[O](?P<arrow>[ABDC])|\x1b[\[O][\d;]*.?|(?P<character>.)", re.DOTALL)
+DIGITS = "123456789"
+NOOP = "no-op"
+QUIT, RESTART, NEXT = "q", "r", "n"
+
+
+def keys() -> Iterator[str]:
+    """Keys of the terminal, or characters of a pipe, until it ends; arrows as "up", "down", "left", "right"."""
+    while text := _read():
+        for key in KEY.finditer(text):
+            if key["arrow"]:
+                yield DIRECTIONS["ABDC".index(key["arrow"])]
+            elif key["character"]:
+                yield key["character"]
+
+
+def _read() -> str:
+    if not sys.stdin.isatty():
+        text = sys.stdin.read(1)
+        return text + sys.stdin.read(2) if text == "\x1b" else text
+    try:
+        return click.getchar()
+    except EOFError:  # Ctrl-D
+        return ""
+
+
+class Keyboard:
+    """Keys as actions. Where actions are of several robots ("A up"), a letter or digit first chooses the robot.
+
+    Args:
+        action_names: of the env, in the order of its actions.
+    """
+
+    def __init__(self, action_names: Sequence[str]):
+        self.actions = {name: action for action, name in enumerate(action_names)}
+        self.robots = list(dict.fromkeys(name.split()[0] for name in action_names if " " in name))
+        self.robot = self.robots[0] if self.robots else ""
+
+    @property
+    def help(self) -> str:
+        """What can be pressed, in a line."""
+        digits = min(len(self.robots), len(DIGITS))
+        words = [f"{self.robots[0]}-{self.robots[-1]} or 1-{digits} choose a robot" if digits > 1 else "",
+                 f"arrows move {self.robot}" if self.robots else "arrows or wasd move",
+                 "space waits" if NOOP in self.actions else "", "r restarts", "n next level", "q quits"]  # fmt: skip
+        return ", ".join(word for word in words if word)
+
+    def press(self, key: str) -> int | None:
+        """The action of a key; None if it has none, which choosing a robot does not."""
+        direction = key if key in DIRECTIONS else "" if self.robots else LETTERS.get(key.lower(), "")
+        if direction:
+            return self.actions[f"{self.robot} {direction}".strip()]
+        if key == " ":
+            return self.actions.get(NOOP)
+        if key in DIGITS and int(key) <= len(self.robots):
+            self.robot = self.robots[int(key) - 1]
+        elif key.upper() in self.robots:
+            self.robot = key.upper()
+        return None

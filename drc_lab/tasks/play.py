@@ -1,0 +1,117 @@
+"""task=play: an agent plays its env in the terminal and on video; without a checkpoint, a person does."""
+
+from pathlib import Path
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from drc_lab.arguments import check_types, from_mapping
+from drc_lab.config import plain
+from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.errors import ConfigError
+from drc_lab.evaluation.video import write_video
+from drc_lab.learning.checkpoints import load_policy
+from drc_lab.models.policy import Policy
+from drc_lab.process import quieten_libraries, start_process
+from drc_lab.tasks.keyboard import NEXT, QUIT, RESTART, Keyboard, keys
+from drc_lab.tasks.stage import PlaySpec, Stage
+from drc_lab.tasks.train import console
+
+SHOWN_ACTIONS = 3  # the most probable ones
+
+
+def main(config: DictConfig, folder: Path) -> None:
+    """Plays, then says what came of each level and where the video is."""
+    process = check_types(start_process, {key: config[key] for key in ("seed", "threads")}, "")
+    start_process(**process)
+    quieten_libraries()
+    spec = from_mapping(PlaySpec, plain(config.play), "play")
+    if config.checkpoint is None:
+        stage = Stage(config, spec, pace=False)
+        play_by_hand(stage, spec)
+    else:
+        policy, trained = load_policy(config.checkpoint)
+        stage = Stage(as_trained(config, trained, HydraConfig.get().overrides.task), spec, pace=True)
+        check_fits(policy, stage.env)
+        watch(policy, stage, spec, process["seed"])
+    stage.close()
+    for line in stage.results:
+        console.print(line, highlight=False)
+    if spec.video is not None:
+        write_video(stage.frames, folder / spec.video, spec.fps)
+        console.print(f"video {folder / spec.video}", soft_wrap=True, highlight=False)
+
+
+def as_trained(config: DictConfig, trained: DictConfig, overrides: list[str]) -> DictConfig:
+    """The config with the env and the held-out levels of a training, but for what the command line sets itself."""
+    config = config.copy()
+    for group in ("env", "evaluation"):
+        if group not in trained or any(override.startswith(f"{group}=") for override in overrides):
+            continue
+        keys_set = [o.split("=")[0].lstrip("+") for o in overrides if o.lstrip("+").startswith(f"{group}.")]
+        values = {key: OmegaConf.select(config, key) for key in keys_set}
+        # An env's keys depend on its game; what is new in an evaluation since that training has its default.
+        config[group] = trained[group] if group == "env" else OmegaConf.merge(config[group], trained[group])
+        for key, value in values.items():
+            OmegaConf.update(config, key, value, force_add=True)
+    return config
+
+
+@torch.no_grad()
+def check_fits(policy: Policy, env: LevelVectorEnv) -> None:
+    """Whether a policy can play in an env that may not be the one it was trained in.
+
+    Raises:
+        ConfigError: its observations or actions are others.
+    """
+    shape, actions = env.single_observation_space.shape, int(env.single_action_space.n)
+    if shape != tuple(policy.obs_shape):
+        raise ConfigError("env", f"observations {shape}", f"{tuple(policy.obs_shape)}, which the checkpoint reads")
+    known = policy(torch.zeros(1, *shape))[0].policy_logits.shape[-1]
+    if actions != known:
+        raise ConfigError("env", f"{actions} actions", f"{known}, which the checkpoint chooses from")
+
+
+@torch.no_grad()
+def watch(policy: Policy, stage: Stage, spec: PlaySpec, seed: int) -> None:
+    """The policy plays ``spec.episodes`` levels, or as many as there are."""
+    generator, names = torch.Generator().manual_seed(seed), stage.env.batch.action_names
+    for level in range(spec.level, min(spec.level + spec.episodes, stage.num_levels)):
+        obs, carry = torch.from_numpy(stage.start(level)), None
+        for _ in range(spec.first_passes):
+            _, carry = policy(obs, carry, spec.repeats)
+        while stage.is_open and not stage.over:
+            out, carry = policy(obs, carry, spec.repeats)
+            chances = torch.softmax(out.policy_logits[0].float(), -1)  # (A,)
+            action = int(chances.argmax() if spec.greedy else torch.multinomial(chances, 1, generator=generator))
+            entropy, top = float(torch.special.entr(chances).sum()), chances.argsort(descending=True)[:SHOWN_ACTIONS]
+            likely = ", ".join(f"{names[a]} {chances[a]:.0%}" for a in top)
+            said = f"{names[action]}   value {float(out.value):+.2f}"
+            more = f"{said}   entropy {entropy:.2f}   {likely}"
+            stage.show([stage.status, more], f"{stage.brief}   {said}")
+            obs = torch.from_numpy(stage.step(action))
+        if not stage.is_open:
+            return
+        stage.show([stage.status], stage.brief)
+
+
+def play_by_hand(stage: Stage, spec: PlaySpec) -> None:
+    """A person plays, with the keys of the terminal, the window or a pipe, until q or the end of input."""
+    keyboard, level = Keyboard(stage.env.batch.action_names), spec.level
+    if stage.window is None:
+        pressed = keys()
+    else:
+        pressed = iter(stage.window.key, "")
+        console.print(keyboard.help, highlight=False)
+    stage.start(level)
+    while True:
+        stage.show([stage.status, keyboard.help], f"{stage.brief}   {keyboard.robot}")
+        key = next(pressed, QUIT)
+        if key == QUIT:
+            return
+        if key in (RESTART, NEXT):
+            level = (level + (key == NEXT)) % stage.num_levels
+            stage.start(level)
+        elif not stage.over and (action := keyboard.press(key)) is not None:
+            stage.step(action)

@@ -1,0 +1,129 @@
+"""Where task=play takes place: a board that is shown in the terminal or a window, and recorded."""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+
+from drc_lab.envs.levels import FixedLevels, split_index
+from drc_lab.envs.render import Window, check_cell_size
+from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.errors import ConfigError
+from drc_lab.evaluation.evaluator import Thinking
+from drc_lab.evaluation.video import caption, check_video
+from drc_lab.tasks.train import console, held_out_env
+
+SCREEN_FPS = 60  # of a window where a person plays
+
+
+@dataclass(frozen=True)
+class PlaySpec:
+    """The ``play`` group of the config, checked; conf/play/default.yaml says what each key is."""
+
+    episodes: int
+    level: int
+    split: str
+    greedy: bool
+    first_passes: int
+    repeats: int | None
+    show: str
+    fps: float
+    cell_size: int
+    video: str | None
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1:
+            raise ConfigError("episodes", self.episodes, "at least 1")
+        split_index(self.split)
+        if self.show not in ("terminal", "window", "none"):
+            raise ConfigError("show", self.show, "terminal | window | none")
+        check_cell_size(self.cell_size)
+        check_video(Path(self.video or "none.gif"), self.fps)
+        Thinking(self.first_passes, self.repeats)
+
+
+class Stage:
+    """One board with the held-out levels on it, shown and recorded move by move.
+
+    Args:
+        config: of the env and of the evaluation that numbers its levels.
+        spec: what is shown and recorded.
+        pace: whether each move stays to be seen, at ``spec.fps``; not where a person moves.
+    """
+
+    def __init__(self, config: DictConfig, spec: PlaySpec, pace: bool):
+        self.spec, self.pace = spec, pace
+        env = held_out_env(config, spec.split, num_envs=1, autoreset=False)
+        if not isinstance(env, LevelVectorEnv):
+            raise ConfigError("env.id", config.env.id, "one of the project's own games, to be played")
+        assert isinstance(env.levels, FixedLevels)
+        self.env, self.num_levels = env, len(env.levels.levels)
+        if not 0 <= spec.level < self.num_levels:
+            raise ConfigError("play.level", spec.level, f"0 to {self.num_levels - 1}")
+        self.env.reset(seed=0)  # or the env would draw a seed of its own, and start the levels over with it
+        self.window = Window(fps=spec.fps if pace else SCREEN_FPS) if spec.show == "window" else None
+        self.frames: list[np.ndarray] = []
+        self.results: list[str] = []
+        self.info: dict[str, Any] = {}
+        self.over = False
+
+    @property
+    def is_open(self) -> bool:
+        """False once somebody has closed the window."""
+        return self.window is None or self.window.is_open
+
+    def start(self, level: int) -> np.ndarray:
+        """Puts a level on the board; its first observation, uint8 [1, C, H, W]."""
+        self.env.levels.set_state(self.env.levels.get_state() | {"position": level})
+        obs, self.info = self.env.reset()
+        self.over = False
+        return obs
+
+    def step(self, action: int) -> np.ndarray:
+        """Takes an action; the next observation. At the end of an episode its result is noted."""
+        obs, _, terminated, truncated, self.info = self.env.step(np.array([action]))
+        self.over = bool(terminated[0] or truncated[0])
+        if self.over:
+            self.results.append(self.status)
+        return obs
+
+    @property
+    def brief(self) -> str:
+        """Where the episode is or how it ended, for the narrow line beneath a picture."""
+        steps = int(self.info["length"][0])
+        if not self.over:
+            return f"{steps}/{self.env.limit[0]}"
+        return f"{'solved' if self.info['solved'][0] else 'not solved'} in {steps} step{'s' * (steps != 1)}"
+
+    @property
+    def status(self) -> str:
+        """The same with the level and, once it is over, the length of an optimal solution."""
+        level, optimal = (int(self.info[key][0]) for key in ("level", "optimal"))
+        if not self.over:
+            return f"level {level}, step {self.info['length'][0]} of {self.env.limit[0]}"
+        return f"level {level}: {self.brief}" + (f" (optimal {optimal})" if optimal >= 0 else "")
+
+    def show(self, lines: list[str], beneath: str) -> None:
+        """Shows and records the board, with lines of text in the terminal and one beneath the picture."""
+        if self.window is not None or self.spec.video is not None:
+            picture = caption(self.env.batch.picture(0, self.spec.cell_size), beneath)
+            if self.spec.video is not None:
+                self.frames += [picture] * (math.ceil(self.spec.fps) if self.over else 1)  # the end stands for a second
+            if self.window is not None:
+                self.window.show(picture)
+        if self.spec.show == "terminal":
+            if console.is_terminal:
+                console.clear()
+            board = self.env.batch.text(0)
+            console.print(board, *lines, "", sep="\n", markup=False, highlight=False, soft_wrap=True)
+            if self.pace and console.is_terminal:
+                time.sleep(1 / self.spec.fps)
+
+    def close(self) -> None:
+        """Takes the window off the screen, if there is one."""
+        if self.window is not None:
+            self.window.close()

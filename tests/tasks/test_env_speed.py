@@ -1,0 +1,56 @@
+"""The speed table: peers beside our own envs, one core, and honest units."""
+
+import os
+import sys
+import time
+
+import pytest
+
+from drc_lab.errors import ConfigError, UserError
+from drc_lab.tasks.env_speed import SpeedSpec, envpool, jumanji, one_core, ours, timed
+
+TINY = SpeedSpec(num_envs=8, steps=20, timings=1)
+
+
+@pytest.mark.parametrize(("peer", "module"), [(envpool, "envpool"), (jumanji, "jumanji")])
+def test_a_missing_peer_is_told_in_one_line(monkeypatch, peer, module):
+    for name in [name for name in sys.modules if name.split(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UserError, match=r"speed\.peers: .* is missing: pip install 'drc-lab\[bench\]'"):
+        peer(TINY)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("peer", "module"), [(envpool, "envpool"), (jumanji, "jumanji")])
+@pytest.mark.filterwarnings("ignore")  # what peers say about their own libraries
+def test_a_peer_runs_and_counts_its_steps(peer, module):
+    pytest.importorskip(module, reason=f"{module} is an extra")
+    assert peer(TINY)() in (8, 160)
+
+
+def test_our_runs_count_their_steps():
+    settings = {"height": 4, "width": 4, "num_levels": 10}
+    assert ours(TINY, "drc_lab/RicochetRobots-v0", settings)() == 160
+
+
+def test_speed_is_the_median_of_steps_per_second():
+    pauses = iter([0, 0.01, 0.1, 0.01])
+
+    def run():
+        time.sleep(next(pauses))
+        return 10
+
+    assert 400 < timed({"one": run}, 3)["one"] <= 1000
+
+
+def test_one_core_is_held_and_given_back():
+    before = os.sched_getaffinity(0)
+    with one_core():
+        assert len(os.sched_getaffinity(0)) == 1
+    assert os.sched_getaffinity(0) == before
+
+
+def test_impossible_settings_name_the_key():
+    with pytest.raises(ConfigError, match="timings: found 0"):
+        SpeedSpec(timings=0)
