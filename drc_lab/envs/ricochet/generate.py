@@ -1,100 +1,105 @@
 """Random boards that are proven solvable, with their optimal length, each in its split."""
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
 
-from drc_lab.envs.levels import SPLITS, mix64, split_index, split_of
+from drc_lab.envs.levels import split_index, split_of
+from drc_lab.envs.ricochet.identity import CLOSED, identities, identity
 from drc_lab.envs.ricochet.level import ROBOT_NAMES, Boards
+from drc_lab.envs.ricochet.official import CORNERS, MIN_SIZE, official_walls
 from drc_lab.envs.ricochet.search import search
-from drc_lab.envs.ricochet.solve import check_packable
-from drc_lab.envs.symmetry import COUNT, TRANSPOSE, place, turned
+from drc_lab.envs.ricochet.solve import ANY_DEPTH, check_packable
+from drc_lab.envs.ricochet.walls import random_walls
 from drc_lab.errors import ConfigError
 from drc_lab.numerics import jit
 
+__all__ = ["BoardGenerator", "identities"]
+
+STYLES = ("random", "official")
 MAX_SIZE = 255
-STATES_PER_BOARD = 1_000_000  # a board whose search needs more is thrown away
-TRIES_AT_ONCE, TRIES_IN_VAIN = 500, 50_000  # between two looks at Ctrl-C; without one board before giving up
+ANY_SPLIT = -1
+TRIES_AT_FIRST, SECONDS_AT_ONCE = 16, 0.1  # between two looks at Ctrl-C
+TRIES_IN_VAIN, STATES_IN_VAIN = 50_000, 50_000_000  # without one board before giving up
+TRIES, STATES = 0, 1
 
 
 @jit
-def identity(walls, height, width, robots, goal, target):
-    """64-bit number of a board, equal for its 8 mirrored and turned copies and for any numbering of the robots.
+def _draw(rng, official, height, width, wall_density, walls, robots):
+    """Draws one board into walls (uint8 [P]) and robots (int64 [R]). Returns goal and target robot."""
+    cells, corners = height * width, np.empty(CORNERS, np.int64)
+    if official:
+        official_walls(rng, height, width, walls, corners)
+    else:
+        random_walls(rng, height, width, wall_density, walls)
+    for robot in range(len(robots)):
+        free = False
+        while not free:
+            robots[robot] = rng.integers(0, cells)
+            free = not (official and walls[robots[robot]] == CLOSED)
+            for other in range(robot):
+                free &= robots[other] != robots[robot]
+    target = rng.integers(0, len(robots))
+    goal = corners[rng.integers(0, CORNERS)] if official else rng.integers(0, cells)
+    return goal, target
 
-    walls uint8 [P]; robots int64 [R]; goal and target ints. Returns uint64.
+
+@jit
+def padded(cell, width, room):
+    """A cell's index where rows have room for more cells than the board's width."""
+    return cell // width * room + cell % width
+
+
+@jit
+def _generate(rng, made, tries, in_vain, official, height, width, num_robots, wall_density, least, most, split,
+              max_states, room, walls, robots, goal, target, optimal):  # fmt: skip
+    """Fills the arrays of `Boards`, whose rows have room for ``room`` cells, from board ``made`` on.
+
+    Makes at most ``tries`` draws, and counts draws and positions searched since the last board in ``in_vain``. Returns
+    how many boards are filled.
     """
-    smallest = np.uint64(0xFFFFFFFFFFFFFFFF)
-    for symmetry in range(COUNT):
-        rows, cols = (width, height) if symmetry & TRANSPOSE else (height, width)
-        total = mix64(np.uint64(rows * 1024 + cols))
-        for cell in range(height * width):
-            # Everything that is in a cell, in bits that do not depend on the order of cells or robots.
-            content = np.uint64(0)
-            for side in range(4):
-                if walls[cell] & (1 << side):
-                    content |= np.uint64(1 << turned(side, symmetry))
-            if cell == goal:
-                content |= np.uint64(16)
-            for robot in range(len(robots)):
-                if robots[robot] == cell:
-                    content |= np.uint64(32 if robot == target else 64)
-            total += mix64(np.uint64(place(cell, symmetry, height, width)) * np.uint64(128) + content)
-        smallest = min(smallest, total)
-    return smallest
-
-
-@jit
-def _generate(rng, made, tries, height, width, wall_density, shortest, longest, split, max_states,
-              walls, robots, goal, target, optimal):  # fmt: skip
-    """Fills the arrays from board ``made`` on, with at most ``tries`` draws. Returns how many are filled."""
-    count, num_robots = robots.shape
-    cells = height * width
+    w, r = np.empty(height * width, np.uint8), np.empty(num_robots, np.int64)
     for _ in range(tries):
-        if made == count:
+        if made == len(optimal):
             break
-        w = walls[made]
-        for cell in range(cells):
-            r, c = cell // width, cell % width
-            w[cell] = (1 * (r == 0)) | (2 * (r == height - 1)) | (4 * (c == 0)) | (8 * (c == width - 1))
-        for cell in range(cells):
-            if cell // width < height - 1 and rng.random() < wall_density:
-                w[cell] |= 2
-                w[cell + width] |= 1
-            if cell % width < width - 1 and rng.random() < wall_density:
-                w[cell] |= 8
-                w[cell + 1] |= 4
+        in_vain[TRIES] += 1
+        goal_cell, goal_robot = _draw(rng, official, height, width, wall_density, w, r)
+        if goal_cell == r[goal_robot]:
+            continue
+        if split != ANY_SPLIT and split_of(identity(w, width, r, goal_cell, goal_robot)) != split:
+            continue
+        length, states = search(w, width, r, goal_cell, goal_robot, most, max_states)
+        in_vain[STATES] += states
+        if length < least:
+            continue
+        for cell in range(height * width):
+            walls[made, padded(cell, width, room)] = w[cell]
         for robot in range(num_robots):
-            robots[made, robot] = rng.integers(0, cells)
-            free = False
-            while not free:
-                free = True
-                for other in range(robot):
-                    if robots[made, other] == robots[made, robot]:
-                        free = False
-                if not free:
-                    robots[made, robot] = rng.integers(0, cells)
-        target[made], goal[made] = rng.integers(0, num_robots), rng.integers(0, cells)
-        if goal[made] == robots[made, target[made]]:
-            continue
-        if split_of(identity(w, height, width, robots[made], goal[made], target[made])) != split:
-            continue
-        length, _ = search(w, width, robots[made], goal[made], target[made], longest, max_states)
-        if length >= shortest:
-            optimal[made] = length
-            made += 1
+            robots[made, robot] = padded(r[robot], width, room)
+        goal[made], target[made], optimal[made] = padded(goal_cell, width, room), goal_robot, length
+        in_vain[:] = 0
+        made += 1
     return made
 
 
 @dataclass
 class BoardGenerator:
-    """Draws boards: every inner edge is a wall with the same probability, robots, goal and target are uniform.
+    """Draws boards with uniform robots and target robot, in one of two styles.
+
+    "random": every inner edge is a wall with the same probability, the goal is uniform. "official": see
+    `drc_lab.envs.ricochet.official`.
 
     Args:
         height, width: cells.
         num_robots: at least 1.
-        wall_density: probability of a wall on an inner edge.
+        wall_density: probability of a wall on an inner edge (style "random").
         min_optimal, max_optimal: moves of an optimal solution; others are thrown away. None is no upper limit.
-        split: "train", "valid" or "test" (`drc_lab.envs.levels`).
+        split: "train", "valid" or "test" (`drc_lab.envs.levels`); None is any.
+        style: "random" or "official".
+        pad_height, pad_width, pad_robots: what the arrays have room for, if it is more: the board lies in the upper
+            left corner among closed cells, and robots from ``num_robots`` on are absent. The split is the same.
+        max_states: a board is thrown away if its search sees more positions than this.
 
     Raises:
         ConfigError: a setting that cannot work; on drawing, settings that (almost) no board fulfils.
@@ -106,52 +111,64 @@ class BoardGenerator:
     wall_density: float = 0.15
     min_optimal: int = 1
     max_optimal: int | None = None
-    split: str = "train"
+    split: str | None = "train"
+    style: str = "random"
+    pad_height: int | None = None
+    pad_width: int | None = None
+    pad_robots: int | None = None
+    max_states: int = 1_000_000
 
     def __post_init__(self) -> None:
+        if self.style not in STYLES:
+            raise ConfigError("style", self.style, " | ".join(STYLES))
+        official = self.style == "official"
         for key in ("height", "width"):
-            if not 1 <= getattr(self, key) <= MAX_SIZE:
-                raise ConfigError(key, getattr(self, key), f"1 to {MAX_SIZE}")
-        cells = self.height * self.width
+            size = getattr(self, key)
+            if not 1 <= size <= MAX_SIZE:
+                raise ConfigError(key, size, f"1 to {MAX_SIZE}")
+            if official and (size < MIN_SIZE or size % 2):
+                raise ConfigError(key, size, f"an even number from {MIN_SIZE} on with style=official")
+        cells = self.height * self.width - 4 * official
         if cells < 2:
             raise ConfigError("height", self.height, "a board of at least 2 cells")
         if not 1 <= self.num_robots <= min(cells - 1, len(ROBOT_NAMES)):
             raise ConfigError("num_robots", self.num_robots, f"1 to {min(cells - 1, len(ROBOT_NAMES))} on this board")
+        for key in ("height", "width", "num_robots"):
+            room = getattr(self, key.replace("num", "pad") if key == "num_robots" else f"pad_{key}")
+            if room is not None and room < getattr(self, key):
+                raise ConfigError(key, getattr(self, key), f"at most {room}, which there is room for")
         if not 0 <= self.wall_density < 1:
             raise ConfigError("wall_density", self.wall_density, "0 or more and less than 1")
         if self.min_optimal < 1:
             raise ConfigError("min_optimal", self.min_optimal, "at least 1")
         if self.max_optimal is not None and self.max_optimal < self.min_optimal:
             raise ConfigError("max_optimal", self.max_optimal, f"at least min_optimal = {self.min_optimal}, or null")
-        split_index(self.split)
-        check_packable(cells, self.num_robots)
+        if self.max_states < 1:
+            raise ConfigError("max_states", self.max_states, "at least 1")
+        if self.split is not None:
+            split_index(self.split)
+        check_packable(self.height * self.width, self.num_robots)
 
     def __call__(self, rng: np.random.Generator, count: int) -> Boards:
         """``count`` boards of the split; the same generator state gives the same boards."""
-        longest = np.iinfo(np.int64).max if self.max_optimal is None else self.max_optimal
-        split = SPLITS.index(self.split)
-        walls, robots = (count, self.height, self.width), (count, self.num_robots)
+        shape = (count, self.pad_height or self.height, self.pad_width or self.width)
         numbers = (np.zeros(count, np.int64) for _ in range(3))
-        boards = Boards(np.zeros(walls, np.uint8), np.zeros(robots, np.int64), *numbers)
-        made = vain = 0
+        robots = np.full((count, self.pad_robots or self.num_robots), -1, np.int64)
+        boards = Boards(np.full(shape, CLOSED, np.uint8), robots, *numbers)
+        most = ANY_DEPTH if self.max_optimal is None else self.max_optimal
+        split = ANY_SPLIT if self.split is None else split_index(self.split)
+        made, tries, in_vain = 0, TRIES_AT_FIRST, np.zeros(2, np.int64)
         while made < count:
-            before = made
-            made = _generate(rng, made, TRIES_AT_ONCE, self.height, self.width, self.wall_density, self.min_optimal,
-                             longest, split, STATES_PER_BOARD, boards.walls.reshape(count, -1), boards.robots,
-                             boards.goal, boards.target, boards.optimal)  # fmt: skip
-            vain = vain + TRIES_AT_ONCE if made == before else 0
-            if vain >= TRIES_IN_VAIN:
+            start = time.perf_counter()
+            made = _generate(rng, made, tries, in_vain, self.style == "official", self.height, self.width,
+                             self.num_robots, self.wall_density, self.min_optimal, most, split, self.max_states,
+                             shape[2], boards.walls.reshape(count, -1), boards.robots, boards.goal, boards.target, boards.optimal)  # fmt: skip
+            tries = 2 * tries if time.perf_counter() - start < SECONDS_AT_ONCE / 2 else max(1, tries // 2)
+            if made < count and (in_vain[TRIES] >= TRIES_IN_VAIN or in_vain[STATES] >= STATES_IN_VAIN):
                 raise ConfigError(
                     "min_optimal", self.min_optimal,
                     f"less (or another max_optimal = {self.max_optimal}, wall_density = {self.wall_density}): not one "
-                    f"such board of {self.height} x {self.width} with {self.num_robots} robots in {vain:,} draws",
+                    f"such board of {self.height} x {self.width} with {self.num_robots} robots in "
+                    f"{in_vain[TRIES]:,} draws",
                 )  # fmt: skip
         return boards
-
-
-def identities(boards: Boards) -> np.ndarray:
-    """uint64 [N]: the identity of each board."""
-    height, width = boards.walls.shape[1:]
-    return np.array([identity(walls.reshape(-1), height, width, robots, goal, target)
-                     for walls, robots, goal, target in zip(boards.walls, boards.robots, boards.goal, boards.target,
-                                                            strict=True)], np.uint64)  # fmt: skip

@@ -142,10 +142,10 @@ def _frontier(capacity, at):
 @jit
 def _grown(f):
     """The same with twice the capacity."""
-    size, larger = f.at[SIZE], _frontier(2 * len(f.states), f.at)
-    larger.states[:size], larger.link[:size], larger.depth[:size] = f.states[:size], f.link[:size], f.depth[:size]
-    larger.waiting[:size], larger.following[:size] = f.waiting[:size], f.following[:size]
-    for i in range(size):
+    larger = _frontier(2 * len(f.states), f.at)
+    for i in range(f.at[SIZE]):  # assigning slices would take seconds to compile
+        larger.states[i], larger.link[i], larger.depth[i] = f.states[i], f.link[i], f.depth[i]
+        larger.waiting[i], larger.following[i] = f.waiting[i], f.following[i]
         larger.table[_slot(larger.table, f.states[i])] = f.states[i]
     return larger
 
@@ -166,13 +166,17 @@ def begin(walls, width, robots, goal, target):
     bits = 1
     while (1 << bits) < len(walls):
         bits += 1
-    cells = np.empty((robots >= 0).sum(), np.int64)
-    cells[0], placed = robots[target], 1
+    cells, placed = np.empty(len(robots), np.int64), 1
+    cells[0] = robots[target]
     for robot in range(len(robots)):
         if robot != target and robots[robot] >= 0:
-            cells[placed] = robots[robot]
+            place = placed
+            while place > 1 and cells[place - 1] > robots[robot]:
+                cells[place] = cells[place - 1]
+                place -= 1
+            cells[place] = robots[robot]
             placed += 1
-    cells[1:].sort()
+    cells = cells[:placed]
     ends = slide_ends(walls, width)
     reach, block = relaxed_moves(ends, width, goal)
     best = np.empty((len(cells), 4), np.int32)
@@ -263,10 +267,8 @@ def search(walls, width, robots, goal, target, max_depth, max_states):
         max_states: give up after this many distinct positions.
 
     Returns:
-        length (or UNSOLVABLE, LIMIT), and the actions of an optimal solution (int64 [length]).
+        length (or UNSOLVABLE, LIMIT), and the number of distinct positions seen.
     """
     p, f = begin(walls, width, robots, goal, target)
-    length, link, f = advance(p, f, max_depth, max_states)
-    if length > 0:
-        return length, actions_of(p, f, robots, length, link)
-    return LIMIT if length == SEARCHING else length, np.empty(0, np.int64)
+    length, _, f = advance(p, f, max_depth, max_states)
+    return LIMIT if length == SEARCHING else length, f.at[SIZE]

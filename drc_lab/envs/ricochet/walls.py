@@ -24,3 +24,14 @@ def close_cell(walls, width, cell):
     """Walls on all sides of a cell."""
     for direction in range(4):
         close_side(walls, width, cell, direction)
+
+
+@jit
+def random_walls(rng, height, width, density, walls):
+    """Overwrites walls: every inner edge is one with probability ``density``."""
+    border_only(height, width, walls)
+    for cell in range(height * width):
+        if cell // width < height - 1 and rng.random() < density:
+            close_side(walls, width, cell, 1)
+        if cell % width < width - 1 and rng.random() < density:
+            close_side(walls, width, cell, 3)

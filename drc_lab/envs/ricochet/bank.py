@@ -1,0 +1,146 @@
+"""Banks: files of boards whose difficulty is known.
+
+A bank is a compressed .npz file with N boards of H x W cells and up to R robots, all integers:
+
+    version  []         1
+    walls    [N, H, W]  bit d is set if there is a wall on side d (0 up, 1 down, 2 left, 3 right) of the cell
+    robots   [N, R]     cell (row * W + column) of each robot, -1 where it is absent
+    goal     [N]        cell
+    target   [N]        index of the robot that has to stop on the goal
+    optimal  [N]        moves of an optimal solution
+    moved    [N]        smallest number of robots that move in an optimal solution; -1 if unknown
+
+No two boards are the same up to symmetry.
+"""
+
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from drc_lab.envs.levels import split_index, split_of
+from drc_lab.envs.ricochet.identity import identities
+from drc_lab.envs.ricochet.level import Boards
+from drc_lab.errors import UserError
+
+VERSION = 1
+AXES = {"version": 0, "walls": 3, "robots": 2, "goal": 1, "target": 1, "optimal": 1, "moved": 1}
+
+
+@dataclass
+class Bank(Boards):
+    """Boards, and for each the smallest number of robots that move in an optimal solution (int64 [N], -1 unknown)."""
+
+    moved: np.ndarray
+
+
+def save_bank(path: str | Path, bank: Bank) -> None:
+    """Writes a bank; the file appears whole or not at all.
+
+    Raises:
+        UserError: it cannot be written there.
+    """
+    path = Path(path)
+    arrays = {name: getattr(bank, name) for name in AXES if name != "version"}
+    arrays = {name: array.astype(np.min_scalar_type(-int(array.max(initial=0)) - 1)) for name, array in arrays.items()}
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as file:
+                np.savez_compressed(file, version=VERSION, **arrays)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+
+
+def read_bank(path: str | Path) -> Bank:
+    """The whole of a bank.
+
+    Raises:
+        UserError: in one line, what is wrong with the file.
+    """
+    try:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as bank_file:
+            arrays = {name: bank_file[name] for name in AXES if name in bank_file}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; python -m drc_lab task=make_bank makes one") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, TypeError) as error:
+        raise UserError(f"{path}: not a whole bank file ({' '.join(str(error).split())})") from None
+    missing = [name for name in AXES if name not in arrays]
+    if missing:
+        raise UserError(f"{path}: found no {missing[0]} in it, allowed: a file of task=make_bank")
+    for name, axes in AXES.items():
+        array = arrays[name]
+        if array.dtype.kind not in "iu" or array.ndim != axes:
+            raise UserError(f"{path}: found {name} {array.dtype} {list(array.shape)}, allowed: integers, {axes} axes")
+    if arrays["version"] != VERSION:
+        raise UserError(f"{path}: found version {arrays['version']}, allowed: {VERSION}")
+    walls, *others = (arrays[name] for name in AXES if name != "version")
+    bank = Bank(walls.astype(np.uint8), *(array.astype(np.int64) for array in others))
+    if wrong := _wrong(bank):
+        raise UserError(f"{path}: damaged, {wrong}")
+    return bank
+
+
+def load_bank(path: str | Path, min_optimal: int = 1, max_optimal: int | None = None, min_moved: int = 1,
+              max_moved: int | None = None, split: str | None = None) -> Bank:  # fmt: skip
+    """The boards of a bank that are wanted.
+
+    Args:
+        path: of the file.
+        min_optimal, max_optimal: moves of an optimal solution; None is no upper limit.
+        min_moved, max_moved: robots that move in it, at least; boards where that is unknown are in only without limits.
+        split: "train", "valid" or "test", as for generated boards; None is all.
+
+    Raises:
+        UserError: the file is no bank, or none of its boards is wanted.
+        ConfigError: an unknown split.
+    """
+    bank = read_bank(path)
+    wanted = bank.optimal >= min_optimal
+    if max_optimal is not None:
+        wanted &= bank.optimal <= max_optimal
+    if min_moved > 1 or max_moved is not None:
+        wanted &= (bank.moved >= max(1, min_moved)) & (bank.moved <= (bank.moved if max_moved is None else max_moved))
+    if split is not None:
+        index = split_index(split)
+        wanted &= np.array([split_of(number) == index for number in identities(bank)], bool)
+    if not wanted.any():
+        most, moved = "" if max_optimal is None else max_optimal, "" if max_moved is None else max_moved
+        raise UserError(f"{path}: none of its {len(bank)} boards has optimal {min_optimal}..{most}, moved "
+                        f"{min_moved}..{moved}, split {split}")  # fmt: skip
+    return bank[wanted]
+
+
+def _wrong(bank: Bank) -> str | None:
+    """What compiled code, which checks nothing, could not bear."""
+    N, height, width = bank.walls.shape
+    walls, cells = bank.walls, height * width
+    sizes = {len(getattr(bank, name)) for name in AXES if name != "version"}
+    if sizes != {N} or N == 0:
+        return f"its arrays have {sorted(sizes)} boards"
+    up, down, left, right = (walls >> side & 1 for side in range(4))
+    edges = (up[:, 0], down[:, -1], left[:, :, 0], right[:, :, -1])
+    if walls.max() > 15 or not all(edge.all() for edge in edges):
+        return "the border of a board is open"
+    if (down[:, :-1] != up[:, 1:]).any() or (right[:, :, :-1] != left[:, :, 1:]).any():
+        return "a wall has one side only"
+    if not bank.robots.shape[1] or bank.robots.min() < -1 or bank.robots.max() >= cells:
+        return "a robot is off the board"
+    standing = np.sort(bank.robots, axis=1)
+    if ((standing[:, 1:] == standing[:, :-1]) & (standing[:, 1:] >= 0)).any():
+        return "two robots share a cell"
+    for name, least, most in (("goal", 0, cells - 1), ("target", 0, bank.robots.shape[1] - 1),
+                              ("optimal", 1, 2**62), ("moved", -1, bank.robots.shape[1])):  # fmt: skip
+        array = getattr(bank, name)
+        if array.min() < least or array.max() > most:
+            return f"{name} is out of range"
+    if (bank.robots[np.arange(N), bank.target] < 0).any():
+        return "a target robot is absent"
+    return None

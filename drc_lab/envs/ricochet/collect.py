@@ -1,0 +1,90 @@
+"""Collects generated boards by difficulty into a bank."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from drc_lab.envs.ricochet.bank import Bank
+from drc_lab.envs.ricochet.generate import BoardGenerator
+from drc_lab.envs.ricochet.identity import identities
+from drc_lab.envs.ricochet.level import Boards
+from drc_lab.envs.ricochet.solve import robots_moved
+from drc_lab.envs.search import in_threads
+from drc_lab.errors import ConfigError
+
+CHUNK = 64  # boards drawn from one seed
+Report = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class BankSpec:
+    """How much to collect.
+
+    Args:
+        per_bin: boards of one optimal length to keep at most.
+        max_draws: boards that the generator makes at most; it makes fewer if all bins are full.
+        max_states: positions that one search sees at most (`BoardGenerator`, `robots_moved`).
+        threads: boards, or chunks of them, that are searched at a time.
+    """
+
+    per_bin: int = 2000
+    max_draws: int = 20_000
+    max_states: int = 1_000_000
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if getattr(self, field.name) < 1:
+                raise ConfigError(field.name, getattr(self, field.name), "at least 1")
+
+
+def make_bank(generator: BoardGenerator, spec: BankSpec, seed: int = 0,
+              report: Report = lambda what, done, total: None) -> Bank:  # fmt: skip
+    """Boards of every optimal length that the generator makes, ordered by it, no two the same up to symmetry.
+
+    The number of threads does not change the result.
+
+    Args:
+        generator: its limits on the optimal length are the first and the last bin (no upper limit: no last bin).
+        spec: see there; its ``max_states`` and boards of all splits replace what the generator says.
+        report: is told what is going on, how much of it is done, and how much there is.
+
+    Raises:
+        ConfigError: a generator that cannot make a board.
+    """
+    generator = replace(generator, split=None, max_states=spec.max_states)
+    kept = _draw(generator, spec, seed, report)
+    moved = []
+    for start in range(0, len(kept), CHUNK):
+        report("searching for the robots that have to move", start, len(kept))
+        moved.append(robots_moved(kept[start : start + CHUNK], spec.max_states, spec.threads))
+    report("searching for the robots that have to move", len(kept), len(kept))
+    return Bank(kept.walls, kept.robots, kept.goal, kept.target, kept.optimal, np.concatenate(moved))
+
+
+def counts(bank: Bank) -> dict[int, Counter[int]]:
+    """For each optimal length in the bank: how many boards there are by robots moved (-1: unknown)."""
+    return {int(n): Counter(bank.moved[bank.optimal == n].tolist()) for n in np.unique(bank.optimal)}
+
+
+def _draw(generator: BoardGenerator, spec: BankSpec, seed: int, report: Report) -> Boards:
+    bins, seen, parts, draws = Counter[int](), set[int](), list[Boards](), 0
+    number_of_bins = None if generator.max_optimal is None else generator.max_optimal - generator.min_optimal + 1
+    chunks = range(-(-spec.max_draws // CHUNK))
+    for boards in in_threads(lambda k: generator(np.random.default_rng([seed, k]), CHUNK), chunks, spec.threads):
+        boards = boards[: spec.max_draws - draws]
+        draws += len(boards)
+        fresh = []
+        for i, (number, optimal) in enumerate(zip(identities(boards).tolist(), boards.optimal.tolist(), strict=True)):
+            if number not in seen and bins[optimal] < spec.per_bin:
+                seen.add(number)
+                bins[optimal] += 1
+                fresh.append(i)
+        parts.append(boards[fresh])
+        report("drawing boards", draws, spec.max_draws)
+        if number_of_bins is not None and sum(bins.values()) == spec.per_bin * number_of_bins:
+            break
+    everything = Boards.concat(parts)
+    return everything[np.argsort(everything.optimal, kind="stable")]

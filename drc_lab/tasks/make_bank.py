@@ -1,0 +1,57 @@
+"""task=make_bank: a file of Ricochet boards by difficulty, for ``env.bank``."""
+
+from dataclasses import fields
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from drc_lab.arguments import errors_under, from_mapping
+from drc_lab.config import plain
+from drc_lab.envs.ricochet.bank import Bank, save_bank
+from drc_lab.envs.ricochet.collect import BankSpec, counts, make_bank
+from drc_lab.envs.ricochet.generate import BoardGenerator
+from drc_lab.errors import ConfigError, UserError
+
+GAME = "drc_lab/RicochetRobots-v0"
+
+
+def main(config: DictConfig, folder: Path) -> None:
+    """Collects boards like those of ``config.env`` as ``config.bank`` says; ``folder``, the run's, stays empty."""
+    if config.env.id != GAME:
+        raise ConfigError("env.id", config.env.id, GAME)
+    path = Path(str(config.bank.path))
+    spec = from_mapping(BankSpec, {k: v for k, v in plain(config.bank).items() if k != "path"}, "bank")
+    if path.exists():
+        raise UserError(f"{path}: there is a file already; choose another bank.path")
+    known = {field.name for field in fields(BoardGenerator)}
+    values = {name: value for name, value in plain(config.env).items() if name in known}
+    generator = from_mapping(BoardGenerator, values, "env")
+    console = Console()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress, errors_under("env"):
+        tasks = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done)
+
+        bank = make_bank(generator, spec, int(config.seed), report)
+    save_bank(path, bank)
+    console.print(_table(bank))
+    console.print(f"bank {path}", soft_wrap=True)
+
+
+def _table(bank: Bank) -> Table:
+    robots = range(1, bank.robots.shape[1] + 1)
+    unknown = (bank.moved < 0).any()
+    table = Table(title=f"{len(bank):,} boards, by optimal length and robots that have to move")
+    for title in ("optimal", "boards", *map(str, robots), *(["unknown"] if unknown else [])):
+        table.add_column(title, justify="right")
+    for optimal, moved in counts(bank).items():
+        cells = [moved[r] for r in (*robots, *([-1] if unknown else []))]
+        table.add_row(*(f"{n:,}" for n in (optimal, moved.total(), *cells)))
+    return table
