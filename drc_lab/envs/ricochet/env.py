@@ -8,7 +8,8 @@ import numpy as np
 from drc_lab.envs.curriculum import curriculum_levels
 from drc_lab.envs.levels import AugmentedLevels, FixedLevels, LevelStream, generated_levels
 from drc_lab.envs.ricochet.bank import load_bank
-from drc_lab.envs.ricochet.generate import BoardGenerator, identities
+from drc_lab.envs.ricochet.generate import BoardGenerator
+from drc_lab.envs.ricochet.identity import identities
 from drc_lab.envs.ricochet.layouts import layout as fixed_layout
 from drc_lab.envs.ricochet.level import Board, Boards
 from drc_lab.envs.ricochet.solve import solve_many
