@@ -37,6 +37,7 @@ run: $(STAMP) ## Run the thinking-time experiment (installs first if needed)
 
 bench: $(STAMP) $(PEERS) ## Measure the envs beside EnvPool and Jumanji, and where a training's time goes
 	$(BIN)/python -m drc_lab +experiment=env_speed $(ARGS)
+	$(BIN)/python -m drc_lab +experiment=search_speed $(ARGS)
 	$(BIN)/python -m drc_lab +experiment=benchmark $(ARGS)
 
 $(PEERS): pyproject.toml constraints.txt | $(STAMP)

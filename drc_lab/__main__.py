@@ -18,7 +18,16 @@ from omegaconf.errors import OmegaConfBaseException
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.paths import CONF
 
-TASKS = ("train", "thinking_sweep", "play", "fetch_levels", "make_bank", "env_speed", "benchmark")
+TASKS = (
+    "train",
+    "thinking_sweep",
+    "play",
+    "fetch_levels",
+    "make_bank",
+    "env_speed",
+    "search_speed",
+    "benchmark",
+)
 ENV_GROUPS = {"drc_lab/RicochetRobots-v0": "ricochet", "drc_lab/Sokoban-v0": "sokoban"}
 
 

@@ -118,6 +118,15 @@ def test_generated_levels_are_solvable_with_their_stated_optimum_at_hand():
         assert ends == [False] * (len(solution) - 1) + [True]
 
 
+def test_published_solutions_give_the_optimum_once_they_are_replayed(tmp_path):
+    level = "\n".join(["#" * 10, "#@ $ .   #", *["#        #"] * 7, "#" * 10])
+    (tmp_path / "000.txt").write_text(f"; 0\n{level}\n\n; 1\n{level}\n\n")
+    (tmp_path / "solutions.csv").write_text("File,Level,Actions\n000,0,111\n000,1,11\n")
+    env = gym.make_vec(ENV, num_envs=2, levels=str(tmp_path), solutions=str(tmp_path / "solutions.csv"))
+    _, info = env.reset(seed=0)
+    assert dict(zip(info["level"].tolist(), info["optimal"].tolist(), strict=True)) == {0: 3, 1: -1}
+
+
 @pytest.mark.parametrize("symmetry", range(8))
 def test_playing_the_turned_level_turns_everything_that_happens(symmetry):
     levels = Levels.pack([Level.from_text(ROOM)] * 8)

@@ -195,6 +195,24 @@ def test_reset_mask_leaves_the_other_boards_alone(env_id):
     assert info["level"].tolist() == [6, 1, 2, 7, 4, 5]
 
 
+@pytest.mark.parametrize("env_id", [RICOCHET, SOKOBAN])
+def test_every_render_mode_shows_the_board_as_it_is(env_id, monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    frames = {}
+    for mode in ("ansi", "rgb_array", "human"):
+        env = gym.make(env_id, render_mode=mode, cell_size=16)
+        env.reset(seed=0)
+        before = env.render()
+        masks = env.unwrapped.action_masks()
+        env.step(int(masks.argmax()))
+        frames[mode] = before, env.render()
+        env.close()
+    (text, moved), (picture, after) = frames["ansi"], frames["rgb_array"]
+    assert isinstance(text, str) and text != moved and frames["human"] == (None, None)
+    assert picture.dtype == np.uint8 and picture.shape == after.shape and picture.shape[2] == 3
+    assert (picture != after).any()
+
+
 def test_drawn_step_limits_fill_their_range_and_depend_on_the_seed_alone():
     lengths = []
     for _ in range(2):

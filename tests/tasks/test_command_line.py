@@ -123,7 +123,7 @@ def test_help_names_the_groups_and_ways_to_start(tmp_path):
 
 
 def test_every_experiment_has_its_tiny_run():
-    here = {"thinking_sweep", "benchmark", "env_speed", *WORLDS}
+    here = {"thinking_sweep", "benchmark", "env_speed", "search_speed", *WORLDS}
     assert {path.stem for path in (CONF / "experiment").iterdir()} == here
 
 
@@ -280,6 +280,19 @@ def test_env_speed_prints_its_table(tmp_path):
     (table,) = tmp_path.glob("outputs/runs/env_speed/*/env_speed.csv")
     lines = table.read_text().splitlines()
     assert lines[0] == "env,steps_per_second,microseconds_a_call_with_one_board" and len(lines) == 3
+
+
+@pytest.mark.slow
+def test_search_speed_prints_its_tables(tmp_path):
+    sizes = ["search_speed.seconds=0.01", "search_speed.boards=3", "search_speed.levels=2"]
+    result = run(tmp_path, "+experiment=search_speed", *sizes)
+    assert result.returncode == 0, result.stderr
+    assert "Generators, one thread" in result.stdout and "Exact solvers, one thread" in result.stdout
+    (folder,) = (tmp_path / "outputs/runs/search_speed").iterdir()
+    solved = [line.split(",") for line in (folder / "solvers.csv").read_text().splitlines()[1:]]
+    assert sum(int(row[2]) for row in solved if row[0].startswith("Ricochet")) == 3
+    assert [row[2] for row in solved if row[0].startswith("Sokoban")] == ["2", "2"]
+    assert len((folder / "generators.csv").read_text().splitlines()) == 6
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from drc_lab.envs.sokoban.generate import LevelGenerator, RoomGenerator
 from drc_lab.envs.sokoban.identity import identities
 from drc_lab.envs.sokoban.level import WALL, Level, Levels
 from drc_lab.envs.sokoban.reverse import ReverseGenerator
+from drc_lab.envs.sokoban.solutions import read_solutions
 from drc_lab.envs.sokoban.step import Rules, SokobanBatch
 from drc_lab.envs.sokoban.symmetry import transform
 from drc_lab.envs.symmetry import TRANSPOSE
@@ -48,6 +49,8 @@ class SokobanVectorEnv(LevelVectorEnv):
             the env's own (walls fill the rest).
         level, levels: given levels.
         difficulty: folder of Boxoban: unfiltered | medium | hard.
+        solutions: a CSV file as `read_solutions` takes, of solutions with the fewest moves; ``optimal`` is the length
+            of each level's shortest one in it that solves it when it is replayed.
         max_steps: step limit, or [lowest, highest].
         observation, crop_border: see `SokobanBatch`.
         step_reward, on_reward, off_reward, solved_reward, noop: see `Rules`.
@@ -75,6 +78,7 @@ class SokobanVectorEnv(LevelVectorEnv):
         level: Level | str | Sequence[Level | str] | None = None,
         levels: str | None = None,
         difficulty: str | None = None,
+        solutions: str | None = None,
         max_steps: int | Sequence[int] = 120,
         observation: str = "rgb",
         crop_border: bool = False,
@@ -102,6 +106,8 @@ class SokobanVectorEnv(LevelVectorEnv):
                 given = given_levels(level)
             else:
                 files = open_levels(str(levels), difficulty, split if has_splits(str(levels), difficulty) else None)
+                if solutions is not None:
+                    files.optimal[:] = read_solutions(solutions, files).moves
                 given = files.sample(num_levels, level_seed)
             height, width = given.height, given.width
             stream = FixedLevels(given, order)

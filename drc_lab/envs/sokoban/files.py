@@ -31,6 +31,7 @@ class LevelFiles:
         starts: int64 [files + 1], id of the first level of each file; the last is the number of levels.
         height, width: as above.
         parsed: bool [files], which ones have been parsed so far.
+        optimal: int64 [levels], see `Levels`; -1 until somebody knows better.
 
     Raises:
         UserError: nothing there, or a bad level (file, number, line). Bad levels in Boxoban's files show when the
@@ -58,6 +59,7 @@ class LevelFiles:
         self.starts = np.concatenate([[0], np.cumsum(counts)])
         self.parsed = np.zeros(len(self.files), bool)
         self._ids = np.arange(self.starts[-1])
+        self.optimal = np.full(len(self), -1)
         # WALL is 0, and the system hands out zeros without touching memory: a level takes room once it is parsed.
         self._tiles = np.zeros((len(self), self.height, self.width), np.uint8)
         for number, tiles in parsed.items():
@@ -72,7 +74,7 @@ class LevelFiles:
         wanted = np.unique(np.searchsorted(self.starts, index, side="right") - 1)
         for number in wanted[~self.parsed[wanted]]:
             self._keep(number, _parse_file(self.files[number]))
-        return Levels.unsolved(self._tiles[index])
+        return Levels(self._tiles[index], self.optimal[index], np.full(len(index), -1))
 
     def pick(self, rows: np.ndarray) -> tuple[Levels, np.ndarray]:
         """See `LevelSet.pick`: a set of just these levels."""

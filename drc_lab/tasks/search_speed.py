@@ -1,0 +1,116 @@
+"""task=search_speed: how fast levels are generated and solved, on one thread."""
+
+import csv
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+from rich.progress import track
+from rich.table import Table
+
+from drc_lab.arguments import from_mapping
+from drc_lab.config import plain
+from drc_lab.envs.ricochet import BoardGenerator, solve_many
+from drc_lab.envs.sokoban import ReverseGenerator, RoomGenerator
+from drc_lab.envs.sokoban import solve_many as solve_sokoban
+from drc_lab.errors import ConfigError
+from drc_lab.tasks.train import console
+
+GENERATORS: dict[str, Any] = {
+    "Ricochet 5x5, 2 robots": BoardGenerator(),
+    "Ricochet 8x8, 4 robots": BoardGenerator(8, 8, 4),
+    "Ricochet 16x16, 4 robots, official": BoardGenerator(16, 16, 4, style="official"),
+    "Sokoban rooms 7x7, 2 boxes": RoomGenerator(),
+    "Sokoban reverse 10x10, 4 boxes": ReverseGenerator(),
+}
+# Mean milliseconds by optimum of IDA* in Lireer's ricochet-robot-solver, 16x16 boards with four robots.
+LISTED = {5: 0.24, 10: 37.0, 15: 1900.0}
+
+
+@dataclass(frozen=True)
+class SearchSpec:
+    """How much is timed.
+
+    Args:
+        seconds: of each generator.
+        boards: of 16x16 with four robots that are solved, whatever their optimum.
+        levels: of 10x10 Sokoban that are solved.
+    """
+
+    seconds: float = 5.0
+    boards: int = 2000
+    levels: int = 200
+
+    def __post_init__(self) -> None:
+        for key in ("seconds", "boards", "levels"):
+            if getattr(self, key) <= 0:
+                raise ConfigError(key, getattr(self, key), "more than 0")
+
+
+def main(config: DictConfig, folder: Path) -> None:
+    """Times generators and solvers, prints the tables and writes generators.csv and solvers.csv."""
+    spec = from_mapping(SearchSpec, plain(config.search_speed), "search_speed")
+    folder.mkdir(parents=True, exist_ok=True)
+    rates = [(name, levels_per_second(generate, spec.seconds)) for name, generate in
+             track(GENERATORS.items(), "generating", console=console, transient=True)]  # fmt: skip
+    _report("Generators, one thread", ("levels", "per second"), [(n, f"{r:.0f}") for n, r in rates],
+            folder / "generators.csv")  # fmt: skip
+    rows = ricochet_times(spec.boards) + sokoban_times(spec.levels)
+    _report("Exact solvers, one thread", ("levels", "optimum", "solved", "mean ms", "longest ms", "listed mean ms"),
+            rows, folder / "solvers.csv")  # fmt: skip
+
+
+def levels_per_second(generate: Any, seconds: float) -> float:
+    """Levels that one generator makes in a second."""
+    rng, made, count = np.random.default_rng(0), 0, 1
+    generate(rng, 1)  # compiles
+    started = time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        made += len(generate(rng, count))
+        count = min(2 * count, 1024)
+    return made / (time.perf_counter() - started)
+
+
+def ricochet_times(count: int) -> list[tuple]:
+    """Times by optimal length, over official-like 16x16 boards as they come."""
+    boards = BoardGenerator(16, 16, 4, style="official", split=None)(np.random.default_rng(0), count)
+    seconds = defaultdict(list)
+    for i in track(range(count), "solving Ricochet", console=console, transient=True):
+        one = boards[i : i + 1]
+        started = time.perf_counter()
+        lengths, _ = solve_many(one)
+        seconds[int(lengths[0])].append(time.perf_counter() - started)
+    return [("Ricochet 16x16, 4 robots", optimal, *_times(seconds[optimal]), LISTED.get(optimal, ""))
+            for optimal in sorted(seconds)]  # fmt: skip
+
+
+def sokoban_times(count: int) -> list[tuple]:
+    """Times for the fewest moves and for the fewest pushes of 10x10 levels with four boxes."""
+    levels, rows = ReverseGenerator()(np.random.default_rng(0), count), []
+    for optimal in ("moves", "pushes"):
+        seconds = []
+        for tiles in track(levels.tiles, f"solving Sokoban for {optimal}", console=console, transient=True):
+            started = time.perf_counter()
+            solve_sokoban(tiles[None], optimal)
+            seconds.append(time.perf_counter() - started)
+        rows.append(("Sokoban 10x10, 4 boxes", f"fewest {optimal}", *_times(seconds), ""))
+    return rows
+
+
+def _times(seconds: list[float]) -> tuple[int, str, str]:
+    return len(seconds), f"{1e3 * np.mean(seconds):.2f}", f"{1e3 * max(seconds):.1f}"
+
+
+def _report(title: str, columns: tuple[str, ...], rows: list[tuple], path: Path) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+    table = Table(title=title)
+    for column in columns:
+        table.add_column(column, justify="left" if column == "levels" else "right")
+    for row in rows:
+        table.add_row(*map(str, row))
+    console.print(table)
