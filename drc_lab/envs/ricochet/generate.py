@@ -162,7 +162,8 @@ class BoardGenerator:
             start = time.perf_counter()
             made = _generate(rng, made, tries, in_vain, self.style == "official", self.height, self.width,
                              self.num_robots, self.wall_density, self.min_optimal, most, split, self.max_states,
-                             shape[2], boards.walls.reshape(count, -1), boards.robots, boards.goal, boards.target, boards.optimal)  # fmt: skip
+                             shape[2], boards.walls.reshape(count, -1), boards.robots, boards.goal, boards.target,
+                             boards.optimal)  # fmt: skip
             tries = 2 * tries if time.perf_counter() - start < SECONDS_AT_ONCE / 2 else max(1, tries // 2)
             if made < count and (in_vain[TRIES] >= TRIES_IN_VAIN or in_vain[STATES] >= STATES_IN_VAIN):
                 raise ConfigError(
