@@ -52,6 +52,11 @@ def test_a_bank_without_a_last_bin_ends_with_its_draws_and_threads_change_nothin
     assert (make_bank(generator, BankSpec(5, 200), 2).walls != one.walls[:1]).any()
 
 
+def test_boards_that_are_drawn_twice_are_kept_once():
+    few = make_bank(BoardGenerator(2, 3, 1), BankSpec(per_bin=1000, max_draws=1000))
+    assert len(few) == len(set(identities(few).tolist())) < 500
+
+
 def test_a_bank_comes_back_from_its_file_as_it_was(bank, tmp_path):
     path = tmp_path / "new" / "some.npz"
     save_bank(path, bank)

@@ -133,8 +133,8 @@ class BoardGenerator:
             raise ConfigError("height", self.height, "a board of at least 2 cells")
         if not 1 <= self.num_robots <= min(cells - 1, len(ROBOT_NAMES)):
             raise ConfigError("num_robots", self.num_robots, f"1 to {min(cells - 1, len(ROBOT_NAMES))} on this board")
-        for key in ("height", "width", "num_robots"):
-            room = getattr(self, key.replace("num", "pad") if key == "num_robots" else f"pad_{key}")
+        rooms = {"height": self.pad_height, "width": self.pad_width, "num_robots": self.pad_robots}
+        for key, room in rooms.items():
             if room is not None and room < getattr(self, key):
                 raise ConfigError(key, getattr(self, key), f"at most {room}, which there is room for")
         if not 0 <= self.wall_density < 1:
