@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import drc_lab
 from drc_lab.envs.levels import SPLITS, FixedLevels, GeneratedLevels, draw_distinct, split_of
 from drc_lab.envs.ricochet import Board, BoardGenerator, Boards, SearchLimitReached, border, layout, solve
-from drc_lab.envs.ricochet.generate import identities
+from drc_lab.envs.ricochet.identity import identities
 from drc_lab.envs.ricochet.level import wall_bits
 from drc_lab.errors import ConfigError, UserError
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from drc_lab.envs.levels import split_index, split_of
-from drc_lab.envs.ricochet.identity import CLOSED, identities, identity
+from drc_lab.envs.ricochet.identity import CLOSED, identity
 from drc_lab.envs.ricochet.level import ROBOT_NAMES, Boards
 from drc_lab.envs.ricochet.official import CORNERS, MIN_SIZE, official_walls
 from drc_lab.envs.ricochet.search import search
@@ -14,8 +14,6 @@ from drc_lab.envs.ricochet.solve import ANY_DEPTH, check_packable
 from drc_lab.envs.ricochet.walls import random_walls
 from drc_lab.errors import ConfigError
 from drc_lab.numerics import jit
-
-__all__ = ["BoardGenerator", "identities"]
 
 STYLES = ("random", "official")
 MAX_SIZE = 255

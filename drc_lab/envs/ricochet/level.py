@@ -150,12 +150,14 @@ class Boards(LevelSet):
         return cls(np.stack(walls), *(np.array(x, np.int64) for x in (robots, goals, targets, optimal)))
 
     def board(self, index: int) -> Board:
-        """One of them, unpacked."""
+        """One of them, unpacked; absent robots are left out, closed cells around it stay."""
         W, walls = self.walls.shape[2], self.walls[index]
         h_walls, v_walls = border(*walls.shape)
         h_walls[:-1], v_walls[:, :-1] = walls & 1 > 0, walls & 4 > 0
-        robots = tuple(divmod(int(cell), W) for cell in self.robots[index])
-        return Board(h_walls, v_walls, robots, divmod(int(self.goal[index]), W), int(self.target[index]))
+        present = self.robots[index] >= 0
+        robots = tuple(divmod(int(cell), W) for cell in self.robots[index, present])
+        target = int(present[: self.target[index]].sum())
+        return Board(h_walls, v_walls, robots, divmod(int(self.goal[index]), W), target)
 
 
 def draw(walls: np.ndarray, robots: Sequence[tuple[int, int] | None], goal: tuple[int, int], target: int) -> str:
