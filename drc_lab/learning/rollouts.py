@@ -162,7 +162,7 @@ class RolloutStream:
             actions.append(action)
             logits.append(step_logits)
             rewards.append(torch.from_numpy(reward).float())
-            truncations.append(torch.from_numpy(truncated))
+            truncations.append(torch.from_numpy(truncated.copy()))
         self.rollouts_done += 1
         stacked = [torch.stack(x) for x in (actions, rewards, logits, [*resets, self.resets], truncations)]
         nothing = EndedEpisodes(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, bool))

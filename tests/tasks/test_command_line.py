@@ -37,7 +37,7 @@ def run(folder, *overrides, timeout=120):
     [
         (["policy.hiden_channels=3"], "policy.hiden_channels: no such key; closest: policy.hidden_channels"),
         (["polcy=drc"], "polcy: no such key; closest: policy"),
-        (["env=chess"], "Could not find 'env/chess' Available options in 'env': ricochet"),
+        (["env=chess"], "Could not find 'env/chess' Available options in 'env': gym"),
         (["+experiment=nope"], "Could not find 'experiment/nope' Available options in 'experiment'"),
         (["task=dream"], "task: found 'dream', allowed: train | thinking_sweep | play | fetch_levels | make_bank"),
         (["env.height=0"], "env.height: found 0, allowed: 1 to 255"),
@@ -67,7 +67,7 @@ def run(folder, *overrides, timeout=120):
         (["env.style=gothic"], "env.style: found 'gothic', allowed: random | official"),
         (["env.bank=nowhere.npz"], "nowhere.npz"),
         (["env.curriculum={stages: [{num_robots: 9}]}"], "env.curriculum.stages[0].num_robots: found 9"),
-        (["evaluation.env={high: 3}"], "env.high: found 3, allowed: no such key"),
+        (["+evaluation.env.high=3"], "env.high: found 3, allowed: no such key"),
         (["task=env_speed", "speed.num_envs=0"], "speed.num_envs: found 0, allowed: at least 1"),
         (["evaluation.first_passes=3"], "evaluation.first_passes: found 3, allowed: list[int]"),
         (["evaluation.every_frames=null"], "evaluation.every_frames: found None, allowed: int"),
