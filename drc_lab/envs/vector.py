@@ -1,80 +1,24 @@
 """The batch env and the single env that all games share.
 
-A game is a `Batch`: arrays for B boards with a compiled step. `LevelVectorEnv` adds levels, episodes and Gymnasium's
-interface to it; `LevelEnv` is the same with one board.
+`LevelVectorEnv` adds levels, episodes and Gymnasium's interface to a game (`drc_lab.envs.batch.Batch`); `LevelEnv` is
+the same with one board.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from drc_lab.envs.batch import Batch
 from drc_lab.envs.levels import LevelStream, mix64
 from drc_lab.envs.render import DEFAULT_CELL_SIZE, Window, check_cell_size
 from drc_lab.errors import ConfigError
 from drc_lab.numerics import jit
 
 RENDER_MODES = ["ansi", "rgb_array", "human"]
-
-
-class Batch(ABC):
-    """The dynamics of B boards of one game. Arrays are written in place and stay the same objects.
-
-    Attributes:
-        observation: [B, ...].
-        observation_space: of one board.
-        reward: float64 [B], of the last step.
-        solved: bool [B], after the last step.
-        optimal: int64 [B], the fewest steps that solve each board, -1 if unknown.
-        action_names: one for each action.
-        STATE: names of the arrays that the future depends on.
-    """
-
-    observation: np.ndarray
-    observation_space: gym.spaces.Box
-    reward: np.ndarray
-    solved: np.ndarray
-    optimal: np.ndarray
-    action_names: tuple[str, ...]
-    STATE: ClassVar[tuple[str, ...]]
-
-    @abstractmethod
-    def load(self, envs: np.ndarray, levels: Any, rows: np.ndarray) -> None:
-        """Puts level ``rows[i]`` of the set ``levels`` into board ``envs[i]`` (both int64 [n])."""
-
-    @abstractmethod
-    def step(self, actions: np.ndarray) -> None:
-        """One step of all boards; actions int64 [B], in range."""
-
-    @abstractmethod
-    def observe(self, envs: np.ndarray) -> None:
-        """Writes the whole observation of some boards anew."""
-
-    @abstractmethod
-    def action_masks(self) -> np.ndarray:
-        """bool [B, A]: which actions change anything; doing nothing on purpose counts as allowed."""
-
-    @abstractmethod
-    def text(self, env: int) -> str:
-        """One board as text."""
-
-    @abstractmethod
-    def picture(self, env: int, cell_size: int) -> np.ndarray:
-        """One board as uint8 [rows, columns, 3]."""
-
-    def get_state(self) -> dict[str, np.ndarray]:
-        """Copies of all arrays that the future depends on."""
-        return {name: getattr(self, name).copy() for name in self.STATE}
-
-    def set_state(self, state: dict[str, np.ndarray]) -> None:
-        """Writes them back."""
-        for name, array in state.items():
-            getattr(self, name)[:] = array
-        self.observe(np.arange(len(self.solved)))
 
 
 @jit

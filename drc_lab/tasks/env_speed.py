@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,18 +116,18 @@ def one_core() -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def _play(env: Any, actions: np.ndarray) -> int:
+    for action in actions:
+        env.step(action)
+    return actions.size
+
+
 def ours(spec: SpeedSpec, env_id: str, settings: dict[str, Any]) -> Run:
     env = gym.make_vec(env_id, num_envs=spec.num_envs, **(LEVELS | settings))
     env.reset(seed=0)
     number = env.single_action_space.n  # type: ignore[attr-defined]
     actions = np.random.default_rng(0).integers(0, number, (spec.steps, spec.num_envs))
-
-    def run() -> int:
-        for action in actions:
-            env.step(action)
-        return actions.size
-
-    return run
+    return partial(_play, env, actions)
 
 
 def envpool(spec: SpeedSpec) -> Run:
@@ -141,13 +142,7 @@ def envpool(spec: SpeedSpec) -> Run:
     env.reset()
     steps = max(1, spec.steps // 20)  # it is far slower: time a part
     actions = np.random.default_rng(0).integers(0, env.action_space.n, (steps, spec.num_envs)).astype(np.int32)
-
-    def run() -> int:
-        for action in actions:
-            env.step(action)
-        return actions.size
-
-    return run
+    return partial(_play, env, actions)
 
 
 def jumanji(spec: SpeedSpec) -> Run:

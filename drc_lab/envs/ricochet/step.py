@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import gymnasium as gym
 import numpy as np
 
+from drc_lab.envs.batch import Batch
 from drc_lab.envs.ricochet.level import ROBOT_NAMES, Boards, draw
 from drc_lab.envs.ricochet.render import picture
-from drc_lab.envs.vector import Batch
 from drc_lab.errors import ConfigError
 from drc_lab.numerics import jit
 
@@ -168,7 +168,7 @@ class Rules:
 
 
 class RicochetBatch(Batch):
-    """B boards and their compiled step; the arrays are those that `drc_lab.envs.vector.Batch` asks for.
+    """B boards and their compiled step; the arrays are those that `drc_lab.envs.batch.Batch` asks for.
 
     Args:
         num_envs, height, width, num_robots: B boards of that size.

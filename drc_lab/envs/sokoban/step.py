@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import gymnasium as gym
 import numpy as np
 
+from drc_lab.envs.batch import Batch
 from drc_lab.envs.sokoban.level import (
     BOX,
     BOX_ON_TARGET,
@@ -17,7 +18,6 @@ from drc_lab.envs.sokoban.level import (
     Levels,
 )
 from drc_lab.envs.sokoban.render import ansi, picture
-from drc_lab.envs.vector import Batch
 from drc_lab.errors import ConfigError
 from drc_lab.numerics import jit
 
@@ -127,7 +127,7 @@ class Rules:
 
 
 class SokobanBatch(Batch):
-    """B boards and their compiled step; the arrays are those that `drc_lab.envs.vector.Batch` asks for.
+    """B boards and their compiled step; the arrays are those that `drc_lab.envs.batch.Batch` asks for.
 
     Args:
         num_envs, height, width: B boards of that size.
