@@ -56,7 +56,10 @@ def one_line(error: Exception) -> str:
     if text.startswith("Could not override '"):
         key = text.split("'")[1]
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            known = _keys(dict(OmegaConf.to_container(hydra.compose("config"), resolve=False)))  # type: ignore[arg-type]
+            groups = {path.name for path in CONF.iterdir() if path.is_dir()}
+            chosen = [a for a in sys.argv[1:] if a.split("=")[0] in groups]  # their keys, and not the defaults'
+            config = hydra.compose("config", overrides=chosen)
+            known = _keys(dict(OmegaConf.to_container(config, resolve=False)))  # type: ignore[arg-type]
         close = difflib.get_close_matches(key, known, 3) or [k for k in known if k.endswith(key.split(".")[-1])]
         hint = f"closest: {', '.join(close)}" if close else "see --help"
         return f"{key}: no such key; {hint} (a new key needs a leading +)"
@@ -92,6 +95,10 @@ def main() -> None:
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run_task)()
     except (HydraException, OmegaConfBaseException) as error:
+        sys.exit(_complain(one_line(error)))
+    except ValueError as error:
+        if not str(error).startswith("Config group override"):  # Hydra's, of env=3
+            raise
         sys.exit(_complain(one_line(error)))
     except KeyboardInterrupt as stop:
         print(f"drc_lab: stopped. {stop}".rstrip(), file=sys.stderr)

@@ -70,8 +70,8 @@ def make_env(node: DictConfig, num_envs: int, **more: Any) -> BatchEnv:
     Raises:
         ConfigError: an unknown id, or an argument that cannot work.
     """
-    env_class, values = _env_class(plain(node) | more)
-    return from_mapping(env_class, values, "env", num_envs=num_envs)
+    env_class, values = _env_class(plain(node))
+    return from_mapping(env_class, values, "env", num_envs=num_envs, **more)
 
 
 def make_held_out_env(
@@ -98,6 +98,9 @@ def make_held_out_env(
 def _env_class(values: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The class of the batch env, and its arguments but for the number of envs."""
     env_id = str(values["id"])
+    for name in ("num_envs", "autoreset", "copy"):
+        if name in values:
+            raise ConfigError(f"env.{name}", values[name], "no such key: the task sets it")
     with errors_under("env"):
         entry_point = find_spec(env_id).vector_entry_point
     if env_id in our_ids():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from drc_lab.arguments import errors_under, from_mapping
-from drc_lab.envs.levels import GeneratedLevels, Levels, LevelStream, mix64
+from drc_lab.envs.levels import GeneratedLevels, Levels, LevelStream, hashed, mix64
 from drc_lab.errors import ConfigError
 
 _STAGE_BITS = 40  # a level's id has its stage above these bits
@@ -64,13 +64,13 @@ class CurriculumLevels(LevelStream[Levels]):
         # Hashes of the place in the stream, so that nothing but the place has to be saved.
         place = np.arange(self.position, self.position + count).astype(np.uint64)
         self.position += count
-        drawn = [int(mix64(mix64(np.uint64(self.seed)) + p)) / 2**64 for p in place]
+        drawn = hashed(self.seed, place) / 2.0**64
         stages = np.full(count, self.stage)
-        for i, x in enumerate(drawn):
-            if self.stage and x < self.spec.review:
-                stages[i] = int(x / self.spec.review * self.stage)
+        if self.stage:
+            review = drawn < self.spec.review
+            stages[review] = (drawn[review] / self.spec.review * self.stage).astype(np.int64)
         ids, rows, parts, made = np.zeros(count, np.int64), np.zeros(count, np.int64), [], 0
-        for stage in np.unique(stages):
+        for stage in np.unique(stages) if count else [self.stage]:
             mine = np.flatnonzero(stages == stage)
             numbers, levels, picked = self.streams[stage].take(len(mine))
             parts.append(levels[picked])
@@ -131,4 +131,5 @@ def curriculum_levels(
         made = from_mapping(generator, {**own, **stage}, key, **fixed)
         with errors_under(key):
             streams.append(GeneratedLevels(finish(made)))
-    return CurriculumLevels(streams, curriculum)
+            streams[-1].take(1)  # a stage without levels shows now, and not when training gets there
+    return CurriculumLevels(streams, curriculum)  # which starts all streams over

@@ -28,6 +28,15 @@ def mix64(x):
 
 
 @jit
+def hashed(seed, numbers):
+    """Random numbers that depend on a seed and on each of ``numbers`` alone: uint64 [n] -> uint64 [n]."""
+    drawn = np.empty(len(numbers), np.uint64)
+    for i in range(len(numbers)):
+        drawn[i] = mix64(mix64(np.uint64(seed)) + numbers[i])
+    return drawn
+
+
+@jit
 def split_of(identity):
     """Index into SPLITS of a level's identity: 10% valid, 10% test, the rest train."""
     bucket = mix64(identity + np.uint64(0x9E3779B97F4A7C15)) % np.uint64(10)
@@ -45,6 +54,8 @@ def drawn(available: int, count: int, seed: int) -> np.ndarray:
     """int64 [count]: some of ``available`` levels, drawn without repetition; a ConfigError if there are not as many."""
     if not 1 <= count <= available:
         raise ConfigError("num_levels", count, f"1 to {available}, the number of levels there are, or null for all")
+    if seed < 0:
+        raise ConfigError("level_seed", seed, "0 or more")
     return np.random.default_rng(seed).permutation(available)[:count]
 
 
@@ -210,10 +221,10 @@ class AugmentedLevels(LevelStream[Levels]):
 
     Args:
         stream: where they come from.
-        augment: (numpy Generator, levels) -> as many levels of the same shape.
+        augment: (a random uint64 for each level, n levels) -> n levels of the same shape.
     """
 
-    def __init__(self, stream: LevelStream[Levels], augment: Callable[[np.random.Generator, Levels], Levels]):
+    def __init__(self, stream: LevelStream[Levels], augment: Callable[[np.ndarray, Levels], Levels]):
         self.stream, self.augment = stream, augment
         self.seed = self.position = 0
 
@@ -223,9 +234,9 @@ class AugmentedLevels(LevelStream[Levels]):
 
     def take(self, count: int) -> tuple[np.ndarray, Levels, np.ndarray]:
         ids, levels, rows = self.stream.take(count)
-        rng = np.random.default_rng([self.seed, self.position])
+        place = np.arange(self.position, self.position + count).astype(np.uint64)
         self.position += count
-        return ids, self.augment(rng, levels[rows]), np.arange(count)
+        return ids, self.augment(hashed(self.seed, place), levels[rows]), np.arange(count)
 
     def record(self, ids: np.ndarray, solved: np.ndarray) -> None:
         self.stream.record(ids, solved)
@@ -248,6 +259,8 @@ def draw_distinct(generate: Callable[[np.random.Generator, int], Levels], count:
     Raises:
         ConfigError: the generator's settings do not have that many.
     """
+    if seed < 0:
+        raise ConfigError("level_seed", seed, "0 or more")
     stream, kept, seen = GeneratedLevels(generate, seed, chunk=max(64, min(count, 1024))), [], set[int]()
     for _ in range(20 + 4 * count // stream.chunk):
         _, levels, rows = stream.take(stream.chunk)
@@ -275,4 +288,6 @@ def generated_levels(generate: Callable[[np.random.Generator, int], Levels], num
         return GeneratedLevels(generate)
     if num_levels < 1:
         raise ConfigError("num_levels", num_levels, "at least 1, or null for an endless stream")
+    if order not in ORDERS:
+        raise ConfigError("order", order, " | ".join(ORDERS))
     return FixedLevels(draw_distinct(generate, num_levels, level_seed, identity), order)

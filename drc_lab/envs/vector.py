@@ -67,7 +67,8 @@ class LevelVectorEnv(VectorEnv):
         levels: where levels come from.
         max_steps: step limit of an episode; two numbers draw each episode's from that range, both included.
         autoreset: whether a finished board gets its next level at once.
-        copy: whether returned arrays are copies; if not, the next step overwrites them, and no step allocates any.
+        copy: whether returned arrays are copies; if not, the next step overwrites them, and allocates none but for
+            what ended episodes leave.
         action_masks: whether info has ``action_mask``; the method `action_masks` is always there.
         render_mode: "ansi", "rgb_array" or, for one board, "human".
         cell_size: pixels of a cell in pictures.
@@ -84,14 +85,14 @@ class LevelVectorEnv(VectorEnv):
         render_mode: str | None = None,
         cell_size: int = DEFAULT_CELL_SIZE,
     ):
-        limits = [max_steps] * 2 if isinstance(max_steps, int) else list(max_steps)
-        if len(limits) != 2 or not 1 <= limits[0] <= limits[1]:
-            raise ConfigError("max_steps", max_steps, "at least 1, or [lowest, highest]")
+        limits = list(max_steps) if isinstance(max_steps, Sequence) else [max_steps] * 2
+        if len(limits) != 2 or not 1 <= limits[0] <= limits[1] or any(int(limit) != limit for limit in limits):
+            raise ConfigError("max_steps", max_steps, "a whole number of at least 1, or [lowest, highest]")
         if render_mode not in (None, *RENDER_MODES):
             raise ConfigError("render_mode", render_mode, " | ".join(RENDER_MODES) + " | null")
         check_cell_size(cell_size)
         self.batch, self.levels, self.copy, self.autoreset = batch, levels, copy, autoreset
-        self.max_steps: tuple[int, int] = (limits[0], limits[1])
+        self.max_steps: tuple[int, int] = (int(limits[0]), int(limits[1]))
         self.render_mode, self.cell_size, self.masks_in_info = render_mode, cell_size, action_masks
         self.num_envs = len(batch.observation)
         mode = AutoresetMode.SAME_STEP if autoreset else AutoresetMode.DISABLED
@@ -104,6 +105,7 @@ class LevelVectorEnv(VectorEnv):
         self.total = np.zeros(self.num_envs)
         self.terminated, self.truncated = (np.zeros(self.num_envs, bool) for _ in range(2))
         self._all = np.ones(self.num_envs, bool)
+        self._all.flags.writeable = False  # infos show it
         self.seed: int | None = None
         self.episodes = 0
         self._window: Window | None = None
@@ -126,16 +128,16 @@ class LevelVectorEnv(VectorEnv):
         return arguments | fixed | ({} if split is None else chosen)
 
     def reset(self, *, seed: int | list[int] | None = None, options: dict | None = None):
-        """Puts a new level on every board. With a seed the stream of levels starts over, without one it goes on.
+        """Puts a new level on every board. With a seed the stream of levels (and a curriculum) starts over.
 
         ``options["reset_mask"]`` (bool [B]) leaves the other boards as they are.
         """
         super().reset(seed=seed if seed is None or isinstance(seed, int) else seed[0])
+        mask = (options or {}).get("reset_mask", self._all)
         if seed is not None or self.seed is None:
             self.seed, self.episodes = int(self.np_random.integers(2**62)), 0
             self.levels.reseed(self.seed)
-        mask = (options or {}).get("reset_mask", self._all)
-        if not self.autoreset:
+        elif not self.autoreset:
             ended = np.flatnonzero(mask & (self.terminated | self.truncated))
             self.levels.record(self.level[ended], self.batch.solved[ended])
         self.terminated[mask] = self.truncated[mask] = False
@@ -200,7 +202,7 @@ class LevelVectorEnv(VectorEnv):
 
     def get_state(self) -> dict[str, Any]:
         """Everything the future of this env depends on, as arrays and plain types."""
-        names = ("level", "length", "limit", "total")
+        names = ("level", "length", "limit", "total", "terminated", "truncated")
         episodes = {name: getattr(self, name).copy() for name in names} | {"seed": self.seed, "begun": self.episodes}
         return {"batch": self.batch.get_state(), "levels": self.levels.get_state(), "episodes": episodes}
 
@@ -263,6 +265,14 @@ class LevelEnv(gym.Env):
     def action_masks(self) -> np.ndarray:
         """bool [A]: false where an action would change nothing."""
         return self.vector.action_masks()[0]
+
+    def get_state(self) -> dict[str, Any]:
+        """See `LevelVectorEnv.get_state`."""
+        return self.vector.get_state()
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See `LevelVectorEnv.set_state`."""
+        self.vector.set_state(state)
 
     def render(self):
         frames = self.vector.render()

@@ -36,6 +36,9 @@ class EvaluationSpec:
     def __post_init__(self) -> None:
         split_index(self.split)
         split_index(self.report_split, "report_split")
+        for key in ("split", "num_levels", "level_seed", "order"):
+            if key in self.env:
+                raise ConfigError(f"env.{key}", self.env[key], f"no such key: evaluation.{key} is for that")
         for key, least in (("num_levels", 1), ("level_seed", 0), ("every_frames", 1)):
             if getattr(self, key) < least:
                 raise ConfigError(key, getattr(self, key), f"at least {least}")

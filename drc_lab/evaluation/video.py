@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image, ImageDraw
 from scipy.spatial import KDTree
 
 from drc_lab.envs.render import INK, WHITE, font, play_extra
-from drc_lab.errors import ConfigError
+from drc_lab.errors import ConfigError, UserError
 
 SUFFIXES = (".gif", ".mp4")
 MAX_GIF_FPS = 50  # a GIF counts in hundredths of a second, and viewers slow down what is faster than two of them
@@ -60,8 +61,11 @@ def write_video(frames: Iterable[np.ndarray], path: str | Path, fps: float) -> N
         path.parent.mkdir(parents=True, exist_ok=True)
         (_write_gif if path.suffix == ".gif" else _write_mp4)(frames, unfinished, fps)
         unfinished.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
 
 
 def caption(frame: np.ndarray, text: str) -> np.ndarray:

@@ -21,6 +21,11 @@ _WANTED = re.compile(rf"(?:[^/]+/)?((?:{'|'.join(PARTS)})/\w+\.txt|LICENSE|READM
 def main(config: DictConfig, folder: Path) -> None:
     """Fetches what ``config.data`` describes; ``folder``, that of the run, stays empty."""
     data = config.data
+    if "url" not in data:
+        raise ConfigError("data", "generated", "boxoban, to be fetched")
+    for key in ("folder", "url"):
+        if not isinstance(data[key], str) or not data[key]:
+            raise ConfigError(f"data.{key}", data[key], "text")
     sha256 = None if data.sha256 is None else str(data.sha256)
     fetch(str(data.url), Path(str(data.folder)), sha256, Console())
 

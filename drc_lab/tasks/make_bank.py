@@ -1,5 +1,6 @@
 """task=make_bank: a file of Ricochet boards by difficulty, for ``env.bank``."""
 
+import tempfile
 from dataclasses import fields
 from pathlib import Path
 
@@ -8,12 +9,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from drc_lab.arguments import errors_under, from_mapping
+from drc_lab.arguments import check_types, errors_under, from_mapping
 from drc_lab.config import plain
 from drc_lab.envs.ricochet.bank import Bank, save_bank
 from drc_lab.envs.ricochet.collect import BankSpec, counts, make_bank
 from drc_lab.envs.ricochet.generate import BoardGenerator
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.process import start_process
 
 GAME = "drc_lab/RicochetRobots-v0"
 
@@ -22,10 +24,23 @@ def main(config: DictConfig, folder: Path) -> None:
     """Collects boards like those of ``config.env`` as ``config.bank`` says; ``folder``, the run's, stays empty."""
     if config.env.id != GAME:
         raise ConfigError("env.id", config.env.id, GAME)
-    path = Path(str(config.bank.path))
+    for key in ("board", "layout", "bank"):
+        if config.env.get(key) is not None:
+            raise ConfigError(f"env.{key}", config.env[key], "null: a bank is made of generated boards")
+    if not isinstance(config.bank.path, str):
+        raise ConfigError("bank.path", config.bank.path, "the name of a new file")
+    process = check_types(start_process, {key: config[key] for key in ("seed", "threads")}, "")
+    start_process(**process)
+    path = Path(config.bank.path)
     spec = from_mapping(BankSpec, {k: v for k, v in plain(config.bank).items() if k != "path"}, "bank")
     if path.exists():
         raise UserError(f"{path}: there is a file already; choose another bank.path")
+    try:  # before the work, not after it
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
     known = {field.name for field in fields(BoardGenerator)}
     values = {name: value for name, value in plain(config.env).items() if name in known}
     generator = from_mapping(BoardGenerator, values, "env")
@@ -39,7 +54,7 @@ def main(config: DictConfig, folder: Path) -> None:
                 tasks[what] = progress.add_task(what, total=total)
             progress.update(tasks[what], completed=done)
 
-        bank = make_bank(generator, spec, int(config.seed), report)
+        bank = make_bank(generator, spec, process["seed"], report)
     save_bank(path, bank)
     console.print(_table(bank))
     console.print(f"bank {path}", soft_wrap=True)

@@ -1,5 +1,8 @@
 """task=play: an agent plays its env in the terminal and on video; without a checkpoint, a person does."""
 
+import re
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -29,12 +32,14 @@ def main(config: DictConfig, folder: Path) -> None:
     spec = from_mapping(PlaySpec, plain(config.play), "play")
     if config.checkpoint is None:
         stage = Stage(config, spec, pace=False)
-        play_by_hand(stage, spec)
+        play = partial(play_by_hand, stage, spec)
     else:
         policy, trained = load_policy(config.checkpoint)
         stage = Stage(as_trained(config, trained, HydraConfig.get().overrides.task), spec, pace=True)
         check_fits(policy, stage.env)
-        watch(policy, stage, spec, process["seed"])
+        play = partial(watch, policy, stage, spec, process["seed"])
+    with suppress(KeyboardInterrupt):  # what was played is not lost
+        play()
     stage.close()
     for line in stage.results:
         console.print(line, highlight=False)
@@ -51,6 +56,8 @@ def as_trained(config: DictConfig, trained: DictConfig, overrides: list[str]) ->
             continue
         keys_set = [o.split("=")[0].lstrip("+") for o in overrides if o.lstrip("+").startswith(f"{group}.")]
         values = {key: OmegaConf.select(config, key) for key in keys_set}
+        if group == "env" and "levels" in trained.env and any(re.match(r"data[.=]", o) for o in overrides):
+            values |= {"env.levels": config.data.folder, "env.difficulty": config.data.difficulty} | values
         # An env's keys depend on its game; what is new in an evaluation since that training has its default.
         config[group] = trained[group] if group == "env" else OmegaConf.merge(config[group], trained[group])
         for key, value in values.items():

@@ -57,7 +57,7 @@ class Stage:
 
     def __init__(self, config: DictConfig, spec: PlaySpec, pace: bool):
         self.spec, self.pace = spec, pace
-        env = held_out_env(config, spec.split, num_envs=1, autoreset=False)
+        env = held_out_env(config, spec.split, "play.split", num_envs=1, autoreset=False)
         if not isinstance(env, LevelVectorEnv):
             raise ConfigError("env.id", config.env.id, "one of the project's own games, to be played")
         assert isinstance(env.levels, FixedLevels)

@@ -6,20 +6,33 @@ import torch
 from omegaconf import DictConfig
 from rich.progress import Progress
 
+from drc_lab.envs.interface import BatchEnv
 from drc_lab.evaluation.report import plot, terminal_tables, write_csv
 from drc_lab.evaluation.thinking import RANDOM, Row, sweep, table
 from drc_lab.learning.checkpoints import load_policy
-from drc_lab.tasks.train import Stopped, console, evaluation_spec, fit, held_out_env, prepare, resume_command, start_run
+from drc_lab.tasks.train import (
+    Stopped,
+    check_same_spaces,
+    console,
+    evaluation_spec,
+    fit,
+    held_out_env,
+    prepare,
+    resume_command,
+    start_run,
+)
 from drc_lab.tracking.mlflow import Run
 
 
 def main(config: DictConfig, folder: Path) -> None:
     """Trains, evaluates at each amount of thinking, prints the tables, writes thinking.csv and thinking.png."""
     training = prepare(config, folder)
+    levels = held_out_env(config, evaluation_spec(config).report_split, "evaluation.report_split")
+    check_same_spaces(training.evaluation.env, levels)
     with start_run(config, folder) as (run, logger):
         best = fit(training, run, logger)
         try:
-            rows = think(config, best, training.trainer.strategy.root_device)
+            rows = think(config, best, levels, training.trainer.strategy.root_device)
         except KeyboardInterrupt as stop:
             raise Stopped(f"Trained; the sweep goes on with:  {resume_command(training.stop.checkpoint)}") from stop
         frames = training.agent.frames
@@ -36,14 +49,14 @@ def main(config: DictConfig, folder: Path) -> None:
         console.print(f"{name:11}{value}", soft_wrap=True)
 
 
-def think(config: DictConfig, checkpoint: Path, device: torch.device) -> list[Row]:
-    """The sweep of one checkpoint on the levels of ``evaluation.report_split``."""
+def think(config: DictConfig, checkpoint: Path, levels: BatchEnv, device: torch.device) -> list[Row]:
+    """The sweep of one checkpoint on held-out levels."""
     policy = load_policy(checkpoint)[0].to(device)
     e, settings = evaluation_spec(config), []
     repeats = e.repeats or range(1, 4 * policy.repeats_per_step + 1)
     with Progress(console=console, transient=True) as bar:
         todo = bar.add_task("thinking", total=len(e.first_passes) + len(repeats) + 1)
-        for setting in sweep(policy, held_out_env(config, e.report_split), e.first_passes, repeats, config.seed):
+        for setting in sweep(policy, levels, e.first_passes, repeats, config.seed):
             settings.append(setting)
             bar.advance(todo)
     return table(settings, e.confidence)

@@ -62,7 +62,8 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     if config.resume is not None:
         check_same_training(config)
     spec: RolloutSpec = build(config.algo.rollouts, "algo.rollouts")
-    policy = build_policy(config.policy, make_env(config.env, num_envs=1))
+    env = make_env(config.env, num_envs=1)
+    policy = build_policy(config.policy, env)
     loss, optimizer = build(config.algo.loss, "algo.loss"), build(config.algo.optimizer, "algo.optimizer")
     try:
         optimizer(policy.parameters())  # Lightning would find out only after the run has begun
@@ -80,7 +81,9 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     steps = max(1, round(held_out.every_frames / spec.frames_per_rollout)) * spec.optimizer_steps_per_rollout
     checkpoints = folder / "checkpoints"
     stop = GracefulStop(checkpoints / "last.ckpt")
-    evaluation = HeldOutEvaluation(held_out_env(config, held_out.split), steps, checkpoints / "best.ckpt", stop)
+    levels = held_out_env(config, held_out.split)
+    check_same_spaces(env, levels)
+    evaluation = HeldOutEvaluation(levels, steps, checkpoints / "best.ckpt", stop)
     keep_last = ModelCheckpoint(checkpoints, "last", every_n_train_steps=steps, enable_version_counter=False)
     trainer: L.Trainer = build(
         config.trainer, "trainer", max_steps=spec.optimizer_steps, max_epochs=-1, logger=False,
@@ -122,11 +125,32 @@ def evaluation_spec(config: DictConfig) -> EvaluationSpec:
     return from_mapping(EvaluationSpec, plain(config.evaluation), "evaluation")
 
 
-def held_out_env(config: DictConfig, split: str, **more: Any) -> BatchEnv:
-    """The held-out levels of a split, see `make_held_out_env`; ``evaluation.env`` stands in for training's settings."""
+def held_out_env(config: DictConfig, split: str, key: str = "evaluation.split", **more: Any) -> BatchEnv:
+    """The held-out levels of a split, see `make_held_out_env`; ``evaluation.env`` stands in for training's settings.
+
+    Raises:
+        ConfigError: about the key that the setting comes from; ``key`` is that of the split.
+    """
     e = evaluation_spec(config)
     node = OmegaConf.create(plain(config.env) | e.env)
-    return make_held_out_env(node, split, e.num_levels, e.level_seed, **more)
+    origin = {"env.split": key} | {f"env.{name}": f"evaluation.{name}" for name in ("num_levels", "level_seed")}
+    origin |= {f"env.{name}": f"evaluation.env.{name}" for name in e.env}
+    try:
+        return make_held_out_env(node, split, e.num_levels, e.level_seed, **more)
+    except ConfigError as error:
+        raise ConfigError(origin.get(error.key, error.key), error.found, error.allowed) from None
+
+
+def check_same_spaces(training: BatchEnv, held_out: BatchEnv) -> None:
+    """A policy has to fit both.
+
+    Raises:
+        ConfigError: held-out levels have other observations or actions.
+    """
+    spaces = [(env.single_observation_space.shape, int(env.single_action_space.n)) for env in (held_out, training)]
+    if spaces[0] != spaces[1]:
+        found, allowed = (f"observations {shape} and {actions} actions" for shape, actions in spaces)
+        raise ConfigError("evaluation.env", found, f"{allowed}, as in training")
 
 
 def check_same_training(config: DictConfig) -> None:

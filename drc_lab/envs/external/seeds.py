@@ -1,6 +1,7 @@
 """Levels of envs that know nothing of levels: the seeds that their episodes start from."""
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 
@@ -26,13 +27,18 @@ def _draw(rng, split, seeds):
             seeds[i] = rng.integers(0, LIMIT)
 
 
-def seed_stream(split: str, num_levels: int | None, level_seed: int, order: str) -> LevelStream[Seeds]:
-    """An endless stream of seeds of a split, or a fixed set of ``num_levels`` drawn from ``level_seed``."""
-    index = split_index(split)
+@dataclass
+class SeedGenerator:
+    """Draws seeds of a split, given by its index."""
 
-    def generate(rng: np.random.Generator, count: int) -> Seeds:
+    split: int
+
+    def __call__(self, rng: np.random.Generator, count: int) -> Seeds:
         seeds = np.zeros(count, np.int64)
-        _draw(rng, index, seeds)
+        _draw(rng, self.split, seeds)
         return Seeds(seeds)
 
-    return generated_levels(generate, num_levels, level_seed, order, lambda levels: levels.seed)
+
+def seed_stream(split: str, num_levels: int | None, level_seed: int, order: str) -> LevelStream[Seeds]:
+    """An endless stream of seeds of a split, or a fixed set of ``num_levels`` drawn from ``level_seed``."""
+    return generated_levels(SeedGenerator(split_index(split)), num_levels, level_seed, order, attrgetter("seed"))

@@ -141,6 +141,7 @@ def _wrong(bank: Bank) -> str | None:
         array = getattr(bank, name)
         if array.min() < least or array.max() > most:
             return f"{name} is out of range"
-    if (bank.robots[np.arange(N), bank.target] < 0).any():
-        return "a target robot is absent"
+    targets = bank.robots[np.arange(N), bank.target]
+    if (targets < 0).any() or (targets == bank.goal).any():
+        return "a target robot is absent, or on its goal"
     return None

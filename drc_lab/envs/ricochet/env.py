@@ -1,12 +1,13 @@
 """Ricochet Robots as Gymnasium envs: `RicochetVectorEnv` for batches, `RicochetEnv` for one board."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from drc_lab.envs.curriculum import curriculum_levels
-from drc_lab.envs.levels import AugmentedLevels, FixedLevels, LevelStream, generated_levels
+from drc_lab.envs.levels import AugmentedLevels, FixedLevels, LevelStream, generated_levels, hashed
 from drc_lab.envs.ricochet.bank import load_bank
 from drc_lab.envs.ricochet.generate import BoardGenerator
 from drc_lab.envs.ricochet.identity import identities
@@ -17,7 +18,7 @@ from drc_lab.envs.ricochet.step import RicochetBatch, Rules
 from drc_lab.envs.ricochet.symmetry import transform
 from drc_lab.envs.symmetry import TRANSPOSE
 from drc_lab.envs.vector import LevelEnv, LevelVectorEnv
-from drc_lab.errors import ConfigError
+from drc_lab.errors import ConfigError, UserError
 
 MAX_STATES_OF_A_GIVEN_BOARD = 1_000_000  # beyond, its optimal length is left unknown
 
@@ -109,6 +110,8 @@ class RicochetVectorEnv(LevelVectorEnv):
             padding = {"pad_height": height, "pad_width": width, "pad_robots": num_robots}
             fixed: dict[str, Any] = {"style": style, "split": split, **padding}
             generator = BoardGenerator(**own, **fixed)
+            if curriculum is not None and num_levels is not None:
+                raise ConfigError("num_levels", num_levels, "null with a curriculum")
             if curriculum is None:
                 levels = generated_levels(generator, num_levels, level_seed, order, identities)
             else:
@@ -136,15 +139,18 @@ def fixed_boards(boards: Board | str | Sequence[Board | str]) -> Boards:
     """A set of given boards with their optimal lengths; -1 where there is no solution or the search is too large."""
     if isinstance(boards, Board | str):
         boards = [boards]
+    if not boards:
+        raise ConfigError("board", [], "at least one board")
     packed = Boards.pack([Board.from_text(b) if isinstance(b, str) else b for b in boards], [-1] * len(boards))
-    lengths, _ = solve_many(packed, MAX_STATES_OF_A_GIVEN_BOARD)
-    packed.optimal[:] = np.maximum(lengths, -1)
+    with suppress(UserError):  # more robots than the solver takes
+        lengths, _ = solve_many(packed, MAX_STATES_OF_A_GIVEN_BOARD)
+        packed.optimal[:] = np.maximum(lengths, -1)
     return packed
 
 
-def augmented(rng: np.random.Generator, boards: Boards) -> Boards:
-    """Each board under a random symmetry that keeps its size, its robots renumbered at random."""
+def augmented(drawn: np.ndarray, boards: Boards) -> Boards:
+    """Each board under a random symmetry that keeps its size, its robots renumbered; by a random uint64 [N]."""
     height, width = boards.walls.shape[1:]
-    symmetry = rng.integers(0, 8 if height == width else TRANSPOSE, len(boards))
-    order = np.argsort(rng.random(boards.robots.shape), axis=1)
-    return transform(boards, symmetry, order)
+    symmetry = (drawn % np.uint64(8 if height == width else TRANSPOSE)).astype(np.int64)
+    ranks = [hashed(robot + 1, drawn) for robot in range(boards.robots.shape[1])]
+    return transform(boards, symmetry, np.argsort(np.stack(ranks, axis=1), axis=1))

@@ -59,7 +59,8 @@ def _generate(rng, made, tries, in_vain, official, height, width, num_robots, wa
     """
     w, r = np.empty(height * width, np.uint8), np.empty(num_robots, np.int64)
     for _ in range(tries):
-        if made == len(optimal):
+        # Here and not in between calls, whose number of tries depends on the machine's pace.
+        if made == len(optimal) or in_vain[TRIES] >= TRIES_IN_VAIN or in_vain[STATES] >= STATES_IN_VAIN:
             break
         in_vain[TRIES] += 1
         goal_cell, goal_robot = _draw(rng, official, height, width, wall_density, w, r)

@@ -38,8 +38,8 @@ class SokobanVectorEnv(LevelVectorEnv):
     Args:
         num_envs: B.
         generator: "rooms" (random walls, proven solvable) or "reverse" (carved rooms, boxes pulled off their targets).
-        height, width, num_boxes, wall_density, min_optimal, max_optimal, min_pushes, max_pushes: see `RoomGenerator`
-            and `ReverseGenerator`.
+        height, width, num_boxes, min_optimal, max_optimal, min_pushes, max_pushes: see `LevelGenerator`.
+        wall_density: see `RoomGenerator`; carving, effort, prove: see `ReverseGenerator`.
         split: of generated levels, or the folder of that name.
         num_levels, level_seed: a fixed set of generated levels, or some of the file's, drawn from this seed whatever
             the env's seed is.
@@ -50,7 +50,8 @@ class SokobanVectorEnv(LevelVectorEnv):
         level, levels: given levels.
         difficulty: folder of Boxoban: unfiltered | medium | hard.
         solutions: a CSV file as `read_solutions` takes, of solutions with the fewest moves; ``optimal`` is the length
-            of each level's shortest one in it that solves it when it is replayed.
+            of each level's shortest one in it that solves it when it is replayed. ``{split}`` in its name stands for
+            the split; without it, held-out levels of a folder with splits have no solutions.
         max_steps: step limit, or [lowest, highest].
         observation, crop_border: see `SokobanBatch`.
         step_reward, on_reward, off_reward, solved_reward, noop: see `Rules`.
@@ -69,6 +70,9 @@ class SokobanVectorEnv(LevelVectorEnv):
         max_optimal: int | None = None,
         min_pushes: int = 1,
         max_pushes: int | None = None,
+        carving: float = 0.65,
+        effort: int = 300,
+        prove: bool = False,
         split: str = "train",
         num_levels: int | None = None,
         level_seed: int = 0,
@@ -107,17 +111,26 @@ class SokobanVectorEnv(LevelVectorEnv):
             else:
                 files = open_levels(str(levels), difficulty, split if has_splits(str(levels), difficulty) else None)
                 if solutions is not None:
-                    files.optimal[:] = read_solutions(solutions, files).moves
+                    files.optimal[:] = read_solutions(solutions.format(split=split), files).moves
+                    if not (files.optimal >= 0).any():
+                        raise ConfigError(
+                            "solutions", solutions, "a file with solutions of these levels: none solves one"
+                        )
                 given = files.sample(num_levels, level_seed)
             height, width = given.height, given.width
             stream = FixedLevels(given, order)
         else:
             own: dict[str, Any] = {"height": height, "width": width, "num_boxes": num_boxes, "min_optimal": min_optimal,
                    "max_optimal": max_optimal, "min_pushes": min_pushes, "max_pushes": max_pushes}  # fmt: skip
-            if generator == "rooms":
-                own["wall_density"] = wall_density
+            own |= {"wall_density": wall_density} if generator == "rooms" else {"carving": carving, "effort": effort,
+                                                                                "prove": prove}  # fmt: skip
             make = GENERATORS[generator]
             last = make(**own, split=split)
+            for key, value in (("solutions", solutions), ("difficulty", difficulty)):
+                if value is not None:
+                    raise ConfigError(key, value, "null without levels from files")
+            if curriculum is not None and num_levels is not None:
+                raise ConfigError("num_levels", num_levels, "null with a curriculum")
             if curriculum is None:
                 stream = generated_levels(last, num_levels, level_seed, order, identities)
             else:
@@ -133,6 +146,8 @@ class SokobanVectorEnv(LevelVectorEnv):
         own = arguments.get("level") is not None
         if arguments.get("levels") is not None:
             own = own or not has_splits(str(arguments["levels"]), arguments.get("difficulty"))
+        if not own and "{split}" not in (arguments.get("solutions") or ""):
+            arguments = arguments | {"solutions": None}
         return super().held_out(arguments, *((None,) * 3 if own else (split, num_levels, level_seed)))
 
 
@@ -171,10 +186,12 @@ def given_levels(levels: Level | str | Sequence[Level | str]) -> Levels:
     """Levels as objects or text, packed."""
     if isinstance(levels, Level | str):
         levels = [levels]
+    if not levels:
+        raise ConfigError("level", [], "at least one level")
     return Levels.pack([Level.from_text(x) if isinstance(x, str) else x for x in levels])
 
 
-def augmented(rng: np.random.Generator, levels: Levels) -> Levels:
-    """Each level under a random symmetry that keeps its size."""
-    symmetry = rng.integers(0, 8 if levels.height == levels.width else TRANSPOSE, len(levels))
-    return transform(levels, symmetry)
+def augmented(drawn: np.ndarray, levels: Levels) -> Levels:
+    """Each level under a random symmetry that keeps its size; by a random uint64 [N]."""
+    symmetry = drawn % np.uint64(8 if levels.height == levels.width else TRANSPOSE)
+    return transform(levels, symmetry.astype(np.int64))

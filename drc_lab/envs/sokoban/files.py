@@ -104,6 +104,9 @@ def open_levels(path: str | Path, difficulty: str | None = None, split: str | No
                 height: int | None = None, width: int | None = None) -> LevelFiles:  # fmt: skip
     """Opens a file, a folder of files, or one part of Boxoban, which lies in folders ``difficulty/split``.
 
+    Levels of a folder with splits are as large as the largest in any split, so that what is trained on one can be
+    tested on the others. A folder may hold the splits itself.
+
     Raises:
         UserError: as `LevelFiles`.
         ConfigError: a difficulty or split that is not there, or that is missing; hard has no splits.
@@ -111,12 +114,19 @@ def open_levels(path: str | Path, difficulty: str | None = None, split: str | No
     folder = Path(path)
     for key, name in (("difficulty", difficulty), ("split", split)):
         there = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+        if key == "difficulty" and set(there) & set(SPLITS):
+            if name is not None:
+                raise ConfigError(key, name, f"null: {folder} holds the splits {' | '.join(there)}")
+            continue
         if name in there:
             folder /= name
         elif name is not None and folder.exists():
             raise ConfigError(key, name, f"{' | '.join(there)}, in {folder}" if there else f"null, for {folder}")
         elif there and not _files_in(folder):
             raise ConfigError(key, None, f"{' | '.join(there)}, in {folder}")
+    if split is not None and height is None and width is None:
+        parts = [LevelFiles(folder.parent / name) for name in SPLITS if (folder.parent / name).is_dir()]
+        height, width = max(part.height for part in parts), max(part.width for part in parts)
     return LevelFiles(folder, height, width)
 
 
