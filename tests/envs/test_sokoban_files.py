@@ -98,6 +98,26 @@ def test_a_set_of_files_stands_in_for_levels_in_a_stream(folder, levels):
             assert np.array_equal(taken.tiles[rows], others.tiles[other_rows])
 
 
+def test_a_folder_may_hold_the_splits_itself_and_they_are_never_mixed(tmp_path, levels):
+    for split, size in (("train", 1), ("valid", 2), ("test", 3)):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "000.txt").write_text(boxoban_text(levels[:size]))
+    assert [len(open_levels(tmp_path, None, split)) for split in ("train", "valid", "test")] == [1, 2, 3]
+    for difficulty, split, key in (("train", "valid", "difficulty"), (None, None, "split"), (None, "exam", "split")):
+        with pytest.raises(ConfigError) as error:
+            open_levels(tmp_path, difficulty, split)
+        assert error.value.key == key
+
+
+def test_levels_of_all_splits_have_the_size_of_the_largest(tmp_path):
+    rng = np.random.default_rng(0)
+    for split, size in (("train", (6, 7)), ("valid", (9, 5))):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "a.xsb").write_text(f"{random_level(rng, *size, 2)}\n")
+    opened = [open_levels(tmp_path, None, split) for split in ("train", "valid")]
+    assert [(files.height, files.width) for files in opened] == [(9, 7)] * 2
+
+
 def test_files_of_other_sizes_and_formats_are_padded_to_the_largest_level(tmp_path, levels):
     rng = np.random.default_rng(1)
     small, tall, wide = random_level(rng, 6, 7, 2), random_level(rng, 14, 6, 2), random_level(rng, 5, 12, 2)

@@ -52,46 +52,47 @@ def test_check_env_has_nothing_to_say(env_id, settings):
         check_env(gym.make(env_id, render_mode="rgb_array", action_masks=True, **settings).unwrapped)
 
 
-@each_variant
-def test_single_env_equals_the_batch_step_for_step_under_random_play(env_id, settings):
-    """One board at a time and all at once, over some thousand steps; levels are dealt in the same order to both."""
-    single = gym.make(env_id, action_masks=True, **settings).unwrapped
-    batch = gym.make_vec(env_id, num_envs=1, autoreset=False, action_masks=True, **settings)
-    rng, boards = np.random.default_rng(0), set()
-    obs, info = single.reset(seed=11)
-    batch_obs, batch_info = batch.reset(seed=11)
-    for _ in range(3000):
-        same(obs, batch_obs[0])
-        for key in info:
-            same(info[key], batch_info[key][0])
-        boards.add(obs.tobytes())
-        action = int(rng.integers(single.action_space.n))
-        obs, reward, terminated, truncated, info = single.step(action)
-        batch_obs, *rest, batch_info = batch.step(np.array([action]))
-        assert [reward, terminated, truncated] == [x[0] for x in rest]
-        if terminated or truncated:
-            obs, info = single.reset()
-            batch_obs, batch_info = batch.reset()
-    assert len(boards) > 500
+def at_level(env, seed, number):
+    """Puts a single env before level ``number`` of the stream that starts from ``seed``."""
+    state = env.get_state()
+    state["levels"] = rewound(state["levels"], seed, number)
+    state["episodes"] |= {"seed": seed, "begun": number}
+    env.set_state(state)
 
 
-@each_variant
-def test_a_batch_of_many_equals_as_many_batches_of_one(env_id, settings):
-    """64 boards together and each alone from the same state, until each one's episode has ended."""
-    many = gym.make_vec(env_id, num_envs=64, autoreset=False, **settings)
-    many.reset(seed=5)
-    state, rng = many.get_state(), np.random.default_rng(1)
-    ones = [gym.make_vec(env_id, num_envs=1, autoreset=False, **settings) for _ in range(64)]
+def rewound(stream, seed, number):
+    inner = {"stream": rewound(stream["stream"], seed, number)} if "stream" in stream else {}
+    return stream | inner | {"seed": seed, "position": number}
+
+
+@pytest.mark.parametrize(("env_id", "settings"), [v for k, v in VARIANTS.items() if "curriculum" not in k])
+def test_each_board_of_a_batch_equals_a_single_env_step_for_step_over_thousands_of_levels(env_id, settings):
+    """Through autoresets: whenever a board gets its next level, a single env gets the same one."""
+    B, rng, played = 48, np.random.default_rng(0), 0
+    many = gym.make_vec(env_id, num_envs=B, action_masks=True, **settings)
+    ones = [gym.make(env_id, action_masks=True, **settings).unwrapped for _ in range(B)]
+    obs, info = many.reset(seed=11)
     for b, one in enumerate(ones):
-        mine = {key: value[b : b + 1] for key, value in state["batch"].items()}
-        episodes = {k: v[b : b + 1] if isinstance(v, np.ndarray) else v for k, v in state["episodes"].items()}
-        one.set_state({"batch": mine, "levels": state["levels"], "episodes": episodes})
-    for _ in range(30):
-        actions = rng.integers(0, many.single_action_space.n, 64)
-        obs, reward, terminated, truncated, _ = many.step(actions)
+        one.reset(seed=11)
+        at_level(one.vector, many.seed, b)
+        first, first_info = one.reset()
+        same(first, obs[b])
+        same(first_info, {key: info[key][b] for key in first_info})
+    while played < 600:
+        actions, begun = rng.integers(0, many.single_action_space.n, B), many.episodes
+        obs, reward, terminated, truncated, info = many.step(actions)
         for b, one in enumerate(ones):
-            got = one.step(actions[b : b + 1])
-            same([x[0] for x in got[:4]], [obs[b], reward[b], terminated[b], truncated[b]])
+            now, *rest, left = one.step(int(actions[b]))
+            assert rest == [reward[b], terminated[b], truncated[b]]
+            if terminated[b] or truncated[b]:
+                same(now, info["final_obs"][b])
+                final = {key: info["final_info"][key][b] for key in left}
+                same(left, final)
+                at_level(one.vector, many.seed, begun)
+                begun, played = begun + 1, played + 1
+                now, left = one.reset()
+            same(now, obs[b])
+            same(left, {key: info[key][b] for key in left})
 
 
 @each_variant
@@ -186,6 +187,28 @@ def test_autoreset_shows_the_next_level_and_keeps_what_the_last_one_left(env_id)
 
 
 @pytest.mark.parametrize("env_id", [RICOCHET, SOKOBAN])
+def test_a_state_taken_at_an_episodes_end_still_counts_it(env_id):
+    """A single env between its last step and reset: the curriculum has yet to hear how the episode went."""
+    settings = {"curriculum": {"stages": [{"max_optimal": 1}], "window": 1, "advance_at": 0.01, "review": 0.0}}
+    env, other = (gym.make(env_id, max_steps=200, **settings).unwrapped for _ in range(2))
+    rng = np.random.default_rng(0)
+    for seed in range(20):  # until one is solved
+        env.reset(seed=seed)
+        ended = False
+        while not ended:
+            _, _, solved, truncated, _ = env.step(int(rng.integers(4)))
+            ended = solved or truncated
+        if solved:
+            break
+    other.reset(seed=0)
+    other.set_state(env.get_state())
+    same(env.reset(), other.reset())
+    assert env.vector.levels.stage == other.vector.levels.stage == 1
+    env.reset(seed=seed)
+    assert env.vector.levels.stage == 0  # a seed starts over, whatever was played before
+
+
+@pytest.mark.parametrize("env_id", [RICOCHET, SOKOBAN])
 def test_reset_mask_leaves_the_other_boards_alone(env_id):
     env = gym.make_vec(env_id, num_envs=6, autoreset=False)
     before, _ = env.reset(seed=0)
@@ -193,6 +216,7 @@ def test_reset_mask_leaves_the_other_boards_alone(env_id):
     after, info = env.reset(options={"reset_mask": mask})
     np.testing.assert_array_equal((before != after).reshape(6, -1).any(1), mask)
     assert info["level"].tolist() == [6, 1, 2, 7, 4, 5]
+    same(env.reset(options={"reset_mask": np.zeros(6, bool)})[0], after)
 
 
 @pytest.mark.parametrize("env_id", [RICOCHET, SOKOBAN])
@@ -232,6 +256,8 @@ def test_drawn_step_limits_fill_their_range_and_depend_on_the_seed_alone():
 def test_copies_are_safe_and_without_copies_nothing_is_allocated_anew():
     for copy in (True, False):
         env = gym.make_vec(SOKOBAN, num_envs=4, noop=True, copy=copy)
+        with pytest.raises(ValueError, match="read-only"):
+            env.reset(seed=0)[1]["_level"][:] = False
         obs, _ = env.reset(seed=0)
         one, two = env.step(np.zeros(4, int)), env.step(np.ones(4, int))
         for a, b in zip(one[:4], two[:4], strict=True):
@@ -252,6 +278,11 @@ def test_copies_are_safe_and_without_copies_nothing_is_allocated_anew():
         ({"split": "exam"}, "split"),
         ({"num_levels": 0}, "num_levels"),
         ({"num_levels": 3, "order": "up"}, "order"),
+        ({"num_levels": 3, "level_seed": -1}, "level_seed"),
+        ({"num_levels": 3, "curriculum": {"stages": [{}]}}, "num_levels"),
+        ({"max_steps": 2.5}, "max_steps"),
+        ({"curriculum": {}}, "curriculum.stages"),
+        ({"curriculum": {"stages": [{"min_optimal": 70}]}}, "curriculum.stages[0].min_optimal"),
         ({"render_mode": "hologram"}, "render_mode"),
         ({"render_mode": "ansi", "cell_size": 0}, "cell_size"),
         ({"curriculum": {"stages": []}}, "curriculum.stages"),

@@ -124,7 +124,7 @@ def open_levels(path: str | Path, difficulty: str | None = None, split: str | No
             raise ConfigError(key, name, f"{' | '.join(there)}, in {folder}" if there else f"null, for {folder}")
         elif there and not _files_in(folder):
             raise ConfigError(key, None, f"{' | '.join(there)}, in {folder}")
-    if split is not None and height is None and width is None:
+    if split is not None and folder.is_dir() and height is None and width is None:
         parts = [LevelFiles(folder.parent / name) for name in SPLITS if (folder.parent / name).is_dir()]
         height, width = max(part.height for part in parts), max(part.width for part in parts)
     return LevelFiles(folder, height, width)
