@@ -27,15 +27,6 @@ def _direction_table() -> np.ndarray:
 DIRECTIONS = _direction_table()
 """int64 [8, 4]: DIRECTIONS[s, d] is what direction d becomes under symmetry s."""
 
-INVERSE = np.array([[(row[other] == np.arange(4)).all() for row in DIRECTIONS].index(True) for other in DIRECTIONS])
-"""int64 [8]: the symmetry that takes symmetry s back. The way directions turn tells the symmetries apart."""
-
-
-@jit
-def turned(direction, symmetry):
-    """What one direction becomes under a symmetry."""
-    return DIRECTIONS[symmetry, direction]
-
 
 @jit
 def place(cell, symmetry, height, width):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from drc_lab.envs.levels import SPLITS, split_of
 from drc_lab.envs.ricochet import BoardGenerator, Boards
-from drc_lab.envs.ricochet.identity import CLOSED, identities
+from drc_lab.envs.ricochet.identity import identities
+from drc_lab.envs.ricochet.level import CLOSED
 from drc_lab.envs.ricochet.official import CORNERS, official_walls
 from drc_lab.envs.ricochet.solve import solve_many
 from drc_lab.envs.ricochet.step import slide

@@ -186,11 +186,10 @@ def test_autoreset_shows_the_next_level_and_keeps_what_the_last_one_left(env_id)
     assert done.any()
 
 
-@pytest.mark.parametrize("env_id", [RICOCHET, SOKOBAN])
-def test_a_state_taken_at_an_episodes_end_still_counts_it(env_id):
+def test_a_state_taken_at_an_episodes_end_still_counts_it():
     """A single env between its last step and reset: the curriculum has yet to hear how the episode went."""
     settings = {"curriculum": {"stages": [{"max_optimal": 1}], "window": 1, "advance_at": 0.01, "review": 0.0}}
-    env, other = (gym.make(env_id, max_steps=200, **settings).unwrapped for _ in range(2))
+    env, other = (gym.make(RICOCHET, max_steps=200, **settings).unwrapped for _ in range(2))
     rng = np.random.default_rng(0)
     for seed in range(20):  # until one is solved
         env.reset(seed=seed)

@@ -13,7 +13,7 @@ from drc_lab.tasks.make_bank import main
 def config(tmp_path, **env):
     bank = {"path": str(tmp_path / "banks" / "some.npz"), "per_bin": 30, "max_draws": 400, "max_states": 10_000}
     env = {"id": "drc_lab/RicochetRobots-v0", "height": 4, "width": 4, "max_optimal": 3, "max_steps": 9} | env
-    return OmegaConf.create({"seed": 0, "bank": bank | {"threads": 1}, "env": env})
+    return OmegaConf.create({"seed": 0, "threads": 1, "bank": bank | {"threads": 1}, "env": env})
 
 
 def test_a_bank_made_by_the_task_feeds_the_env_in_every_split(tmp_path, capsys):

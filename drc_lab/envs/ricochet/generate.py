@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from drc_lab.envs.levels import split_index, split_of
-from drc_lab.envs.ricochet.identity import CLOSED, identity
-from drc_lab.envs.ricochet.level import ROBOT_NAMES, Boards
+from drc_lab.envs.ricochet.identity import identity
+from drc_lab.envs.ricochet.level import CLOSED, ROBOT_NAMES, Boards
 from drc_lab.envs.ricochet.official import CORNERS, MIN_SIZE, official_walls
 from drc_lab.envs.ricochet.search import search
 from drc_lab.envs.ricochet.solve import ANY_DEPTH, check_packable

@@ -3,12 +3,10 @@
 import numpy as np
 
 from drc_lab.envs.levels import mix64
-from drc_lab.envs.ricochet.level import Boards
+from drc_lab.envs.ricochet.level import CLOSED, Boards
 from drc_lab.envs.ricochet.symmetry import WALLS
 from drc_lab.envs.symmetry import COUNT, TRANSPOSE, place
 from drc_lab.numerics import jit
-
-CLOSED = 15  # walls on all sides
 
 
 @jit

@@ -8,6 +8,7 @@ import numpy as np
 from drc_lab.envs.levels import LevelSet
 from drc_lab.errors import UserError
 
+CLOSED = 15  # walls on all four sides of a cell
 ROBOT_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 

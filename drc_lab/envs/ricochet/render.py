@@ -5,9 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from drc_lab.envs.render import DEFAULT_CELL_SIZE, INK, WHITE, Colour, Pen, mosaic, text_colour, tint
-from drc_lab.envs.ricochet.level import ROBOT_NAMES
-
-CLOSED = 15  # walls on all four sides
+from drc_lab.envs.ricochet.level import CLOSED, ROBOT_NAMES
 
 # One for each robot. The first seven are those of Okabe and Ito, which stay apart for every kind of colour blindness;
 # the others were chosen as far as possible from all before them.

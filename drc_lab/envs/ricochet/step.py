@@ -1,6 +1,5 @@
 """What a move does, compiled: the one place that knows the rules, shared by envs, solver and generator."""
 
-import colorsys
 from dataclasses import dataclass
 
 import gymnasium as gym
@@ -8,7 +7,7 @@ import numpy as np
 
 from drc_lab.envs.batch import Batch
 from drc_lab.envs.ricochet.level import ROBOT_NAMES, Boards, draw
-from drc_lab.envs.ricochet.render import picture
+from drc_lab.envs.ricochet.render import COLOURS, picture
 from drc_lab.errors import ConfigError
 from drc_lab.numerics import jit
 
@@ -19,12 +18,6 @@ OBSERVATIONS = {"planes": PLANES_VIEW, "symbolic": SYMBOLIC_VIEW, "rgb": RGB_VIE
 DIRECTION_NAMES = ("up", "down", "left", "right")
 
 FLOOR_COLOUR, WALL_COLOUR = (243, 248, 238), (0, 0, 0)
-
-
-def robot_colours(count: int) -> np.ndarray:
-    """uint8 [count, 3]: colours that differ as far as ``count`` hues can."""
-    hues = [colorsys.hsv_to_rgb(i / count, 1.0, 0.8) for i in range(count)]
-    return np.round(np.array(hues) * 255).astype(np.uint8)
 
 
 @jit
@@ -188,7 +181,7 @@ class RicochetBatch(Batch):
         if observation not in OBSERVATIONS:
             raise ConfigError("observation", observation, " | ".join(OBSERVATIONS))
         self.rules, self.width, self.view = rules, width, OBSERVATIONS[observation]
-        self.colours = robot_colours(num_robots)
+        self.colours = np.array(COLOURS[:num_robots], np.uint8)
         moves = [f"{name} {direction}" for name in ROBOT_NAMES[:num_robots] for direction in DIRECTION_NAMES]
         self.action_names = (*moves, *(["no-op"] if rules.noop else []))
         self.walls = np.zeros((num_envs, height * width), np.uint8)
