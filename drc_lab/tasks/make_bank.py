@@ -35,15 +35,15 @@ def main(config: DictConfig, folder: Path) -> None:
     spec = from_mapping(BankSpec, {k: v for k, v in plain(config.bank).items() if k != "path"}, "bank")
     if path.exists():
         raise UserError(f"{path}: there is a file already; choose another bank.path")
+    known = {field.name for field in fields(BoardGenerator)}
+    values = {name: value for name, value in plain(config.env).items() if name in known}
+    generator = from_mapping(BoardGenerator, values, "env")
     try:  # before the work, not after it
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
-    known = {field.name for field in fields(BoardGenerator)}
-    values = {name: value for name, value in plain(config.env).items() if name in known}
-    generator = from_mapping(BoardGenerator, values, "env")
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress, errors_under("env"):
