@@ -236,7 +236,8 @@ class AugmentedLevels(LevelStream[Levels]):
         ids, levels, rows = self.stream.take(count)
         place = np.arange(self.position, self.position + count).astype(np.uint64)
         self.position += count
-        return ids, self.augment(hashed(self.seed, place), levels[rows]), np.arange(count)
+        # Another seed than that of step limits and stages, which are drawn by the same places.
+        return ids, self.augment(hashed(self.seed + 1, place), levels[rows]), np.arange(count)
 
     def record(self, ids: np.ndarray, solved: np.ndarray) -> None:
         self.stream.record(ids, solved)

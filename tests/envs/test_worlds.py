@@ -252,6 +252,16 @@ def test_drawn_step_limits_fill_their_range_and_depend_on_the_seed_alone():
     assert counts[:3].sum() == 0 and counts[3:].min() > 0.1 * counts.sum()
 
 
+@pytest.mark.parametrize("env_id", [RICOCHET, SOKOBAN])
+def test_a_levels_symmetry_says_nothing_about_its_step_limit(env_id):
+    """Both are drawn by the number of the episode: 8 symmetries and 8 limits make 64 pairs, not 8."""
+    env = gym.make_vec(env_id, num_envs=2000, num_levels=1, level_seed=3, augment=True, max_steps=[3, 10], copy=False)
+    obs, _ = env.reset(seed=0)
+    pairs = {(board.tobytes(), limit) for board, limit in zip(obs, env.limit.tolist(), strict=True)}
+    boards = len({board for board, _ in pairs})
+    assert boards >= 8 and len(pairs) == 8 * boards
+
+
 def test_copies_are_safe_and_without_copies_nothing_is_allocated_anew():
     for copy in (True, False):
         env = gym.make_vec(SOKOBAN, num_envs=4, noop=True, copy=copy)
