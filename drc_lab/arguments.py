@@ -63,8 +63,6 @@ def from_mapping(function: Callable[..., T], values: Mapping[str, Any], key: str
     if not isinstance(values, Mapping):
         raise ConfigError(key, values, f"keys {', '.join(inspect.signature(function).parameters)}")
     fitting = check_types(function, values, key)
-    for name in fitting.keys() & more.keys():
-        raise ConfigError(join(key, name), fitting[name], "no such key: it is set elsewhere")
     for name, parameter in inspect.signature(function).parameters.items():
         needed = parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
         if needed and name not in fitting and name not in more:

@@ -5,17 +5,16 @@ from dataclasses import fields
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from drc_lab.arguments import check_types, errors_under, from_mapping
+from drc_lab.arguments import errors_under, from_mapping
 from drc_lab.config import plain
 from drc_lab.envs.ricochet.bank import Bank, save_bank
 from drc_lab.envs.ricochet.collect import BankSpec, counts, make_bank
 from drc_lab.envs.ricochet.generate import BoardGenerator
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.process import start_process
+from drc_lab.tasks.train import console, start
 
 GAME = "drc_lab/RicochetRobots-v0"
 
@@ -29,8 +28,7 @@ def main(config: DictConfig, folder: Path) -> None:
             raise ConfigError(f"env.{key}", config.env[key], "null: a bank is made of generated boards")
     if not isinstance(config.bank.path, str):
         raise ConfigError("bank.path", config.bank.path, "the name of a new file")
-    process = check_types(start_process, {key: config[key] for key in ("seed", "threads")}, "")
-    start_process(**process)
+    seed = start(config)
     path = Path(config.bank.path)
     spec = from_mapping(BankSpec, {k: v for k, v in plain(config.bank).items() if k != "path"}, "bank")
     if path.exists():
@@ -44,7 +42,6 @@ def main(config: DictConfig, folder: Path) -> None:
             pass
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
-    console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress, errors_under("env"):
         tasks = {}
@@ -54,7 +51,7 @@ def main(config: DictConfig, folder: Path) -> None:
                 tasks[what] = progress.add_task(what, total=total)
             progress.update(tasks[what], completed=done)
 
-        bank = make_bank(generator, spec, process["seed"], report)
+        bank = make_bank(generator, spec, seed, report)
     save_bank(path, bank)
     console.print(_table(bank))
     console.print(f"bank {path}", soft_wrap=True)

@@ -9,26 +9,23 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from drc_lab.arguments import check_types, from_mapping
+from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.video import write_video
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy
-from drc_lab.process import quieten_libraries, start_process
 from drc_lab.tasks.keyboard import NEXT, QUIT, RESTART, Keyboard, keys
 from drc_lab.tasks.stage import PlaySpec, Stage
-from drc_lab.tasks.train import console
+from drc_lab.tasks.train import console, start
 
 SHOWN_ACTIONS = 3  # the most probable ones
 
 
 def main(config: DictConfig, folder: Path) -> None:
     """Plays, then says what came of each level and where the video is."""
-    process = check_types(start_process, {key: config[key] for key in ("seed", "threads")}, "")
-    start_process(**process)
-    quieten_libraries()
+    seed = start(config)
     spec = from_mapping(PlaySpec, plain(config.play), "play")
     if config.checkpoint is None:
         stage = Stage(config, spec, pace=False)
@@ -37,7 +34,7 @@ def main(config: DictConfig, folder: Path) -> None:
         policy, trained = load_policy(config.checkpoint)
         stage = Stage(as_trained(config, trained, HydraConfig.get().overrides.task), spec, pace=True)
         check_fits(policy, stage.env)
-        play = partial(watch, policy, stage, spec, process["seed"])
+        play = partial(watch, policy, stage, spec, seed)
     with suppress(KeyboardInterrupt):  # what was played is not lost
         play()
     stage.close()

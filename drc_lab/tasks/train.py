@@ -57,8 +57,7 @@ def main(config: DictConfig, folder: Path) -> None:
 
 def prepare(config: DictConfig, folder: Path) -> Training:
     """Builds envs, policy, loss, rollouts and trainer; every mistake in the config shows here."""
-    start_process(**check_types(start_process, {key: config[key] for key in ("seed", "threads")}, ""))
-    quieten_libraries()
+    start(config)
     if config.resume is not None:
         check_same_training(config)
     spec: RolloutSpec = build(config.algo.rollouts, "algo.rollouts")
@@ -94,6 +93,14 @@ def prepare(config: DictConfig, folder: Path) -> Training:
         if getattr(trainer, key) != 1:
             raise ConfigError(f"trainer ({key})", getattr(trainer, key), "1")
     return Training(agent, data, trainer, evaluation, stop, None if config.resume is None else str(config.resume))
+
+
+def start(config: DictConfig) -> int:
+    """Sets the process up as ``seed`` and ``threads`` say; the checked seed."""
+    values = check_types(start_process, {key: config[key] for key in ("seed", "threads")}, "")
+    start_process(**values)
+    quieten_libraries()
+    return values["seed"]
 
 
 def fit(training: Training, run: Run, logger: RunLogger) -> Path:

@@ -8,6 +8,7 @@ import numpy as np
 
 from drc_lab.envs.curriculum import curriculum_levels
 from drc_lab.envs.levels import AugmentedLevels, FixedLevels, LevelStream, generated_levels, hashed
+from drc_lab.envs.render import DEFAULT_CELL_SIZE
 from drc_lab.envs.ricochet.bank import load_bank
 from drc_lab.envs.ricochet.generate import BoardGenerator
 from drc_lab.envs.ricochet.identity import identities
@@ -83,7 +84,7 @@ class RicochetVectorEnv(LevelVectorEnv):
         copy: bool = True,
         action_masks: bool = False,
         render_mode: str | None = None,
-        cell_size: int = 32,
+        cell_size: int = DEFAULT_CELL_SIZE,
     ):
         if num_envs < 1:
             raise ConfigError("num_envs", num_envs, "at least 1")

@@ -9,6 +9,7 @@ import numpy as np
 
 from drc_lab.envs.curriculum import curriculum_levels
 from drc_lab.envs.levels import AugmentedLevels, FixedLevels, LevelStream, generated_levels
+from drc_lab.envs.render import DEFAULT_CELL_SIZE
 from drc_lab.envs.sokoban.files import LevelFiles, has_splits, open_levels
 from drc_lab.envs.sokoban.generate import LevelGenerator, RoomGenerator
 from drc_lab.envs.sokoban.identity import identities
@@ -95,7 +96,7 @@ class SokobanVectorEnv(LevelVectorEnv):
         copy: bool = True,
         action_masks: bool = False,
         render_mode: str | None = None,
-        cell_size: int = 32,
+        cell_size: int = DEFAULT_CELL_SIZE,
     ):
         if num_envs < 1:
             raise ConfigError("num_envs", num_envs, "at least 1")
