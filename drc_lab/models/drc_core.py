@@ -7,82 +7,80 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from drc_lab.models.init import init_conv
+from drc_lab.models.pooling import PoolAndInject
 from drc_lab.models.spatial import boundary_channel, tap_kinds
 from drc_lab.models.ticks import LayerTensors, TickPlan, run_ticks
+from drc_lab.models.wiring import GUIDE, Wiring
 
 State = tuple[list[Tensor], list[Tensor]]
 
 
-class PoolAndInject(nn.Module):
-    """A learned linear mix of the mean and the max of a map, sent back to every cell (guide 2.3).
-
-    Args:
-        channels: C of the hidden state.
-        out_channels: C_pi.
-    """
-
-    def __init__(self, channels: int, out_channels: int, conv_init: str = "kaiming"):
-        super().__init__()
-        self.mix = nn.Conv2d(2 * channels, out_channels, 1)
-        init_conv(self.mix, conv_init)
-
-    def forward(self, h: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C_pi, H, W], the same at every cell."""
-        pooled = torch.cat([F.adaptive_avg_pool2d(h, 1), F.adaptive_max_pool2d(h, 1)], dim=1)  # (B, 2C, 1, 1)
-        return self.mix(pooled).expand(-1, -1, *h.shape[2:])
-
-
 class ConvLSTMCell(nn.Module):
-    """The weights of one layer: a fused gate convolution over [e, pooled, h of the layer below, boundary, own h].
+    """The weights of one layer: a fused gate convolution over [e, pooled, below, boundary, own h].
 
-    Gates in the order i, f, g, o; i and f sigmoid, g and o tanh (guide 2.2). The forget bias starts at 1.
+    Gates in the order i, f, g, o; i and f sigmoid, g and o tanh (guide 2.2). What is "below" the first layer, if
+    anything, is the top layer a tick earlier. In weights of the published agents i is named j, and g is named i.
 
     Args:
         channels: C of hidden and cell state, and of the encoding.
-        has_lower: whether there is a layer below.
-        pool_and_inject, boundary: which of the two extra inputs exist.
+        has_below: whether the layer sees a map from below.
+        wiring: see `drc_lab.models.wiring`.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        has_lower: bool,
-        kernel_size: int = 3,
-        pool_and_inject: bool = True,
-        boundary: bool = True,
-        conv_init: str = "kaiming",
-    ):
+    def __init__(self, channels: int, has_below: bool, wiring: Wiring = GUIDE):
         super().__init__()
         C = channels
-        self.channels, self.kernel_size = C, kernel_size
+        self.channels, self.wiring = C, wiring
         self.parts = {
             "e": C,
-            "pooled": C * pool_and_inject,
-            "lower": C * has_lower,
-            "boundary": int(boundary),
+            "pooled": C * wiring.pool_and_inject,
+            "below": C * has_below,
+            "boundary": int(wiring.use_boundary_channel),
             "own": C,
         }
-        self.pool = PoolAndInject(C, C, conv_init) if pool_and_inject else None
-        self.gates = nn.Conv2d(sum(self.parts.values()), 4 * C, kernel_size, padding=kernel_size // 2)
-        init_conv(self.gates, conv_init)
+        self.pool = PoolAndInject(C, wiring.pool_projection, wiring.conv_init) if wiring.pool_and_inject else None
+        k = wiring.kernel_size
+        self.gates = nn.Conv2d(sum(self.parts.values()), (4 + wiring.unused_gate) * C, k, padding=k // 2)
+        init_conv(self.gates, wiring.conv_init, self._published_convs())
         with torch.no_grad():
-            self.gates.get_parameter("bias")[C : 2 * C] += 1.0
+            self.gates.get_parameter("bias")[C : 2 * C] += wiring.forget_bias
 
-    def forward(self, e: Tensor, h_lower: Tensor | None, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """One tick as the guide writes it, for reading, hooks and tests; sequences run through `DRCStack`.
+    def _published_convs(self) -> tuple[int, ...]:
+        """Input channels of the convolutions that the published code has in place of this one: their fan-ins."""
+        parts = self.parts
+        return parts["e"] + parts["pooled"] + parts["below"], parts["boundary"], parts["own"]
+
+    def split_gates(self) -> tuple[dict[str, Tensor], Tensor]:
+        """The gate weights by what they read, each [4C, part, k, k], and the bias [4C]."""
+        weight, bias = (p[: 4 * self.channels] for p in (self.gates.weight, self.gates.get_parameter("bias")))
+        return dict(zip(self.parts, weight.split(list(self.parts.values()), dim=1), strict=True)), bias
+
+    def boundary_drive(self, height: int, width: int) -> Tensor:
+        """What the boundary adds to the pre-activations, [1, 4C, H, W]."""
+        weight, k = self.split_gates()[0]["boundary"], self.wiring.kernel_size
+        outside = self.wiring.boundary_ring == "outside"
+        grow = k - 1 if outside else 0
+        ring = boundary_channel(height + grow, width + grow, weight.device, weight.dtype)
+        return F.conv2d(ring, weight, padding=0 if outside else k // 2)
+
+    def forward(self, e: Tensor, below: Tensor | None, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """One tick as the guide writes it, for reading, hooks, exports and rare wirings; others run in `ticks`.
 
         All maps are [B, C, H, W]; returns the new (h, c).
         """
-        inputs = [e]
+        inputs = {"e": e, "below": below, "own": h}
         if self.pool is not None:
-            inputs.append(self.pool(h))
-        if h_lower is not None:
-            inputs.append(h_lower)
-        if self.parts["boundary"]:
-            inputs.append(boundary_channel(*h.shape[2:], h.device, h.dtype).expand(len(h), -1, -1, -1))
-        i, f, g, o = self.gates(torch.cat([*inputs, h], dim=1)).chunk(4, dim=1)
+            inputs["pooled"] = self.pool(h if self.wiring.pool_source == "own" else below)
+        seen = {name: x for name, x in inputs.items() if x is not None}
+        weights, bias = self.split_gates()
+        weight = torch.cat([weights[name] for name in seen], dim=1)
+        z = F.conv2d(torch.cat(list(seen.values()), dim=1), weight, bias, padding=self.wiring.kernel_size // 2)
+        if self.wiring.use_boundary_channel:
+            z = z + self.boundary_drive(*h.shape[2:])
+        i, f, g, o = z.chunk(4, dim=1)  # (B, 4C, H, W) -> 4 x (B, C, H, W)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-        return torch.tanh(o) * torch.tanh(c), c
+        o = torch.tanh(o) if self.wiring.output_gate == "tanh" else torch.sigmoid(o)
+        return o * torch.tanh(c), c
 
     def hoist(self, e: Tensor, inside: Tensor, kind: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Splits the gate convolution into what a step's ticks share and what they do not.
@@ -95,22 +93,20 @@ class ConvLSTMCell(nn.Module):
             drive [N, P, 4C], weight [4C, D, k, k] of the recurrent input [lower, own], inject [K * 4C, 2C].
         """
         C, (H, W) = self.channels, e.shape[2:]
-        w_e, w_pool, w_lower, w_boundary, w_own = self.gates.weight.split(list(self.parts.values()), dim=1)
-        pad = self.kernel_size // 2
-        drive = F.conv2d(e, w_e.contiguous(memory_format=torch.channels_last), self.gates.bias, padding=pad)
+        weights, bias = self.split_gates()
+        pad = self.wiring.kernel_size // 2
+        drive = F.conv2d(e, weights["e"].contiguous(memory_format=torch.channels_last), bias, padding=pad)
         drive = drive.permute(0, 2, 3, 1).flatten(1, 2)  # (N, P, 4C)
-        if self.parts["boundary"]:
-            edge = F.conv2d(
-                boundary_channel(H, W, e.device, self.gates.weight.dtype), w_boundary, padding=pad
-            )  # (1, 4C, H, W)
-            drive = drive + edge.flatten(2).transpose(1, 2)
+        if self.wiring.use_boundary_channel:
+            drive = drive + self.boundary_drive(H, W).flatten(2).transpose(1, 2)
         inject = e.new_empty(0)
         if self.pool is not None:
             # A constant plane through the convolution: sum the taps that are inside, per kind of cell.
-            taps = torch.einsum("kt,oct->koc", inside.to(w_pool.dtype), w_pool.flatten(2)).flatten(0, 1)  # (K*4C, C_pi)
-            inject = taps @ self.pool.mix.weight.flatten(1)  # (K*4C, 2C)
-            drive = drive + (taps @ self.pool.mix.get_parameter("bias")).view(-1, 4 * C)[kind]
-        weight = torch.cat([w_lower, w_own], dim=1).contiguous(memory_format=torch.channels_last)
+            taps = torch.einsum("kt,oct->koc", inside.to(bias.dtype), weights["pooled"].flatten(2)).flatten(0, 1)
+            inject = taps @ self.pool.matrix().to(bias)  # (K*4C, C) x (C, 2C) -> (K*4C, 2C)
+            if self.pool.bias is not None:
+                drive = drive + (taps @ self.pool.bias).view(-1, 4 * C)[kind]
+        weight = torch.cat([weights["below"], weights["own"]], dim=1).contiguous(memory_format=torch.channels_last)
         return drive, weight, inject
 
 
@@ -120,21 +116,23 @@ class DRCStack(nn.Module):
     Within a tick layer l reads the new h of layer l - 1; the top layer reaches the first only through time.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        num_layers: int,
-        kernel_size: int = 3,
-        pool_and_inject: bool = True,
-        boundary: bool = True,
-        conv_init: str = "kaiming",
-    ):
+    def __init__(self, channels: int, num_layers: int, wiring: Wiring = GUIDE):
         super().__init__()
-        self.channels, self.kernel_size = channels, kernel_size
+        self.channels, self.wiring = channels, wiring
         self.cells = nn.ModuleList(
-            ConvLSTMCell(channels, layer > 0, kernel_size, pool_and_inject, boundary, conv_init)
-            for layer in range(num_layers)
+            ConvLSTMCell(channels, layer > 0 or wiring.top_to_bottom, wiring) for layer in range(num_layers)
         )
+
+    def tick(self, e: Tensor, state: State) -> State:
+        """One tick of all layers, as the guide writes it. e and all maps of the state are [B, C, H, W]."""
+        h, c = list(state[0]), list(state[1])
+        below = h[-1] if self.wiring.top_to_bottom else None
+        for i, cell in enumerate(self.cells):
+            h[i], c[i] = cell(e, below, h[i], c[i])
+            below = h[i] if self.wiring.residual == "none" or below is None else below + h[i]
+        if self.wiring.residual == "layers_and_carry" and below is not None:
+            h[-1] = below
+        return h, c
 
     def init_state(self, batch: int, H: int, W: int, device=None, dtype=None) -> State:
         """Zeros: (h_list, c_list), each of L tensors [B, C, H, W]."""
@@ -155,9 +153,11 @@ class DRCStack(nn.Module):
         Returns:
             h_top [T, B, C, H, W] after each step's last tick, and the carry after the last step.
         """
+        if not self.wiring.runs_fused:
+            return self._unfused(e, state, resets, repeats)
         T, B, _, H, W = e.shape
         e = e.flatten(0, 1).contiguous(memory_format=torch.channels_last)  # (T*B, C, H, W)
-        inside, kind = tap_kinds(H, W, self.kernel_size, e.device)
+        inside, kind = tap_kinds(H, W, self.wiring.kernel_size, e.device)
         dtype = next(self.parameters()).dtype  # under autocast e has another
         plan = TickPlan(tuple(repeats), keep_masks(resets, repeats, dtype), kind, H, W)
         layers = []
@@ -168,6 +168,16 @@ class DRCStack(nn.Module):
             layers.append(LayerTensors(drive, weight, inject, _to_cells(h, dtype), _to_cells(c, dtype)))
         h_top, h_list, c_list = run_ticks(plan, layers)
         return _to_map(h_top, H, W), ([_to_map(h, H, W) for h in h_list], [_to_map(c, H, W) for c in c_list])
+
+    def _unfused(self, e: Tensor, state: State, resets: Tensor, repeats: Sequence[int]) -> tuple[Tensor, State]:
+        keep, tops = keep_masks(resets, [1] * len(e), e.dtype)[:, :, None, None, None], []
+        for t, ticks in enumerate(repeats):
+            h, c = ([x * keep[t] for x in maps] for maps in state)
+            for _ in range(ticks):
+                h, c = self.tick(e[t], (h, c))
+            state = h, c
+            tops.append(h[-1])
+        return torch.stack(tops), state
 
 
 def keep_masks(resets: Tensor, repeats: Sequence[int], dtype: torch.dtype) -> Tensor:

@@ -1,27 +1,50 @@
 """From an observation to the map of features that every ConvLSTM layer sees."""
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from drc_lab.models.init import init_conv
 
 
 class SimpleConvEncoder(nn.Module):
-    """Two convolutions with no nonlinearity, same height and width (guide 2.1).
+    """Convolutions that keep height and width, with no nonlinearity after them (guide 2.1).
 
     Args:
         in_channels: planes of the observation.
         channels: features out, C_e.
-        kernel_size: odd.
+        kernel_size: an even one pads one cell less before than after, as flax's SAME does; the published 4 x 4 kernels
+            shift the map by (1/2, 1/2) cells, odd ones keep a cell where it is.
         conv_init: see `drc_lab.models.init`.
+        num_layers: convolutions.
+        relu_between: whether a ReLU stands between two of them; never after the last.
     """
 
-    def __init__(self, in_channels: int, channels: int, kernel_size: int = 3, conv_init: str = "kaiming"):
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        kernel_size: int = 3,
+        conv_init: str = "kaiming",
+        num_layers: int = 2,
+        relu_between: bool = False,
+    ):
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, channels, kernel_size, padding=kernel_size // 2)
-        self.conv2 = nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2)
-        for conv in (self.conv1, self.conv2):
+        self.relu_between = relu_between
+        before, after = (kernel_size - 1) // 2, kernel_size // 2
+        self.pad = None if before == after else (before, after, before, after)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(channels if layer else in_channels, channels, kernel_size, padding=0 if self.pad else before)
+            for layer in range(num_layers)
+        )
+        for conv in self.convs:
+            assert isinstance(conv, nn.Conv2d)
             init_conv(conv, conv_init)
 
     def forward(self, obs: Tensor) -> Tensor:
         """[N, C_in, H, W] -> [N, C_e, H, W]."""
-        return self.conv2(self.conv1(obs))
+        x = obs
+        for layer, conv in enumerate(self.convs):
+            if layer and self.relu_between:
+                x = F.relu(x)
+            x = conv(x) if self.pad is None else conv(F.pad(x, self.pad))
+        return x

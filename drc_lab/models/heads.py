@@ -1,4 +1,4 @@
-"""From the top layer's hidden state to policy logits and value."""
+"""From a map of features to policy logits and value: fixed to one board size, or for boards of any size."""
 
 import torch
 from torch import Tensor, nn
@@ -7,15 +7,18 @@ from drc_lab.errors import ConfigError
 from drc_lab.models.init import init_linear
 
 
-class ActorCriticHead(nn.Module):
-    """Flatten (C, H, W) -> linear ``proj_dim`` -> ReLU -> policy logits and value (guide 3). Fixed to one board size.
+class Head(nn.Module):
+    """A shared layer ``proj_dim`` wide -> ReLU -> policy logits and value. A subclass says what the layer reads.
 
     Args:
-        shape: (C, H, W) of the hidden state.
+        shape: (C, H, W) of the map that the policy was built for.
         num_actions: |A|.
         proj_dim: width of the shared layer.
         proj_init, head_init: see `drc_lab.models.init`, for the shared layer and for the two outputs.
+        fan_in: features that the shared layer reads.
     """
+
+    any_size = True
 
     def __init__(
         self,
@@ -24,16 +27,32 @@ class ActorCriticHead(nn.Module):
         proj_dim: int = 256,
         proj_init: str = "small",
         head_init: str = "small",
+        *,
+        fan_in: int,
     ):
         super().__init__()
-        channels, height, width = shape
         self.shape = shape
-        self.proj = nn.Linear(channels * height * width, proj_dim)
+        self.proj = nn.Linear(fan_in, proj_dim)
         self.policy = nn.Linear(proj_dim, num_actions)
         self.value = nn.Linear(proj_dim, 1)
         init_linear(self.proj, proj_init, "proj_init")
         for head in (self.policy, self.value):
             init_linear(head, head_init, "head_init")
+
+    def outputs(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """[..., fan_in] -> logits [..., A], value [..., 1]."""
+        hidden = torch.relu(self.proj(features))  # (..., proj_dim)
+        return self.policy(hidden), self.value(hidden)
+
+
+class ActorCriticHead(Head):
+    """Reads the flattened map (guide 3), so it is fixed to one board size."""
+
+    any_size = False
+
+    def __init__(self, shape: tuple[int, int, int], *args, **kwargs):
+        channels, height, width = shape
+        super().__init__(shape, *args, **kwargs, fan_in=channels * height * width)
 
     def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """[N, C, H, W] -> logits [N, A], value [N, 1]."""
@@ -41,5 +60,49 @@ class ActorCriticHead(nn.Module):
             raise ConfigError(
                 "board size", tuple(hidden.shape[2:]), f"{self.shape[1:]}, which this flatten head was built for"
             )
-        features = torch.relu(self.proj(hidden.flatten(1)))  # (N, C*H*W) -> (N, proj_dim)
-        return self.policy(features), self.value(features)
+        return self.outputs(hidden.flatten(1))  # (N, C*H*W)
+
+
+class PooledHead(Head):
+    """Reads the mean and the max of each channel over the board, whatever its size."""
+
+    def __init__(self, shape: tuple[int, int, int], *args, **kwargs):
+        super().__init__(shape, *args, **kwargs, fan_in=2 * shape[0])
+
+    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """[N, C, H, W] -> logits [N, A], value [N, 1]."""
+        return self.outputs(torch.cat([hidden.mean((2, 3)), hidden.amax((2, 3))], dim=1))  # (N, 2C)
+
+
+class PerCellHead(Head):
+    """Every cell has logits and a value of its own; their mean counts, weighted by a learned attention over cells.
+
+    Where the answer depends on one place, such as the robot that moves, the attention can single it out on a board of
+    any size.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], *args, **kwargs):
+        super().__init__(shape, *args, **kwargs, fan_in=shape[0])
+        self.attention = nn.Linear(shape[0], 1)
+        init_linear(self.attention, "small", "head_init")
+
+    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """[N, C, H, W] -> logits [N, A], value [N, 1]."""
+        cells = hidden.flatten(2).transpose(1, 2)  # (N, P, C)
+        weight = self.attention(cells).softmax(dim=1)  # (N, P, 1)
+        logits, value = self.outputs(cells)  # (N, P, A), (N, P, 1)
+        return (weight * logits).sum(1), (weight * value).sum(1)
+
+
+HEADS = {"flatten": ActorCriticHead, "pool": PooledHead, "cells": PerCellHead}
+
+
+def make_head(kind: str, *args, **kwargs) -> Head:
+    """The head of that name, see `Head` for the arguments.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if kind not in HEADS:
+        raise ConfigError("head", kind, " | ".join(HEADS))
+    return HEADS[kind](*args, **kwargs)

@@ -1,31 +1,64 @@
 """How weights start. Biases start at zero everywhere; the ConvLSTM adds its forget bias itself."""
 
 import math
+from collections.abc import Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from drc_lab.errors import ConfigError
 
-CONV_INITS = ("kaiming", "lecun")
-LINEAR_INITS = ("small", "lecun", "orthogonal")
+CONV_INITS = ("kaiming", "lecun", "torch")
+LINEAR_INITS = ("small", "lecun", "orthogonal", "torch")
 SMALL_STD = 0.01  # guide 6.8 asks for a "small std" in linear layers
+TRUNCATED_STD = 0.87962566  # of a unit normal cut off at 2, as flax's lecun_normal is
 
 
-def init_conv(conv: nn.Conv2d, how: str) -> None:
-    """``kaiming``: normal, fan-in, gain sqrt(2) (guide 6.8). ``lecun``: normal, fan-in, gain 1 (the published runs)."""
+@torch.no_grad()
+def init_conv_weight(weight: Tensor, how: str) -> None:
+    """Fills a weight [out, in, ...]; see `init_conv`."""
     if how not in CONV_INITS:
         raise ConfigError("conv_init", how, " | ".join(CONV_INITS))
-    nn.init.kaiming_normal_(conv.weight, mode="fan_in", nonlinearity="relu" if how == "kaiming" else "linear")
+    fan_in = weight[0].numel()
+    if how == "kaiming":
+        weight.normal_(std=math.sqrt(2 / fan_in))
+    elif how == "lecun":
+        std = math.sqrt(1 / fan_in) / TRUNCATED_STD
+        nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
+    else:
+        weight.uniform_(-math.sqrt(1 / fan_in), math.sqrt(1 / fan_in))
+
+
+def init_conv(conv: nn.Conv2d, how: str, published_convs: Sequence[int] = ()) -> None:
+    """Fills a convolution.
+
+    Args:
+        how: "kaiming": normal, fan-in, gain sqrt(2) (guide 6.8). "lecun": truncated normal, fan-in, gain 1 (Taufeeque
+            et al. 2024). "torch": uniform within fan-in^-1/2, torch's default.
+        published_convs: input channels of the separate convolutions that published code has in place of this one:
+            "lecun" takes each one's own fan-in.
+    """
+    parts = [n for n in published_convs if n] if how == "lecun" and published_convs else [conv.in_channels]
+    for part in conv.weight.split(parts, dim=1):
+        init_conv_weight(part, how)
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
 
 
 def init_linear(linear: nn.Linear, how: str, key: str) -> None:
-    """``small``: normal with std 0.01 (guide 6.8). ``lecun``: normal, std fan_in^-1/2. ``orthogonal``: gain 1."""
+    """Fills a linear layer.
+
+    Args:
+        how: "small": normal with std 0.01 (guide 6.8). "lecun": truncated normal, std fan_in^-1/2. "orthogonal": gain
+            1. "torch": uniform within fan-in^-1/2.
+        key: of ``how`` in the config, for the message.
+    """
     if how not in LINEAR_INITS:
         raise ConfigError(key, how, " | ".join(LINEAR_INITS))
     if how == "orthogonal":
         nn.init.orthogonal_(linear.weight)
+    elif how == "small":
+        nn.init.normal_(linear.weight, std=SMALL_STD)
     else:
-        nn.init.normal_(linear.weight, std=SMALL_STD if how == "small" else 1 / math.sqrt(linear.in_features))
+        init_conv_weight(linear.weight, how)
     nn.init.zeros_(linear.bias)

@@ -21,18 +21,19 @@ def naive_step(policy: DRCPolicy, obs, state, repeats):
             inputs = [e]
             if cell.pool is not None:
                 mean, peak = h[i].mean((2, 3), keepdim=True), h[i].amax((2, 3), keepdim=True)
-                inputs.append(cell.pool.mix(torch.cat([mean, peak], 1)).repeat(1, 1, H, W))
+                mix = cell.pool.weight[:, :, None, None]
+                inputs.append(F.conv2d(torch.cat([mean, peak], 1), mix, cell.pool.bias).repeat(1, 1, H, W))
             if i:
                 inputs.append(h[i - 1])
-            if cell.parts["boundary"]:
+            if cell.wiring.use_boundary_channel:
                 inputs.append(edge)
             z = F.conv2d(
-                torch.cat([*inputs, h[i]], 1), cell.gates.weight, cell.gates.bias, padding=cell.kernel_size // 2
+                torch.cat([*inputs, h[i]], 1), cell.gates.weight, cell.gates.bias, padding=cell.wiring.kernel_size // 2
             )
             zi, zf, zg, zo = z.chunk(4, 1)
             c[i] = torch.sigmoid(zf) * c[i] + torch.sigmoid(zi) * torch.tanh(zg)
             h[i] = torch.tanh(zo) * torch.tanh(c[i])
-    top = h[-1] + e if policy.encoding_to_head else h[-1]
+    top = h[-1] + e if policy.encoding_to_head == "add" else h[-1]
     hidden = torch.relu(policy.head.proj(top.reshape(B, -1)))
     return policy.head.policy(hidden), policy.head.value(hidden), (h, c)
 

@@ -33,7 +33,7 @@ VARIANTS = [
     {"pool_and_inject": False},
     {"use_boundary_channel": False},
     {"kernel_size": 5},
-    {"encoding_to_head": True},
+    {"encoding_to_head": "add"},
     {"obs_shape": (2, 1, 2), "num_layers": 2},
     {"obs_shape": (2, 3, 3), "pool_and_inject": False, "use_boundary_channel": False},
 ]
@@ -136,16 +136,16 @@ def test_the_layer_above_reads_the_new_hidden_state_of_the_same_tick():
 
 def test_cell_by_hand_on_one_square():
     """1 x 1 board, C = 1: every number of the LSTM equations by hand, output gate tanh, order i, f, g, o."""
-    cell = ConvLSTMCell(1, has_lower=True)
+    cell = ConvLSTMCell(1, has_below=True)
     with torch.no_grad():
-        cell.pool.mix.weight[:] = torch.tensor([2.0, 3.0]).view(1, 2, 1, 1)  # 2 * mean + 3 * max + 0.5
-        cell.pool.mix.bias[:] = 0.5
+        cell.pool.weight[:] = torch.tensor([[2.0, 3.0]])  # 2 * mean + 3 * max + 0.5
+        cell.pool.bias[:] = 0.5
         cell.gates.weight.zero_()
-        # inputs in order: e, pooled, lower, boundary, own; only the centre tap is on a 1 x 1 board
+        # inputs in order: e, pooled, below, boundary, own; only the centre tap is on a 1 x 1 board
         rows = torch.tensor([[1.0, 0, 0, 0, 0], [0, 1.0, 0, 0, 0], [0, 0, 1.0, 0, 0], [0, 0, 0, 1.0, 1.0]])
         cell.gates.weight[:, :, 1, 1] = rows
-    e, lower, h, c = (torch.full((1, 1, 1, 1), x) for x in (0.3, -0.7, 0.2, 0.9))
-    new_h, new_c = cell(e, lower, h, c)
+    e, below, h, c = (torch.full((1, 1, 1, 1), x) for x in (0.3, -0.7, 0.2, 0.9))
+    new_h, new_c = cell(e, below, h, c)
     i, f = torch.sigmoid(torch.tensor(0.3)), torch.sigmoid(torch.tensor(2 * 0.2 + 3 * 0.2 + 0.5 + 1.0))
     g, o = torch.tanh(torch.tensor(-0.7)), torch.tanh(torch.tensor(1.0 + 0.2))
     expected = f * 0.9 + i * g
@@ -154,12 +154,17 @@ def test_cell_by_hand_on_one_square():
 
 
 def test_pool_and_inject_by_hand():
-    pool = PoolAndInject(1, 1)
-    with torch.no_grad():
-        pool.mix.weight[:] = torch.tensor([10.0, 1.0]).view(1, 2, 1, 1)
-        pool.mix.bias[:] = 0
-    h = torch.tensor([[1.0, 2.0], [3.0, 6.0]]).view(1, 1, 2, 2)
-    torch.testing.assert_close(pool(h), torch.full((1, 1, 2, 2), 10 * 3.0 + 6.0))
+    h = torch.tensor([[1.0, 2.0], [3.0, 6.0]]).view(1, 1, 2, 2)  # mean 3, max 6
+    weights = {"linear": [[10.0, 1.0]], "full": [[10.0, 1.0]], "per_channel": [[10.0], [1.0]],
+               "per_channel_bias": [[10.0], [1.0]], "overall": [[10.0], [1.0]]}  # fmt: skip
+    for projection, weight in weights.items():
+        pool = PoolAndInject(1, projection)
+        pool.weight.data[:] = torch.tensor(weight)
+        bias = 0.0
+        if pool.bias is not None:
+            pool.bias.data[:] = bias = 7.0
+        torch.testing.assert_close(pool(h), torch.full((1, 1, 2, 2), 10 * 3.0 + 6.0 + bias))
+    assert PoolAndInject(1, "mean")(h).unique().tolist() == [3] and PoolAndInject(1, "max")(h).unique().tolist() == [6]
 
 
 def test_boundary_channel_by_hand():
@@ -187,10 +192,14 @@ def test_biases_start_at_zero_but_for_the_forget_gate():
     assert others and all(b.abs().max() == 0 for b in others)
 
 
-@pytest.mark.parametrize(("how", "gain"), [("kaiming", 2.0), ("lecun", 1.0)])
-def test_convolutions_start_with_the_variance_of_their_fan_in(how, gain):
-    weight = DRCPolicy((3, 10, 10), 4, conv_init=how).stack.cells[1].gates.weight
-    assert weight.var().item() * weight[0].numel() == pytest.approx(gain, rel=0.05)
+def test_convolutions_start_with_the_variance_of_their_fan_in():
+    """The guide's is that of the one fused convolution; the published code has one convolution for own h alone."""
+    guide, published = (DRCPolicy((3, 10, 10), 4, conv_init=how).stack.cells[1] for how in ("kaiming", "lecun"))
+    weight = guide.gates.weight
+    assert weight.var().item() * weight[0].numel() == pytest.approx(2, rel=0.05)
+    weights, _ = published.split_gates()
+    for part in ("own", "boundary"):
+        assert weights[part].var().item() * weights[part][0].numel() == pytest.approx(1, rel=0.1)
 
 
 def test_orthogonal_heads_have_orthonormal_rows():
