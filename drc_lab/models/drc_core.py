@@ -1,6 +1,7 @@
 """The recurrent core of the DRC: one ConvLSTM layer, pool-and-inject, and the stack that runs them for R ticks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -107,9 +108,10 @@ class DRCStack(nn.Module):
     Within a tick layer l reads the new h of layer l - 1; the top layer reaches the first only through time.
     """
 
-    def __init__(self, channels: int, num_layers: int, wiring: Wiring = GUIDE):
+    def __init__(self, channels: int, num_layers: int, wiring: Wiring = GUIDE, recompute_steps: int | None = None):
         super().__init__()
-        self.channels, self.wiring = channels, wiring
+        self.channels, self.wiring, self.recompute_steps = channels, wiring, recompute_steps
+        self._frozen: dict[tuple[int, int], TickWeights] | None = None
         self.cells = nn.ModuleList(
             ConvLSTMCell(channels, layer > 0 or wiring.top_to_bottom, wiring) for layer in range(num_layers)
         )
@@ -148,18 +150,41 @@ class DRCStack(nn.Module):
             return self._unfused(e, state, resets, repeats)
         T, B, _, H, W = e.shape
         dtype = next(self.parameters()).dtype  # under autocast e has another
-        plan = TickPlan(
-            tuple(repeats), keep_masks(resets, repeats, dtype), tap_kinds(H, W, self.wiring.kernel_size, e.device)[1],
-            H, W, self.wiring.top_to_bottom, self.wiring.output_gate == "sigmoid",
-        )  # fmt: skip
         e = e.to(dtype).flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (T, B))
         h, c = ([_to_cells(x, dtype) for x in maps] for maps in state)
+        kind = tap_kinds(H, W, self.wiring.kernel_size, e.device)[1]
+        size, tops = self.recompute_steps or T, []
         with torch.autocast(e.device.type, enabled=False):  # the recurrence keeps the precision of its weights
-            h_top, h, c = run_ticks(plan, e, self.tick_weights(H, W), h, c)
+            weights = self.tick_weights(H, W)
+            for t in range(0, T, size):
+                ticks = tuple(repeats[t : t + size])
+                keep = keep_masks(resets[t : t + size], ticks, dtype)
+                plan = TickPlan(
+                    ticks, keep, kind, H, W, self.wiring.top_to_bottom, self.wiring.output_gate == "sigmoid"
+                )
+                h_top, h, c = run_ticks(plan, e[t : t + size], weights, h, c, self.recompute_steps is not None)
+                tops.append(h_top)
+        h_top = torch.cat(tops) if len(tops) > 1 else tops[0]  # (T, B, P, C)
         return _to_map(h_top, H, W), ([_to_map(x, H, W) for x in h], [_to_map(x, H, W) for x in c])
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Within, the weights must not change: what is derived from them is computed once."""
+        self._frozen = {}
+        try:
+            yield
+        finally:
+            self._frozen = None
 
     def tick_weights(self, height: int, width: int) -> TickWeights:
         """The weights of all layers as the tick loop uses them on a board of this size."""
+        if self._frozen is not None and not torch.is_grad_enabled():
+            if (height, width) not in self._frozen:
+                self._frozen[height, width] = self._tick_weights(height, width)
+            return self._frozen[height, width]
+        return self._tick_weights(height, width)
+
+    def _tick_weights(self, height: int, width: int) -> TickWeights:
         hoisted = (cast(ConvLSTMCell, cell).hoist(height, width) for cell in self.cells)
         drive, base, recurrent, inject = zip(*hoisted, strict=True)
         return TickWeights(

@@ -1,6 +1,7 @@
 """What every policy has, recurrent or not: `init_state`, one step, and a whole sequence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -42,6 +43,11 @@ class Policy(nn.Module):
             logits [T, B, A] and values [T, B, 1], and the carry after the last step.
         """
         raise TypeError(f"{type(self).__name__} has no unroll")
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Promises that the weights stay as they are within: a policy may compute once what it derives from them."""
+        yield
 
     def forward(self, obs: Tensor, state: Any = None, repeats: int | None = None) -> tuple[PolicyValue, Any]:
         """One step: obs [B, ...] -> logits [B, A], value [B, 1], new carry. ``state=None`` starts an episode."""

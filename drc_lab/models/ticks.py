@@ -81,8 +81,8 @@ class _Layer:
 class _Slice:
     """One part of the batch on its way through the sequence, there and back."""
 
-    def __init__(self, plan: TickPlan, weights: TickWeights, part: slice, save: bool):
-        self.plan, self.weights, self.part, self.save = plan, weights, part, save
+    def __init__(self, plan: TickPlan, weights: TickWeights, part: slice):
+        self.plan, self.weights, self.part = plan, weights, part
         self.keep = plan.keep[:, part].contiguous()
         self.ticks = sum(plan.repeats)
         self.pad = weights.drive.shape[2] // 2
@@ -104,14 +104,15 @@ class _Slice:
         )  # fmt: skip
         return gradients[0].permute(0, 2, 3, 1).flatten(1, 2).contiguous() if of_input else gradients[1]
 
-    def forward(self, e: Tensor, h: list[Tensor], c: list[Tensor], h_top: Tensor) -> list[Tensor]:
-        """Fills its part of h_top [T, B, P, C]; e is [T, B, C, H, W], h and c the whole carry. Returns the new one."""
+    def forward(self, e: Tensor, h: list[Tensor], c: list[Tensor], h_top: Tensor, save: bool) -> list[Tensor]:
+        """Fills its part of h_top [T, B, P, C]; e is [T, B, C, H, W], h and c the whole carry. Returns the new one.
+
+        With ``save`` it keeps what `backward` needs.
+        """
         plan, weights, part = self.plan, self.weights, self.part
         C, K = h_top.shape[3], int(plan.kind.max()) + 1
         features = [weight.shape[1] for weight in weights.recurrent]
-        layers = [
-            _Layer(h[i][part], c[i][part], self.keep[0], features[i], self.ticks, self.save) for i in range(len(h))
-        ]
+        layers = [_Layer(h[i][part], c[i][part], self.keep[0], features[i], self.ticks, save) for i in range(len(h))]
         first, top = layers[0], layers[-1]
         gates = gates_for(h_top, plan.sigmoid_output)
         if plan.top_to_bottom:
@@ -135,29 +136,28 @@ class _Slice:
                     up = (out, t, part.start) if layer is top else (arrays[i + 1][0], now, 0)
                     gates.forward(
                         gates.view(z), drive, base, i * 4 * C, inject[i], kind, keep, n, now, then,
-                        x, cell, pooled, argmax, acts, n if self.save else 0, *up,
+                        x, cell, pooled, argmax, acts, n if save else 0, *up,
                     )  # fmt: skip
                 if plan.top_to_bottom:
                     first.x[then, ..., :C] = top.x[then, ..., -C:]
                 n += 1
-        if self.save:
-            self.layers = layers
+        self.layers = layers if save else None
         last = self.ticks % first.slots
         return [t for layer in layers for t in (layer.x[last, ..., -C:], layer.c[last])]
 
     def backward(
         self, e: Tensor, h: list[Tensor], c: list[Tensor], grad_top: Tensor, grad_carry: list[Tensor], d_e: Tensor
     ) -> list[Tensor]:
-        """Fills its part of d_e [T, B, P, C]; e, h, c are those of `forward`, whose buffers are used up.
+        """Fills its part of d_e [T, B, P, C]; e, h, c are those of `forward`, which is done anew if nothing was saved.
 
         Returns the gradients of the weights (drive, base, recurrent, inject) and of the carry (h and c, layer after
         layer).
         """
-        if self.layers is None:  # used up by an earlier backward pass over the same graph
-            self.forward(e, h, c, torch.empty_like(grad_top))
+        if self.layers is None:
+            self.forward(e, h, c, torch.empty_like(grad_top), save=True)
         plan, weights, part, layers = self.plan, self.weights, self.part, self.layers
         assert layers is not None
-        self.layers = None
+        self.layers = None  # gradients take the place of the activations: there is no second time
         steps, L, C = len(plan.repeats), len(layers), grad_top.shape[3]
         batch, cells, K = part.stop - part.start, len(plan.kind), int(plan.kind.max()) + 1
         gates = gates_for(grad_top, plan.sigmoid_output)
@@ -218,16 +218,16 @@ class _Slice:
 
 class _Ticks(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, plan: TickPlan, save: bool, e: Tensor, drive: Tensor, base: Tensor, *flat: Tensor):
+    def forward(ctx, plan: TickPlan, grad: bool, save: bool, e: Tensor, drive: Tensor, base: Tensor, *flat: Tensor):
         L = len(flat) // 4
         weights = TickWeights(drive, base, list(flat[:L]), list(flat[L : 2 * L]))
         h, c = list(flat[2 * L : 3 * L]), list(flat[3 * L :])
         steps, batch, C, cells = len(plan.repeats), len(h[0]), h[0].shape[2], h[0].shape[1]
         h_top = e.new_empty(steps, batch, cells, C)
-        parts = [_Slice(plan, weights, part, save) for part in slices(e, batch, work=cells * drive.numel())]
-        carries = in_workers([partial(p.forward, e, h, c, h_top) for p in parts])
+        parts = [_Slice(plan, weights, part) for part in slices(e, batch, work=cells * drive.numel())]
+        carries = in_workers([partial(p.forward, e, h, c, h_top, save) for p in parts])
         carry = [torch.cat(tensors) for tensors in zip(*carries, strict=True)]
-        if save:
+        if grad:
             ctx.parts, ctx.layers = parts, L
             ctx.save_for_backward(e, *h, *c)
         return h_top, *carry
@@ -244,11 +244,11 @@ class _Ticks(torch.autograd.Function):
         carry = [torch.cat(tensors) for tensors in zip(*(r[weights:] for r in results), strict=True)]
         plan = parts[0].plan
         d_e = d_e.unflatten(2, (plan.height, plan.width)).movedim(-1, 2)  # (T, B, C, H, W)
-        return None, None, d_e, *sums, *carry[0::2], *carry[1::2]
+        return None, None, None, d_e, *sums, *carry[0::2], *carry[1::2]
 
 
 def run_ticks(
-    plan: TickPlan, e: Tensor, weights: TickWeights, h: list[Tensor], c: list[Tensor]
+    plan: TickPlan, e: Tensor, weights: TickWeights, h: list[Tensor], c: list[Tensor], recompute: bool = False
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Runs all ticks of all steps.
 
@@ -257,11 +257,12 @@ def run_ticks(
         e: encoded observations [T, B, C, H, W], each of them channels-last.
         weights: of all layers.
         h, c: the carry before the first tick, for each layer [B, P, C].
+        recompute: whether the backward pass runs the ticks anew, instead of keeping what they computed.
 
     Returns:
         h_top [T, B, P, C] of the top layer after each step's last tick, and the final h and c of each layer [B, P, C].
     """
     tensors = [e, weights.drive, weights.base, *weights.recurrent, *weights.inject, *h, *c]
-    save = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    h_top, *carry = _Ticks.apply(plan, save, *tensors)
+    grad = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    h_top, *carry = _Ticks.apply(plan, grad, grad and not recompute, *tensors)
     return h_top, carry[0::2], carry[1::2]

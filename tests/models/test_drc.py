@@ -339,6 +339,38 @@ def test_threads_and_slices_of_the_batch_change_nothing(wiring, monkeypatch):
     torch.testing.assert_close(*answers, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 4, 6])
+def test_recomputing_activations_changes_neither_values_nor_gradients(steps):
+    policy = small()
+    obs, state, resets = sequence(policy)
+    leaves = tree_map(lambda x: x.requires_grad_(), state)
+    answers = []
+    for size in (None, steps):
+        policy.stack.recompute_steps = size
+        out, final = policy.unroll(obs, leaves, resets, [3, 1, 2, 5, 3, 1])
+        outputs = [out.policy_logits, out.value, *tree_leaves(final)]
+        total = sum((x * torch.linspace(-1, 1, x.numel()).view(x.shape)).sum() for x in outputs)
+        answers.append([*outputs, *torch.autograd.grad(total, [*tree_leaves(leaves), *policy.parameters()])])
+    torch.testing.assert_close(*answers, rtol=1e-5, atol=1e-5)
+
+
+def test_a_frozen_policy_answers_the_same_and_sees_new_weights_afterwards():
+    policy = small()
+    obs, state, _ = sequence(policy, T=2)
+    with torch.no_grad():
+        expected = [policy(x, state)[0].policy_logits for x in obs]
+        with policy.frozen():
+            got = [policy(x, state)[0].policy_logits for x in obs]
+        torch.testing.assert_close(got, expected)
+        for weight in policy.stack.parameters():
+            weight *= 1.5
+        changed = policy(obs[0], state)[0].policy_logits
+    assert (changed - expected[0]).abs().max() > 1e-3
+    with policy.frozen():  # gradients need weights of their own
+        policy(obs[0], state)[0].value.sum().backward()
+    assert all(p.grad is not None for p in policy.stack.parameters())
+
+
 @pytest.mark.parametrize("samples", [1, 10, 10_000])
 def test_weight_gradients_do_not_depend_on_how_they_are_batched(samples, monkeypatch):
     policy = small()
