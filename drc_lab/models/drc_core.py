@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import cast
 
 import torch
@@ -206,8 +207,7 @@ class DRCStack(nn.Module):
 def keep_masks(resets: Tensor, repeats: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Resets [T, B] as what multiplies the carry before each tick: [N + 1, B], the last row (no tick) all ones."""
     keep = torch.ones(sum(repeats) + 1, resets.shape[1], device=resets.device, dtype=dtype)
-    first_ticks = torch.tensor(repeats).cumsum(0) - torch.tensor(repeats)
-    keep[first_ticks.to(resets.device)] = (~resets).to(dtype)
+    keep[list(accumulate(repeats[:-1], initial=0))] = (~resets).to(dtype)  # at the first tick of each step
     return keep
 
 

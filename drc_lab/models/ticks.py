@@ -224,7 +224,7 @@ class _Ticks(torch.autograd.Function):
         h, c = list(flat[2 * L : 3 * L]), list(flat[3 * L :])
         steps, batch, C, cells = len(plan.repeats), len(h[0]), h[0].shape[2], h[0].shape[1]
         h_top = e.new_empty(steps, batch, cells, C)
-        parts = [_Slice(plan, weights, part) for part in slices(e, batch, work=cells * drive.numel())]
+        parts = [_Slice(plan, weights, part) for part in slices(e, batch, cells * C, work=cells * drive.numel())]
         carries = in_workers([partial(p.forward, e, h, c, h_top, save) for p in parts])
         carry = [torch.cat(tensors) for tensors in zip(*carries, strict=True)]
         if grad:

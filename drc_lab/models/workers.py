@@ -12,28 +12,30 @@ import torch
 from torch import Tensor
 
 Result = TypeVar("Result")
-SLICE = 32  # samples that go through the sequence together
+FEATURES_OF_A_SLICE = 51_200  # of one layer's hidden state: more do not fit into a core's cache
 WORK_FOR_A_THREAD = 50_000_000  # multiply-adds of one call, below which a thread of its own costs more than it gives
 
 
-def slices(like: Tensor, batch: int, work: int) -> list[slice]:
+def slices(like: Tensor, batch: int, features: int, work: int) -> list[slice]:
     """The parts of a batch for `in_workers`: one off the CPU, else as many as threads or caches ask for.
 
     Args:
         like: a tensor of the device.
         batch: B.
+        features: of one sample's hidden state, P * C.
         work: multiply-adds that one sample costs in one call.
     """
     threads = min(torch.get_num_threads(), max(1, batch * work // WORK_FOR_A_THREAD))
-    parts = 1 if like.device.type != "cpu" else threads * -(-batch // (threads * SLICE))
+    most = threads * max(1, FEATURES_OF_A_SLICE // features)  # samples that all threads have under way
+    parts = 1 if like.device.type != "cpu" else threads * -(-batch // most)
     edges = [batch * i // parts for i in range(parts + 1)]
     return [slice(a, b) for a, b in pairwise(edges) if b > a]
 
 
 def in_workers(calls: list[Callable[[], Result]]) -> list[Result]:
     """Calls them all, without gradients, in one thread for each of torch's; results in order."""
-    if len(calls) == 1:
-        return [calls[0]()]
+    if len(calls) == 1 or torch.get_num_threads() == 1:
+        return [call() for call in calls]
     return list(_pool(torch.get_num_threads()).map(_without_gradients, calls))
 
 

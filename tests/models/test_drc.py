@@ -324,11 +324,12 @@ def test_threads_and_slices_of_the_batch_change_nothing(wiring, monkeypatch):
     answers = []
     threads = torch.get_num_threads()
     try:
-        for size, work in ((32, 10**12), (2, 1)):
-            monkeypatch.setattr("drc_lab.models.workers.SLICE", size)
+        features = obs.shape[3] * obs.shape[4] * policy.stack.channels
+        for size, work in ((5, 10**12), (2, 1)):
+            monkeypatch.setattr("drc_lab.models.workers.FEATURES_OF_A_SLICE", size * features)
             monkeypatch.setattr("drc_lab.models.workers.WORK_FOR_A_THREAD", work)
             torch.set_num_threads(2)
-            assert len(slices(obs, 5, 1)) == (1 if size == 32 else 4)
+            assert len(slices(obs, 5, features, 1)) == (1 if size == 5 else 4)
             out, final = policy.unroll(obs, leaves, resets, [3, 1, 2, 5, 3, 1])
             outputs = [out.policy_logits, out.value, *tree_leaves(final)]
             total = sum((x * torch.linspace(-1, 1, x.numel()).view(x.shape)).sum() for x in outputs)
