@@ -23,7 +23,7 @@ def main(config: DictConfig, folder: Path) -> None:
     policy = found.build()
     check_fits(found, make_env(config.env, num_envs=1))
     weights = {f"policy.{name}": weight for name, weight in policy.state_dict().items()}
-    path = folder / "checkpoints" / "imported.ckpt"
+    path = folder / "imported.ckpt"
     save({"config": plain(config) | {"policy": found.config}, "state_dict": weights}, path)
     console.print(f"{sum(weight.numel() for weight in weights.values()):,} parameters", highlight=False)
     console.print(f"checkpoint {path}", soft_wrap=True, highlight=False)
@@ -41,7 +41,7 @@ def check_fits(found: Published, env: BatchEnv) -> None:
     C, H, W = found.obs_shape
     allowed = f"observations {found.obs_shape} and {found.num_actions} actions, as the weights have"
     if shape == found.obs_shape and actions == found.num_actions + 1:
-        allowed += "; for a no-op that is never chosen: import_weights.num_actions=" + str(actions)
+        allowed += f"; for a no-op that is never chosen: import_weights.num_actions={actions}"
     elif C == 3:
         allowed += f": env=sokoban env.height={H} env.width={W} env.noop={str(found.num_actions == 5).lower()}"
     elif C == 7:
@@ -58,7 +58,6 @@ def save(checkpoint: dict, path: Path) -> None:
     """
     part = path.with_suffix(".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             torch.save(checkpoint, part)
             os.replace(part, path)
