@@ -1,6 +1,7 @@
 """Published weights answer as the code that they were trained with, and what is written is read back."""
 
 import hydra
+import msgpack
 import numpy as np
 import pytest
 import torch
@@ -180,6 +181,16 @@ def test_other_layouts_hold_the_same_policy(tmp_path, config, model):
         change_config(folder, config)
     if model:
         change_model(folder, model)
+    check_same(load(folder), policy)
+
+
+def test_files_with_params_below_each_module_hold_the_same_policy(tmp_path):
+    policy = drc()
+    folder = written(tmp_path / "cp", policy)
+    state = msgpack.unpackb((folder / "model").read_bytes())
+    modules = state["params"]["params"]
+    state["params"] = {name: {"params": module} for name, module in modules.items()}
+    (folder / "model").write_bytes(msgpack.packb(state))
     check_same(load(folder), policy)
 
 

@@ -8,9 +8,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, FiniteFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, FiniteFloat, ValidationError
 
 from drc_lab.errors import UserError
+
+Count = Annotated[int, Field(ge=1, le=2**20)]
 
 
 def _side(size: Any) -> Any:
@@ -21,8 +23,8 @@ def _side(size: Any) -> Any:
 
 
 class ConvConfig(BaseModel):
-    features: PositiveInt
-    kernel_size: Annotated[PositiveInt, BeforeValidator(_side)]
+    features: Count
+    kernel_size: Annotated[Count, BeforeValidator(_side)]
     strides: tuple[Literal[1], Literal[1]] = (1, 1)
     padding: Literal["SAME"] = "SAME"
     use_bias: bool = True
@@ -50,12 +52,12 @@ class PolicySpec(BaseModel):
     norm: IdentityNorm = IdentityNorm()
     normalize_input: Literal[False] = False
     head_scale: FiniteFloat = 1.0
-    mlp_hiddens: tuple[PositiveInt] = (256,)
+    mlp_hiddens: tuple[Count] = (256,)
 
 
 class ConvLSTMConfig(PolicySpec):
-    n_recurrent: PositiveInt = 1
-    repeats_per_step: PositiveInt = 1
+    n_recurrent: Count = 1
+    repeats_per_step: Count = 1
     skip_final: bool = True
     residual: bool = False
     embed: Annotated[tuple[ConvConfig, ...], Field(min_length=1)]
@@ -64,9 +66,9 @@ class ConvLSTMConfig(PolicySpec):
 
 
 class GuezResNetConfig(PolicySpec):
-    channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (32, 32, 64, 64, 64, 64, 64, 64, 64)
+    channels: Annotated[tuple[Count, ...], Field(min_length=1)] = (32, 32, 64, 64, 64, 64, 64, 64, 64)
     strides: tuple[Literal[1], ...] = (1, 1, 1, 1, 1, 1, 1, 1, 1)
-    kernel_sizes: tuple[PositiveInt, ...] = (4, 4, 4, 4, 4, 4, 4, 4, 4)
+    kernel_sizes: tuple[Count, ...] = (4, 4, 4, 4, 4, 4, 4, 4, 4)
 
 
 NETS: dict[str, type[PolicySpec]] = {

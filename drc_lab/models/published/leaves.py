@@ -70,4 +70,4 @@ class Leaves:
         left = sorted(set(self.stored) - self.taken - beside)
         if left:
             more = f" and {len(left) - 1} more" if len(left) > 1 else ""
-            raise UserError(f"{self.path}: found {left[0]}{more}, which its configuration has no place for")
+            raise UserError(f"{self.path}: found {left[0]!r:.80}{more}, which its configuration has no place for")

@@ -13,7 +13,7 @@ from torch import Tensor
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.models.policy import Policy
 
-Board = Sequence[int] | None
+Board = tuple[int, int] | None
 NEVER = -1000.0  # the bias of an action that the published code adds and never takes
 
 # What a layer's gate convolution reads, in the order of `drc_core.ConvLSTMCell.parts`.

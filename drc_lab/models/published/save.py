@@ -18,6 +18,7 @@ from drc_lab.models.heads import ActorCriticHead, Head
 from drc_lab.models.policy import Policy
 from drc_lab.models.published.flax_bytes import to_bytes
 from drc_lab.models.published.learned_planner import BOUNDARY_RINGS, INPUT, POOL_PROJECTIONS, POOL_SOURCES
+from drc_lab.models.published.record import GATE_INPUTS
 from drc_lab.models.resnet import ResNetPolicy
 
 RING_NAMES, SOURCE_NAMES, PROJECTION_NAMES = (
@@ -113,18 +114,21 @@ def _drc(policy: DRCPolicy) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _cell(cell: nn.Module) -> dict[str, Any]:
     assert isinstance(cell, ConvLSTMCell)
-    weights, bias = cell.split_gates()
-    kernels = {name: _kernel(_their_gates(weight)) for name, weight in weights.items() if weight.shape[1]}
+    C, wiring = cell.channels, cell.wiring
+    widths = {"pooled": C * wiring.pool_and_inject, "boundary": int(wiring.use_boundary_channel)}
+    weights = cell.gates.weight.split([widths.get(part, C) for part in GATE_INPUTS], dim=1)
+    kernels = {part: _kernel(_their_gates(w)) for part, w in zip(GATE_INPUTS, weights, strict=True) if w.shape[1]}
     ih = np.concatenate([kernels[name] for name in ("e", "below", "pooled") if name in kernels], axis=2)
-    tree: dict[str, Any] = {"ih": {"kernel": ih, "bias": _numpy(_their_gates(bias))}, "hh": {"kernel": kernels["own"]}}
+    tree: dict[str, Any] = {
+        "ih": {"kernel": ih, "bias": _numpy(_their_gates(cell.gates.get_parameter("bias")))},
+        "hh": {"kernel": kernels["own"]},
+    }
     if "boundary" in kernels:
         tree["fence"] = {"kernel": kernels["boundary"]}
     if cell.pool is None or cell.pool.weight is None:
         return tree
     if cell.pool.projection == "full":
-        tree["Dense_0"] = {
-            "kernel": _numpy(cell.pool.weight.t().roll(cell.channels, dims=0))
-        }  # [mean, max] -> [max, mean]
+        tree["Dense_0"] = {"kernel": _numpy(cell.pool.weight.t().roll(C, dims=0))}  # [mean, max] -> [max, mean]
     else:
         tree["project"] = _numpy(cell.pool.weight.flip(0))  # mean, max -> max, mean
     return tree
