@@ -171,10 +171,25 @@ LEAVES = {
 
 
 @pytest.mark.parametrize("stored", LEAVES.values(), ids=LEAVES)
-def test_what_is_no_array_is_refused_without_taking_memory(tmp_path, stored):
+def test_what_is_no_array_is_refused(tmp_path, stored):
     folder = written(tmp_path / "cp")
     change_model(folder, lambda path, array: stored if path[-2:] == BIAS else leaf(array))
     refused(folder, "model: ")
+
+
+@pytest.mark.parametrize("shape", [[2**40, 2**40], [4], [3, 0], []])
+def test_an_array_has_the_bytes_of_its_shape(tmp_path, shape):
+    folder = written(tmp_path / "cp")
+    stored = packed(shape, "float32", b"12345")
+    change_model(folder, lambda path, array: stored if path[-2:] == BIAS else leaf(array))
+    refused(folder, "Output.bias is damaged (its bytes are not the ", f" of {shape} float32)")
+
+
+def test_lists_cannot_claim_much_more_memory_than_the_file_has_bytes(tmp_path):
+    """msgpack takes the memory of a list when it begins; by itself it stops at one entry for each byte of the file."""
+    folder = written(tmp_path / "cp")
+    (folder / "model").write_bytes(nested(900, b"\xdd" + (60_000).to_bytes(4, "big")) + bytes(60_000))
+    refused(folder, "60000 exceeds max_array_len(1024)")
 
 
 def nested(levels, of):
