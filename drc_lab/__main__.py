@@ -27,6 +27,7 @@ TASKS = (
     "env_speed",
     "search_speed",
     "benchmark",
+    "import_weights",
 )
 ENV_GROUPS = {"drc_lab/RicochetRobots-v0": "ricochet", "drc_lab/Sokoban-v0": "sokoban"}
 
