@@ -81,6 +81,21 @@ def test_the_number_of_parameters_is_the_one_in_the_config(option):
     assert sum(p.numel() for p in shipped(option, tuple(shape), actions).parameters()) == count
 
 
+def test_the_docs_name_the_parameters_of_the_default_sizes():
+    text = (CONF.parent / "docs/policies.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|.*\| ([\d,]+) \|$", text, re.MULTILINE)
+    counts = {option: f"{sum(p.numel() for p in shipped(option, (3, 10, 10), 4).parameters()):,}" for option, _ in rows}
+    assert dict(rows) == counts and {"small_cnn", "convlstm", "transformer"} <= set(counts)
+
+
+def test_the_python_examples_of_the_docs_run():
+    text = (CONF.parent / "docs/policies.md").read_text()
+    examples = [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "stable_baselines3" not in code]
+    assert examples
+    for example in examples:
+        exec(example, {})
+
+
 @every_policy
 def test_a_sequence_equals_its_single_steps_at_any_ticks(option):
     policy = shipped(option)
