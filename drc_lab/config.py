@@ -7,7 +7,7 @@ import inspect
 import pydoc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_type_hints
 
 import gymnasium as gym
 import hydra
@@ -112,9 +112,15 @@ def _env_class(values: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 
 
 def build_policy(node: DictConfig, env: BatchEnv) -> Policy:
-    """The policy that a config's ``policy`` describes, for this env's observations and actions."""
+    """The policy that a config's ``policy`` describes, for this env's observations and actions.
+
+    Raises:
+        ConfigError: ``_target_`` is neither a class of policies nor a function annotated to return one.
+    """
     target = pydoc.locate(str(node.get("_target_"))) if OmegaConf.is_dict(node) else None
-    if not (inspect.isclass(target) and issubclass(target, Policy)):
-        raise ConfigError("policy._target_", str(target), "the import path of a drc_lab.models.policy.Policy")
+    made = get_type_hints(target).get("return") if inspect.isfunction(target) else target
+    if not (inspect.isclass(made) and issubclass(made, Policy)):
+        allowed = "the import path of a drc_lab.models.policy.Policy, or of a function that returns one"
+        raise ConfigError("policy._target_", str(target), allowed)
     space, actions = env.single_observation_space, env.single_action_space
     return build(node, "policy", obs_shape=space.shape, num_actions=int(actions.n))

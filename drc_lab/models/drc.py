@@ -11,7 +11,7 @@ from drc_lab.models.drc_core import DRCStack, State
 from drc_lab.models.encoders import SimpleConvEncoder
 from drc_lab.models.heads import make_head
 from drc_lab.models.policy import Policy, PolicyValue, Repeats, as_floats
-from drc_lab.models.spatial import check_obs_shape
+from drc_lab.models.spatial import check_obs_shape, check_planes
 from drc_lab.models.wiring import Wiring
 
 ENCODING_TO_HEAD = ("none", "add", "concat")
@@ -117,6 +117,7 @@ class DRCPolicy(Policy):
 
     def unroll(self, obs: Tensor, state: State, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, State]:
         T, B = obs.shape[:2]
+        check_planes(obs, self.obs_shape)
         x = as_floats(obs.flatten(0, 1), self.head.proj.weight.dtype)  # (T*B, C_in, H, W)
         e = self.encoder(x.contiguous(memory_format=torch.channels_last))  # (T*B, C, H, W)
         h_top, state = self.stack(e.unflatten(0, (T, B)), state, resets, self.repeats_of(repeats, T))

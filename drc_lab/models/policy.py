@@ -24,6 +24,7 @@ class Policy(nn.Module):
 
     obs_shape: tuple[int, ...]
     repeats_per_step: int = 1
+    note: str = ""  # a line for the user of a training: how this policy was chosen
 
     def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> Any:
         """The carry at the start of an episode, for a board of H x W (default: the one the policy was built for)."""

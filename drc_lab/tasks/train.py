@@ -111,6 +111,8 @@ def fit(training: Training, run: Run, logger: RunLogger) -> Path:
     """
     trainer, last = training.trainer, training.stop.checkpoint
     trainer.loggers = [logger]
+    if training.agent.policy.note:
+        console.print(training.agent.policy.note, soft_wrap=True)
     try:
         trainer.fit(training.agent, datamodule=training.data, ckpt_path=training.resume, weights_only=True)
     except SystemExit as error:  # what Lightning makes of a second Ctrl-C
