@@ -73,7 +73,7 @@ def run(folder, *overrides, timeout=120):
         (["+evaluation.env.hight=6"], "evaluation.env.hight: found 6, allowed: no such key, but height"),
         (
             ["+evaluation.env.observation=rgb"],
-            "evaluation.env: found 'observations (3, 11, 11) and 8 actions', allowed: ",
+            "evaluation.env: found 'observations (3, 11, 11)', allowed: (8, 5, 5), which the policy reads",
         ),
         (["env.height=2", "env.width=2", "env.num_robots=1"], "evaluation.num_levels: found 1000, allowed: at most"),
         (["+env.num_envs=3"], "env.num_envs: found 3, allowed: no such key: the task sets it"),
