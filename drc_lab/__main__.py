@@ -26,6 +26,7 @@ TASKS = (
     "make_bank",
     "env_speed",
     "search_speed",
+    "policy_speed",
     "benchmark",
 )
 ENV_GROUPS = {"drc_lab/RicochetRobots-v0": "ricochet", "drc_lab/Sokoban-v0": "sokoban"}
