@@ -29,6 +29,11 @@ def timed(runs: dict[Name, Run], timings: int) -> dict[Name, float]:
     return {name: statistics.median(each) for name, each in speeds.items()}
 
 
+def rounded(value: float) -> float:
+    """Three significant digits: more is noise."""
+    return float(f"{value:.3g}")
+
+
 def report(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], path: Path, caption: str = "") -> None:
     """Prints a table, all but its first column to the right, and writes the same as CSV."""
     path.parent.mkdir(parents=True, exist_ok=True)

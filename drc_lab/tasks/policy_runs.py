@@ -22,7 +22,9 @@ from drc_lab.tasks.measure import Run
 
 PLAIN = Path("tests/models/reference_drc.py")  # of a checkout
 LAYOUTS = {"naive": torch.contiguous_format, "naive_nhwc": torch.channels_last}
+SAVING = "recomputing"
 PASSES = ("forward", "input_gradient", "weight_gradient")
+STEPS = 4  # in one timing of steps without gradient, with the same weights, as in a rollout
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class PolicySpeedSpec:
         hidden_channels, num_layers, repeats_per_step: of the DRC that is compared.
         envs: batches of one step without gradient; the first one is also that of the table of policies.
         steps: T of a forward and backward pass.
-        batches: B of it; the first one is also that of the table of policies and of the profile.
+        recompute_steps: of the library's DRC where it saves memory, see `DRCPolicy`.
+        batches: B of a pass; the first one is also that of the table of policies and of the profile.
         conv_batches: of the bare convolution; the fastest counts.
         timings: of everything, taken in turns; the median counts.
         device: "cpu" or "cuda".
@@ -47,13 +50,14 @@ class PolicySpeedSpec:
     repeats_per_step: int = 3
     envs: list[int] = field(default_factory=lambda: [64, 256])
     steps: int = 20
+    recompute_steps: int = 4
     batches: list[int] = field(default_factory=lambda: [16, 32])
     conv_batches: list[int] = field(default_factory=lambda: [16, 32, 64, 128, 256])
     timings: int = 5
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        for key in ("steps", "timings"):
+        for key in ("steps", "recompute_steps", "timings"):
             if getattr(self, key) < 1:
                 raise ConfigError(key, getattr(self, key), "at least 1")
         for key in ("envs", "batches", "conv_batches"):
@@ -62,10 +66,11 @@ class PolicySpeedSpec:
         if self.device not in ("cpu", "cuda") or (self.device == "cuda" and not torch.cuda.is_available()):
             raise ConfigError("device", self.device, "cpu, or cuda where torch sees such a device")
 
-    def drc(self) -> DRCPolicy:
+    def drc(self, recompute_steps: int | None = None) -> DRCPolicy:
         """The DRC that is compared, with new weights."""
-        sizes = self.hidden_channels, self.num_layers, self.repeats_per_step
-        return DRCPolicy(check_obs_shape(tuple(self.obs_shape)), self.num_actions, *sizes).to(self.device)
+        sizes = self.num_actions, self.hidden_channels, self.num_layers, self.repeats_per_step
+        shape = check_obs_shape(tuple(self.obs_shape))
+        return DRCPolicy(shape, *sizes, recompute_steps=recompute_steps).to(self.device)
 
 
 class Ours:
@@ -91,14 +96,16 @@ class Ours:
         return self.policy.unroll(obs, state, resets)[0]
 
     def stepping(self, envs: int) -> Run:
-        """One step of that many envs without gradient, from where the one before ended."""
+        """Steps of that many envs without gradient, from where the one before ended."""
         obs, state = self._obs(1, envs)[0], self._start(envs)
 
         @torch.no_grad()
         def run() -> int:
             nonlocal state
-            state = self.step(obs, state)
-            return self._done(envs)
+            with self.policy.frozen():
+                for _ in range(STEPS):
+                    state = self.step(obs, state)
+            return self._done(STEPS * envs)
 
         return run
 
@@ -160,10 +167,11 @@ class Plain(Ours):
 
 
 def implementations(spec: PolicySpeedSpec) -> dict[str, Ours]:
-    """The plain DRC in both layouts, then the library's; all with the same weights."""
-    policy = spec.drc()
+    """The plain DRC in both layouts, the library's, and that saving memory; all with the same weights."""
+    policy, saving = spec.drc(), spec.drc(spec.recompute_steps)
+    saving.load_state_dict(policy.state_dict())
     plain = {name: Plain(policy, spec.obs_shape, layout) for name, layout in LAYOUTS.items()}
-    return {**plain, "ours": Ours(policy, spec.obs_shape)}
+    return {**plain, "ours": Ours(policy, spec.obs_shape), SAVING: Ours(saving, spec.obs_shape)}
 
 
 def plain_drc(root: Path = Path(drc_lab.__file__).parents[1]) -> ModuleType:

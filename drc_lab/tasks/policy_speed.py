@@ -16,12 +16,12 @@ from drc_lab.errors import ConfigError
 from drc_lab.models.flops import hoisted_flops
 from drc_lab.models.policy import Policy
 from drc_lab.paths import CONF
-from drc_lab.tasks.measure import report, timed
+from drc_lab.tasks.measure import Run, report, rounded, timed
 from drc_lab.tasks.policy_memory import can_measure, peak_memory
-from drc_lab.tasks.policy_runs import LAYOUTS, PASSES, Ours, PolicySpeedSpec, convolutions, implementations
+from drc_lab.tasks.policy_runs import LAYOUTS, PASSES, SAVING, Ours, PolicySpeedSpec, convolutions, implementations
 from drc_lab.tasks.train import start
 
-STEP, GRADIENT, MEMORY = "step", "gradient", "gradient MB"  # env-steps/s, env-steps/s, peak memory
+STEP, GRADIENT = "step", "gradient"
 COLUMNS = ("what", "batch", *LAYOUTS, "ours", "ratio", "conv_share")
 OPERATORS = 15  # rows of the profile
 
@@ -41,7 +41,7 @@ def main(config: DictConfig, folder: Path) -> None:
     rows = speed_rows(speeds, throughput, spec) + memory_rows(spec)
     title = f"DRC({spec.num_layers}, {spec.repeats_per_step}), {spec.hidden_channels} channels, env-steps/s"
     report(title, COLUMNS, rows, folder / "policy_speed.csv", caption)
-    rows = [(name, batch, round(flops / 1e9, 1)) for (name, batch), flops in throughput.items()]
+    rows = [(name, batch, rounded(flops / 1e9)) for (name, batch), flops in throughput.items()]
     report("The recurrent convolution alone", ("pass", "batch", "gflops"), rows, folder / "convolution.csv", caption)
     sizes = f"env-steps/s: a step of {spec.envs[0]} envs; a gradient of {spec.steps} steps of {spec.batches[0]}"
     columns = ("policy", "parameters", STEP, GRADIENT)
@@ -56,10 +56,11 @@ def compare(subjects: dict[str, Ours], spec: PolicySpeedSpec) -> tuple[dict, dic
 
     All are timed in turns: a busy moment of the machine falls on both sides of every ratio.
     """
-    runs: dict[Any, Any] = {}
+    runs: dict[Any, Run] = {}
     for name, subject in subjects.items():
-        runs |= {(STEP, envs, name): subject.stepping(envs) for envs in spec.envs}
         runs |= {(GRADIENT, batch, name): subject.learning(spec.steps, batch) for batch in spec.batches}
+        if name != SAVING:  # there is nothing to save in a step
+            runs |= {(STEP, envs, name): subject.stepping(envs) for envs in spec.envs}
     alone = convolutions(spec)
     speeds = timed(runs | alone, spec.timings)
     return {key: speeds[key] for key in runs}, {key: speeds[key] for key in alone}
@@ -71,23 +72,26 @@ def speed_rows(speeds: dict, throughput: dict[tuple[str, int], float], spec: Pol
     seconds = {name: flops / best[name] for name, flops in hoisted_flops(spec.drc())._asdict().items()}
     least = {STEP: seconds["forward"], GRADIENT: sum(seconds.values())}
     rows = []
-    for what, batch in [(STEP, envs) for envs in spec.envs] + [(GRADIENT, batch) for batch in spec.batches]:
-        naive, ours = [speeds[what, batch, name] for name in LAYOUTS], speeds[what, batch, "ours"]
-        shown = (round(speed, 1) for speed in (*naive, ours))
-        rows.append((what, batch, *shown, round(ours / max(naive), 2), round(ours * least[what], 3)))
-    return rows
+    for (what, batch, name), ours in speeds.items():
+        if name not in LAYOUTS:
+            naive = [speeds[what, batch, plain_one] for plain_one in LAYOUTS]
+            figures = (*naive, ours, ours / max(naive), ours * least[what])
+            rows.append((_row(what, name), batch, *map(rounded, figures)))
+    return sorted(rows, key=lambda row: row[0] != STEP)
 
 
 def memory_rows(spec: PolicySpeedSpec) -> list[tuple]:
     """MB that a gradient adds at its peak, ours to the thriftier plain one; no rows where that cannot be measured."""
     rows: list[tuple] = []
-    if not can_measure(spec.device):
-        return rows
-    for batch in spec.batches:
-        *naive, ours = (peak_memory(spec, name, batch) / 1e6 for name in (*LAYOUTS, "ours"))
-        shown = (round(megabytes, 1) for megabytes in (*naive, ours))
-        rows.append((MEMORY, batch, *shown, round(ours / min(naive), 2), ""))
+    for batch in spec.batches if can_measure(spec.device) else ():
+        *naive, _, _ = megabytes = [peak_memory(spec, name, batch) / 1e6 for name in (*LAYOUTS, "ours", SAVING)]
+        for name, ours in zip(("ours", SAVING), megabytes[-2:], strict=True):
+            rows.append((f"{_row(GRADIENT, name)} MB", batch, *map(rounded, (*naive, ours, ours / min(naive))), ""))
     return rows
+
+
+def _row(what: str, name: str) -> str:
+    return name if name == SAVING else what
 
 
 def policies(spec: PolicySpeedSpec) -> Iterator[tuple[str, Policy]]:
@@ -109,8 +113,10 @@ def policy_rows(others: dict[str, Policy], spec: PolicySpeedSpec) -> list[tuple]
     runs = {(name, STEP): subject.stepping(spec.envs[0]) for name, subject in subjects.items()}
     runs |= {(name, GRADIENT): s.learning(spec.steps, spec.batches[0]) for name, s in subjects.items()}
     speeds = timed(runs, spec.timings)
-    return [(name, sum(p.numel() for p in policy.parameters()), *(round(speeds[name, what], 1) for what in
-             (STEP, GRADIENT))) for name, policy in others.items()]  # fmt: skip
+    return [
+        (name, sum(p.numel() for p in policy.parameters()), *(rounded(speeds[name, what]) for what in (STEP, GRADIENT)))
+        for name, policy in others.items()
+    ]
 
 
 def profile_rows(subject: Ours, spec: PolicySpeedSpec) -> list[tuple]:
@@ -131,5 +137,5 @@ def profile_rows(subject: Ours, spec: PolicySpeedSpec) -> list[tuple]:
     own = "self_device_time_total" if cuda else "self_cpu_time_total"
     times = sorted(((getattr(each, own), each.key, each.count) for each in profiler.key_averages()), reverse=True)
     total = sum(microseconds for microseconds, _, _ in times)
-    return [(name, calls, round(microseconds / 1e3, 2), round(microseconds / total, 4))
+    return [(name, calls, rounded(microseconds / 1e3), rounded(microseconds / total))
             for microseconds, name, calls in times[:OPERATORS]]  # fmt: skip

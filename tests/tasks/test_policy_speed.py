@@ -12,7 +12,7 @@ from drc_lab.errors import UserError
 from drc_lab.models.flops import hoisted_flops
 from drc_lab.paths import CONF
 from drc_lab.tasks.policy_memory import peak_memory
-from drc_lab.tasks.policy_runs import PASSES, PolicySpeedSpec, convolutions, implementations, plain_drc
+from drc_lab.tasks.policy_runs import PASSES, STEPS, PolicySpeedSpec, convolutions, implementations, plain_drc
 from drc_lab.tasks.policy_speed import GRADIENT, STEP, profile_rows, speed_rows
 
 SIZES = {"obs_shape": [3, 4, 4], "hidden_channels": 4, "num_layers": 2, "steps": 2, "timings": 1}
@@ -22,17 +22,18 @@ TINY = PolicySpeedSpec(**SIZES, envs=[2, 3], batches=[2], conv_batches=[1, 2])
 @pytest.mark.slow
 def test_the_task_writes_its_tables_with_every_policy_in_them(tmp_path):
     sizes = [f"policy_speed.{key}={value}".replace(" ", "") for key, value in vars(TINY).items()]
-    result = run(tmp_path, "+experiment=policy_speed", *sizes)
+    result = run(tmp_path, "+experiment=policy_speed", *sizes, timeout=280)  # five processes, each imports it all
     assert result.returncode == 0, result.stderr
     (folder,) = (tmp_path / "outputs/runs/policy_speed").iterdir()
     tables = {path.name: list(csv.DictReader(path.read_text().splitlines())) for path in folder.iterdir()}
     assert set(tables) == {"policy_speed.csv", "convolution.csv", "policies.csv", "profile.csv"}
     speed = tables["policy_speed.csv"]
     assert [(row["what"], row["batch"]) for row in speed] == [
-        ("step", "2"), ("step", "3"), ("gradient", "2"), ("gradient MB", "2"),
+        ("step", "2"), ("step", "3"), ("gradient", "2"), ("recomputing", "2"), ("gradient MB", "2"),
+        ("recomputing MB", "2"),
     ]  # fmt: skip
     assert all(float(row[key]) > 0 for row in speed for key in ("naive", "naive_nhwc", "ours", "ratio"))
-    assert all(float(row["conv_share"]) > 0 for row in speed[:3])
+    assert all(float(row["conv_share"]) > 0 for row in speed[:4])
     assert [row["policy"] for row in tables["policies.csv"]] == sorted(p.stem for p in (CONF / "policy").iterdir())
     for row in tables["policies.csv"]:
         assert all(float(row[key]) > 0 for key in ("parameters", "step", "gradient"))
@@ -44,8 +45,8 @@ def test_both_sides_are_the_same_net():
     obs, resets, answers = torch.rand(2, 2, 3, 4, 4), torch.zeros(2, 2, dtype=torch.bool), []
     for subject in implementations(TINY).values():
         answers.append((*subject.unroll(obs, subject._start(2), resets), *subject.step(obs[0], subject._start(2))[0]))
-    for answer in answers[:2]:
-        torch.testing.assert_close(answer, answers[2])
+    for answer in answers[1:]:
+        torch.testing.assert_close(answer, answers[0])
 
 
 def test_the_plain_net_runs_in_both_layouts():
@@ -65,7 +66,7 @@ def test_the_plain_net_runs_in_both_layouts():
 
 def test_runs_count_their_steps_and_leave_no_gradients():
     for subject in implementations(TINY).values():
-        assert subject.stepping(3)() == 3 and subject.learning(2, 5)() == 10
+        assert subject.stepping(3)() == 3 * STEPS and subject.learning(2, 5)() == 10
         assert all(p.grad is None for p in subject.policy.parameters())
 
 
@@ -86,7 +87,7 @@ def test_the_ratio_is_to_the_faster_plain_net_and_the_share_is_of_the_fastest_co
                   ("weight_gradient", 1): 20 * flops.weight_gradient}  # fmt: skip
     rows = speed_rows(named, throughput, TINY)
     assert [row[5] for row in rows] == [1.5, 1.5, 1.5]
-    assert [row[6] for row in rows] == [0.3, 0.3, round(3 * (1 / 100 + 1 / 10 + 1 / 20), 3)]
+    assert [row[6] for row in rows] == [0.3, 0.3, 0.48]  # 3 * (1 / 100 + 1 / 10 + 1 / 20)
 
 
 def test_the_profile_has_the_longest_operators_first():
@@ -100,9 +101,10 @@ def test_the_profile_has_the_longest_operators_first():
 @pytest.mark.slow
 def test_peak_memory_is_that_of_the_pass_alone():
     """The plain net keeps every gate's pre-activation for its backward pass, and not hundreds of times that."""
-    spec = PolicySpeedSpec([3, 16, 16], hidden_channels=16, num_layers=1, repeats_per_step=2, steps=8)
-    kept = 8 * 2 * 16 * 256 * 4 * 16 * 4  # T * R * B * P * 4C floats
+    spec = PolicySpeedSpec([3, 16, 16], hidden_channels=16, num_layers=1, repeats_per_step=2, steps=16)
+    kept = 16 * 2 * 16 * 256 * 4 * 16 * 4  # T * R * B * P * 4C floats
     assert kept < peak_memory(spec, "naive", 16) < 20 * kept
+    assert peak_memory(spec, "recomputing", 16) < peak_memory(spec, "ours", 16)
 
 
 def test_without_a_checkout_it_is_told_in_one_line(tmp_path):
