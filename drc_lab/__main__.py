@@ -26,6 +26,7 @@ TASKS = (
     "make_bank",
     "env_speed",
     "search_speed",
+    "policy_speed",
     "benchmark",
     "import_weights",
 )

@@ -105,6 +105,7 @@ class DRCPolicy(Policy):
         self.stack = DRCStack(C, num_layers, wiring, recompute_steps)
         features = 2 * C if encoding_to_head == "concat" else C
         self.head = make_head(head, (features, height, width), num_actions, proj_dim, proj_init, head_init)
+        self.any_size = self.head.any_size
 
     def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> State:
         """Zeros: (h_list, c_list), each of L tensors [B, C, H, W]."""

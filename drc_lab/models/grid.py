@@ -39,6 +39,7 @@ class GridPolicy(Policy):
         ConfigError: naming the size that cannot work.
     """
 
+    any_size = True
     obs_shape: tuple[int, int, int]
     head: Head
 

@@ -24,11 +24,17 @@ class Policy(nn.Module):
 
     obs_shape: tuple[int, ...]
     repeats_per_step: int = 1
+    any_size: bool = False  # whether boards may have another height and width than in `obs_shape`
     note: str = ""  # a line for the user of a training: how this policy was chosen
 
     def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> Any:
         """The carry at the start of an episode, for a board of H x W (default: the one the policy was built for)."""
         raise TypeError(f"{type(self).__name__} has no init_state")
+
+    def reads(self, shape: Sequence[int]) -> bool:
+        """Whether observations may have that shape."""
+        fixed = self.obs_shape[:1] if self.any_size else self.obs_shape  # C, or (C, H, W)
+        return len(shape) == len(self.obs_shape) and tuple(shape[: len(fixed)]) == tuple(fixed)
 
     def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, Any]:
         """A whole sequence at once, equal to T single steps.

@@ -56,10 +56,6 @@ def is_recurrent(policy):
     return bool(tree_leaves(policy.init_state(1)))
 
 
-def fits_any_size(policy):
-    return hasattr(policy, "head") and policy.head.any_size
-
-
 def assert_close(got, expected, **tolerance):
     torch.testing.assert_close(tree_leaves(got), tree_leaves(expected), **({"rtol": 1e-4, "atol": 1e-6} | tolerance))
 
@@ -182,7 +178,7 @@ def test_the_same_seed_gives_the_same_answers(option):
 def test_another_board_size_works_or_is_refused_in_one_line(option, size):
     policy = shipped(option)
     obs, state, resets = sequence(policy, size=size)
-    if fits_any_size(policy):
+    if policy.any_size:
         out, final = policy.unroll(obs, state, resets)
         assert out.policy_logits.shape == (5, 3, ACTIONS) and out.value.isfinite().all()
         assert [x.shape for x in tree_leaves(final)] == [x.shape for x in tree_leaves(state)]
