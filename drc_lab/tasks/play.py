@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
-from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.video import write_video
 from drc_lab.learning.checkpoints import load_policy
@@ -63,7 +63,7 @@ def as_trained(config: DictConfig, trained: DictConfig, overrides: list[str]) ->
 
 
 @torch.no_grad()
-def check_fits(policy: Policy, env: LevelVectorEnv) -> None:
+def check_fits(policy: Policy, env: BatchEnv) -> None:
     """Whether a policy can play in an env that may not be the one it was trained in.
 
     Raises:

@@ -1,0 +1,94 @@
+"""Exported files beside the policy they came from: size, latency, solve rate, and how far the logits are off."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich import box
+from rich.table import Table
+from torch import Tensor
+
+from drc_lab.envs.interface import BatchEnv
+from drc_lab.models.policy import Policy
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant; None where nothing here runs it.
+
+    Args:
+        variant, runtime: names.
+        megabytes: of the file; of the weights alone in the policy itself, whose checkpoint holds more than them.
+        milliseconds: of one step, the median, by batch size.
+        levels, solve_rate, low, high: greedy on held-out levels, with the interval.
+        difference: the greatest absolute difference of a logit to the policy's, over the same observations, each with
+            a carry of its own.
+    """
+
+    variant: str
+    runtime: str
+    megabytes: float
+    milliseconds: dict[int, float] | None = None
+    levels: int | None = None
+    solve_rate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    difference: float | None = None
+
+
+@torch.no_grad()
+def play(policy: Policy, env: BatchEnv, steps: int, seed: int) -> tuple[Tensor, Tensor]:
+    """What a policy sees when it plays greedily: observations [T, B, ...] and resets bool [T, B]."""
+    first, _ = env.reset(seed=seed)
+    now, over, state = torch.from_numpy(first.copy()), torch.ones(len(first), dtype=torch.bool), None
+    seen, resets = [], []
+    for _ in range(steps):
+        seen.append(now)
+        resets.append(over)
+        state = policy.init_state(len(now), *policy.obs_shape[1:3]) if state is None else state
+        out, state = policy.unroll(now[None], state, over[None])
+        following, _, terminated, truncated, _ = env.step(out.policy_logits[0].argmax(-1).numpy())
+        now, over = torch.from_numpy(following.copy()), torch.from_numpy(terminated | truncated)
+    return torch.stack(seen), torch.stack(resets)
+
+
+@torch.no_grad()
+def logits_of(policy: Policy, obs: Tensor, resets: Tensor, repeats: int | None) -> Tensor:
+    """[T, B, A] over a sequence that starts an episode everywhere."""
+    return policy.unroll(obs, policy.init_state(obs.shape[1]), resets, repeats)[0].policy_logits
+
+
+def write_csv(rows: Sequence[Row], path: Path) -> None:
+    """One line for each variant; no entry where nothing was measured."""
+    batches = list(rows[0].milliseconds or {})
+    titles = ["variant", "runtime", "megabytes", *(f"milliseconds_batch_{batch}" for batch in batches)]
+    titles += ["levels", "solve_rate", "solve_rate_low", "solve_rate_high", "max_logit_difference"]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(titles)
+        for row in rows:
+            times = [round(row.milliseconds[batch], 4) if row.milliseconds else None for batch in batches]
+            rates = [None if x is None else round(x, 6) for x in (row.solve_rate, row.low, row.high)]
+            off = None if row.difference is None else f"{row.difference:.3g}"
+            writer.writerow([row.variant, row.runtime, round(row.megabytes, 4), *times, row.levels, *rates, off])
+
+
+def terminal_table(rows: Sequence[Row], confidence: float, caption: str) -> Table:
+    """The same for the eye."""
+    batches = list(rows[0].milliseconds or {})
+    title = f"Exported, beside the policy itself: {rows[0].levels} held-out levels, greedy"
+    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    columns = ["variant", "runs in", "MB", *(f"ms at\nB = {batch}" for batch in batches)]
+    for column in (*columns, f"solved in %\n[{confidence:.0%}]", "logits\noff by"):
+        words = column in ("variant", "runs in")
+        table.add_column(column, justify="left" if words else "right", no_wrap=column != "runs in")
+    for row in rows:
+        cells = [row.variant, row.runtime, f"{row.megabytes:.3f}"]
+        if row.milliseconds is not None:
+            rates = [f"{100 * rate:.1f}" for rate in (row.solve_rate, row.low, row.high) if rate is not None]
+            cells += [f"{row.milliseconds[batch]:.2f}" for batch in batches]
+            cells += [f"{rates[0]} [{rates[1]}, {rates[2]}]", f"{row.difference:.1g}"]
+        table.add_row(*cells)
+    return table

@@ -1,0 +1,126 @@
+"""task=export: a checkpoint's policy as files that run without drc_lab, and what each variant costs and gains."""
+
+import json
+import platform
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from rich.progress import track
+
+from drc_lab.arguments import errors_under, from_mapping
+from drc_lab.config import make_env, plain
+from drc_lab.deploy.compare import Row, logits_of, play, terminal_table, write_csv
+from drc_lab.deploy.files import size_of, writable, written
+from drc_lab.deploy.formats import FORMATS, ExportSpec, runner, write
+from drc_lab.deploy.onnx_files import check_installed
+from drc_lab.deploy.step import Interface, PolicyStep
+from drc_lab.envs.interface import BatchEnv
+from drc_lab.errors import ConfigError, UserError
+from drc_lab.evaluation.evaluator import Thinking, evaluate
+from drc_lab.evaluation.intervals import rate_interval
+from drc_lab.learning.checkpoints import load_policy
+from drc_lab.models.policy import Policy
+from drc_lab.tasks.env_speed import timed
+from drc_lab.tasks.play import as_trained, check_fits
+from drc_lab.tasks.train import console, evaluation_spec, held_out_env, start
+
+PLAYED_BOARDS, PLAYED_STEPS = 64, 20  # of the plays that int8 is calibrated on and logits are compared over
+
+
+def main(config: DictConfig, folder: Path) -> None:
+    """Writes the files and their description, compares them, prints the table and writes export.csv."""
+    seed = start(config)
+    spec = from_mapping(ExportSpec, plain(config.export), "export")
+    if config.checkpoint is None:
+        raise ConfigError("checkpoint", None, "a .ckpt file that a training wrote")
+    if spec.format == "onnx":
+        check_installed()
+    policy, trained = load_policy(config.checkpoint)
+    config = as_trained(config, trained, HydraConfig.get().overrides.task)
+    levels = held_out_env(config, evaluation_spec(config).report_split, "evaluation.report_split")
+    check_fits(policy, levels)
+    paths = spec.paths(folder)
+    card = spec.path(folder).with_suffix(".json")
+    for path in (*paths.values(), card):
+        if path.exists():
+            raise UserError(f"{path}: there is a file already; choose another export.file")
+        writable(path)
+    with errors_under("export"):
+        step = PolicyStep(policy, str(levels.single_observation_space.dtype), spec.repeats)
+    training_levels = partial(make_env, config.env, num_envs=PLAYED_BOARDS)
+    with console.status("exporting"):
+        write(spec, step, policy, paths, lambda: play(policy, training_levels(), PLAYED_STEPS, seed))
+        with written(card) as part:
+            part.write_text(json.dumps(describe(spec, step.interface, trained, paths), indent=2) + "\n")
+    if spec.compare:
+        runners = {variant: runner(spec, path, step.interface, policy) for variant, path in paths.items()}
+        rows = compare(config, spec, policy, levels, paths, runners, seed)
+        write_csv(rows, folder / "export.csv")
+        threads = torch.get_num_threads()
+        caption = f"{platform.processor() or platform.machine()}, {threads} thread{'s' * (threads != 1)}"
+        console.print(terminal_table(rows, evaluation_spec(config).confidence, caption))
+    for name, path in [*paths.items(), ("description", card)]:
+        console.print(f"{name:13}{path}", soft_wrap=True, highlight=False)
+
+
+def describe(spec: ExportSpec, step: Interface, trained: DictConfig, paths: dict[str, Path]) -> dict[str, Any]:
+    """What somebody needs who has the files and not this project."""
+    return {
+        "format": spec.format,
+        "files": {variant: path.name for variant, path in paths.items()},
+        "step": asdict(step) | {"inputs": step.inputs, "outputs": step.outputs},
+        "policy": plain(trained.policy),
+        "env": plain(trained.env),
+    }
+
+
+def compare(
+    config: DictConfig,
+    spec: ExportSpec,
+    policy: Policy,
+    levels: BatchEnv,
+    paths: dict[str, Path],
+    runners: dict[str, Policy | None],
+    seed: int,
+) -> list[Row]:
+    """A row for the policy itself, as the evaluation of a training runs it, and one for each file."""
+    e, runtimes = evaluation_spec(config), FORMATS[spec.format].variants
+    weights = sum(x.numel() * x.element_size() for x in policy.state_dict().values())
+    subjects: dict[str, tuple[str, int, Policy | None]] = {"the policy": ("drc_lab, float32", weights, policy)}
+    subjects |= {variant: (runtimes[variant], size_of(path), runners[variant]) for variant, path in paths.items()}
+    runnable = {name: runs for name, (_, _, runs) in subjects.items() if runs is not None}
+    boards = held_out_env(config, e.report_split, "evaluation.report_split", num_envs=PLAYED_BOARDS)
+    obs, resets = play(policy, boards, PLAYED_STEPS, seed)
+    wanted = logits_of(policy, obs, resets, spec.repeats)
+    times = {batch: latencies(runnable, obs, batch, spec) for batch in spec.batches}
+    rows = []
+    for name, (runtime, size, runs) in track(subjects.items(), "evaluating", console=console, transient=True):
+        if runs is None:
+            rows.append(Row(name, runtime, size / 1e6))
+            continue
+        solved = evaluate(runs, levels, Thinking(repeats=spec.repeats), seed=seed).solved
+        off = float((logits_of(runs, obs, resets, spec.repeats) - wanted).abs().max())
+        spent = {batch: each[name] for batch, each in times.items()}
+        rates = (float(np.mean(solved)), *rate_interval(solved, e.confidence))
+        rows.append(Row(name, runtime, size / 1e6, spent, len(solved), *rates, off))
+    return rows
+
+
+def latencies(policies: dict[str, Policy], obs: torch.Tensor, batch: int, spec: ExportSpec) -> dict[str, float]:
+    """Median milliseconds of one step of each policy; obs [T, B, ...] has the boards to take it on."""
+    boards = obs.flatten(0, 1)
+    boards = boards[torch.arange(batch) % len(boards)]  # (batch, ...)
+
+    @torch.no_grad()
+    def step(policy: Policy) -> int:
+        policy(boards, None, spec.repeats)
+        return 1
+
+    speeds = timed({name: partial(step, policy) for name, policy in policies.items()}, spec.timings)
+    return {name: 1000 / steps_per_second for name, steps_per_second in speeds.items()}
