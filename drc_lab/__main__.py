@@ -27,7 +27,9 @@ TASKS = (
     "export",
     "env_speed",
     "search_speed",
+    "policy_speed",
     "benchmark",
+    "import_weights",
 )
 ENV_GROUPS = {"drc_lab/RicochetRobots-v0": "ricochet", "drc_lab/Sokoban-v0": "sokoban"}
 

@@ -7,7 +7,7 @@ import inspect
 import pydoc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_type_hints
 
 import gymnasium as gym
 import hydra
@@ -75,7 +75,13 @@ def make_env(node: DictConfig, num_envs: int, **more: Any) -> BatchEnv:
 
 
 def make_held_out_env(
-    node: DictConfig, split: str, num_levels: int, level_seed: int, num_envs: int | None = None, **more: Any
+    node: DictConfig,
+    split: str,
+    num_levels: int,
+    level_seed: int,
+    num_envs: int | None = None,
+    board_size: tuple[int, int] | None = None,
+    **more: Any,
 ) -> BatchEnv:
     """A batch env that deals each held-out level once, in order.
 
@@ -83,12 +89,15 @@ def make_held_out_env(
         node: the training env's.
         split, num_levels, level_seed: of the levels; a fixed set that has no splits is taken whole.
         num_envs: None is one for each level.
+        board_size: height and width of generated levels, if not training's.
         more: arguments in place of the node's.
 
     Raises:
-        ConfigError: as `make_env`.
+        ConfigError: as `make_env`; about ``board`` where levels have a size of their own.
     """
     env_class, values = _env_class(plain(node))
+    if board_size is not None:
+        values = env_class.resized(values, *board_size)
     values = env_class.held_out(values, split, num_levels, level_seed) | more
     if num_envs is None and values.get("num_levels") is None:
         num_envs = len(from_mapping(env_class, values, "env", num_envs=1).levels.levels)
@@ -112,9 +121,15 @@ def _env_class(values: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 
 
 def build_policy(node: DictConfig, env: BatchEnv) -> Policy:
-    """The policy that a config's ``policy`` describes, for this env's observations and actions."""
+    """The policy that a config's ``policy`` describes, for this env's observations and actions.
+
+    Raises:
+        ConfigError: ``_target_`` is neither a class of policies nor a function annotated to return one.
+    """
     target = pydoc.locate(str(node.get("_target_"))) if OmegaConf.is_dict(node) else None
-    if not (inspect.isclass(target) and issubclass(target, Policy)):
-        raise ConfigError("policy._target_", str(target), "the import path of a drc_lab.models.policy.Policy")
+    made = get_type_hints(target).get("return") if inspect.isfunction(target) else target
+    if not (inspect.isclass(made) and issubclass(made, Policy)):
+        allowed = "the import path of a drc_lab.models.policy.Policy, or of a function that returns one"
+        raise ConfigError("policy._target_", str(target), allowed)
     space, actions = env.single_observation_space, env.single_action_space
     return build(node, "policy", obs_shape=space.shape, num_actions=int(actions.n))

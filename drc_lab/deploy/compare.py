@@ -47,7 +47,7 @@ def play(policy: Policy, env: BatchEnv, steps: int, seed: int) -> tuple[Tensor, 
     for _ in range(steps):
         seen.append(now)
         resets.append(over)
-        state = policy.init_state(len(now), *policy.obs_shape[1:3]) if state is None else state
+        state = policy.init_state(len(now), *now.shape[2:]) if state is None else state
         out, state = policy.unroll(now[None], state, over[None])
         following, _, terminated, truncated, _ = env.step(out.policy_logits[0].argmax(-1).numpy())
         now, over = torch.from_numpy(following.copy()), torch.from_numpy(terminated | truncated)
@@ -57,7 +57,7 @@ def play(policy: Policy, env: BatchEnv, steps: int, seed: int) -> tuple[Tensor, 
 @torch.no_grad()
 def logits_of(policy: Policy, obs: Tensor, resets: Tensor, repeats: int | None) -> Tensor:
     """[T, B, A] over a sequence that starts an episode everywhere."""
-    return policy.unroll(obs, policy.init_state(obs.shape[1]), resets, repeats)[0].policy_logits
+    return policy.unroll(obs, policy.init_state(obs.shape[1], *obs.shape[3:]), resets, repeats)[0].policy_logits
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:

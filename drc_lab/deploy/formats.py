@@ -125,8 +125,9 @@ def write(
         for variant, part in parts.items():
             dtype = torch.bfloat16 if variant == BF16 else torch.float32
             if spec.format == "torch_export":
-                again = PolicyStep(policy, step.interface.obs_dtype, step.interface.repeats)  # `to` is in place
-                torch_files.write_program(again.to(dtype), part)
+                of = step.interface
+                another = PolicyStep(policy, of.obs_dtype, of.repeats, of.obs_shape)  # `to` changes it in place
+                torch_files.write_program(another.to(dtype), part)
             elif spec.format == "state_dict":
                 torch_files.write_weights(policy, part, dtype)
             else:

@@ -62,12 +62,19 @@ class PolicyStep(nn.Module):
         policy: any policy.
         obs_dtype: see `Interface`.
         repeats: ticks of the step, fixed from now on; None is the policy's own number.
+        obs_shape: that the policy reads, fixed from now on; None is the one that it was built for.
 
     Raises:
         ConfigError: about ``repeats`` or ``obs_dtype``.
     """
 
-    def __init__(self, policy: Policy, obs_dtype: str = "uint8", repeats: int | None = None):
+    def __init__(
+        self,
+        policy: Policy,
+        obs_dtype: str = "uint8",
+        repeats: int | None = None,
+        obs_shape: tuple[int, ...] | None = None,
+    ):
         super().__init__()
         if obs_dtype not in ("uint8", "float32"):
             raise ConfigError("obs_dtype", obs_dtype, "uint8 | float32")
@@ -76,10 +83,12 @@ class PolicyStep(nn.Module):
         for module in self.policy.modules():
             if isinstance(module, DRCStack):
                 module.__class__ = PlainStack
-        leaves, self._structure = tree_flatten(self.policy.init_state(1))
-        names = carry_names(self.policy.init_state(1), len(leaves))
+        shape = tuple(policy.obs_shape if obs_shape is None else obs_shape)
+        state = self.policy.init_state(1, *shape[1:])
+        leaves, self._structure = tree_flatten(state)
+        names = carry_names(state, len(leaves))
         shapes = {name: tuple(leaf.shape[1:]) for name, leaf in zip(names, leaves, strict=True)}
-        self.interface = Interface(tuple(policy.obs_shape), obs_dtype, shapes, ticks)
+        self.interface = Interface(shape, obs_dtype, shapes, ticks)
 
     def forward(self, obs: Tensor, *resets_and_carry: Tensor) -> tuple[Tensor, ...]:
         """Takes `Interface.inputs` in that order, returns `Interface.outputs`."""

@@ -45,3 +45,14 @@ def check_obs_shape(obs_shape: tuple[int, ...]) -> tuple[int, int, int]:
         )
     channels, height, width = (int(n) for n in obs_shape)
     return channels, height, width
+
+
+def check_planes(obs: Tensor, obs_shape: tuple[int, ...]) -> None:
+    """Refuses observations [T, B, C, H, W] with another number of planes than the policy was built for.
+
+    Raises:
+        ConfigError: naming both shapes.
+    """
+    if obs.ndim != 5 or obs.shape[2] != obs_shape[0]:
+        allowed = f"({obs_shape[0]}, height, width), as this policy was built for"
+        raise ConfigError("obs", tuple(obs.shape[2:]), allowed)

@@ -2,6 +2,7 @@
 
 import json
 import platform
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -14,10 +15,10 @@ from omegaconf import DictConfig
 from rich.progress import track
 
 from drc_lab.arguments import errors_under, from_mapping
-from drc_lab.config import make_env, plain
+from drc_lab.config import plain
 from drc_lab.deploy.compare import Row, logits_of, play, terminal_table, write_csv
 from drc_lab.deploy.files import size_of, writable, written
-from drc_lab.deploy.formats import FORMATS, ExportSpec, runner, write
+from drc_lab.deploy.formats import FORMATS, ExportSpec, Play, runner, write
 from drc_lab.deploy.onnx_files import check_installed
 from drc_lab.deploy.step import Interface, PolicyStep
 from drc_lab.envs.interface import BatchEnv
@@ -26,9 +27,9 @@ from drc_lab.evaluation.evaluator import Thinking, evaluate
 from drc_lab.evaluation.intervals import rate_interval
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy
-from drc_lab.tasks.env_speed import timed
-from drc_lab.tasks.play import as_trained, check_fits
-from drc_lab.tasks.train import console, evaluation_spec, held_out_env, start
+from drc_lab.tasks.measure import timed
+from drc_lab.tasks.play import as_trained, num_actions
+from drc_lab.tasks.train import check_fits, console, evaluation_spec, held_out_env, size_key, start
 
 PLAYED_BOARDS, PLAYED_STEPS = 64, 20  # of the plays that int8 is calibrated on and logits are compared over
 
@@ -44,7 +45,7 @@ def main(config: DictConfig, folder: Path) -> None:
     policy, trained = load_policy(config.checkpoint)
     config = as_trained(config, trained, HydraConfig.get().overrides.task)
     levels = held_out_env(config, evaluation_spec(config).report_split, "evaluation.report_split")
-    check_fits(policy, levels)
+    check_fits(policy, num_actions(policy), levels, size_key(config, "env"))
     paths = spec.paths(folder)
     card = spec.path(folder).with_suffix(".json")
     for path in (*paths.values(), card):
@@ -52,10 +53,10 @@ def main(config: DictConfig, folder: Path) -> None:
             raise UserError(f"{path}: there is a file already; choose another export.file")
         writable(path)
     with errors_under("export"):
-        step = PolicyStep(policy, str(levels.single_observation_space.dtype), spec.repeats)
-    training_levels = partial(make_env, config.env, num_envs=PLAYED_BOARDS)
+        space = levels.single_observation_space
+        step = PolicyStep(policy, str(space.dtype), spec.repeats, space.shape)
     with console.status("exporting"):
-        write(spec, step, policy, paths, lambda: play(policy, training_levels(), PLAYED_STEPS, seed))
+        write(spec, step, policy, paths, lambda: play_some(config, policy, "split", seed))  # not the report's levels
         with written(card) as part:
             part.write_text(json.dumps(describe(spec, step.interface, trained, paths), indent=2) + "\n")
     if spec.compare:
@@ -95,8 +96,7 @@ def compare(
     subjects: dict[str, tuple[str, int, Policy | None]] = {"the policy": ("drc_lab, float32", weights, policy)}
     subjects |= {variant: (runtimes[variant], size_of(path), runners[variant]) for variant, path in paths.items()}
     runnable = {name: runs for name, (_, _, runs) in subjects.items() if runs is not None}
-    boards = held_out_env(config, e.report_split, "evaluation.report_split", num_envs=PLAYED_BOARDS)
-    obs, resets = play(policy, boards, PLAYED_STEPS, seed)
+    obs, resets = play_some(config, policy, "report_split", seed)
     wanted = logits_of(policy, obs, resets, spec.repeats)
     times = {batch: latencies(runnable, obs, batch, spec) for batch in spec.batches}
     rows = []
@@ -112,6 +112,12 @@ def compare(
     return rows
 
 
+def play_some(config: DictConfig, policy: Policy, key: str, seed: int) -> Play:
+    """A play on held-out levels; ``key`` of the evaluation names their split."""
+    split = getattr(evaluation_spec(config), key)
+    return play(policy, held_out_env(config, split, f"evaluation.{key}", num_envs=PLAYED_BOARDS), PLAYED_STEPS, seed)
+
+
 def latencies(policies: dict[str, Policy], obs: torch.Tensor, batch: int, spec: ExportSpec) -> dict[str, float]:
     """Median milliseconds of one step of each policy; obs [T, B, ...] has the boards to take it on."""
     boards = obs.flatten(0, 1)
@@ -122,5 +128,8 @@ def latencies(policies: dict[str, Policy], obs: torch.Tensor, batch: int, spec: 
         policy(boards, None, spec.repeats)
         return 1
 
-    speeds = timed({name: partial(step, policy) for name, policy in policies.items()}, spec.timings)
+    with ExitStack() as stack:
+        for policy in policies.values():
+            stack.enter_context(policy.frozen())
+        speeds = timed({name: partial(step, policy) for name, policy in policies.items()}, spec.timings)
     return {name: 1000 / steps_per_second for name, steps_per_second in speeds.items()}

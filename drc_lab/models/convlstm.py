@@ -1,0 +1,86 @@
+"""A plain ConvLSTM policy (Shi et al. 2015, arXiv:1506.04214, without peepholes): the DRC without its additions."""
+
+import torch
+from torch import Tensor, nn
+
+from drc_lab.models.drc_core import State
+from drc_lab.models.encoders import SimpleConvEncoder
+from drc_lab.models.grid import MeanHead, RecurrentGridPolicy
+from drc_lab.models.init import init_conv
+
+
+class ConvLSTMPolicy(RecurrentGridPolicy):
+    """Encoder with ReLUs, L ConvLSTM layers run for R ticks a step, global average pooling, head.
+
+    Layer 1 reads the encoding, layer l the new hidden state of layer l - 1: beside the DRC there is no encoding for
+    the upper layers, no pool-and-inject and no boundary channel. Gates in the order i, f, g, o; i, f and o sigmoid, g
+    tanh.
+
+    Args:
+        obs_shape: (C_in, H, W); any other height and width works with the same weights.
+        num_actions: |A|.
+        hidden_channels: C, of the encoding, the hidden and the cell states.
+        num_layers: L.
+        repeats_per_step: R, the default number of ticks for each observation.
+        proj_dim: width of the head's shared layer.
+        forget_bias: where the forget gates' biases start.
+        conv_init, proj_init, head_init: how weights start, see `drc_lab.models.init`.
+
+    Raises:
+        ConfigError: a size that cannot work.
+    """
+
+    def __init__(
+        self,
+        obs_shape: tuple[int, int, int],
+        num_actions: int,
+        hidden_channels: int = 32,
+        num_layers: int = 3,
+        repeats_per_step: int = 3,
+        proj_dim: int = 128,
+        forget_bias: float = 1.0,
+        conv_init: str = "lecun",
+        proj_init: str = "orthogonal",
+        head_init: str = "small",
+    ):
+        super().__init__(
+            obs_shape, num_actions, hidden_channels=hidden_channels, num_layers=num_layers,
+            repeats_per_step=repeats_per_step, proj_dim=proj_dim,
+        )  # fmt: skip
+        C = self.hidden_channels = hidden_channels
+        self.repeats_per_step = repeats_per_step
+        self.encoder = SimpleConvEncoder(self.obs_shape[0], C, conv_init=conv_init, relu_between=True)
+        # One convolution over [input, own h] each, but for the first layer's: its input stays the same over all ticks.
+        self.drive = nn.Conv2d(C, 4 * C, kernel_size=3, padding=1)
+        self.gates = nn.ModuleList(
+            nn.Conv2d(2 * C if layer else C, 4 * C, kernel_size=3, padding=1, bias=layer > 0)
+            for layer in range(num_layers)
+        )
+        for conv in (self.drive, *self.gates):
+            assert isinstance(conv, nn.Conv2d)
+            init_conv(conv, conv_init)
+            if conv.bias is not None:
+                nn.init.constant_(conv.bias[C : 2 * C], forget_bias)
+        self.head = MeanHead((C, *self.obs_shape[1:]), num_actions, proj_dim, proj_init, head_init)
+
+    def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> State:
+        """Zeros: (h_list, c_list), each of L tensors [B, C, H, W]."""
+        shape = (batch, self.hidden_channels, H or self.obs_shape[1], W or self.obs_shape[2])
+        h, c = ([torch.zeros(shape, device=device, dtype=dtype) for _ in self.gates] for _ in range(2))
+        return h, c
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The first layer's pre-activations, but for what its own h adds: the same at all ticks of a step."""
+        return self.drive(torch.relu(self.encoder(x)))  # (N, C, H, W) -> (N, 4C, H, W)
+
+    def tick(self, e: Tensor, state: State) -> State:
+        h, c = list(state[0]), list(state[1])
+        for layer, gates in enumerate(self.gates):
+            z = gates(torch.cat(h[layer - 1 : layer + 1], dim=1)) if layer else e + gates(h[0])  # (B, 4C, H, W)
+            i, f, g, o = z.chunk(4, dim=1)  # 4 x (B, C, H, W)
+            c[layer] = torch.sigmoid(f) * c[layer] + torch.sigmoid(i) * torch.tanh(g)
+            h[layer] = torch.sigmoid(o) * torch.tanh(c[layer])
+        return h, c
+
+    def read(self, state: State, e: Tensor) -> Tensor:
+        return state[0][-1]  # (B, C, H, W)

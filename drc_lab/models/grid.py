@@ -1,0 +1,99 @@
+"""What policies for boards of any height and width share; the rivals of the DRC are built on it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from drc_lab.errors import ConfigError
+from drc_lab.models.drc_core import keep_masks
+from drc_lab.models.heads import Head
+from drc_lab.models.policy import Policy, PolicyValue, Repeats, as_floats
+from drc_lab.models.spatial import check_obs_shape, check_planes
+
+
+class MeanHead(Head):
+    """Reads the mean of each channel over the board (global average pooling)."""
+
+    def __init__(self, shape: tuple[int, int, int], *args, **kwargs):
+        super().__init__(shape, *args, **kwargs, fan_in=shape[0])
+
+    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """[N, C, H, W] -> logits [N, A], value [N, 1]."""
+        return self.outputs(hidden.mean((2, 3)))  # (N, C)
+
+
+class GridPolicy(Policy):
+    """A policy without memory: encoder, then head. More ticks change nothing.
+
+    A subclass writes `encode` and sets ``head``. Both see all steps at once, and no weight depends on the board's size.
+
+    Args:
+        obs_shape: (C_in, H, W).
+        num_actions: |A|.
+        sizes: further arguments of the subclass that have to be at least 1.
+
+    Raises:
+        ConfigError: naming the size that cannot work.
+    """
+
+    any_size = True
+    obs_shape: tuple[int, int, int]
+    head: Head
+
+    def __init__(self, obs_shape: tuple[int, ...], num_actions: int, **sizes: int):
+        super().__init__()
+        for key, found in {"num_actions": num_actions, **sizes}.items():
+            if found < 1:
+                raise ConfigError(key, found, "at least 1")
+        self.obs_shape = check_obs_shape(obs_shape)
+        self.num_actions = num_actions
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Float [N, C_in, H, W], channels-last -> what the head reads, or what every tick does: [N, ...]."""
+        raise NotImplementedError
+
+    def recur(self, e: Tensor, state: Any, resets: Tensor, ticks: Sequence[int]) -> tuple[Tensor, Any]:
+        """What comes between encoder and head: e [T, B, ...] -> [T, B, C, H, W], and the carry. Here, nothing."""
+        return e, state
+
+    def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> Any:
+        """There is nothing to carry."""
+        return ()
+
+    def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, Any]:
+        T, B = obs.shape[:2]
+        ticks = self.repeats_of(repeats, T)
+        check_planes(obs, self.obs_shape)
+        x = as_floats(obs.flatten(0, 1), self.head.proj.weight.dtype)  # (T*B, C_in, H, W)
+        e = self.encode(x.contiguous(memory_format=torch.channels_last)).unflatten(0, (T, B))  # (T, B, ...)
+        features, state = self.recur(e, state, resets, ticks)  # (T, B, C, H, W)
+        logits, value = self.head(features.flatten(0, 1))  # (T*B, A), (T*B, 1)
+        return PolicyValue(logits.unflatten(0, (T, B)), value.unflatten(0, (T, B))), state
+
+
+class RecurrentGridPolicy(GridPolicy):
+    """A policy that carries a state from step to step, and changes it ``repeats_per_step`` times at each.
+
+    A subclass writes `encode`, `tick`, `read` and `init_state`. Only ticks run step by step.
+    """
+
+    def tick(self, e: Tensor, state: Any) -> Any:
+        """The carry after one tick on encoded observations e [B, ...]."""
+        raise NotImplementedError
+
+    def read(self, state: Any, e: Tensor) -> Tensor:
+        """The map [B, C, H, W] of the carry that the head reads after a step's last tick."""
+        raise NotImplementedError
+
+    def recur(self, e: Tensor, state: Any, resets: Tensor, ticks: Sequence[int]) -> tuple[Tensor, Any]:
+        keep = keep_masks(resets, [1] * len(ticks), self.head.proj.weight.dtype)  # (T + 1, B)
+        maps = []
+        for t, number in enumerate(ticks):
+            state = tree_map(lambda s, keep=keep[t]: s * keep.view(-1, *[1] * (s.ndim - 1)), state)
+            for _ in range(number):
+                state = self.tick(e[t], state)
+            maps.append(self.read(state, e[t]))
+        return torch.stack(maps), state

@@ -1,0 +1,118 @@
+"""A looped transformer over the cells of a board: the modern rival of the DRC, with the same carry and ticks.
+
+The same few blocks run again at every tick (Dehghani et al. 2018, arXiv:1807.03819), each time with the encoded
+observation injected anew and the state normalised, without which such loops forget their input or diverge (Geiping et
+al. 2025, arXiv:2502.05171). Position comes from convolutions with zero padding, which see the board's edge and so
+work on boards of any size (Chu et al. 2021, arXiv:2102.10882).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from drc_lab.errors import ConfigError
+from drc_lab.models.encoders import SimpleConvEncoder
+from drc_lab.models.grid import RecurrentGridPolicy
+from drc_lab.models.heads import PerCellHead
+from drc_lab.models.init import init_conv_weight, init_linear
+
+
+class Block(nn.Module):
+    """Depthwise 3 x 3 convolution, attention over all cells and MLP; each adds to the stream, the last two pre-norm.
+
+    Args:
+        channels: D.
+        num_heads: a divisor of D.
+        mlp_ratio: the MLP is that many times D wide.
+    """
+
+    def __init__(self, channels: int, num_heads: int, mlp_ratio: int):
+        super().__init__()
+        D = channels
+        self.num_heads = num_heads
+        self.position = nn.Conv2d(D, D, kernel_size=3, padding=1, groups=D, bias=False)
+        init_conv_weight(self.position.weight, "lecun")
+        self.norm_attention, self.norm_mlp = nn.LayerNorm(D), nn.LayerNorm(D)
+        self.qkv, self.attention_out = nn.Linear(D, 3 * D), nn.Linear(D, D)
+        self.mlp_in, self.mlp_out = nn.Linear(D, mlp_ratio * D), nn.Linear(mlp_ratio * D, D)
+        for reads in (self.qkv, self.mlp_in):
+            init_linear(reads, "lecun", "")
+        for adds in (self.attention_out, self.mlp_out):
+            init_linear(adds, "small", "")  # a block starts close to doing nothing, however often it is repeated
+
+    def forward(self, x: Tensor, height: int, width: int) -> Tensor:
+        """[B, P, D] -> [B, P, D], with P = height * width cells."""
+        board = x.unflatten(1, (height, width)).permute(0, 3, 1, 2)  # (B, D, H, W), channels-last without a copy
+        x = x + self.position(board).permute(0, 2, 3, 1).flatten(1, 2)  # (B, P, D)
+        qkv = self.qkv(self.norm_attention(x)).unflatten(2, (3, self.num_heads, -1))  # (B, P, 3, heads, D/heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # 3 x (B, heads, P, D/heads)
+        seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)  # (B, P, D)
+        x = x + self.attention_out(seen)
+        return x + self.mlp_out(F.gelu(self.mlp_in(self.norm_mlp(x))))
+
+
+class LoopedTransformerPolicy(RecurrentGridPolicy):
+    """Convolutional encoder, ``num_layers`` blocks run for R ticks a step, a head that votes over cells.
+
+    A tick is h = norm(blocks(mix(h) + e)): h [B, P, D] is the carry, zeros at an episode's start; e the encoding.
+
+    Args:
+        obs_shape: (C_in, H, W); any other height and width works with the same weights.
+        num_actions: |A|.
+        hidden_channels: D, of each cell's token.
+        num_layers: blocks in a tick.
+        repeats_per_step: R, the default number of ticks for each observation.
+        num_heads: of attention; a divisor of D.
+        mlp_ratio: the MLPs are that many times D wide.
+        proj_dim: width of the head's shared layer.
+        conv_init, proj_init, head_init: how weights of encoder and head start, see `drc_lab.models.init`.
+
+    Raises:
+        ConfigError: a size that cannot work.
+    """
+
+    def __init__(
+        self,
+        obs_shape: tuple[int, int, int],
+        num_actions: int,
+        hidden_channels: int = 96,
+        num_layers: int = 2,
+        repeats_per_step: int = 3,
+        num_heads: int = 4,
+        mlp_ratio: int = 4,
+        proj_dim: int = 128,
+        conv_init: str = "kaiming",
+        proj_init: str = "orthogonal",
+        head_init: str = "small",
+    ):
+        super().__init__(
+            obs_shape, num_actions, hidden_channels=hidden_channels, num_layers=num_layers,
+            repeats_per_step=repeats_per_step, num_heads=num_heads, mlp_ratio=mlp_ratio, proj_dim=proj_dim,
+        )  # fmt: skip
+        D = self.hidden_channels = hidden_channels
+        if D % num_heads:
+            raise ConfigError("num_heads", num_heads, f"a divisor of hidden_channels = {D}")
+        self.repeats_per_step = repeats_per_step
+        self.encoder = SimpleConvEncoder(self.obs_shape[0], D, conv_init=conv_init, relu_between=True)
+        self.mix = nn.Linear(D, D)
+        init_linear(self.mix, "lecun", "")
+        self.blocks = nn.ModuleList(Block(D, num_heads, mlp_ratio) for _ in range(num_layers))
+        self.norm = nn.LayerNorm(D)
+        self.head = PerCellHead((D, *self.obs_shape[1:]), num_actions, proj_dim, proj_init, head_init)
+
+    def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> Tensor:
+        """Zeros [B, P, D], with P = H * W cells."""
+        cells = (H or self.obs_shape[1]) * (W or self.obs_shape[2])
+        return torch.zeros(batch, cells, self.hidden_channels, device=device, dtype=dtype)
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.encoder(x)  # (N, D, H, W)
+
+    def tick(self, e: Tensor, state: Tensor) -> Tensor:
+        x = self.mix(state) + e.flatten(2).transpose(1, 2)  # (B, P, D)
+        for block in self.blocks:
+            x = block(x, *e.shape[2:])
+        return self.norm(x).to(state.dtype)  # under autocast x has another
+
+    def read(self, state: Tensor, e: Tensor) -> Tensor:
+        return state.transpose(1, 2).unflatten(2, e.shape[2:])  # (B, D, H, W)
