@@ -84,6 +84,8 @@ def implied(arguments: list[str]) -> list[str]:
     more = []
     if "env.id" in given and "env" not in given and "+experiment" not in given:
         more.append(f"env={ENV_GROUPS.get(given['env.id'], 'gym')}")
+    if given.get("task") == "import_weights" and not {"env", "env.id", "+experiment"} & set(given):
+        more.append("env=sokoban")
     if given.get("task") == "fetch_levels" and "data" not in given:
         more.append("data=boxoban")
     return more

@@ -2,8 +2,10 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from drc_lab.arguments import from_mapping
@@ -15,18 +17,36 @@ from drc_lab.tasks.train import console, start
 
 
 def main(config: DictConfig, folder: Path) -> None:
-    """Reads ``config.import_weights.path``, checks it against ``config.env``, and says where the checkpoint is."""
+    """Reads the weights, fits a Sokoban env to them, and says where the checkpoint is."""
     if not isinstance(config.import_weights.path, str):
-        raise ConfigError("import_weights.path", config.import_weights.path, "a folder or file of published weights")
+        raise ConfigError("path", config.import_weights.path, "a folder or file of published weights")
     start(config)
     found = from_mapping(read, plain(config.import_weights), "import_weights").for_sokoban()
     policy = found.build()
+    if config.env.id == "drc_lab/Sokoban-v0":
+        given = {override.split("=")[0] for override in HydraConfig.get().overrides.task}
+        for key, value in sokoban_settings(found).items():
+            if f"env.{key}" not in given:
+                config.env[key] = value
     check_fits(found, make_env(config.env, num_envs=1))
     weights = {f"policy.{name}": weight for name, weight in policy.state_dict().items()}
     path = folder / "imported.ckpt"
     save({"config": plain(config) | {"policy": found.config}, "state_dict": weights}, path)
     console.print(f"{sum(weight.numel() for weight in weights.values()):,} parameters", highlight=False)
     console.print(f"checkpoint {path}", soft_wrap=True, highlight=False)
+
+
+def sokoban_settings(found: Published) -> dict[str, Any]:
+    """What our Sokoban has to be for the weights to play it: tiny RGB, or one-hot planes without the border."""
+    C, H, W = found.obs_shape
+    border = 2 if C == 7 else 0
+    return {
+        "observation": "planes" if C == 7 else "rgb",
+        "crop_border": C == 7,
+        "height": H + border,
+        "width": W + border,
+        "noop": found.num_actions == 5,
+    }
 
 
 def check_fits(found: Published, env: BatchEnv) -> None:
@@ -38,15 +58,12 @@ def check_fits(found: Published, env: BatchEnv) -> None:
     shape, actions = env.single_observation_space.shape, int(env.single_action_space.n)
     if (shape, actions) == (found.obs_shape, found.num_actions):
         return
-    C, H, W = found.obs_shape
     allowed = f"observations {found.obs_shape} and {found.num_actions} actions, as the weights have"
     if shape == found.obs_shape and actions == found.num_actions + 1:
         allowed += f"; for a no-op that is never chosen: import_weights.num_actions={actions}"
-    elif C == 3:
-        allowed += f": env=sokoban env.height={H} env.width={W} env.noop={str(found.num_actions == 5).lower()}"
-    elif C == 7:
-        allowed += (f": env=sokoban env.observation=planes env.crop_border=true env.height={H + 2} env.width={W + 2} "
-                    f"env.noop={str(found.num_actions == 5).lower()}")  # fmt: skip
+    elif found.obs_shape[0] in (3, 7):
+        settings = {key: str(value).lower() for key, value in sokoban_settings(found).items()}
+        allowed += ": env=sokoban " + " ".join(f"env.{key}={value}" for key, value in settings.items())
     raise ConfigError("env", f"observations {shape} and {actions} actions", allowed)
 
 

@@ -60,7 +60,7 @@ def test_every_key_is_an_argument_of_read():
 )
 def test_the_checkpoint_holds_the_policy_and_the_env_that_it_plays(task, tmp_path, make, overrides):
     folder = written(tmp_path / "cp_100", make())
-    code, output, errors = task("import_weights.path=cp_100", *SMALL, *overrides)
+    code, output, errors = task("path=cp_100", *SMALL, *overrides)
     assert (code, errors) == (0, "")
     policy, config = load_policy(checkpoint(output))
     wanted = load(folder, num_actions=5 if overrides else None, repeats_per_step=4 if overrides else None)
@@ -73,8 +73,7 @@ def test_the_checkpoint_holds_the_policy_and_the_env_that_it_plays(task, tmp_pat
 
 def test_the_drc_of_bush_et_al_gets_the_planes_and_actions_of_this_projects_sokoban(task, tmp_path):
     np.savez(tmp_path / "weights.npz", **bush_state())
-    planes = ["env=sokoban", "env.observation=planes", "env.crop_border=true", "env.height=8", "env.width=8"]
-    code, output, errors = task("import_weights.path=weights.npz", *planes, "env.noop=true")
+    code, output, errors = task("path=weights.npz")
     assert (code, errors) == (0, "")
     policy, _ = load_policy(checkpoint(output))
     obs = torch.rand(3, 7, 6, 6)
@@ -84,36 +83,36 @@ def test_the_drc_of_bush_et_al_gets_the_planes_and_actions_of_this_projects_soko
 
 
 MISTAKES = {
-    "no path": ([], "import_weights.path: found None, allowed: a folder or file of published weights"),
-    "no file": (["import_weights.path=nowhere"], "nowhere: no such file or folder"),
+    "no path": ([], "path: found None, allowed: a folder or file of published weights"),
+    "no file": (["path=nowhere"], "nowhere: no such file or folder"),
     "another game": (
-        ["import_weights.path=cp"],
+        ["path=cp", "env=ricochet"],
         "env: found 'observations (8, 5, 5) and 8 actions', allowed: observations (3, 6, 6) and 4 actions, as the "
-        "weights have: env=sokoban env.height=6 env.width=6 env.noop=false",
+        "weights have: env=sokoban env.observation=rgb env.crop_border=false env.height=6 env.width=6 env.noop=false",
     ),
     "another size": (
-        ["import_weights.path=cp", "env=sokoban"],
-        "found 'observations (3, 7, 7) and 4 actions'",
+        ["path=cp", "env.height=7"],
+        "found 'observations (3, 7, 6) and 4 actions'",
     ),
-    "a no-op": (["import_weights.path=cp", *SMALL, "env.noop=true"], "never chosen: import_weights.num_actions=5"),
+    "a no-op": (["path=cp", *SMALL, "env.noop=true"], "never chosen: import_weights.num_actions=5"),
     "planes": (
-        ["import_weights.path=weights.npz"],
+        ["path=weights.npz", "env.observation=rgb"],
         "env=sokoban env.observation=planes env.crop_border=true env.height=8 env.width=8 env.noop=true",
     ),
     "fewer actions": (
-        ["import_weights.path=cp", *SMALL, "import_weights.num_actions=2"],
+        ["path=cp", *SMALL, "import_weights.num_actions=2"],
         "import_weights.num_actions: found 2, allowed: at least 4",
     ),
     "a board of another kind": (
-        ["import_weights.path=cp", "import_weights.board=wide"],
+        ["path=cp", "import_weights.board=wide"],
         "import_weights.board: found 'wide'",
     ),
     "another board": (
-        ["import_weights.path=cp", "import_weights.board=[3,4]"],
+        ["path=cp", "import_weights.board=[3,4]"],
         "cp/model: found weights for a board",
     ),
     "no ticks": (
-        ["import_weights.path=cp", *SMALL, "import_weights.repeats_per_step=0"],
+        ["path=cp", *SMALL, "import_weights.repeats_per_step=0"],
         "cp: repeats_per_step: found 0, allowed: at least 1",
     ),
 }
@@ -138,7 +137,7 @@ def test_a_checkpoint_that_cannot_be_written_is_named_and_no_part_of_it_stays(tm
 @pytest.mark.slow
 def test_the_real_command_line_imports_and_the_checkpoint_plays(tmp_path):
     written(tmp_path / "cp")
-    result = run(tmp_path, "task=import_weights", "import_weights.path=cp", *SMALL)
+    result = run(tmp_path, "task=import_weights", "path=cp", *SMALL)
     assert (result.returncode, result.stderr) == (0, "")
     path = checkpoint(result.stdout)
     result = run(tmp_path, "task=play", f"checkpoint={path}", "play.show=none", "play.episodes=2", "play.video=null")
