@@ -16,7 +16,7 @@ from drc_lab.models.policy import Policy
 
 @dataclass(frozen=True)
 class Row:
-    """One variant; None where nothing here runs it.
+    """One variant.
 
     Args:
         variant, runtime: names.
@@ -30,12 +30,12 @@ class Row:
     variant: str
     runtime: str
     megabytes: float
-    milliseconds: dict[int, float] | None = None
-    levels: int | None = None
-    solve_rate: float | None = None
-    low: float | None = None
-    high: float | None = None
-    difference: float | None = None
+    milliseconds: dict[int, float]
+    levels: int
+    solve_rate: float
+    low: float
+    high: float
+    difference: float
 
 
 @torch.no_grad()
@@ -61,34 +61,29 @@ def logits_of(policy: Policy, obs: Tensor, resets: Tensor, repeats: int | None) 
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:
-    """One line for each variant; no entry where nothing was measured."""
-    batches = list(rows[0].milliseconds or {})
-    titles = ["variant", "runtime", "megabytes", *(f"milliseconds_batch_{batch}" for batch in batches)]
-    titles += ["levels", "solve_rate", "solve_rate_low", "solve_rate_high", "max_logit_difference"]
+    """One line for each variant."""
+    batches = [f"milliseconds_batch_{batch}" for batch in rows[0].milliseconds]
+    rates = ["solve_rate", "solve_rate_low", "solve_rate_high"]
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(titles)
+        writer.writerow(["variant", "runtime", "megabytes", *batches, "levels", *rates, "max_logit_difference"])
         for row in rows:
-            times = [round(row.milliseconds[batch], 4) if row.milliseconds else None for batch in batches]
-            rates = [None if x is None else round(x, 6) for x in (row.solve_rate, row.low, row.high)]
-            off = None if row.difference is None else f"{row.difference:.3g}"
-            writer.writerow([row.variant, row.runtime, round(row.megabytes, 4), *times, row.levels, *rates, off])
+            times = (round(x, 4) for x in row.milliseconds.values())
+            rated = (round(x, 6) for x in (row.solve_rate, row.low, row.high))
+            size, off = round(row.megabytes, 4), f"{row.difference:.3g}"
+            writer.writerow([row.variant, row.runtime, size, *times, row.levels, *rated, off])
 
 
 def terminal_table(rows: Sequence[Row], confidence: float, caption: str) -> Table:
     """The same for the eye."""
-    batches = list(rows[0].milliseconds or {})
     title = f"Exported, beside the policy itself: {rows[0].levels} held-out levels, greedy"
     table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    columns = ["variant", "runs in", "MB", *(f"ms at\nB = {batch}" for batch in batches)]
+    columns = ["variant", "runs in", "MB", *(f"ms at\nB = {batch}" for batch in rows[0].milliseconds)]
     for column in (*columns, f"solved in %\n[{confidence:.0%}]", "logits\noff by"):
         words = column in ("variant", "runs in")
         table.add_column(column, justify="left" if words else "right", no_wrap=column != "runs in")
     for row in rows:
-        cells = [row.variant, row.runtime, f"{row.megabytes:.3f}"]
-        if row.milliseconds is not None:
-            rates = [f"{100 * rate:.1f}" for rate in (row.solve_rate, row.low, row.high) if rate is not None]
-            cells += [f"{row.milliseconds[batch]:.2f}" for batch in batches]
-            cells += [f"{rates[0]} [{rates[1]}, {rates[2]}]", f"{row.difference:.1g}"]
-        table.add_row(*cells)
+        times = (f"{x:.2f}" for x in row.milliseconds.values())
+        solved = f"{100 * row.solve_rate:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]"
+        table.add_row(row.variant, row.runtime, f"{row.megabytes:.3f}", *times, solved, f"{row.difference:.1g}")
     return table

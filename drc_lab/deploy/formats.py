@@ -16,6 +16,7 @@ from drc_lab.deploy.policy import ExportedPolicy
 from drc_lab.deploy.step import Interface, PolicyStep
 from drc_lab.errors import ConfigError
 from drc_lab.models.policy import Policy
+from drc_lab.models.published import load, save_flax
 
 Play = tuple[Tensor, Tensor]
 FLOAT32, BF16, INT8_DYNAMIC, INT8_STATIC = "float32", "bf16", "int8_dynamic", "int8_static"
@@ -41,7 +42,7 @@ FORMATS = {
     ),
     "torch_export": Format(".pt2", {FLOAT32: "torch.export, float32", BF16: "torch.export, bf16"}),
     "state_dict": Format(".pt", {FLOAT32: "drc_lab, float32", BF16: "drc_lab, float32 from bf16"}),
-    "flax": Format("", {FLOAT32: "other code"}),
+    "flax": Format("", {FLOAT32: "drc_lab, read back"}),
 }
 
 
@@ -102,38 +103,31 @@ class ExportSpec:
         return {v: path if v == FLOAT32 else path.with_name(f"{path.stem}.{v}{path.suffix}") for v in self.chosen}
 
 
-def write(
-    spec: ExportSpec, step: PolicyStep, policy: Policy, paths: dict[str, Path], played: Callable[[], Play]
-) -> None:
+def write(format: str, step: PolicyStep, paths: dict[str, Path], played: Callable[[], Play]) -> None:
     """Writes all variants, or none if something goes wrong with one.
 
     Args:
-        spec: says the format.
-        step: of the policy, in float32.
-        policy: on the CPU.
+        format: of `FORMATS`.
+        step: in float32.
         paths: of the variants.
         played: gives observations [T, B, ...] and resets [T, B] of a play, to measure the scales of int8 on.
 
     Raises:
-        UserError: a file cannot be written.
+        UserError: a file cannot be written, or the format cannot say what the policy is.
     """
     with ExitStack() as stack:
         parts = {variant: stack.enter_context(written(path)) for variant, path in paths.items()}
-        if spec.format == "onnx":
+        if format == "onnx":
             _write_onnx(step, parts, played)
             return
         for variant, part in parts.items():
             dtype = torch.bfloat16 if variant == BF16 else torch.float32
-            if spec.format == "torch_export":
-                of = step.interface
-                another = PolicyStep(policy, of.obs_dtype, of.repeats, of.obs_shape)  # `to` changes it in place
-                torch_files.write_program(another.to(dtype), part)
-            elif spec.format == "state_dict":
-                torch_files.write_weights(policy, part, dtype)
+            if format == "torch_export":
+                torch_files.write_program(step.another().to(dtype), part)
+            elif format == "state_dict":
+                torch_files.write_weights(step.policy, part, dtype)
             else:
-                from drc_lab.models.published import save_flax
-
-                save_flax(policy, part)
+                save_flax(step.policy, part)
 
 
 def _write_onnx(step: PolicyStep, parts: dict[str, Path], played: Callable[[], Play]) -> None:
@@ -151,11 +145,11 @@ def _write_onnx(step: PolicyStep, parts: dict[str, Path], played: Callable[[], P
                 onnx_files.write_int8_static(float32, part, onnx_files.feeds(float32, step.interface, *played()))
 
 
-def runner(spec: ExportSpec, path: Path, interface: Interface, policy: Policy) -> Policy | None:
-    """What runs a file that `write` left: None where nothing here does."""
-    if spec.format == "flax":
-        return None
-    if spec.format == "state_dict":
+def runner(format: str, path: Path, interface: Interface, policy: Policy) -> Policy:
+    """What runs a file that `write` left; ``policy`` is the one it came from."""
+    if format == "state_dict":
         return torch_files.with_weights(policy, path)
-    program = onnx_files.OnnxProgram if spec.format == "onnx" else torch_files.TorchProgram
+    if format == "flax":
+        return load(path)
+    program = onnx_files.OnnxProgram if format == "onnx" else torch_files.TorchProgram
     return ExportedPolicy(program(path), interface)

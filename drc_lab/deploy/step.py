@@ -83,12 +83,17 @@ class PolicyStep(nn.Module):
         for module in self.policy.modules():
             if isinstance(module, DRCStack):
                 module.__class__ = PlainStack
+        self.policy.repeats_per_step = ticks
         shape = tuple(policy.obs_shape if obs_shape is None else obs_shape)
         state = self.policy.init_state(1, *shape[1:])
         leaves, self._structure = tree_flatten(state)
         names = carry_names(state, len(leaves))
         shapes = {name: tuple(leaf.shape[1:]) for name, leaf in zip(names, leaves, strict=True)}
         self.interface = Interface(shape, obs_dtype, shapes, ticks)
+
+    def another(self) -> "PolicyStep":
+        """One that can be converted without touching this one."""
+        return PolicyStep(self.policy, self.interface.obs_dtype, None, self.interface.obs_shape)
 
     def forward(self, obs: Tensor, *resets_and_carry: Tensor) -> tuple[Tensor, ...]:
         """Takes `Interface.inputs` in that order, returns `Interface.outputs`."""
@@ -99,7 +104,7 @@ class PolicyStep(nn.Module):
         dtype = next(self.parameters()).dtype
         obs = obs if obs.dtype == torch.uint8 else obs.to(dtype)
         state: Any = tree_unflatten([x.to(dtype) for x in carry], self._structure)
-        out, state = self.policy.unroll(obs[None], state, resets[None], self.interface.repeats)
+        out, state = self.policy.unroll(obs[None], state, resets[None])
         logits, value = (x[0].float() for x in out)  # (1, B, A), (1, B, 1) -> (B, A), (B, 1)
         return logits, value, *(x.float() for x in tree_flatten(state)[0])
 

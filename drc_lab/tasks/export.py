@@ -31,6 +31,7 @@ from drc_lab.tasks.measure import timed
 from drc_lab.tasks.play import as_trained, num_actions
 from drc_lab.tasks.train import check_fits, console, evaluation_spec, held_out_env, size_key, start
 
+ITSELF = "the policy"
 PLAYED_BOARDS, PLAYED_STEPS = 64, 20  # of the plays that int8 is calibrated on and logits are compared over
 
 
@@ -56,11 +57,11 @@ def main(config: DictConfig, folder: Path) -> None:
         space = levels.single_observation_space
         step = PolicyStep(policy, str(space.dtype), spec.repeats, space.shape)
     with console.status("exporting"):
-        write(spec, step, policy, paths, lambda: play_some(config, policy, "split", seed))  # not the report's levels
+        write(spec.format, step, paths, lambda: play_some(config, policy, "split", seed))  # not the report's levels
         with written(card) as part:
             part.write_text(json.dumps(describe(spec, step.interface, trained, paths), indent=2) + "\n")
     if spec.compare:
-        runners = {variant: runner(spec, path, step.interface, policy) for variant, path in paths.items()}
+        runners = {variant: runner(spec.format, path, step.interface, policy) for variant, path in paths.items()}
         rows = compare(config, spec, policy, levels, paths, runners, seed)
         write_csv(rows, folder / "export.csv")
         threads = torch.get_num_threads()
@@ -87,28 +88,25 @@ def compare(
     policy: Policy,
     levels: BatchEnv,
     paths: dict[str, Path],
-    runners: dict[str, Policy | None],
+    runners: dict[str, Policy],
     seed: int,
 ) -> list[Row]:
     """A row for the policy itself, as the evaluation of a training runs it, and one for each file."""
-    e, runtimes = evaluation_spec(config), FORMATS[spec.format].variants
+    confidence, runtimes = evaluation_spec(config).confidence, FORMATS[spec.format].variants
     weights = sum(x.numel() * x.element_size() for x in policy.state_dict().values())
-    subjects: dict[str, tuple[str, int, Policy | None]] = {"the policy": ("drc_lab, float32", weights, policy)}
-    subjects |= {variant: (runtimes[variant], size_of(path), runners[variant]) for variant, path in paths.items()}
-    runnable = {name: runs for name, (_, _, runs) in subjects.items() if runs is not None}
+    sizes = {ITSELF: weights} | {variant: size_of(path) for variant, path in paths.items()}
+    policies = {ITSELF: policy} | runners
     obs, resets = play_some(config, policy, "report_split", seed)
     wanted = logits_of(policy, obs, resets, spec.repeats)
-    times = {batch: latencies(runnable, obs, batch, spec) for batch in spec.batches}
+    times = {batch: latencies(policies, obs, batch, spec) for batch in spec.batches}
     rows = []
-    for name, (runtime, size, runs) in track(subjects.items(), "evaluating", console=console, transient=True):
-        if runs is None:
-            rows.append(Row(name, runtime, size / 1e6))
-            continue
+    for name, runs in track(policies.items(), "evaluating", console=console, transient=True):
         solved = evaluate(runs, levels, Thinking(repeats=spec.repeats), seed=seed).solved
         off = float((logits_of(runs, obs, resets, spec.repeats) - wanted).abs().max())
-        spent = {batch: each[name] for batch, each in times.items()}
-        rates = (float(np.mean(solved)), *rate_interval(solved, e.confidence))
-        rows.append(Row(name, runtime, size / 1e6, spent, len(solved), *rates, off))
+        milliseconds = {batch: each[name] for batch, each in times.items()}
+        rates = (float(np.mean(solved)), *rate_interval(solved, confidence))
+        runtime = runtimes.get(name, "drc_lab, float32")
+        rows.append(Row(name, runtime, sizes[name] / 1e6, milliseconds, len(solved), *rates, off))
     return rows
 
 

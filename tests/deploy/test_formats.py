@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from test_step import OBS_SHAPE, policy_of
+from test_step import OBS_SHAPE, PRESETS, policy_of
 from torch.utils._pytree import tree_leaves
 
 from drc_lab.deploy import onnx_files
@@ -30,8 +30,8 @@ def exported(policy, folder, format, *variants, repeats=None):
     """What runs each file of a policy, after writing it; and the files."""
     spec = ExportSpec(format, variants=list(variants) or None, repeats=repeats)
     step, paths = PolicyStep(policy, repeats=repeats), spec.paths(folder)
-    write(spec, step, policy, paths, lambda: sequence(policy, 8, seed=1))
-    return {variant: runner(spec, path, step.interface, policy) for variant, path in paths.items()}, paths
+    write(format, step, paths, lambda: sequence(policy, 8, seed=1))
+    return {variant: runner(format, path, step.interface, policy) for variant, path in paths.items()}, paths
 
 
 def differences(policy, other, batch, repeats=None):
@@ -50,7 +50,7 @@ def onnx():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", ["drc", "drc_bush2025", "drc_taufeeque2024", "mlp"])
+@pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("format", ["onnx", "torch_export"])
 def test_every_preset_gives_the_same_in_every_format_over_steps_and_batches(tmp_path, onnx, format, preset):
     policy = policy_of(preset)
@@ -119,6 +119,21 @@ def test_bare_weights_need_nothing_of_the_project(tmp_path):
     assert 0 < max(differences(policy, made[BF16], 3)) < 0.05
 
 
+@pytest.mark.parametrize("preset", ["drc_taufeeque2024", "resnet"])
+def test_a_flax_folder_reads_back_as_the_same_policy_with_the_ticks_asked_for(tmp_path, preset):
+    policy = policy_of(preset)
+    made, paths = exported(policy, tmp_path, "flax", repeats=2)
+    assert {path.name for path in paths[FLOAT32].iterdir()} == {"cfg.json", "model"}
+    assert max(differences(policy, made[FLOAT32], 3, repeats=2)) < 1e-5
+    assert preset == "resnet" or made[FLOAT32].repeats_per_step == 2
+
+
+def test_a_policy_that_a_format_has_no_words_for_leaves_nothing(tmp_path):
+    with pytest.raises(UserError, match=r"found a MLPPolicy, allowed: DRCPolicy \| ResNetPolicy"):
+        exported(MLPPolicy(OBS_SHAPE, 3), tmp_path, "flax")
+    assert not list(tmp_path.iterdir())
+
+
 def test_other_variants_have_their_name_before_the_suffix():
     spec = ExportSpec("onnx", file="there/a.onnx", variants=["int8_static", "float32", "float32"])
     assert {v: str(path) for v, path in spec.paths("here").items()} == {
@@ -164,7 +179,7 @@ def test_one_variant_that_fails_leaves_no_file_of_any(tmp_path, onnx):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write(spec, PolicyStep(policy), policy, spec.paths(tmp_path), nobody_plays)
+        write("onnx", PolicyStep(policy), spec.paths(tmp_path), nobody_plays)
     assert not list(tmp_path.iterdir())
 
 

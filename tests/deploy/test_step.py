@@ -26,7 +26,7 @@ def policy_of(preset):
     policy = build(node, "policy", obs_shape=OBS_SHAPE, num_actions=3)
     with torch.no_grad():
         for parameter in policy.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
+            parameter.add_(0.5 * torch.randn_like(parameter) / parameter[0].numel() ** 0.5)
     return policy
 
 
@@ -79,13 +79,22 @@ def test_the_number_of_ticks_is_the_one_asked_for():
     torch.testing.assert_close(step(obs, resets, *tree_leaves(state))[0], wanted, rtol=1e-5, atol=1e-5)
 
 
+def test_a_policy_for_any_board_is_exported_for_the_one_asked_for():
+    policy = DRCPolicy(OBS_SHAPE, 3, **SMALL, head="pool", head_init="orthogonal")
+    step = PolicyStep(policy, obs_shape=(3, 4, 7))
+    assert step.interface.obs_shape == (3, 4, 7) and step.interface.carry["h_0"] == (4, 4, 7)
+    obs = torch.rand(2, 3, 4, 7)
+    logits = step(obs, *step.interface.example(2)[1:])[0]
+    torch.testing.assert_close(logits, policy(obs)[0].policy_logits, rtol=1e-5, atol=1e-5)
+
+
 def test_the_policy_itself_stays_as_it_was():
     policy = DRCPolicy(OBS_SHAPE, 3, **SMALL)
     before = policy(torch.ones(1, *OBS_SHAPE))[0].value
-    PolicyStep(policy).to(torch.bfloat16)
+    PolicyStep(policy, repeats=5).to(torch.bfloat16)
     assert type(policy.stack).__name__ == "DRCStack" and policy.training
     torch.testing.assert_close(policy(torch.ones(1, *OBS_SHAPE))[0].value, before, rtol=0, atol=0)
-    assert all(p.requires_grad for p in policy.parameters())
+    assert all(p.requires_grad for p in policy.parameters()) and policy.repeats_per_step == 3
 
 
 def test_inputs_and_outputs_are_named_and_shaped():
