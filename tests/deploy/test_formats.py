@@ -56,7 +56,7 @@ def test_every_preset_gives_the_same_in_every_format_over_steps_and_batches(tmp_
     policy = policy_of(preset)
     made, _ = exported(policy, tmp_path, format, FLOAT32)
     for batch in (1, 7):
-        assert max(differences(policy, made[FLOAT32], batch)) < 1e-5
+        assert max(differences(policy, made[FLOAT32], batch)) < 1e-4
 
 
 def test_a_torch_program_gives_the_same_over_steps_and_batches_and_has_no_paths_of_this_machine(tmp_path):
