@@ -100,11 +100,24 @@ def write_int8_static(float32: Path, path: Path, feeds: Sequence[Feed]) -> None:
             return next(self.left, None)
 
     model = _quantizable(float32)
-    last = [node.name for node in model.graph.node if {"logits", "value"} & set(node.output)]
+    last = _last_products(model, ["logits", "value"])
     with quiet():
         quantize_static(model, path, Feeds(), weight_type=QuantType.QInt8, activation_type=QuantType.QUInt8,
                         per_channel=True, op_types_to_quantize=["Conv", "Gemm", "MatMul"],
                         nodes_to_exclude=last)  # fmt: skip
+
+
+def _last_products(model: Any, outputs: Sequence[str]) -> list[str]:
+    """Names of the matrix products that outputs come from, with none in between."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    found, left = set(), [makers[name] for name in outputs]
+    while left:
+        node = left.pop()
+        if node.op_type in ("Gemm", "MatMul"):
+            found.add(node.name)
+        else:
+            left += [makers[name] for name in node.input if name in makers]
+    return sorted(found)
 
 
 def _quantizable(float32: Path) -> Any:

@@ -101,6 +101,9 @@ def test_quantised_onnx_files_run_are_small_and_stay_close(tmp_path, onnx):
     kinds = {variant: {node.op_type for node in onnx.load(path).graph.node} for variant, path in paths.items()}
     assert {"ConvInteger", "MatMulInteger"} <= kinds[INT8_DYNAMIC] and not {"Conv", "Gemm"} & kinds[INT8_DYNAMIC]
     assert {"QuantizeLinear", "DequantizeLinear"} <= kinds[INT8_STATIC]
+    full = {w.name for w in onnx.load(paths[INT8_STATIC]).graph.initializer if len(w.dims) > 1 and w.data_type == 1}
+    heads = {f"policy.head.{name}.weight.transposed" for name in ("policy", "value")}  # or logits would come in steps
+    assert heads == {name for name in full if name.endswith(".weight.transposed")}
 
 
 def test_bare_weights_need_nothing_of_the_project(tmp_path):
