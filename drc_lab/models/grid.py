@@ -14,17 +14,6 @@ from drc_lab.models.policy import Policy, PolicyValue, Repeats, as_floats
 from drc_lab.models.spatial import check_obs_shape, check_planes
 
 
-class MeanHead(Head):
-    """Reads the mean of each channel over the board (global average pooling)."""
-
-    def __init__(self, shape: tuple[int, int, int], *args, **kwargs):
-        super().__init__(shape, *args, **kwargs, fan_in=shape[0])
-
-    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """[N, C, H, W] -> logits [N, A], value [N, 1]."""
-        return self.outputs(hidden.mean((2, 3)))  # (N, C)
-
-
 class GridPolicy(Policy):
     """A policy without memory: encoder, then head. More ticks change nothing.
 

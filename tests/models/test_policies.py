@@ -9,10 +9,12 @@ import hydra
 import pytest
 import torch
 import torch.nn.functional as F
+from omegaconf import OmegaConf
 from torch.utils._pytree import tree_leaves, tree_map
 
 from drc_lab.config import build
 from drc_lab.errors import ConfigError
+from drc_lab.models.heads import HEADS
 from drc_lab.models.policy import Policy
 from drc_lab.paths import CONF
 
@@ -32,9 +34,10 @@ def config_of(option):
         return hydra.compose("config", overrides=[f"policy={option}"]).policy
 
 
-def shipped(option, obs_shape=SHAPE, num_actions=ACTIONS, seed=0) -> Policy:
+def shipped(option, obs_shape=SHAPE, num_actions=ACTIONS, seed=0, **settings) -> Policy:
     torch.manual_seed(seed)
-    return build(config_of(option), "policy", obs_shape=obs_shape, num_actions=num_actions)
+    config = OmegaConf.merge(config_of(option), settings)
+    return build(config, "policy", obs_shape=obs_shape, num_actions=num_actions)
 
 
 def counted(option) -> list[int]:
@@ -190,6 +193,20 @@ def test_another_board_size_works_or_is_refused_in_one_line(option, size):
         with pytest.raises(ConfigError) as error:
             policy.unroll(obs, state, resets)
         assert str(size)[1:-1] in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("option", [option for option in OPTIONS if "head" in config_of(option)])
+def test_every_head_that_says_so_takes_any_board_size(option, head):
+    policy = shipped(option, head=head)
+    assert policy(torch.rand(2, *SHAPE))[0].value.shape == (2, 1)
+    assert fits_any_size(policy) == (head != "flatten")
+    other = torch.rand(2, 3, 7, 4)
+    if fits_any_size(policy):
+        assert policy(other)[0].value.shape == (2, 1)
+    else:
+        with pytest.raises(ConfigError, match=r"^board size: found"):
+            policy(other)
 
 
 @every_policy
