@@ -35,9 +35,10 @@ $(STAMP): pyproject.toml constraints.txt tools/install_torch.sh
 run: $(STAMP) ## Run the thinking-time experiment (installs first if needed)
 	$(BIN)/python -m drc_lab +experiment=thinking_sweep $(ARGS)
 
-bench: $(STAMP) $(PEERS) ## Measure the envs beside EnvPool and Jumanji, and where a training's time goes
+bench: $(STAMP) $(PEERS) ## Measure envs, generators, solvers and policies beside others, and where a training's time goes
 	$(BIN)/python -m drc_lab +experiment=env_speed $(ARGS)
 	$(BIN)/python -m drc_lab +experiment=search_speed $(ARGS)
+	$(BIN)/python -m drc_lab +experiment=policy_speed $(ARGS)
 	$(BIN)/python -m drc_lab +experiment=benchmark $(ARGS)
 
 $(PEERS): pyproject.toml constraints.txt | $(STAMP)

@@ -26,7 +26,9 @@ TASKS = (
     "make_bank",
     "env_speed",
     "search_speed",
+    "policy_speed",
     "benchmark",
+    "import_weights",
 )
 ENV_GROUPS = {"drc_lab/RicochetRobots-v0": "ricochet", "drc_lab/Sokoban-v0": "sokoban"}
 
@@ -60,7 +62,9 @@ def one_line(error: Exception) -> str:
             chosen = [a for a in sys.argv[1:] if a.split("=")[0] in groups]  # their keys, and not the defaults'
             config = hydra.compose("config", overrides=chosen)
             known = _keys(dict(OmegaConf.to_container(config, resolve=False)))  # type: ignore[arg-type]
-        close = difflib.get_close_matches(key, known, 3) or [k for k in known if k.endswith(key.split(".")[-1])]
+        same_group = [k for k in known if k.split(".")[0] == key.split(".")[0]]  # another may have the very same name
+        close = difflib.get_close_matches(key, same_group, 3) or difflib.get_close_matches(key, known, 3)
+        close = close or [k for k in known if k.endswith(key.split(".")[-1])]
         hint = f"closest: {', '.join(close)}" if close else "see --help"
         return f"{key}: no such key; {hint} (a new key needs a leading +)"
     return text
@@ -81,6 +85,8 @@ def implied(arguments: list[str]) -> list[str]:
     more = []
     if "env.id" in given and "env" not in given and "+experiment" not in given:
         more.append(f"env={ENV_GROUPS.get(given['env.id'], 'gym')}")
+    if given.get("task") == "import_weights" and not {"env", "env.id", "+experiment"} & set(given):
+        more.append("env=sokoban")
     if given.get("task") == "fetch_levels" and "data" not in given:
         more.append("data=boxoban")
     return more

@@ -75,7 +75,13 @@ def make_env(node: DictConfig, num_envs: int, **more: Any) -> BatchEnv:
 
 
 def make_held_out_env(
-    node: DictConfig, split: str, num_levels: int, level_seed: int, num_envs: int | None = None, **more: Any
+    node: DictConfig,
+    split: str,
+    num_levels: int,
+    level_seed: int,
+    num_envs: int | None = None,
+    board_size: tuple[int, int] | None = None,
+    **more: Any,
 ) -> BatchEnv:
     """A batch env that deals each held-out level once, in order.
 
@@ -83,12 +89,15 @@ def make_held_out_env(
         node: the training env's.
         split, num_levels, level_seed: of the levels; a fixed set that has no splits is taken whole.
         num_envs: None is one for each level.
+        board_size: height and width of generated levels, if not training's.
         more: arguments in place of the node's.
 
     Raises:
-        ConfigError: as `make_env`.
+        ConfigError: as `make_env`; about ``board`` where levels have a size of their own.
     """
     env_class, values = _env_class(plain(node))
+    if board_size is not None:
+        values = env_class.resized(values, *board_size)
     values = env_class.held_out(values, split, num_levels, level_seed) | more
     if num_envs is None and values.get("num_levels") is None:
         num_envs = len(from_mapping(env_class, values, "env", num_envs=1).levels.levels)

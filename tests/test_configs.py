@@ -60,6 +60,7 @@ def test_every_key_of_the_policy_and_env_configs_is_an_argument_and_every_argume
     from drc_lab.models.drc import DRCPolicy
     from drc_lab.models.mlp import MLPPolicy
     from drc_lab.tasks.env_speed import SpeedSpec
+    from drc_lab.tasks.policy_runs import PolicySpeedSpec
     from drc_lab.tasks.search_speed import SearchSpec
 
     for option, policy in {"drc": DRCPolicy, "mlp": MLPPolicy}.items():
@@ -67,7 +68,8 @@ def test_every_key_of_the_policy_and_env_configs_is_an_argument_and_every_argume
         assert set(compose(f"policy={option}").policy) - {"_target_"} == arguments
     for option, env in {"ricochet": RicochetVectorEnv, "sokoban": SokobanVectorEnv, "gym": GymVectorEnv}.items():
         assert set(compose(f"env={option}").env) - {"id"} <= set(inspect.signature(env).parameters)
-    for group, spec in {"speed": SpeedSpec, "search_speed": SearchSpec, "evaluation": EvaluationSpec}.items():
+    specs = {"speed": SpeedSpec, "search_speed": SearchSpec, "policy_speed": PolicySpeedSpec}
+    for group, spec in {**specs, "evaluation": EvaluationSpec}.items():
         assert set(compose()[group]) == set(inspect.signature(spec).parameters)
 
 

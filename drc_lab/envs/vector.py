@@ -5,7 +5,7 @@ the same with one board.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -74,6 +74,8 @@ class LevelVectorEnv(VectorEnv):
         cell_size: pixels of a cell in pictures.
     """
 
+    GIVEN_LEVELS: ClassVar[tuple[str, ...]] = ()  # arguments that stand in for a generator of levels
+
     def __init__(
         self,
         batch: Batch,
@@ -109,6 +111,18 @@ class LevelVectorEnv(VectorEnv):
         self.seed: int | None = None
         self.episodes = 0
         self._window: Window | None = None
+
+    @classmethod
+    def resized(cls, arguments: dict[str, Any], height: int, width: int) -> dict[str, Any]:
+        """The arguments of an env that generates its levels in that size.
+
+        Raises:
+            ConfigError: levels are given, so their size is too.
+        """
+        for name in cls.GIVEN_LEVELS:
+            if arguments.get(name) is not None:
+                raise ConfigError("board", [height, width], f"null, as env.{name} gives levels of its own size")
+        return arguments | {"height": height, "width": width}
 
     @classmethod
     def held_out(

@@ -80,7 +80,11 @@ def evaluate(
         seed: of the env and of sampling.
         chunk: envs in one forward pass; more do not fit into the CPU's cache.
     """
-    thinking = thinking or Thinking()
+    with policy.frozen():
+        return _evaluate(policy, env, thinking or Thinking(), greedy, seed, chunk)
+
+
+def _evaluate(policy: Policy, env: BatchEnv, thinking: Thinking, greedy: bool, seed: int, chunk: int) -> Episodes:
     device, generator = next(policy.parameters()).device, torch.Generator().manual_seed(seed)
     first, info = env.reset(seed=seed)
     N = len(first)

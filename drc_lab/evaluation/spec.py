@@ -16,6 +16,7 @@ class EvaluationSpec:
         split: of the levels played while training, which choose the best checkpoint.
         report_split: of the levels that a thinking sweep reports on.
         num_levels, level_seed: how many, and the seed that draws them.
+        board: size of the levels in place of training's, N for N x N or [H, W]; only where they are generated.
         env: settings of the env in place of training's, for example {"difficulty": "medium"}.
         every_frames: between two evaluations while training, rounded to whole rollouts.
         first_passes: amounts of extra forward passes on the first observation.
@@ -27,6 +28,7 @@ class EvaluationSpec:
     report_split: str
     num_levels: int
     level_seed: int
+    board: int | list[int] | None
     env: dict[str, Any]
     every_frames: int
     first_passes: list[int]
@@ -39,6 +41,11 @@ class EvaluationSpec:
         for key in ("split", "num_levels", "level_seed", "order"):
             if key in self.env:
                 raise ConfigError(f"env.{key}", self.env[key], f"no such key: evaluation.{key} is for that")
+        if isinstance(self.board, list) and len(self.board) != 2:
+            raise ConfigError("board", self.board, "N for N x N, or [height, width]")
+        for key in ("height", "width"):
+            if key in self.env and self.board is not None:
+                raise ConfigError(f"env.{key}", self.env[key], "no such key with evaluation.board, which sets both")
         for key, least in (("num_levels", 1), ("level_seed", 0), ("every_frames", 1)):
             if getattr(self, key) < least:
                 raise ConfigError(key, getattr(self, key), f"at least {least}")
@@ -48,3 +55,11 @@ class EvaluationSpec:
             Thinking(repeats=repeats)
         if not 0 < self.confidence < 1:
             raise ConfigError("confidence", self.confidence, "between 0 and 1")
+
+    @property
+    def board_size(self) -> tuple[int, int] | None:
+        """``board`` as (height, width)."""
+        if self.board is None:
+            return None
+        height, width = self.board if isinstance(self.board, list) else [self.board] * 2
+        return height, width

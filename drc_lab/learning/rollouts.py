@@ -140,6 +140,10 @@ class RolloutStream:
     @torch.no_grad()
     def collect(self) -> Rollout:
         """Steps all envs T times with the present weights; the carry goes on from the last rollout."""
+        with self.policy.frozen():
+            return self._collect()
+
+    def _collect(self) -> Rollout:
         T, device = self.spec.num_steps, next(self.policy.parameters()).device
         repeats = self.next_repeats + self._draw_repeats(T)
         self.next_repeats = repeats[-1:]

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from drc_lab.errors import ConfigError
 from drc_lab.models.grid import GridPolicy
-from drc_lab.models.heads import make_head
 from drc_lab.models.init import init_conv
 
 
@@ -53,7 +52,7 @@ class SmallCNNPolicy(GridPolicy):
             layers += [conv, nn.ReLU()]
             height, width = -(-height // stride), -(-width // stride)
         self.convs = nn.Sequential(*layers)
-        self.head = make_head(head, (channels[-1], height, width), num_actions, proj_dim, proj_init, head_init)
+        self.attach_head(head, (channels[-1], height, width), proj_dim, proj_init, head_init)
 
     def encode(self, x: Tensor) -> Tensor:
         return self.convs(x)  # (N, C_in, H, W) -> (N, C, H', W')

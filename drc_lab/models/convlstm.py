@@ -6,7 +6,6 @@ from torch import Tensor, nn
 from drc_lab.models.drc_core import State
 from drc_lab.models.encoders import SimpleConvEncoder
 from drc_lab.models.grid import RecurrentGridPolicy
-from drc_lab.models.heads import make_head
 from drc_lab.models.init import init_conv
 
 
@@ -65,7 +64,7 @@ class ConvLSTMPolicy(RecurrentGridPolicy):
             init_conv(conv, conv_init)
             if conv.bias is not None:
                 nn.init.constant_(conv.bias[C : 2 * C], forget_bias)
-        self.head = make_head(head, (C, *self.obs_shape[1:]), num_actions, proj_dim, proj_init, head_init)
+        self.attach_head(head, (C, *self.obs_shape[1:]), proj_dim, proj_init, head_init)
 
     def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> State:
         """Zeros: (h_list, c_list), each of L tensors [B, C, H, W]."""

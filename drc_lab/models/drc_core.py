@@ -1,6 +1,9 @@
 """The recurrent core of the DRC: one ConvLSTM layer, pool-and-inject, and the stack that runs them for R ticks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +12,7 @@ from torch import Tensor, nn
 from drc_lab.models.init import init_conv
 from drc_lab.models.pooling import PoolAndInject
 from drc_lab.models.spatial import boundary_channel, tap_kinds
-from drc_lab.models.ticks import LayerTensors, TickPlan, run_ticks
+from drc_lab.models.ticks import TickPlan, TickWeights, run_ticks
 from drc_lab.models.wiring import GUIDE, Wiring
 
 State = tuple[list[Tensor], list[Tensor]]
@@ -82,32 +85,22 @@ class ConvLSTMCell(nn.Module):
         o = torch.tanh(o) if self.wiring.output_gate == "tanh" else torch.sigmoid(o)
         return o * torch.tanh(c), c
 
-    def hoist(self, e: Tensor, inside: Tensor, kind: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Splits the gate convolution into what a step's ticks share and what they do not.
-
-        Args:
-            e: [N, C, H, W], channels-last.
-            inside, kind: from `tap_kinds`.
-
-        Returns:
-            drive [N, P, 4C], weight [4C, D, k, k] of the recurrent input [lower, own], inject [K * 4C, 2C].
-        """
-        C, (H, W) = self.channels, e.shape[2:]
+    def hoist(self, height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The weights as `ticks` uses them, see `TickWeights`: drive, base, recurrent, inject of this layer."""
+        C = self.channels
         weights, bias = self.split_gates()
-        pad = self.wiring.kernel_size // 2
-        drive = F.conv2d(e, weights["e"].contiguous(memory_format=torch.channels_last), bias, padding=pad)
-        drive = drive.permute(0, 2, 3, 1).flatten(1, 2)  # (N, P, 4C)
+        base = bias.expand(height * width, -1)  # (P, 4C)
         if self.wiring.use_boundary_channel:
-            drive = drive + self.boundary_drive(H, W).flatten(2).transpose(1, 2)
-        inject = e.new_empty(0)
+            base = base + self.boundary_drive(height, width)[0].flatten(1).t()
+        inject = bias.new_empty(0)
         if self.pool is not None:
             # A constant plane through the convolution: sum the taps that are inside, per kind of cell.
+            inside, kind = tap_kinds(height, width, self.wiring.kernel_size, bias.device)
             taps = torch.einsum("kt,oct->koc", inside.to(bias.dtype), weights["pooled"].flatten(2)).flatten(0, 1)
             inject = taps @ self.pool.matrix().to(bias)  # (K*4C, C) x (C, 2C) -> (K*4C, 2C)
             if self.pool.bias is not None:
-                drive = drive + (taps @ self.pool.bias).view(-1, 4 * C)[kind]
-        weight = torch.cat([weights["below"], weights["own"]], dim=1).contiguous(memory_format=torch.channels_last)
-        return drive, weight, inject
+                base = base + (taps @ self.pool.bias).view(-1, 4 * C)[kind]
+        return weights["e"], base, torch.cat([weights["below"], weights["own"]], dim=1), inject
 
 
 class DRCStack(nn.Module):
@@ -116,9 +109,10 @@ class DRCStack(nn.Module):
     Within a tick layer l reads the new h of layer l - 1; the top layer reaches the first only through time.
     """
 
-    def __init__(self, channels: int, num_layers: int, wiring: Wiring = GUIDE):
+    def __init__(self, channels: int, num_layers: int, wiring: Wiring = GUIDE, recompute_steps: int | None = None):
         super().__init__()
-        self.channels, self.wiring = channels, wiring
+        self.channels, self.wiring, self.recompute_steps = channels, wiring, recompute_steps
+        self._frozen: dict[tuple[int, int], TickWeights] | None = None
         self.cells = nn.ModuleList(
             ConvLSTMCell(channels, layer > 0 or wiring.top_to_bottom, wiring) for layer in range(num_layers)
         )
@@ -156,18 +150,48 @@ class DRCStack(nn.Module):
         if not self.wiring.runs_fused:
             return self._unfused(e, state, resets, repeats)
         T, B, _, H, W = e.shape
-        e = e.flatten(0, 1).contiguous(memory_format=torch.channels_last)  # (T*B, C, H, W)
-        inside, kind = tap_kinds(H, W, self.wiring.kernel_size, e.device)
         dtype = next(self.parameters()).dtype  # under autocast e has another
-        plan = TickPlan(tuple(repeats), keep_masks(resets, repeats, dtype), kind, H, W)
-        layers = []
-        for cell, h, c in zip(self.cells, *state, strict=True):
-            assert isinstance(cell, ConvLSTMCell)
-            drive, weight, inject = cell.hoist(e, inside, kind)
-            drive = drive.unflatten(0, (T, B)).contiguous()  # (T, B, P, 4C)
-            layers.append(LayerTensors(drive, weight, inject, _to_cells(h, dtype), _to_cells(c, dtype)))
-        h_top, h_list, c_list = run_ticks(plan, layers)
-        return _to_map(h_top, H, W), ([_to_map(h, H, W) for h in h_list], [_to_map(c, H, W) for c in c_list])
+        e = e.to(dtype).flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (T, B))
+        h, c = ([_to_cells(x, dtype) for x in maps] for maps in state)
+        kind = tap_kinds(H, W, self.wiring.kernel_size, e.device)[1]
+        size, tops = self.recompute_steps or T, []
+        with torch.autocast(e.device.type, enabled=False):  # the recurrence keeps the precision of its weights
+            weights = self.tick_weights(H, W)
+            for t in range(0, T, size):
+                ticks = tuple(repeats[t : t + size])
+                keep = keep_masks(resets[t : t + size], ticks, dtype)
+                plan = TickPlan(
+                    ticks, keep, kind, H, W, self.wiring.top_to_bottom, self.wiring.output_gate == "sigmoid"
+                )
+                h_top, h, c = run_ticks(plan, e[t : t + size], weights, h, c, self.recompute_steps is not None)
+                tops.append(h_top)
+        h_top = torch.cat(tops) if len(tops) > 1 else tops[0]  # (T, B, P, C)
+        return _to_map(h_top, H, W), ([_to_map(x, H, W) for x in h], [_to_map(x, H, W) for x in c])
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Within, the weights must not change: what is derived from them is computed once."""
+        self._frozen = {}
+        try:
+            yield
+        finally:
+            self._frozen = None
+
+    def tick_weights(self, height: int, width: int) -> TickWeights:
+        """The weights of all layers as the tick loop uses them on a board of this size."""
+        if self._frozen is not None and not torch.is_grad_enabled():
+            if (height, width) not in self._frozen:
+                self._frozen[height, width] = self._tick_weights(height, width)
+            return self._frozen[height, width]
+        return self._tick_weights(height, width)
+
+    def _tick_weights(self, height: int, width: int) -> TickWeights:
+        hoisted = (cast(ConvLSTMCell, cell).hoist(height, width) for cell in self.cells)
+        drive, base, recurrent, inject = zip(*hoisted, strict=True)
+        return TickWeights(
+            torch.cat(drive).contiguous(memory_format=torch.channels_last), torch.cat(base, dim=1).contiguous(),
+            [w.contiguous(memory_format=torch.channels_last) for w in recurrent], list(inject),
+        )  # fmt: skip
 
     def _unfused(self, e: Tensor, state: State, resets: Tensor, repeats: Sequence[int]) -> tuple[Tensor, State]:
         keep, tops = keep_masks(resets, [1] * len(e), e.dtype)[:, :, None, None, None], []
@@ -183,8 +207,7 @@ class DRCStack(nn.Module):
 def keep_masks(resets: Tensor, repeats: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Resets [T, B] as what multiplies the carry before each tick: [N + 1, B], the last row (no tick) all ones."""
     keep = torch.ones(sum(repeats) + 1, resets.shape[1], device=resets.device, dtype=dtype)
-    first_ticks = torch.tensor(repeats).cumsum(0) - torch.tensor(repeats)
-    keep[first_ticks.to(resets.device)] = (~resets).to(dtype)
+    keep[list(accumulate(repeats[:-1], initial=0))] = (~resets).to(dtype)  # at the first tick of each step
     return keep
 
 

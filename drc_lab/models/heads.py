@@ -94,7 +94,7 @@ class PerCellHead(Head):
 
     def __init__(self, shape: tuple[int, int, int], *args, **kwargs):
         super().__init__(shape, *args, **kwargs, fan_in=shape[0])
-        self.attention = nn.Linear(shape[0], 1)
+        self.attention = nn.Linear(shape[0], 1, bias=False)  # a bias would cancel in the softmax
         init_linear(self.attention, "small", "head_init")
 
     def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:

@@ -61,4 +61,5 @@ def init_linear(linear: nn.Linear, how: str, key: str) -> None:
         nn.init.normal_(linear.weight, std=SMALL_STD)
     else:
         init_conv_weight(linear.weight, how)
-    nn.init.zeros_(linear.bias)
+    if linear.bias is not None:
+        nn.init.zeros_(linear.bias)

@@ -1,6 +1,7 @@
 """What every policy has, recurrent or not: `init_state`, one step, and a whole sequence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -23,11 +24,17 @@ class Policy(nn.Module):
 
     obs_shape: tuple[int, ...]
     repeats_per_step: int = 1
+    any_size: bool = False  # whether boards may have another height and width than in `obs_shape`
     note: str = ""  # a line for the user of a training: how this policy was chosen
 
     def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> Any:
         """The carry at the start of an episode, for a board of H x W (default: the one the policy was built for)."""
         raise TypeError(f"{type(self).__name__} has no init_state")
+
+    def reads(self, shape: Sequence[int]) -> bool:
+        """Whether observations may have that shape."""
+        fixed = self.obs_shape[:1] if self.any_size else self.obs_shape  # C, or (C, H, W)
+        return len(shape) == len(self.obs_shape) and tuple(shape[: len(fixed)]) == tuple(fixed)
 
     def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, Any]:
         """A whole sequence at once, equal to T single steps.
@@ -43,6 +50,11 @@ class Policy(nn.Module):
             logits [T, B, A] and values [T, B, 1], and the carry after the last step.
         """
         raise TypeError(f"{type(self).__name__} has no unroll")
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Promises that the weights stay as they are within: a policy may compute once what it derives from them."""
+        yield
 
     def forward(self, obs: Tensor, state: Any = None, repeats: int | None = None) -> tuple[PolicyValue, Any]:
         """One step: obs [B, ...] -> logits [B, A], value [B, 1], new carry. ``state=None`` starts an episode."""

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from drc_lab.errors import ConfigError
 from drc_lab.models.encoders import SimpleConvEncoder
 from drc_lab.models.grid import RecurrentGridPolicy
-from drc_lab.models.heads import make_head
 from drc_lab.models.init import init_conv_weight, init_linear
 
 
@@ -101,7 +100,7 @@ class LoopedTransformerPolicy(RecurrentGridPolicy):
         init_linear(self.mix, "lecun", "")
         self.blocks = nn.ModuleList(Block(D, num_heads, mlp_ratio) for _ in range(num_layers))
         self.norm = nn.LayerNorm(D)
-        self.head = make_head(head, (D, *self.obs_shape[1:]), num_actions, proj_dim, proj_init, head_init)
+        self.attach_head(head, (D, *self.obs_shape[1:]), proj_dim, proj_init, head_init)
 
     def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> Tensor:
         """Zeros [B, P, D], with P = H * W cells."""

@@ -3,9 +3,7 @@
 import csv
 import os
 import platform
-import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,15 +13,14 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from omegaconf import DictConfig
-from rich.progress import track
 from rich.table import Table
 
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.tasks.measure import Run, timed
 from drc_lab.tasks.train import console
 
-Run = Callable[[], int]  # does some steps, returns how many
 LEVELS: dict[str, Any] = {"num_levels": 1000, "copy": False}
 OURS: dict[str, tuple[str, dict[str, Any]]] = {
     "Sokoban 10x10, tiny RGB": (
@@ -88,19 +85,6 @@ def main(config: DictConfig, folder: Path) -> None:
         against = [f"{speed / peer:.2f}" for peer in (min(peers), max(peers))] if peers else ["", ""]
         table.add_row(name, f"{speed:,.0f}", *against, f"{call:.1f} us" if name in calls else "")
     console.print(table)
-
-
-def timed(runs: dict[str, Run], timings: int) -> dict[str, float]:
-    """Median steps per second of each run, taken in turns so that a busy moment of the machine falls on all of them."""
-    speeds: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
-        run()  # compiles
-    for _ in track(range(timings), "timing", console=console, transient=True):
-        for name, run in runs.items():
-            started = time.perf_counter()
-            steps = run()
-            speeds[name].append(steps / (time.perf_counter() - started))
-    return {name: statistics.median(each) for name, each in speeds.items()}
 
 
 @contextmanager

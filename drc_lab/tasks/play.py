@@ -11,14 +11,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
-from drc_lab.envs.vector import LevelVectorEnv
-from drc_lab.errors import ConfigError
 from drc_lab.evaluation.video import write_video
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy
 from drc_lab.tasks.keyboard import NEXT, QUIT, RESTART, Keyboard, keys
 from drc_lab.tasks.stage import PlaySpec, Stage
-from drc_lab.tasks.train import console, start
+from drc_lab.tasks.train import check_fits, console, size_key, start
 
 SHOWN_ACTIONS = 3  # the most probable ones
 
@@ -32,8 +30,9 @@ def main(config: DictConfig, folder: Path) -> None:
         play = partial(play_by_hand, stage, spec)
     else:
         policy, trained = load_policy(config.checkpoint)
-        stage = Stage(as_trained(config, trained, HydraConfig.get().overrides.task), spec, pace=True)
-        check_fits(policy, stage.env)
+        config = as_trained(config, trained, HydraConfig.get().overrides.task)
+        stage = Stage(config, spec, pace=True)
+        check_fits(policy, num_actions(policy), stage.env, size_key(config, "env"))
         play = partial(watch, policy, stage, spec, seed)
     with suppress(KeyboardInterrupt):  # what was played is not lost
         play()
@@ -63,18 +62,9 @@ def as_trained(config: DictConfig, trained: DictConfig, overrides: list[str]) ->
 
 
 @torch.no_grad()
-def check_fits(policy: Policy, env: LevelVectorEnv) -> None:
-    """Whether a policy can play in an env that may not be the one it was trained in.
-
-    Raises:
-        ConfigError: its observations or actions are others.
-    """
-    shape, actions = env.single_observation_space.shape, int(env.single_action_space.n)
-    if shape != tuple(policy.obs_shape):
-        raise ConfigError("env", f"observations {shape}", f"{tuple(policy.obs_shape)}, which the checkpoint reads")
-    known = policy(torch.zeros(1, *shape))[0].policy_logits.shape[-1]
-    if actions != known:
-        raise ConfigError("env", f"{actions} actions", f"{known}, which the checkpoint chooses from")
+def num_actions(policy: Policy) -> int:
+    """|A|, which not every policy keeps."""
+    return policy(torch.zeros(1, *policy.obs_shape))[0].policy_logits.shape[-1]
 
 
 @torch.no_grad()

@@ -1,6 +1,5 @@
 """task=search_speed: how fast levels are generated and solved, on one thread."""
 
-import csv
 import time
 from collections import defaultdict
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 from rich.progress import track
-from rich.table import Table
 
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
@@ -18,6 +16,7 @@ from drc_lab.envs.ricochet import BoardGenerator, solve_many
 from drc_lab.envs.sokoban import ReverseGenerator, RoomGenerator
 from drc_lab.envs.sokoban import solve_many as solve_sokoban
 from drc_lab.errors import ConfigError
+from drc_lab.tasks.measure import report
 from drc_lab.tasks.train import console
 
 GENERATORS: dict[str, Any] = {
@@ -54,13 +53,12 @@ class SearchSpec:
 def main(config: DictConfig, folder: Path) -> None:
     """Times generators and solvers, prints the tables and writes generators.csv and solvers.csv."""
     spec = from_mapping(SearchSpec, plain(config.search_speed), "search_speed")
-    folder.mkdir(parents=True, exist_ok=True)
     rates = [(name, levels_per_second(generate, spec.seconds)) for name, generate in
              track(GENERATORS.items(), "generating", console=console, transient=True)]  # fmt: skip
-    _report("Generators, one thread", ("levels", "per second"), [(n, f"{r:.0f}") for n, r in rates],
+    report("Generators, one thread", ("levels", "per second"), [(n, f"{r:.0f}") for n, r in rates],
             folder / "generators.csv")  # fmt: skip
     rows = ricochet_times(spec.boards) + sokoban_times(spec.levels)
-    _report("Exact solvers, one thread: 16x16 with 4 robots, 10x10 with 4 boxes",
+    report("Exact solvers, one thread: 16x16 with 4 robots, 10x10 with 4 boxes",
             ("levels", "optimum", "solved", "mean ms", "longest ms", "listed ms"), rows,
             folder / "solvers.csv")  # fmt: skip
 
@@ -106,14 +104,3 @@ def sokoban_times(count: int) -> list[tuple]:
 
 def _times(seconds: list[float]) -> tuple[int, str, str]:
     return len(seconds), f"{1e3 * np.mean(seconds):.2f}", f"{1e3 * max(seconds):.1f}"
-
-
-def _report(title: str, columns: tuple[str, ...], rows: list[tuple], path: Path) -> None:
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([columns, *rows])
-    table = Table(title=title)
-    for column in columns:
-        table.add_column(column, justify="left" if column == "levels" else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(str, row))
-    console.print(table)

@@ -12,13 +12,14 @@ from drc_lab.evaluation.thinking import RANDOM, Row, sweep, table
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.tasks.train import (
     Stopped,
-    check_same_spaces,
+    check_fits,
     console,
     evaluation_spec,
     fit,
     held_out_env,
     prepare,
     resume_command,
+    size_key,
     start_run,
 )
 from drc_lab.tracking.mlflow import Run
@@ -28,7 +29,8 @@ def main(config: DictConfig, folder: Path) -> None:
     """Trains, evaluates at each amount of thinking, prints the tables, writes thinking.csv and thinking.png."""
     training = prepare(config, folder)
     levels = held_out_env(config, evaluation_spec(config).report_split, "evaluation.report_split")
-    check_same_spaces(training.evaluation.env, levels)
+    actions = int(training.evaluation.env.single_action_space.n)
+    check_fits(training.agent.policy, actions, levels, size_key(config))
     with start_run(config, folder) as (run, logger):
         best = fit(training, run, logger)
         try:

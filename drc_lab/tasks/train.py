@@ -25,6 +25,7 @@ from drc_lab.learning.callbacks import GracefulStop, HeldOutEvaluation, Training
 from drc_lab.learning.checkpoints import read_checkpoint
 from drc_lab.learning.data import RolloutData
 from drc_lab.learning.rollouts import RolloutSpec
+from drc_lab.models.policy import Policy
 from drc_lab.process import quieten_libraries, start_process
 from drc_lab.tracking.mlflow import Run, RunLogger, flatten, tracked_run
 
@@ -81,7 +82,7 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     checkpoints = folder / "checkpoints"
     stop = GracefulStop(checkpoints / "last.ckpt")
     levels = held_out_env(config, held_out.split)
-    check_same_spaces(env, levels)
+    check_fits(policy, int(env.single_action_space.n), levels, size_key(config))
     evaluation = HeldOutEvaluation(levels, steps, checkpoints / "best.ckpt", stop)
     keep_last = ModelCheckpoint(checkpoints, "last", every_n_train_steps=steps, enable_version_counter=False)
     trainer: L.Trainer = build(
@@ -144,22 +145,40 @@ def held_out_env(config: DictConfig, split: str, key: str = "evaluation.split", 
     node = OmegaConf.create(plain(config.env) | e.env)
     origin = {"env.split": key} | {f"env.{name}": f"evaluation.{name}" for name in ("num_levels", "level_seed")}
     origin |= {f"env.{name}": f"evaluation.env.{name}" for name in e.env}
+    if e.board is not None:
+        origin |= dict.fromkeys(("board", "env.height", "env.width"), "evaluation.board")
     try:
-        return make_held_out_env(node, split, e.num_levels, e.level_seed, **more)
+        return make_held_out_env(node, split, e.num_levels, e.level_seed, board_size=e.board_size, **more)
     except ConfigError as error:
-        raise ConfigError(origin.get(error.key, error.key), error.found, error.allowed) from None
+        at = origin.get(error.key, error.key)
+        raise ConfigError(at, e.board if at == "evaluation.board" else error.found, error.allowed) from None
 
 
-def check_same_spaces(training: BatchEnv, held_out: BatchEnv) -> None:
-    """A policy has to fit both.
+def size_key(config: DictConfig, otherwise: str = "evaluation.env") -> str:
+    """The key that a board's size in an evaluation comes from."""
+    return otherwise if config.evaluation.board is None else "evaluation.board"
+
+
+def check_fits(policy: Policy, num_actions: int, env: BatchEnv, key: str) -> None:
+    """Whether a policy can play in an env that may not be the one it was built for.
+
+    Args:
+        policy: chooses from ``num_actions``.
+        env: to play in.
+        key: what the env comes from.
 
     Raises:
-        ConfigError: held-out levels have other observations or actions.
+        ConfigError: its observations or actions are others than the policy's.
     """
-    spaces = [(env.single_observation_space.shape, int(env.single_action_space.n)) for env in (held_out, training)]
-    if spaces[0] != spaces[1]:
-        found, allowed = (f"observations {shape} and {actions} actions" for shape, actions in spaces)
-        raise ConfigError("evaluation.env", found, f"{allowed}, as in training")
+    shape, actions = env.single_observation_space.shape, int(env.single_action_space.n)
+    assert shape is not None
+    if not policy.reads(shape):
+        more = ""
+        if len(shape) == len(policy.obs_shape) == 3 and shape[0] == policy.obs_shape[0]:
+            more = "; policy=drc with policy.head=pool or cells reads any height and width"
+        raise ConfigError(key, f"observations {shape}", f"{tuple(policy.obs_shape)}, which the policy reads{more}")
+    if actions != num_actions:
+        raise ConfigError(key, f"{actions} actions", f"{num_actions}, which the policy chooses from")
 
 
 def check_same_training(config: DictConfig) -> None:

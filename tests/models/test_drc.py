@@ -8,8 +8,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 from drc_lab.errors import ConfigError
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.drc_core import ConvLSTMCell, PoolAndInject
-from drc_lab.models.gates import TORCH, gates_for
+from drc_lab.models.gates import _torch_gates, gates_for
 from drc_lab.models.spatial import boundary_channel, tap_kinds
+from drc_lab.models.workers import slices
 from drc_lab.numerics import jit, tanh
 
 
@@ -36,6 +37,14 @@ VARIANTS = [
     {"encoding_to_head": "add"},
     {"obs_shape": (2, 1, 2), "num_layers": 2},
     {"obs_shape": (2, 3, 3), "pool_and_inject": False, "use_boundary_channel": False},
+    {"encoding_to_head": "concat", "encoder_layers": 1, "head": "pool"},
+    {"encoder_kernel_size": 4, "encoder_layers": 3, "encoder_relu": True, "head": "cells"},
+    {"top_to_bottom": True, "output_gate": "sigmoid"},
+    {"top_to_bottom": True, "num_layers": 1},
+    {"boundary_ring": "outside", "unused_gate": True, "pool_projection": "per_channel_bias"},
+    {"top_to_bottom": True, "pool_source": "below", "pool_projection": "full"},
+    {"top_to_bottom": True, "residual": "layers", "pool_projection": "overall"},
+    {"top_to_bottom": True, "residual": "layers_and_carry", "pool_source": "below", "pool_projection": "max"},
 ]
 
 
@@ -305,6 +314,64 @@ def test_the_gradient_can_be_taken_again():
     torch.testing.assert_close(first, second)
 
 
+@pytest.mark.parametrize("wiring", [{}, {"top_to_bottom": True, "output_gate": "sigmoid"}], ids=str)
+def test_threads_and_slices_of_the_batch_change_nothing(wiring, monkeypatch):
+    """5 samples in slices of at most 2, two threads: values, carries and all gradients as in one piece."""
+    policy = small(**wiring)
+    obs, state, resets = sequence(policy, B=5)
+    obs.requires_grad_()
+    leaves = tree_map(lambda x: x.requires_grad_(), state)
+    answers = []
+    threads = torch.get_num_threads()
+    try:
+        features = obs.shape[3] * obs.shape[4] * policy.stack.channels
+        for size, work in ((5, 10**12), (2, 1)):
+            monkeypatch.setattr("drc_lab.models.workers.FEATURES_OF_A_SLICE", size * features)
+            monkeypatch.setattr("drc_lab.models.workers.WORK_FOR_A_THREAD", work)
+            torch.set_num_threads(2)
+            assert len(slices(obs, 5, features, 1)) == (1 if size == 5 else 4)
+            out, final = policy.unroll(obs, leaves, resets, [3, 1, 2, 5, 3, 1])
+            outputs = [out.policy_logits, out.value, *tree_leaves(final)]
+            total = sum((x * torch.linspace(-1, 1, x.numel()).view(x.shape)).sum() for x in outputs)
+            answers.append([*outputs, *torch.autograd.grad(total, [obs, *tree_leaves(leaves), *policy.parameters()])])
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    torch.testing.assert_close(*answers, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 6])
+def test_recomputing_activations_changes_neither_values_nor_gradients(steps):
+    policy = small()
+    obs, state, resets = sequence(policy)
+    leaves = tree_map(lambda x: x.requires_grad_(), state)
+    answers = []
+    for size in (None, steps):
+        policy.stack.recompute_steps = size
+        out, final = policy.unroll(obs, leaves, resets, [3, 1, 2, 5, 3, 1])
+        outputs = [out.policy_logits, out.value, *tree_leaves(final)]
+        total = sum((x * torch.linspace(-1, 1, x.numel()).view(x.shape)).sum() for x in outputs)
+        answers.append([*outputs, *torch.autograd.grad(total, [*tree_leaves(leaves), *policy.parameters()])])
+    torch.testing.assert_close(*answers, rtol=1e-5, atol=1e-5)
+
+
+def test_a_frozen_policy_answers_the_same_and_sees_new_weights_afterwards():
+    policy = small()
+    obs, state, _ = sequence(policy, T=2)
+    with torch.no_grad():
+        expected = [policy(x, state)[0].policy_logits for x in obs]
+        with policy.frozen():
+            got = [policy(x, state)[0].policy_logits for x in obs]
+        torch.testing.assert_close(got, expected)
+        for weight in policy.stack.parameters():
+            weight *= 1.5
+        changed = policy(obs[0], state)[0].policy_logits
+    assert (changed - expected[0]).abs().max() > 1e-3
+    with policy.frozen():  # gradients need weights of their own
+        policy(obs[0], state)[0].value.sum().backward()
+    assert all(p.grad is not None for p in policy.stack.parameters())
+
+
 @pytest.mark.parametrize("samples", [1, 10, 10_000])
 def test_weight_gradients_do_not_depend_on_how_they_are_batched(samples, monkeypatch):
     policy = small()
@@ -317,22 +384,34 @@ def test_weight_gradients_do_not_depend_on_how_they_are_batched(samples, monkeyp
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
 
 
-def test_compiled_gates_equal_those_of_torch():
-    B, P, C, K = 3, 7, 8, 4
-    kind, keep = torch.randint(0, K, (P,)), torch.tensor([1.0, 0.0, 1.0])
-    inputs = [torch.randn(B, P, 4 * C), torch.randn(B, P, 4 * C), torch.randn(B, K, 4 * C)]
-    c_prev, dh, dc, dx = (torch.randn(B, P, n) for n in (C, C, C, 2 * C))
+@pytest.mark.parametrize("sigmoid_output", [False, True])
+def test_compiled_gates_equal_those_of_torch(sigmoid_output):
+    B, P, C, K, at = 3, 7, 8, 4, 16
+    kind, keep = torch.randint(0, K, (P,)), torch.tensor([[1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
+    z, drive, base = torch.randn(B, P, 4 * C), torch.randn(B, P, 4 * C + at), torch.randn(P, 4 * C + at)
+    inject, dh, dc, dx = (torch.randn(B, n, f * C) for n, f in ((K, 4), (P, 1), (P, 1), (P, 2)))
+    d_pooled, start = torch.randn(B, 2 * C), torch.randn(2, B, P, C)
     results = []
-    for gates in (gates_for(dh), TORCH):
-        out = [torch.zeros(s) for s in ((B, P, 4 * C), (B, P, C), (B, P, 2 * C), (B, P, 2 * C), (B, 2 * C))]
-        argmax, saved = torch.zeros(B, C, dtype=torch.int32), dc.clone()
-        gates.forward(*inputs, kind, c_prev, keep, keep.flip(0), *out, argmax)
-        acts, c = out[0], out[1]
-        d_drive, d_inject, d_own, d_low = (torch.ones(B, n, f * C) for n, f in ((P, 4), (K, 4), (P, 1), (P, 1)))
-        dz = torch.zeros(B, P, 4 * C)
-        gates.backward(dh, saved, acts, c, c_prev, keep, kind, dz, d_drive, d_inject)
-        gates.backward_input(dx, torch.arange(B * 2.0 * C).view(B, 2 * C), argmax, keep, d_own, d_low)
-        results.append([*out, argmax, dz, saved, d_drive, d_inject, d_own, d_low])
+    for gates in (gates_for(dh, sigmoid_output), _torch_gates(sigmoid_output)):
+        x, c, up, acts = (
+            torch.zeros(2, B, P, 2 * C),
+            start.clone(),
+            torch.zeros(2, B + 1, P, C),
+            torch.zeros(1, B, P, 4 * C),
+        )
+        pooled, argmax = torch.zeros(2, B, 2 * C), torch.zeros(2, B, C, dtype=torch.int32)
+        v = gates.view
+        gates.forward(v(z), v(drive), v(base), at, v(inject), v(kind), v(keep), 0, 0, 1, v(x), v(c), v(pooled),
+                      v(argmax), v(acts), 0, v(up), 1, 1)  # fmt: skip
+        after = [t.clone() for t in (x, c, up, pooled, argmax, acts)]
+        d_c, d_drive, d_inject = dc.clone(), torch.ones(B, P, 4 * C + at), torch.ones(2, B, K, 4 * C)
+        gates.backward(v(dh), v(d_c), v(acts), v(c), v(keep), 0, v(kind), v(d_drive), at, v(d_inject), 1)
+        d_own, d_below = torch.zeros(B, P, C), torch.ones(B, P, C)
+        gates.backward_input(v(dx), v(d_pooled), v(argmax), 1, v(keep[0]), v(d_own), v(keep[1]), v(d_below))
+        same = torch.zeros(B, P, C)
+        gates.backward_input(v(dx), v(d_pooled), v(argmax), 1, v(keep[0]), v(same), v(keep[1]), v(same))
+        results.append([*after, acts, d_c, d_drive, d_inject, d_own, d_below, same])
+        torch.testing.assert_close(same, d_own + d_below - 1)
     for got, expected in zip(*results, strict=True):
         torch.testing.assert_close(got, expected, atol=2e-6, rtol=2e-6)
 

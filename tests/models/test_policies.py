@@ -59,10 +59,6 @@ def is_recurrent(policy):
     return bool(tree_leaves(policy.init_state(1)))
 
 
-def fits_any_size(policy):
-    return hasattr(policy, "head") and policy.head.any_size
-
-
 def assert_close(got, expected, **tolerance):
     torch.testing.assert_close(tree_leaves(got), tree_leaves(expected), **({"rtol": 1e-4, "atol": 1e-6} | tolerance))
 
@@ -89,14 +85,6 @@ def test_the_docs_name_the_parameters_of_the_default_sizes():
     rows = re.findall(r"^\| `(\w+)` \|.*\| ([\d,]+) \|$", text, re.MULTILINE)
     counts = {option: f"{sum(p.numel() for p in shipped(option, (3, 10, 10), 4).parameters()):,}" for option, _ in rows}
     assert dict(rows) == counts and {"small_cnn", "convlstm", "transformer"} <= set(counts)
-
-
-def test_the_python_examples_of_the_docs_run():
-    text = (CONF.parent / "docs/policies.md").read_text()
-    examples = [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "stable_baselines3" not in code]
-    assert examples
-    for example in examples:
-        exec(example, {})
 
 
 @every_policy
@@ -185,7 +173,7 @@ def test_the_same_seed_gives_the_same_answers(option):
 def test_another_board_size_works_or_is_refused_in_one_line(option, size):
     policy = shipped(option)
     obs, state, resets = sequence(policy, size=size)
-    if fits_any_size(policy):
+    if policy.any_size:
         out, final = policy.unroll(obs, state, resets)
         assert out.policy_logits.shape == (5, 3, ACTIONS) and out.value.isfinite().all()
         assert [x.shape for x in tree_leaves(final)] == [x.shape for x in tree_leaves(state)]
@@ -200,9 +188,9 @@ def test_another_board_size_works_or_is_refused_in_one_line(option, size):
 def test_every_head_that_says_so_takes_any_board_size(option, head):
     policy = shipped(option, head=head)
     assert policy(torch.rand(2, *SHAPE))[0].value.shape == (2, 1)
-    assert fits_any_size(policy) == (head != "flatten")
+    assert policy.any_size == (head != "flatten")
     other = torch.rand(2, 3, 7, 4)
-    if fits_any_size(policy):
+    if policy.any_size:
         assert policy(other)[0].value.shape == (2, 1)
     else:
         with pytest.raises(ConfigError, match=r"^board size: found"):

@@ -73,7 +73,7 @@ def run(folder, *overrides, timeout=120):
         (["+evaluation.env.hight=6"], "evaluation.env.hight: found 6, allowed: no such key, but height"),
         (
             ["+evaluation.env.observation=rgb"],
-            "evaluation.env: found 'observations (3, 11, 11) and 8 actions', allowed: ",
+            "evaluation.env: found 'observations (3, 11, 11)', allowed: (8, 5, 5), which the policy reads",
         ),
         (["env.height=2", "env.width=2", "env.num_robots=1"], "evaluation.num_levels: found 1000, allowed: at most"),
         (["+env.num_envs=3"], "env.num_envs: found 3, allowed: no such key: the task sets it"),
@@ -142,7 +142,7 @@ def test_help_names_the_groups_and_ways_to_start(tmp_path):
 
 
 def test_every_experiment_has_its_tiny_run():
-    here = {"thinking_sweep", "benchmark", "env_speed", "search_speed", *WORLDS}
+    here = {"thinking_sweep", "benchmark", "env_speed", "search_speed", "policy_speed", *WORLDS}
     assert {path.stem for path in (CONF / "experiment").iterdir()} == here
 
 

@@ -9,7 +9,8 @@ from importlib.util import find_spec
 import pytest
 
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.tasks.env_speed import SpeedSpec, envpool, jumanji, one_core, ours, timed
+from drc_lab.tasks.env_speed import SpeedSpec, envpool, jumanji, one_core, ours
+from drc_lab.tasks.measure import timed
 
 TINY = SpeedSpec(num_envs=8, steps=20, timings=1)
 

@@ -113,7 +113,7 @@ def test_the_checkpoints_env_is_played_but_for_what_the_command_line_says(play, 
     code, _, errors = play(*fixed, "env=ricochet")
     assert code == 2 and "env: found 'observations (8, 5, 5)', allowed: (7, 5, 5)" in errors
     code, _, errors = play(*fixed, "env.noop=true")
-    assert code == 2 and "env: found '5 actions', allowed: 4, which the checkpoint chooses from" in errors
+    assert code == 2 and "env: found '5 actions', allowed: 4, which the policy chooses from" in errors
 
 
 def test_the_video_has_every_move_and_rests_at_the_end_of_a_level(play, tmp_path):

@@ -95,6 +95,11 @@ class GymVectorEnv(VectorEnv):
         self.moves: list[list[int]] = [[] for _ in range(B)]  # of the episodes that are being played
 
     @classmethod
+    def resized(cls, arguments: dict[str, Any], height: int, width: int) -> dict[str, Any]:
+        """No setting says how large a foreign env's boards are, so this is a ConfigError."""
+        raise ConfigError("board", [height, width], f"null, as {arguments['id']} has a size of its own")
+
+    @classmethod
     def held_out(cls, arguments: dict[str, Any], split: str, num_levels: int, level_seed: int) -> dict[str, Any]:
         """The arguments of an env for held-out seeds, each once, from those of the training env.
 

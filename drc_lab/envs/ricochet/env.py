@@ -53,6 +53,8 @@ class RicochetVectorEnv(LevelVectorEnv):
         autoreset, copy, action_masks, render_mode, cell_size: see `LevelVectorEnv`.
     """
 
+    GIVEN_LEVELS = ("board", "layout", "bank")
+
     def __init__(
         self,
         num_envs: int = 1,

@@ -59,6 +59,8 @@ class SokobanVectorEnv(LevelVectorEnv):
         autoreset, copy, action_masks, render_mode, cell_size: see `LevelVectorEnv`.
     """
 
+    GIVEN_LEVELS = ("level", "levels")
+
     def __init__(
         self,
         num_envs: int = 1,

@@ -1,0 +1,107 @@
+"""The bytes that flax's `to_bytes` writes: msgpack, in which arrays are an extension type. Needs msgpack alone.
+
+An array is extension type 1 and itself msgpack, (shape, name of the dtype, bytes in C order); 2 is a complex number and
+3 a numpy scalar, which no weight is. One of more than 1 GiB is a map of flattened chunks. (flax/serialization.py)
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import msgpack  # type: ignore[import-untyped]
+import numpy as np
+import torch
+from torch import Tensor
+
+from drc_lab.errors import UserError
+from drc_lab.models.published.leaves import Leaves
+
+ARRAY = 1
+CHUNKED = "__msgpack_chunked_array__"
+DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
+MOST_AXES = 8
+
+
+def read_params(path: Path) -> Leaves:
+    """The parameters of a saved TrainState, each by its path in the tree, joined by dots.
+
+    The levels that are all named ``params`` are left out: newer files have two above the modules, older ones have one
+    above and one below. The optimizer's state is not decoded.
+
+    Raises:
+        UserError: in one line, what is wrong with the file.
+    """
+    try:
+        # Lists are preallocated by the length they claim, at every level, and the format's own are maps.
+        tree = msgpack.unpackb(path.read_bytes(), max_array_len=1024)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except Exception as error:  # msgpack raises whatever the broken bytes lead to
+        raise UserError(f"{path}: no whole msgpack file of flax ({' '.join(str(error).split())})") from None
+    if not isinstance(tree, dict) or not isinstance(tree.get("params"), dict):
+        found = f"a map of {', '.join(map(repr, tree))[:80]}" if isinstance(tree, dict) else type(tree).__name__
+        raise UserError(f"{path}: found {found}, allowed: a TrainState of flax, with params")
+    leaves: dict[str, Any] = {}
+    todo: list[tuple[tuple[Any, ...], Any]] = [((), tree["params"])]
+    while todo:  # and not by recursion: the file decides how deep it is
+        above, node = todo.pop()
+        if isinstance(node, dict) and CHUNKED not in node:
+            todo += [((*above, name), child) for name, child in node.items()]
+        else:
+            leaves[".".join(str(name) for name in above if name != "params")] = node
+    return Leaves(path, leaves, array)
+
+
+def array(leaf: Any) -> Tensor:
+    """One leaf.
+
+    Raises:
+        ValueError: it is no array of floats, or its bytes are not those of its shape.
+    """
+    if isinstance(leaf, dict):
+        return _unchunked(leaf)
+    if not isinstance(leaf, msgpack.ExtType) or leaf.code != ARRAY:
+        raise ValueError(f"found {type(leaf).__name__}, allowed: an array")
+    fields = msgpack.unpackb(leaf.data, max_array_len=MOST_AXES)
+    if not isinstance(fields, list) or len(fields) != 3:
+        raise ValueError("an array is shape, dtype and bytes")
+    shape, dtype, data = fields
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise ValueError(f"found {dtype!r:.40}, allowed: {' | '.join(DTYPES)}")
+    size = _size(shape) * DTYPES[dtype].itemsize
+    if not isinstance(data, bytes) or len(data) != size:
+        raise ValueError(f"its bytes are not the {size} of {shape} {dtype}")
+    return torch.frombuffer(bytearray(data), dtype=DTYPES[dtype]).reshape(shape) if size else torch.zeros(shape)
+
+
+def _size(shape: Any) -> int:
+    if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError(f"found shape {shape!r:.40}")
+    return math.prod(shape)
+
+
+def _unchunked(node: dict) -> Tensor:
+    """The array that a map of chunks stands for."""
+    shape, chunks = _listed(node.get("shape")), _listed(node.get("chunks"))
+    if not chunks or len(shape) > MOST_AXES or any(isinstance(chunk, dict) for chunk in chunks):
+        raise ValueError("its chunks are not those of an array")
+    whole = torch.cat([array(chunk).flatten() for chunk in chunks])
+    if _size(shape) != len(whole):
+        raise ValueError(f"its chunks have {len(whole)} numbers, its shape is {shape}")
+    return whole.reshape(shape)
+
+
+def _listed(part: Any) -> list:
+    """A list as flax keeps it, a map from "0", "1", ..."""
+    if not isinstance(part, dict) or part.keys() != {str(i) for i in range(len(part))}:
+        raise ValueError("its chunks are not numbered")
+    return [part[str(i)] for i in range(len(part))]
+
+
+def to_bytes(tree: dict[str, Any]) -> bytes:
+    """A tree of maps, numbers and float arrays as flax writes it."""
+    return msgpack.packb(tree, default=_pack, strict_types=True)
+
+
+def _pack(leaf: np.ndarray) -> msgpack.ExtType:
+    return msgpack.ExtType(ARRAY, msgpack.packb((leaf.shape, leaf.dtype.name, leaf.tobytes("C"))))

@@ -1,0 +1,84 @@
+"""task=import_weights: published weights as a checkpoint that every other task takes."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from drc_lab.arguments import from_mapping
+from drc_lab.config import make_env, plain
+from drc_lab.envs.interface import BatchEnv
+from drc_lab.errors import ConfigError, UserError
+from drc_lab.models.published import Published, read
+from drc_lab.tasks.train import console, start
+
+
+def main(config: DictConfig, folder: Path) -> None:
+    """Reads the weights, fits a Sokoban env to them, and says where the checkpoint is."""
+    if not isinstance(config.import_weights.path, str):
+        raise ConfigError("path", config.import_weights.path, "a folder or file of published weights")
+    start(config)
+    found = from_mapping(read, plain(config.import_weights), "import_weights").for_sokoban()
+    policy = found.build()
+    if config.env.id == "drc_lab/Sokoban-v0":
+        given = {override.split("=")[0] for override in HydraConfig.get().overrides.task}
+        for key, value in sokoban_settings(found).items():
+            if f"env.{key}" not in given:
+                config.env[key] = value
+    check_fits(found, make_env(config.env, num_envs=1))
+    weights = {f"policy.{name}": weight for name, weight in policy.state_dict().items()}
+    path = folder / "imported.ckpt"
+    save({"config": plain(config) | {"policy": found.config}, "state_dict": weights}, path)
+    console.print(f"{sum(weight.numel() for weight in weights.values()):,} parameters", highlight=False)
+    console.print(f"checkpoint {path}", soft_wrap=True, highlight=False)
+
+
+def sokoban_settings(found: Published) -> dict[str, Any]:
+    """What our Sokoban has to be for the weights to play it: tiny RGB, or one-hot planes without the border."""
+    C, H, W = found.obs_shape
+    border = 2 if C == 7 else 0
+    return {
+        "observation": "planes" if C == 7 else "rgb",
+        "crop_border": C == 7,
+        "height": H + border,
+        "width": W + border,
+        "noop": found.num_actions == 5,
+    }
+
+
+def check_fits(found: Published, env: BatchEnv) -> None:
+    """Whether the env is one that the weights can play.
+
+    Raises:
+        ConfigError: its observations or actions are others; says with which overrides it would fit.
+    """
+    shape, actions = env.single_observation_space.shape, int(env.single_action_space.n)
+    if (shape, actions) == (found.obs_shape, found.num_actions):
+        return
+    allowed = f"observations {found.obs_shape} and {found.num_actions} actions, as the weights have"
+    if shape == found.obs_shape and actions == found.num_actions + 1:
+        allowed += f"; for a no-op that is never chosen: import_weights.num_actions={actions}"
+    elif found.obs_shape[0] in (3, 7):
+        settings = {key: str(value).lower() for key, value in sokoban_settings(found).items()}
+        allowed += ": env=sokoban " + " ".join(f"env.{key}={value}" for key, value in settings.items())
+    raise ConfigError("env", f"observations {shape} and {actions} actions", allowed)
+
+
+def save(checkpoint: dict, path: Path) -> None:
+    """Writes a checkpoint; the file appears whole or not at all.
+
+    Raises:
+        UserError: it cannot be written there.
+    """
+    part = path.with_suffix(".part")
+    try:
+        try:
+            torch.save(checkpoint, part)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None

@@ -1,0 +1,229 @@
+"""What task=policy_speed runs: the library's DRC and the plain one, a step and a gradient, and bare convolutions."""
+
+import copy
+import importlib.util
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+import drc_lab
+from drc_lab.errors import ConfigError, UserError
+from drc_lab.models.drc import DRCPolicy
+from drc_lab.models.policy import Policy
+from drc_lab.models.spatial import check_obs_shape
+from drc_lab.tasks.measure import Run
+
+PLAIN = Path("tests/models/reference_drc.py")  # of a checkout
+LAYOUTS = {"naive": torch.contiguous_format, "naive_nhwc": torch.channels_last}
+SAVING = "recomputing"
+PASSES = ("forward", "input_gradient", "weight_gradient")
+STEPS = 4  # in one timing of steps without gradient, with the same weights, as in a rollout
+
+
+@dataclass(frozen=True)
+class PolicySpeedSpec:
+    """What is timed: a DRC in the guide's wiring beside the same net written plainly, and every policy of conf/policy.
+
+    Args:
+        obs_shape, num_actions: of all policies.
+        hidden_channels, num_layers, repeats_per_step: of the DRC that is compared.
+        envs: batches of one step without gradient; the first one is also that of the table of policies.
+        steps: T of a forward and backward pass.
+        recompute_steps: of the library's DRC where it saves memory, see `DRCPolicy`.
+        batches: B of a pass; the first one is also that of the table of policies and of the profile.
+        conv_batches: of the bare convolution; the fastest counts.
+        timings: of everything, taken in turns; the median counts.
+        device: "cpu" or "cuda".
+    """
+
+    obs_shape: list[int] = field(default_factory=lambda: [3, 10, 10])
+    num_actions: int = 4
+    hidden_channels: int = 32
+    num_layers: int = 3
+    repeats_per_step: int = 3
+    envs: list[int] = field(default_factory=lambda: [64, 256])
+    steps: int = 20
+    recompute_steps: int = 4
+    batches: list[int] = field(default_factory=lambda: [16, 32])
+    conv_batches: list[int] = field(default_factory=lambda: [16, 32, 64, 128, 256])
+    timings: int = 5
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for key in ("steps", "recompute_steps", "timings"):
+            if getattr(self, key) < 1:
+                raise ConfigError(key, getattr(self, key), "at least 1")
+        for key in ("envs", "batches", "conv_batches"):
+            if not getattr(self, key) or min(getattr(self, key)) < 1:
+                raise ConfigError(key, getattr(self, key), "one number or more, each at least 1")
+        if self.device not in ("cpu", "cuda") or (self.device == "cuda" and not torch.cuda.is_available()):
+            raise ConfigError("device", self.device, "cpu, or cuda where torch sees such a device")
+
+    def drc(self, recompute_steps: int | None = None) -> DRCPolicy:
+        """The DRC that is compared, with new weights."""
+        sizes = self.num_actions, self.hidden_channels, self.num_layers, self.repeats_per_step
+        shape = check_obs_shape(tuple(self.obs_shape))
+        return DRCPolicy(shape, *sizes, recompute_steps=recompute_steps).to(self.device)
+
+
+class Ours:
+    """A policy of the library, as training and evaluation use it.
+
+    Args:
+        policy: on its device.
+        obs_shape: (C, H, W).
+    """
+
+    layout = torch.channels_last
+
+    def __init__(self, policy: Policy, obs_shape: list[int]):
+        self.policy, self.obs_shape = policy, obs_shape
+        self.device = next(policy.parameters()).device
+
+    def step(self, obs: Tensor, state: Any) -> Any:
+        """The next carry."""
+        return self.policy(obs, state)[1]
+
+    def unroll(self, obs: Tensor, state: Any, resets: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [T, B, A], values [T, B, 1]."""
+        return self.policy.unroll(obs, state, resets)[0]
+
+    def stepping(self, envs: int) -> Run:
+        """Steps of that many envs without gradient, from where the one before ended."""
+        obs, state = self._obs(1, envs)[0], self._start(envs)
+
+        @torch.no_grad()
+        def run() -> int:
+            nonlocal state
+            with self.policy.frozen():
+                for _ in range(STEPS):
+                    state = self.step(obs, state)
+            return self._done(STEPS * envs)
+
+        return run
+
+    def learning(self, steps: int, batch: int) -> Run:
+        """Forward and backward pass of ``steps`` steps of ``batch`` envs."""
+        obs, state = self._obs(steps, batch), self._start(batch)
+        resets = torch.zeros(steps, batch, dtype=torch.bool, device=self.device)
+
+        def run() -> int:
+            logits, values = self.unroll(obs, state, resets)
+            (logits.sum() + values.sum()).backward()
+            self.policy.zero_grad()
+            return self._done(steps * batch)
+
+        return run
+
+    def _obs(self, steps: int, batch: int) -> Tensor:
+        obs = torch.rand(steps * batch, *self.obs_shape, device=self.device)
+        return obs.contiguous(memory_format=self.layout).unflatten(0, (steps, batch))  # (T, B, C, H, W)
+
+    def _start(self, batch: int) -> Any:
+        _, H, W = self.obs_shape
+        return self.policy.init_state(batch, H, W, self.device)
+
+    def _done(self, steps: int) -> int:
+        synchronize(self.device)
+        return steps
+
+
+class Plain(Ours):
+    """The same DRC written out plainly, tick by tick.
+
+    Args:
+        policy: whose weights it takes.
+        obs_shape: (C, H, W).
+        layout: of its maps and weights.
+    """
+
+    def __init__(self, policy: DRCPolicy, obs_shape: list[int], layout: torch.memory_format):
+        own: DRCPolicy = copy.deepcopy(policy).to(memory_format=layout)  # type: ignore[call-overload] # torch's stub
+        super().__init__(own, obs_shape)
+        self.layout, self.code = layout, plain_drc()
+
+    def step(self, obs: Tensor, state: Any) -> Any:
+        with self._on_device():
+            return self.code.naive_step(self.policy, obs, state, self.policy.repeats_per_step)[2]
+
+    def unroll(self, obs: Tensor, state: Any, resets: Tensor) -> tuple[Tensor, Tensor]:
+        with self._on_device():
+            repeats = [self.policy.repeats_per_step] * len(obs)
+            return self.code.naive_unroll(self.policy, obs, state, resets, repeats)[:2]
+
+    def _on_device(self) -> AbstractContextManager:
+        """Its planes are made on the default device. On the CPU that is so, and saying it would cost time."""
+        return nullcontext() if self.device.type == "cpu" else self.device
+
+    def _start(self, batch: int) -> Any:
+        return tree_map(lambda x: x.contiguous(memory_format=self.layout), super()._start(batch))
+
+
+def implementations(spec: PolicySpeedSpec) -> dict[str, Ours]:
+    """The plain DRC in both layouts, the library's, and that saving memory; all with the same weights."""
+    policy, saving = spec.drc(), spec.drc(spec.recompute_steps)
+    saving.load_state_dict(policy.state_dict())
+    plain = {name: Plain(policy, spec.obs_shape, layout) for name, layout in LAYOUTS.items()}
+    return {**plain, "ours": Ours(policy, spec.obs_shape), SAVING: Ours(saving, spec.obs_shape)}
+
+
+def plain_drc(root: Path = Path(drc_lab.__file__).parents[1]) -> ModuleType:
+    """The module tests/models/reference_drc.py, which the tests hold the fast path against.
+
+    Raises:
+        UserError: ``root`` is no checkout.
+    """
+    path = root / PLAIN
+    spec = importlib.util.spec_from_file_location(PLAIN.stem, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise UserError(f"task=policy_speed: {PLAIN} is missing, the plain DRC to compare with: run it in a checkout")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def convolutions(spec: PolicySpeedSpec) -> dict[tuple[str, int], Run]:
+    """The recurrent convolution alone, 2C -> 4C, channels-last: each pass at each batch. They count operations."""
+    C, (_, H, W), runs = spec.hidden_channels, spec.obs_shape, {}
+    weight = _channels_last(4 * C, 2 * C, 3, 3, device=spec.device)
+    for batch in spec.conv_batches:
+        x, dz = (_channels_last(batch, n * C, H, W, device=spec.device) for n in (2, 4))
+        for name in PASSES:
+            times = max(1, max(spec.conv_batches) // batch)  # about as much work in every timing
+            runs[name, batch] = _repeated(_convolution(name, x, weight, dz), times, 2 * weight.numel() * batch * H * W)
+    return runs
+
+
+def _channels_last(*shape: int, device: str) -> Tensor:
+    return torch.rand(shape, device=device).contiguous(memory_format=torch.channels_last)
+
+
+def _convolution(name: str, x: Tensor, weight: Tensor, dz: Tensor) -> Callable[[], Any]:
+    if name == "forward":
+        return lambda: torch.conv2d(x, weight, padding=1)
+    want = [name == "input_gradient", name == "weight_gradient", False]
+    arguments = dz, x, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, want
+    return lambda: torch.ops.aten.convolution_backward(*arguments)
+
+
+def _repeated(call: Callable[[], Any], times: int, operations: int) -> Run:
+    def run() -> int:
+        for _ in range(times):
+            out = call()
+        synchronize(next(t for t in out if t is not None).device)
+        return times * operations
+
+    return run
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits for what a GPU has been given to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,141 @@
+"""task=policy_speed: the DRC beside the same net written plainly, every policy of conf/policy, and where time goes."""
+
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from omegaconf import DictConfig
+from torch.profiler import ProfilerActivity, profile
+
+from drc_lab.arguments import errors_under, from_mapping
+from drc_lab.config import build, plain
+from drc_lab.errors import ConfigError
+from drc_lab.models.flops import hoisted_flops
+from drc_lab.models.policy import Policy
+from drc_lab.paths import CONF
+from drc_lab.tasks.measure import Run, report, rounded, timed
+from drc_lab.tasks.policy_memory import can_measure, peak_memory
+from drc_lab.tasks.policy_runs import LAYOUTS, PASSES, SAVING, Ours, PolicySpeedSpec, convolutions, implementations
+from drc_lab.tasks.train import start
+
+STEP, GRADIENT = "step", "gradient"
+COLUMNS = ("what", "batch", *LAYOUTS, "ours", "ratio", "conv_share")
+OPERATORS = 15  # rows of the profile
+
+
+def main(config: DictConfig, folder: Path) -> None:
+    """Measures all, prints the tables and writes policy_speed.csv, convolution.csv, policies.csv and profile.csv."""
+    start(config)
+    spec = from_mapping(PolicySpeedSpec, plain(config.policy_speed), "policy_speed")
+    with errors_under("policy_speed"):
+        subjects = implementations(spec)
+    others = dict(policies(spec))
+    machine = platform.processor() or platform.machine()
+    machine = torch.cuda.get_device_name() if spec.device == "cuda" else machine
+    caption = f"{machine}, {torch.get_num_threads()} torch threads, median of {spec.timings}"
+
+    speeds, throughput = compare(subjects, spec)
+    rows = speed_rows(speeds, throughput, spec) + memory_rows(spec)
+    title = f"DRC({spec.num_layers}, {spec.repeats_per_step}), {spec.hidden_channels} channels, env-steps/s"
+    report(title, COLUMNS, rows, folder / "policy_speed.csv", caption)
+    rows = [(name, batch, rounded(flops / 1e9)) for (name, batch), flops in throughput.items()]
+    report("The recurrent convolution alone", ("pass", "batch", "gflops"), rows, folder / "convolution.csv", caption)
+    sizes = f"env-steps/s: a step of {spec.envs[0]} envs; a gradient of {spec.steps} steps of {spec.batches[0]}"
+    columns = ("policy", "parameters", STEP, GRADIENT)
+    report("Policies", columns, policy_rows(others, spec), folder / "policies.csv", sizes)
+    columns = ("operator", "calls", "milliseconds", "share")
+    title = f"Forward and backward pass of {spec.steps} steps of {spec.batches[0]} envs"
+    report(title, columns, profile_rows(subjects["ours"], spec), folder / "profile.csv", "own time, one thread")
+
+
+def compare(subjects: dict[str, Ours], spec: PolicySpeedSpec) -> tuple[dict, dict[tuple[str, int], float]]:
+    """Env-steps/s by (what, batch, implementation), and operations/s of the bare convolution by (pass, batch).
+
+    All are timed in turns: a busy moment of the machine falls on both sides of every ratio.
+    """
+    runs: dict[Any, Run] = {}
+    for name, subject in subjects.items():
+        runs |= {(GRADIENT, batch, name): subject.learning(spec.steps, batch) for batch in spec.batches}
+        if name != SAVING:  # there is nothing to save in a step
+            runs |= {(STEP, envs, name): subject.stepping(envs) for envs in spec.envs}
+    alone = convolutions(spec)
+    speeds = timed(runs | alone, spec.timings)
+    return {key: speeds[key] for key in runs}, {key: speeds[key] for key in alone}
+
+
+def speed_rows(speeds: dict, throughput: dict[tuple[str, int], float], spec: PolicySpeedSpec) -> list[tuple]:
+    """Ours beside the faster plain one, and the share of its time in which the machine could do the convolutions."""
+    best = {name: max(flops for (of, _), flops in throughput.items() if of == name) for name in PASSES}
+    seconds = {name: flops / best[name] for name, flops in hoisted_flops(spec.drc())._asdict().items()}
+    least = {STEP: seconds["forward"], GRADIENT: sum(seconds.values())}
+    rows = []
+    for (what, batch, name), ours in speeds.items():
+        if name not in LAYOUTS:
+            naive = [speeds[what, batch, plain_one] for plain_one in LAYOUTS]
+            figures = (*naive, ours, ours / max(naive), ours * least[what])
+            rows.append((_row(what, name), batch, *map(rounded, figures)))
+    return sorted(rows, key=lambda row: row[0] != STEP)
+
+
+def memory_rows(spec: PolicySpeedSpec) -> list[tuple]:
+    """MB that a gradient adds at its peak, ours to the thriftier plain one; no rows where that cannot be measured."""
+    rows: list[tuple] = []
+    for batch in spec.batches if can_measure(spec.device) else ():
+        *naive, _, _ = megabytes = [peak_memory(spec, name, batch) / 1e6 for name in (*LAYOUTS, "ours", SAVING)]
+        for name, ours in zip(("ours", SAVING), megabytes[-2:], strict=True):
+            rows.append((f"{_row(GRADIENT, name)} MB", batch, *map(rounded, (*naive, ours, ours / min(naive))), ""))
+    return rows
+
+
+def _row(what: str, name: str) -> str:
+    return name if name == SAVING else what
+
+
+def policies(spec: PolicySpeedSpec) -> Iterator[tuple[str, Policy]]:
+    """Every policy of conf/policy that takes images, as its file has it."""
+    for path in sorted((CONF / "policy").glob("*.yaml")):
+        node = hydra.compose("config", [f"policy={path.stem}"]).policy
+        try:
+            policy = build(node, "policy", obs_shape=tuple(spec.obs_shape), num_actions=spec.num_actions)
+        except ConfigError as error:
+            if error.key != "policy.obs_shape":
+                raise
+            continue
+        yield path.stem, policy.to(spec.device)
+
+
+def policy_rows(others: dict[str, Policy], spec: PolicySpeedSpec) -> list[tuple]:
+    """Parameters, and env-steps/s of one step and of a gradient."""
+    subjects = {name: Ours(policy, spec.obs_shape) for name, policy in others.items()}
+    runs = {(name, STEP): subject.stepping(spec.envs[0]) for name, subject in subjects.items()}
+    runs |= {(name, GRADIENT): s.learning(spec.steps, spec.batches[0]) for name, s in subjects.items()}
+    speeds = timed(runs, spec.timings)
+    return [
+        (name, sum(p.numel() for p in policy.parameters()), *(rounded(speeds[name, what]) for what in (STEP, GRADIENT)))
+        for name, policy in others.items()
+    ]
+
+
+def profile_rows(subject: Ours, spec: PolicySpeedSpec) -> list[tuple]:
+    """The operators of a forward and backward pass by their own time, longest first.
+
+    On one thread: the profiler sees nothing of threads that a policy starts for itself. Compiled loops and the Python
+    around them stand under the autograd function that holds them (_Ticks, _TicksBackward).
+    """
+    run, threads = subject.learning(spec.steps, spec.batches[0]), torch.get_num_threads()
+    cuda = spec.device == "cuda"
+    torch.set_num_threads(1)
+    try:
+        run()
+        with profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as profiler:
+            run()
+    finally:
+        torch.set_num_threads(threads)
+    own = "self_device_time_total" if cuda else "self_cpu_time_total"
+    times = sorted(((getattr(each, own), each.key, each.count) for each in profiler.key_averages()), reverse=True)
+    total = sum(microseconds for microseconds, _, _ in times)
+    return [(name, calls, rounded(microseconds / 1e3), rounded(microseconds / total))
+            for microseconds, name, calls in times[:OPERATORS]]  # fmt: skip
