@@ -24,6 +24,7 @@ TASKS = (
     "play",
     "fetch_levels",
     "make_bank",
+    "export",
     "env_speed",
     "search_speed",
     "policy_speed",

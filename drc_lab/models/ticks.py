@@ -2,16 +2,16 @@
 
 What does not change from tick to tick is computed once for each step: the drive, one convolution of the encoding for
 all layers. What is left per layer and tick is one convolution of the recurrent input [below, own h], a small matrix
-product for pool-and-inject, and the fused gates. The backward pass writes the gradients of the pre-activations over
-the gate activations that they come from, and takes the weights' gradients over many ticks in one call.
+product for pool-and-inject, and the fused gates, which take the place of the convolution's output. The backward pass
+writes the gradients of the pre-activations over them in turn, and takes the weights' gradients in calls that are large
+enough: over several ticks where a tick's batch is small.
 
 On a CPU each thread takes a part of the batch through the whole sequence, in slices that fit its cache: a step is
 too short for threads to meet after each operation.
 """
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 from drc_lab.models.gates import gates_for
 from drc_lab.models.workers import in_workers, slices
 
-SAMPLES_PER_WEIGHT_GRADIENT = 64
+FEATURES_OF_A_WEIGHT_GRADIENT = 25_600  # P * C of each sample, summed over the samples of one call
 
 
 class TickPlan(NamedTuple):
@@ -59,23 +59,25 @@ class TickWeights(NamedTuple):
 
 
 class _Layer:
-    """What one layer writes at each tick, for one slice of the batch. Without gradients two slots take turns."""
+    """What one layer writes at each tick, for one slice of the batch; without ``save`` two slots take turns.
+
+    x, c, pooled, argmax are lists with an entry for each tick and one more, z has one for each tick.
+    """
 
     def __init__(self, h: Tensor, c: Tensor, keep: Tensor, features: int, ticks: int, save: bool):
         batch, cells, C = h.shape
-        self.slots = ticks + 1 if save else min(ticks + 1, 2)
-        self.x = h.new_empty(self.slots, batch, cells, features)
-        self.c = h.new_empty(self.slots, batch, cells, C)
-        self.pooled = h.new_empty(self.slots, batch, 2 * C)
-        self.argmax = h.new_empty(self.slots, batch, C, dtype=torch.int32)
-        self.acts = h.new_empty(ticks if save else 1, batch, cells, 4 * C)
-        own = torch.mul(h, keep[:, None, None], out=self.x[0, ..., features - C :])
-        self.c[0] = c
-        self.pooled[0, :, :C] = own.mean(1)
-        self.pooled[0, :, C:], self.argmax[0] = own.max(1)
 
-    def arrays(self, view: Callable[[Tensor], Any]) -> tuple:
-        return tuple(view(t) for t in (self.x, self.c, self.pooled, self.argmax, self.acts))
+        def slots(*shape: int, dtype: torch.dtype = h.dtype) -> list[Tensor]:
+            made = [h.new_empty(shape, dtype=dtype) for _ in range(ticks + 1 if save else 2)]
+            return made if save else [made[n % 2] for n in range(ticks + 1)]
+
+        self.x, self.c = slots(batch, cells, features), slots(batch, cells, C)
+        self.pooled, self.argmax = slots(batch, 2 * C), slots(batch, C, dtype=torch.int32)
+        self.z: list[Tensor] = []
+        self.c[0].copy_(c)
+        own = torch.mul(h, keep[:, None, None], out=self.x[0][..., features - C :])
+        self.pooled[0][:, :C] = own.mean(1)
+        self.pooled[0][:, C:], self.argmax[0][:] = own.max(1)
 
 
 class _Slice:
@@ -115,35 +117,34 @@ class _Slice:
         layers = [_Layer(h[i][part], c[i][part], self.keep[0], features[i], self.ticks, save) for i in range(len(h))]
         first, top = layers[0], layers[-1]
         gates = gates_for(h_top, plan.sigmoid_output)
+        view = gates.view
         if plan.top_to_bottom:
-            first.x[0, ..., :C] = top.x[0, ..., -C:]
-        arrays = [layer.arrays(gates.view) for layer in layers]
-        maps = [[self.as_map(x) for x in layer.x] for layer in layers]
+            first.x[0][..., :C] = top.x[0][..., -C:]
         # Stays zero where pool-and-inject is off: the gates add it in any case.
         injected = [h_top.new_zeros(len(self.keep[0]), K * 4 * C) for _ in layers]
-        inject = [gates.view(i.view(-1, K, 4 * C)) for i in injected]
-        base, kind, keep, out = (gates.view(t) for t in (weights.base, plan.kind, self.keep, h_top))
+        inject = [view(i.view(-1, K, 4 * C)) for i in injected]
+        base, kind, keep = view(weights.base), view(plan.kind), view(self.keep)
         n = 0
         for t, repeats in enumerate(plan.repeats):
-            drive = gates.view(self.conv(e[t, part], weights.drive))  # (B, P, L*4C)
+            drive, out = view(self.conv(e[t, part], weights.drive)), view(h_top[t])  # (B, P, L*4C), (B, P, C)
             for _ in range(repeats):
-                now, then = n % first.slots, (n + 1) % first.slots
                 for i, layer in enumerate(layers):
-                    z = self.conv(maps[i][now], weights.recurrent[i])  # (B, P, 4C)
+                    z = self.conv(self.as_map(layer.x[n]), weights.recurrent[i])  # (B, P, 4C)
                     if weights.inject[i].numel():
-                        torch.mm(layer.pooled[now], weights.inject[i].t(), out=injected[i])
-                    x, cell, pooled, argmax, acts = arrays[i]
-                    up = (out, t, part.start) if layer is top else (arrays[i + 1][0], now, 0)
+                        torch.mm(layer.pooled[n], weights.inject[i].t(), out=injected[i])
+                    up = (out, part.start) if layer is top else (view(layers[i + 1].x[n]), 0)
                     gates.forward(
-                        gates.view(z), drive, base, i * 4 * C, inject[i], kind, keep, n, now, then,
-                        x, cell, pooled, argmax, acts, n if save else 0, *up,
+                        view(z), drive, base, i * 4 * C, inject[i], kind, keep[n], view(layer.c[n]), keep[n + 1],
+                        view(layer.c[n + 1]), view(layer.x[n + 1]), view(layer.pooled[n + 1]),
+                        view(layer.argmax[n + 1]), *up,
                     )  # fmt: skip
-                if plan.top_to_bottom:
-                    first.x[then, ..., :C] = top.x[then, ..., -C:]
+                    if save:
+                        layer.z.append(z)
                 n += 1
+                if plan.top_to_bottom:
+                    first.x[n][..., :C] = top.x[n][..., -C:]
         self.layers = layers if save else None
-        last = self.ticks % first.slots
-        return [t for layer in layers for t in (layer.x[last, ..., -C:], layer.c[last])]
+        return [t for layer in layers for t in (layer.x[n][..., -C:], layer.c[n])]
 
     def backward(
         self, e: Tensor, h: list[Tensor], c: list[Tensor], grad_top: Tensor, grad_carry: list[Tensor], d_e: Tensor
@@ -158,62 +159,66 @@ class _Slice:
         plan, weights, part, layers = self.plan, self.weights, self.part, self.layers
         assert layers is not None
         self.layers = None  # gradients take the place of the activations: there is no second time
-        steps, L, C = len(plan.repeats), len(layers), grad_top.shape[3]
-        batch, cells, K = part.stop - part.start, len(plan.kind), int(plan.kind.max()) + 1
+        L, C, batch = len(layers), grad_top.shape[3], part.stop - part.start
+        cells, K = len(plan.kind), int(plan.kind.max()) + 1
         gates = gates_for(grad_top, plan.sigmoid_output)
-        arrays = [layer.arrays(gates.view) for layer in layers]
-        kind, keep = gates.view(plan.kind), gates.view(self.keep)
-        always = gates.view(torch.ones_like(self.keep[0]))
+        view = gates.view
+        kind, keep, always = view(plan.kind), view(self.keep), view(torch.ones_like(self.keep[0]))
         carry = [g[part].contiguous().clone() for g in grad_carry]
-        dh, dc = carry[0::2], carry[1::2]
-        dh_arrays, dc_arrays = [gates.view(g) for g in dh], [gates.view(g) for g in dc]
-        window = min(steps, -(-SAMPLES_PER_WEIGHT_GRADIENT // batch))  # steps of one weight-gradient call
-        most = max(sum(plan.repeats[t : t + window]) for t in range(steps))
-        d_drive = grad_top.new_empty(window, batch, cells, L * 4 * C)
-        d_injected = [grad_top.new_zeros(most, batch, K * 4 * C) for _ in layers]
-        d_inject_arrays = [gates.view(d.view(most, batch, K, 4 * C)) for d in d_injected]
-        no_pool = gates.view(grad_top.new_zeros(batch, 2 * C))
+        dh, dc = [view(g) for g in carry[0::2]], [view(g) for g in carry[1::2]]
+        dh_top = carry[2 * L - 2]
+        no_pool = view(grad_top.new_zeros(batch, 2 * C))
         sums = [torch.zeros_like(w) for w in (weights.drive, weights.base, *weights.recurrent, *weights.inject)]
-        d_weights, d_injects = sums[2 : 2 + L], sums[2 + L :]
+        wait = -(-FEATURES_OF_A_WEIGHT_GRADIENT // (batch * cells * C))  # ticks, or steps, of one weight-gradient call
+        drives = _Waiting(wait)
+        ticks = [_Waiting(wait) for _ in layers]
 
         n = self.ticks
-        for end in range(steps, 0, -window):
-            start = max(0, end - window)
-            first, last = n - sum(plan.repeats[start:end]), n
-            d_drive.zero_()
-            for t in reversed(range(start, end)):
-                dh[-1] += grad_top[t, part]
-                d_drive_t = gates.view(d_drive[t - start])
-                for _ in range(plan.repeats[t]):
-                    n -= 1
-                    for i in reversed(range(L)):
-                        _, cell, _, argmax, acts = arrays[i]
-                        gates.backward(
-                            dh_arrays[i], dc_arrays[i], acts, cell, keep, n, kind, d_drive_t, i * 4 * C,
-                            d_inject_arrays[i], n - first,
-                        )  # fmt: skip
-                        dz, x_map = layers[i].acts[n], self.as_map(layers[i].x[n])
-                        dx = gates.view(self.conv_backward(dz, x_map, weights.recurrent[i], of_input=True))
-                        pool = no_pool
-                        if weights.inject[i].numel():
-                            pool = gates.view(d_injected[i][n - first] @ weights.inject[i])  # (B, K*4C) x (K*4C, 2C)
-                        keep_below = (keep[n], dh_arrays[L - 1]) if i == 0 else (always, dh_arrays[i - 1])
-                        gates.backward_input(dx, pool, argmax, n, keep[n], dh_arrays[i], *keep_below)
-            for i, layer in enumerate(layers):
-                dz = layer.acts[first:last].flatten(0, 1)
-                x_maps = self.as_map(layer.x[first:last].flatten(0, 1))
-                d_weights[i] += self.conv_backward(dz, x_maps, weights.recurrent[i], of_input=False)
-                if weights.inject[i].numel():
-                    into = d_injected[i][: last - first].flatten(0, 1)
-                    d_injects[i].addmm_(into.t(), layer.pooled[first:last].flatten(0, 1))
-                    d_injected[i].zero_()
-            dz, e_maps = d_drive[: end - start].flatten(0, 1), e[start:end, part].flatten(0, 1)
-            sums[0] += self.conv_backward(dz, e_maps, weights.drive, of_input=False)
-            sums[1] += dz.sum(0)
-            d_e[start:end, part] = self.conv_backward(dz, e_maps, weights.drive, of_input=True).unflatten(
-                0, (end - start, batch)
-            )
+        for t in reversed(range(len(plan.repeats))):
+            dh_top += grad_top[t, part]
+            d_drive = grad_top.new_zeros(batch, cells, L * 4 * C)
+            d_drive_array = view(d_drive)
+            for _ in range(plan.repeats[t]):
+                n -= 1
+                for i in reversed(range(L)):
+                    layer, dz = layers[i], layers[i].z[n]
+                    d_injected = grad_top.new_zeros(batch, K * 4 * C)
+                    gates.backward(
+                        view(dz), dh[i], dc[i], view(layer.c[n]), view(layer.c[n + 1]), keep[n], kind, d_drive_array,
+                        i * 4 * C, view(d_injected.view(batch, K, 4 * C)),
+                    )  # fmt: skip
+                    x = self.as_map(layer.x[n])
+                    dx = view(self.conv_backward(dz, x, weights.recurrent[i], of_input=True))
+                    pool = no_pool
+                    if weights.inject[i].numel():
+                        pool = view(d_injected @ weights.inject[i])  # (B, K*4C) x (K*4C, 2C)
+                        sums[2 + L + i].addmm_(d_injected.t(), layer.pooled[n])
+                    below = (always, dh[i - 1]) if i else (keep[n], dh[L - 1])
+                    gates.backward_input(dx, pool, view(layer.argmax[n]), keep[n], dh[i], *below)
+                    for many_dz, many_x in ticks[i].add(dz, x, last=n == 0):
+                        sums[2 + i] += self.conv_backward(many_dz, many_x, weights.recurrent[i], of_input=False)
+                    layer.z.pop()
+            d_e[t, part] = self.conv_backward(d_drive, e[t, part], weights.drive, of_input=True)
+            for many_dz, many_e in drives.add(d_drive, e[t, part], last=t == 0):
+                sums[0] += self.conv_backward(many_dz, many_e, weights.drive, of_input=False)
+                sums[1] += many_dz.sum(0)
         return sums + carry
+
+
+class _Waiting:
+    """Gradients [B, P, F] and inputs [B, G, H, W] until there are enough of them for one weight-gradient call."""
+
+    def __init__(self, size: int):
+        self.size = size
+        self.pairs: list[tuple[Tensor, Tensor]] = []
+
+    def add(self, gradient: Tensor, x: Tensor, last: bool) -> list[tuple[Tensor, Tensor]]:
+        """Nothing yet, or all that waited as one pair."""
+        self.pairs.append((gradient, x))
+        if len(self.pairs) < self.size and not last:
+            return []
+        pairs, self.pairs = self.pairs, []
+        return pairs if len(pairs) == 1 else [(torch.cat([g for g, _ in pairs]), torch.cat([x for _, x in pairs]))]
 
 
 class _Ticks(torch.autograd.Function):

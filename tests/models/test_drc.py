@@ -372,13 +372,13 @@ def test_a_frozen_policy_answers_the_same_and_sees_new_weights_afterwards():
     assert all(p.grad is not None for p in policy.stack.parameters())
 
 
-@pytest.mark.parametrize("samples", [1, 10, 10_000])
-def test_weight_gradients_do_not_depend_on_how_they_are_batched(samples, monkeypatch):
+@pytest.mark.parametrize("features", [1, 1_000, 10_000_000])
+def test_weight_gradients_do_not_depend_on_how_they_are_batched(features, monkeypatch):
     policy = small()
     obs, state, resets = sequence(policy)
     gradients = []
-    for size in (samples, 64):
-        monkeypatch.setattr("drc_lab.models.ticks.SAMPLES_PER_WEIGHT_GRADIENT", size)
+    for size in (features, 400):
+        monkeypatch.setattr("drc_lab.models.ticks.FEATURES_OF_A_WEIGHT_GRADIENT", size)
         out, _ = policy.unroll(obs, state, resets, [3, 1, 2, 5, 3, 1])
         gradients.append(torch.autograd.grad(out.value.sum(), list(policy.stack.parameters())))
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
@@ -387,30 +387,24 @@ def test_weight_gradients_do_not_depend_on_how_they_are_batched(samples, monkeyp
 @pytest.mark.parametrize("sigmoid_output", [False, True])
 def test_compiled_gates_equal_those_of_torch(sigmoid_output):
     B, P, C, K, at = 3, 7, 8, 4, 16
-    kind, keep = torch.randint(0, K, (P,)), torch.tensor([[1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
-    z, drive, base = torch.randn(B, P, 4 * C), torch.randn(B, P, 4 * C + at), torch.randn(P, 4 * C + at)
-    inject, dh, dc, dx = (torch.randn(B, n, f * C) for n, f in ((K, 4), (P, 1), (P, 1), (P, 2)))
-    d_pooled, start = torch.randn(B, 2 * C), torch.randn(2, B, P, C)
+    kind, keep, keep_next = torch.randint(0, K, (P,)), torch.tensor([1.0, 0.0, 1.0]), torch.tensor([1.0, 1.0, 0.0])
+    z0, drive, base = torch.randn(B, P, 4 * C), torch.randn(B, P, 4 * C + at), torch.randn(P, 4 * C + at)
+    inject, dh, dc, dx, c = (torch.randn(B, n, f * C) for n, f in ((K, 4), (P, 1), (P, 1), (P, 2), (P, 1)))
+    d_pooled = torch.randn(B, 2 * C)
     results = []
     for gates in (gates_for(dh, sigmoid_output), _torch_gates(sigmoid_output)):
-        x, c, up, acts = (
-            torch.zeros(2, B, P, 2 * C),
-            start.clone(),
-            torch.zeros(2, B + 1, P, C),
-            torch.zeros(1, B, P, 4 * C),
-        )
-        pooled, argmax = torch.zeros(2, B, 2 * C), torch.zeros(2, B, C, dtype=torch.int32)
         v = gates.view
-        gates.forward(v(z), v(drive), v(base), at, v(inject), v(kind), v(keep), 0, 0, 1, v(x), v(c), v(pooled),
-                      v(argmax), v(acts), 0, v(up), 1, 1)  # fmt: skip
-        after = [t.clone() for t in (x, c, up, pooled, argmax, acts)]
-        d_c, d_drive, d_inject = dc.clone(), torch.ones(B, P, 4 * C + at), torch.ones(2, B, K, 4 * C)
-        gates.backward(v(dh), v(d_c), v(acts), v(c), v(keep), 0, v(kind), v(d_drive), at, v(d_inject), 1)
-        d_own, d_below = torch.zeros(B, P, C), torch.ones(B, P, C)
-        gates.backward_input(v(dx), v(d_pooled), v(argmax), 1, v(keep[0]), v(d_own), v(keep[1]), v(d_below))
-        same = torch.zeros(B, P, C)
-        gates.backward_input(v(dx), v(d_pooled), v(argmax), 1, v(keep[0]), v(same), v(keep[1]), v(same))
-        results.append([*after, acts, d_c, d_drive, d_inject, d_own, d_below, same])
+        z, c_next, x, up = z0.clone(), torch.zeros(B, P, C), torch.zeros(B, P, 2 * C), torch.zeros(B + 1, P, C)
+        pooled, argmax = torch.zeros(B, 2 * C), torch.zeros(B, C, dtype=torch.int32)
+        gates.forward(v(z), v(drive), v(base), at, v(inject), v(kind), v(keep), v(c), v(keep_next), v(c_next), v(x),
+                      v(pooled), v(argmax), v(up), 1)  # fmt: skip
+        after = [t.clone() for t in (z, c_next, x, up, pooled, argmax)]
+        d_c, d_drive, d_inject = dc.clone(), torch.ones(B, P, 4 * C + at), torch.ones(B, K, 4 * C)
+        gates.backward(v(z), v(dh), v(d_c), v(c), v(c_next), v(keep), v(kind), v(d_drive), at, v(d_inject))
+        d_own, d_below, same = torch.zeros(B, P, C), torch.ones(B, P, C), torch.zeros(B, P, C)
+        gates.backward_input(v(dx), v(d_pooled), v(argmax), v(keep), v(d_own), v(keep_next), v(d_below))
+        gates.backward_input(v(dx), v(d_pooled), v(argmax), v(keep), v(same), v(keep_next), v(same))
+        results.append([*after, z, d_c, d_drive, d_inject, d_own, d_below, same])
         torch.testing.assert_close(same, d_own + d_below - 1)
     for got, expected in zip(*results, strict=True):
         torch.testing.assert_close(got, expected, atol=2e-6, rtol=2e-6)

@@ -1,0 +1,1 @@
+"""From a trained policy to files that run without drc_lab."""

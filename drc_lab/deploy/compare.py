@@ -1,0 +1,89 @@
+"""Exported files beside the policy they came from: size, latency, solve rate, and how far the logits are off."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich import box
+from rich.table import Table
+from torch import Tensor
+
+from drc_lab.envs.interface import BatchEnv
+from drc_lab.models.policy import Policy
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant.
+
+    Args:
+        variant, runtime: names.
+        megabytes: of the file; of the weights alone in the policy itself, whose checkpoint holds more than them.
+        milliseconds: of one step, the median, by batch size.
+        levels, solve_rate, low, high: greedy on held-out levels, with the interval.
+        difference: the greatest absolute difference of a logit to the policy's, over the same observations, each with
+            a carry of its own.
+    """
+
+    variant: str
+    runtime: str
+    megabytes: float
+    milliseconds: dict[int, float]
+    levels: int
+    solve_rate: float
+    low: float
+    high: float
+    difference: float
+
+
+@torch.no_grad()
+def play(policy: Policy, env: BatchEnv, steps: int, seed: int) -> tuple[Tensor, Tensor]:
+    """What a policy sees when it plays greedily: observations [T, B, ...] and resets bool [T, B]."""
+    first, _ = env.reset(seed=seed)
+    now, over, state = torch.from_numpy(first.copy()), torch.ones(len(first), dtype=torch.bool), None
+    seen, resets = [], []
+    for _ in range(steps):
+        seen.append(now)
+        resets.append(over)
+        state = policy.init_state(len(now), *now.shape[2:]) if state is None else state
+        out, state = policy.unroll(now[None], state, over[None])
+        following, _, terminated, truncated, _ = env.step(out.policy_logits[0].argmax(-1).numpy())
+        now, over = torch.from_numpy(following.copy()), torch.from_numpy(terminated | truncated)
+    return torch.stack(seen), torch.stack(resets)
+
+
+@torch.no_grad()
+def logits_of(policy: Policy, obs: Tensor, resets: Tensor, repeats: int | None) -> Tensor:
+    """[T, B, A] over a sequence that starts an episode everywhere."""
+    return policy.unroll(obs, policy.init_state(obs.shape[1], *obs.shape[3:]), resets, repeats)[0].policy_logits
+
+
+def write_csv(rows: Sequence[Row], path: Path) -> None:
+    """One line for each variant."""
+    batches = [f"milliseconds_batch_{batch}" for batch in rows[0].milliseconds]
+    rates = ["solve_rate", "solve_rate_low", "solve_rate_high"]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["variant", "runtime", "megabytes", *batches, "levels", *rates, "max_logit_difference"])
+        for row in rows:
+            times = (round(x, 4) for x in row.milliseconds.values())
+            rated = (round(x, 6) for x in (row.solve_rate, row.low, row.high))
+            size, off = round(row.megabytes, 4), f"{row.difference:.3g}"
+            writer.writerow([row.variant, row.runtime, size, *times, row.levels, *rated, off])
+
+
+def terminal_table(rows: Sequence[Row], confidence: float, caption: str) -> Table:
+    """The same for the eye."""
+    title = f"Exported, beside the policy itself: {rows[0].levels} held-out levels, greedy"
+    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    columns = ["variant", "runs in", "MB", *(f"ms at\nB = {batch}" for batch in rows[0].milliseconds)]
+    for column in (*columns, f"solved in %\n[{confidence:.0%}]", "logits\noff by"):
+        words = column in ("variant", "runs in")
+        table.add_column(column, justify="left" if words else "right", no_wrap=column != "runs in")
+    for row in rows:
+        times = (f"{x:.2f}" for x in row.milliseconds.values())
+        solved = f"{100 * row.solve_rate:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]"
+        table.add_row(row.variant, row.runtime, f"{row.megabytes:.3f}", *times, solved, f"{row.difference:.1g}")
+    return table

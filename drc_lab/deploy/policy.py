@@ -1,0 +1,46 @@
+"""An exported step in place of the policy it came from, so that an evaluation can run it."""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from drc_lab.deploy.step import Interface
+from drc_lab.errors import ConfigError
+from drc_lab.models.policy import Policy, PolicyValue, Repeats
+
+
+class Program(Protocol):
+    """Something that runs an exported step."""
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Takes `Interface.inputs` in that order, returns `Interface.outputs`."""
+
+
+class ExportedPolicy(Policy):
+    """A policy whose step is an exported one. Its carry is a list of the tensors in `Interface.carry`."""
+
+    def __init__(self, program: Program, interface: Interface):
+        super().__init__()
+        self.program, self.interface = program, interface
+        self.obs_shape, self.repeats_per_step = interface.obs_shape, interface.repeats
+        self.nothing = nn.Parameter(torch.zeros(0), requires_grad=False)  # has a device and a dtype
+
+    def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> list:
+        """Zeros, whatever else is asked for: the program takes only what its interface says."""
+        return self.interface.init_carry(batch)
+
+    def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, list]:
+        """See `Policy.unroll`.
+
+        Raises:
+            ConfigError: ``repeats`` other than those that the step was exported with.
+        """
+        if set(self.repeats_of(repeats, len(obs))) != {self.repeats_per_step}:
+            raise ConfigError("repeats", repeats, f"{self.repeats_per_step}, with which this step was exported")
+        outputs, carry = [], list(state)
+        for now, reset in zip(obs, resets, strict=True):
+            logits, value, *carry = self.program(now, *([reset, *carry] if carry else []))
+            outputs.append((logits, value))
+        logits, value = (torch.stack(x) for x in zip(*outputs, strict=True))  # (T, B, A), (T, B, 1)
+        return PolicyValue(logits, value), carry

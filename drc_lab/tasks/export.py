@@ -1,0 +1,133 @@
+"""task=export: a checkpoint's policy as files that run without drc_lab, and what each variant costs and gains."""
+
+import json
+import platform
+from contextlib import ExitStack
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from rich.progress import track
+
+from drc_lab.arguments import errors_under, from_mapping
+from drc_lab.config import plain
+from drc_lab.deploy.compare import Row, logits_of, play, terminal_table, write_csv
+from drc_lab.deploy.files import size_of, writable, written
+from drc_lab.deploy.formats import FORMATS, ExportSpec, Play, runner, write
+from drc_lab.deploy.onnx_files import check_installed
+from drc_lab.deploy.step import Interface, PolicyStep
+from drc_lab.envs.interface import BatchEnv
+from drc_lab.errors import ConfigError, UserError
+from drc_lab.evaluation.evaluator import Thinking, evaluate
+from drc_lab.evaluation.intervals import rate_interval
+from drc_lab.learning.checkpoints import load_policy
+from drc_lab.models.policy import Policy
+from drc_lab.tasks.measure import timed
+from drc_lab.tasks.play import as_trained, num_actions
+from drc_lab.tasks.train import check_fits, console, evaluation_spec, held_out_env, size_key, start
+
+ITSELF = "the policy"
+PLAYED_BOARDS, PLAYED_STEPS = 64, 20  # of the plays that int8 is calibrated on and logits are compared over
+
+
+def main(config: DictConfig, folder: Path) -> None:
+    """Writes the files and their description, compares them, prints the table and writes export.csv."""
+    seed = start(config)
+    spec = from_mapping(ExportSpec, plain(config.export), "export")
+    if config.checkpoint is None:
+        raise ConfigError("checkpoint", None, "a .ckpt file that a training wrote")
+    if spec.format == "onnx":
+        check_installed()
+    policy, trained = load_policy(config.checkpoint)
+    config = as_trained(config, trained, HydraConfig.get().overrides.task)
+    levels = held_out_env(config, evaluation_spec(config).report_split, "evaluation.report_split")
+    check_fits(policy, num_actions(policy), levels, size_key(config, "env"))
+    paths = spec.paths(folder)
+    card = spec.path(folder).with_suffix(".json")
+    for path in (*paths.values(), card):
+        if path.exists():
+            raise UserError(f"{path}: there is a file already; choose another export.file")
+        writable(path)
+    with errors_under("export"):
+        space = levels.single_observation_space
+        step = PolicyStep(policy, str(space.dtype), spec.repeats, space.shape)
+    with console.status("exporting"):
+        write(spec.format, step, paths, lambda: play_some(config, policy, "split", seed))  # not the report's levels
+        with written(card) as part:
+            part.write_text(json.dumps(describe(spec, step.interface, trained, paths), indent=2) + "\n")
+    if spec.compare:
+        runners = {variant: runner(spec.format, path, step.interface, policy) for variant, path in paths.items()}
+        rows = compare(config, spec, policy, levels, paths, runners, seed)
+        write_csv(rows, folder / "export.csv")
+        threads = torch.get_num_threads()
+        caption = f"{platform.processor() or platform.machine()}, {threads} thread{'s' * (threads != 1)}"
+        console.print(terminal_table(rows, evaluation_spec(config).confidence, caption))
+    for name, path in [*paths.items(), ("description", card)]:
+        console.print(f"{name:13}{path}", soft_wrap=True, highlight=False)
+
+
+def describe(spec: ExportSpec, step: Interface, trained: DictConfig, paths: dict[str, Path]) -> dict[str, Any]:
+    """What somebody needs who has the files and not this project."""
+    return {
+        "format": spec.format,
+        "files": {variant: path.name for variant, path in paths.items()},
+        "step": asdict(step) | {"inputs": step.inputs, "outputs": step.outputs},
+        "policy": plain(trained.policy),
+        "env": plain(trained.env),
+    }
+
+
+def compare(
+    config: DictConfig,
+    spec: ExportSpec,
+    policy: Policy,
+    levels: BatchEnv,
+    paths: dict[str, Path],
+    runners: dict[str, Policy],
+    seed: int,
+) -> list[Row]:
+    """A row for the policy itself, as the evaluation of a training runs it, and one for each file."""
+    confidence, runtimes = evaluation_spec(config).confidence, FORMATS[spec.format].variants
+    weights = sum(x.numel() * x.element_size() for x in policy.state_dict().values())
+    sizes = {ITSELF: weights} | {variant: size_of(path) for variant, path in paths.items()}
+    policies = {ITSELF: policy} | runners
+    obs, resets = play_some(config, policy, "report_split", seed)
+    wanted = logits_of(policy, obs, resets, spec.repeats)
+    times = {batch: latencies(policies, obs, batch, spec) for batch in spec.batches}
+    rows = []
+    for name, runs in track(policies.items(), "evaluating", console=console, transient=True):
+        solved = evaluate(runs, levels, Thinking(repeats=spec.repeats), seed=seed).solved
+        off = float((logits_of(runs, obs, resets, spec.repeats) - wanted).abs().max())
+        milliseconds = {batch: each[name] for batch, each in times.items()}
+        rates = (float(np.mean(solved)), *rate_interval(solved, confidence))
+        runtime = runtimes.get(name, "drc_lab, float32")
+        rows.append(Row(name, runtime, sizes[name] / 1e6, milliseconds, len(solved), *rates, off))
+    return rows
+
+
+def play_some(config: DictConfig, policy: Policy, key: str, seed: int) -> Play:
+    """A play on held-out levels; ``key`` of the evaluation names their split."""
+    split = getattr(evaluation_spec(config), key)
+    return play(policy, held_out_env(config, split, f"evaluation.{key}", num_envs=PLAYED_BOARDS), PLAYED_STEPS, seed)
+
+
+def latencies(policies: dict[str, Policy], obs: torch.Tensor, batch: int, spec: ExportSpec) -> dict[str, float]:
+    """Median milliseconds of one step of each policy; obs [T, B, ...] has the boards to take it on."""
+    boards = obs.flatten(0, 1)
+    boards = boards[torch.arange(batch) % len(boards)]  # (batch, ...)
+
+    @torch.no_grad()
+    def step(policy: Policy) -> int:
+        policy(boards, None, spec.repeats)
+        return 1
+
+    with ExitStack() as stack:
+        for policy in policies.values():
+            stack.enter_context(policy.frozen())
+        speeds = timed({name: partial(step, policy) for name, policy in policies.items()}, spec.timings)
+    return {name: 1000 / steps_per_second for name, steps_per_second in speeds.items()}
