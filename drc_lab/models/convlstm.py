@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from drc_lab.models.drc_core import State
 from drc_lab.models.encoders import SimpleConvEncoder
-from drc_lab.models.grid import MeanHead, RecurrentGridPolicy
+from drc_lab.models.grid import RecurrentGridPolicy
 from drc_lab.models.init import init_conv
 
 
@@ -23,6 +23,8 @@ class ConvLSTMPolicy(RecurrentGridPolicy):
         num_layers: L.
         repeats_per_step: R, the default number of ticks for each observation.
         proj_dim: width of the head's shared layer.
+        head: "mean" (global average pooling), "pool" or "cells", which take any board size, or "flatten", which takes
+            one; see `drc_lab.models.heads`.
         forget_bias: where the forget gates' biases start.
         conv_init, proj_init, head_init: how weights start, see `drc_lab.models.init`.
 
@@ -38,10 +40,11 @@ class ConvLSTMPolicy(RecurrentGridPolicy):
         num_layers: int = 3,
         repeats_per_step: int = 3,
         proj_dim: int = 128,
+        head: str = "mean",
         forget_bias: float = 1.0,
-        conv_init: str = "lecun",
+        conv_init: str = "kaiming",
         proj_init: str = "orthogonal",
-        head_init: str = "small",
+        head_init: str = "orthogonal",
     ):
         super().__init__(
             obs_shape, num_actions, hidden_channels=hidden_channels, num_layers=num_layers,
@@ -61,7 +64,7 @@ class ConvLSTMPolicy(RecurrentGridPolicy):
             init_conv(conv, conv_init)
             if conv.bias is not None:
                 nn.init.constant_(conv.bias[C : 2 * C], forget_bias)
-        self.head = MeanHead((C, *self.obs_shape[1:]), num_actions, proj_dim, proj_init, head_init)
+        self.attach_head(head, (C, *self.obs_shape[1:]), proj_dim, proj_init, head_init)
 
     def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> State:
         """Zeros: (h_list, c_list), each of L tensors [B, C, H, W]."""

@@ -32,7 +32,7 @@ class DRCPolicy(Policy):
         kernel_size: odd, of the gate convolutions.
         pool_and_inject, use_boundary_channel: whether each layer sees the mean and max of a map, and the board's edge.
         proj_dim: width of the head's shared layer.
-        head: "flatten" (one board size), "pool" or "cells" (any size), see `drc_lab.models.heads`.
+        head: "flatten" (one board size), "mean", "pool" or "cells" (any size), see `drc_lab.models.heads`.
         encoding_to_head: whether the head reads the top hidden state alone ("none"), plus the encoding ("add",
             Taufeeque et al. 2024), or beside it ("concat", encoding first, Bush et al. 2025).
         encoder_layers, encoder_kernel_size, encoder_relu: see `drc_lab.models.encoders`.

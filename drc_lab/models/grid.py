@@ -9,26 +9,16 @@ from torch.utils._pytree import tree_map
 
 from drc_lab.errors import ConfigError
 from drc_lab.models.drc_core import keep_masks
-from drc_lab.models.heads import Head
+from drc_lab.models.heads import Head, make_head
 from drc_lab.models.policy import Policy, PolicyValue, Repeats, as_floats
 from drc_lab.models.spatial import check_obs_shape, check_planes
-
-
-class MeanHead(Head):
-    """Reads the mean of each channel over the board (global average pooling)."""
-
-    def __init__(self, shape: tuple[int, int, int], *args, **kwargs):
-        super().__init__(shape, *args, **kwargs, fan_in=shape[0])
-
-    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """[N, C, H, W] -> logits [N, A], value [N, 1]."""
-        return self.outputs(hidden.mean((2, 3)))  # (N, C)
 
 
 class GridPolicy(Policy):
     """A policy without memory: encoder, then head. More ticks change nothing.
 
-    A subclass writes `encode` and sets ``head``. Both see all steps at once, and no weight depends on the board's size.
+    A subclass writes `encode` and calls `attach_head`. Both see all steps at once, and but for a flatten head no weight
+    depends on the board's size.
 
     Args:
         obs_shape: (C_in, H, W).
@@ -39,7 +29,6 @@ class GridPolicy(Policy):
         ConfigError: naming the size that cannot work.
     """
 
-    any_size = True
     obs_shape: tuple[int, int, int]
     head: Head
 
@@ -50,6 +39,11 @@ class GridPolicy(Policy):
                 raise ConfigError(key, found, "at least 1")
         self.obs_shape = check_obs_shape(obs_shape)
         self.num_actions = num_actions
+
+    def attach_head(self, kind: str, shape: tuple[int, int, int], *args: Any) -> None:
+        """Makes the head that reads maps of this shape, see `drc_lab.models.heads`."""
+        self.head = make_head(kind, shape, self.num_actions, *args)
+        self.any_size = self.head.any_size
 
     def encode(self, x: Tensor) -> Tensor:
         """Float [N, C_in, H, W], channels-last -> what the head reads, or what every tick does: [N, ...]."""

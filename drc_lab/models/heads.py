@@ -63,6 +63,17 @@ class ActorCriticHead(Head):
         return self.outputs(hidden.flatten(1))  # (N, C*H*W)
 
 
+class MeanHead(Head):
+    """Reads the mean of each channel over the board (global average pooling)."""
+
+    def __init__(self, shape: tuple[int, int, int], *args, **kwargs):
+        super().__init__(shape, *args, **kwargs, fan_in=shape[0])
+
+    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """[N, C, H, W] -> logits [N, A], value [N, 1]."""
+        return self.outputs(hidden.mean((2, 3)))  # (N, C)
+
+
 class PooledHead(Head):
     """Reads the mean and the max of each channel over the board, whatever its size."""
 
@@ -94,7 +105,7 @@ class PerCellHead(Head):
         return (weight * logits).sum(1), (weight * value).sum(1)
 
 
-HEADS = {"flatten": ActorCriticHead, "pool": PooledHead, "cells": PerCellHead}
+HEADS = {"flatten": ActorCriticHead, "mean": MeanHead, "pool": PooledHead, "cells": PerCellHead}
 
 
 def make_head(kind: str, *args, **kwargs) -> Head:

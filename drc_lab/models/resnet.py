@@ -10,7 +10,7 @@ from drc_lab.errors import ConfigError
 from drc_lab.models.encoders import SimpleConvEncoder
 from drc_lab.models.heads import make_head
 from drc_lab.models.policy import Policy, PolicyValue, Repeats, as_floats
-from drc_lab.models.spatial import check_obs_shape
+from drc_lab.models.spatial import check_obs_shape, check_planes
 
 
 class ResNetStage(nn.Module):
@@ -48,7 +48,7 @@ class ResNetPolicy(Policy):
         channels: of each stage.
         kernel_sizes: of each stage's convolutions.
         proj_dim: width of the head's shared layer.
-        head: "flatten" (one board size), "pool" or "cells" (any size), see `drc_lab.models.heads`.
+        head: "flatten" (one board size), "mean", "pool" or "cells" (any size), see `drc_lab.models.heads`.
         conv_init, proj_init, head_init: how weights start, see `drc_lab.models.init`.
 
     Raises:
@@ -80,6 +80,7 @@ class ResNetPolicy(Policy):
         sizes = zip([planes, *channels[:-1]], channels, kernel_sizes, strict=True)
         self.stages = nn.Sequential(*(ResNetStage(*size, conv_init) for size in sizes))
         self.head = make_head(head, (channels[-1], height, width), num_actions, proj_dim, proj_init, head_init)
+        self.any_size = self.head.any_size
 
     def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> tuple:
         """There is nothing to carry."""
@@ -87,6 +88,7 @@ class ResNetPolicy(Policy):
 
     def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, Any]:
         T, B = obs.shape[:2]
+        check_planes(obs, self.obs_shape)
         self.repeats_of(repeats, T)
         x = as_floats(obs.flatten(0, 1), self.head.proj.weight.dtype)  # (T*B, C_in, H, W)
         x = torch.relu(self.stages(x.contiguous(memory_format=torch.channels_last)))  # (T*B, C, H, W)

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from drc_lab.errors import ConfigError
 from drc_lab.models.encoders import SimpleConvEncoder
 from drc_lab.models.grid import RecurrentGridPolicy
-from drc_lab.models.heads import PerCellHead
 from drc_lab.models.init import init_conv_weight, init_linear
 
 
@@ -65,6 +64,8 @@ class LoopedTransformerPolicy(RecurrentGridPolicy):
         num_heads: of attention; a divisor of D.
         mlp_ratio: the MLPs are that many times D wide.
         proj_dim: width of the head's shared layer.
+        head: "mean" (global average pooling), "pool" or "cells", which take any board size, or "flatten", which takes
+            one; see `drc_lab.models.heads`.
         conv_init, proj_init, head_init: how weights of encoder and head start, see `drc_lab.models.init`.
 
     Raises:
@@ -81,9 +82,10 @@ class LoopedTransformerPolicy(RecurrentGridPolicy):
         num_heads: int = 4,
         mlp_ratio: int = 4,
         proj_dim: int = 128,
+        head: str = "cells",
         conv_init: str = "kaiming",
         proj_init: str = "orthogonal",
-        head_init: str = "small",
+        head_init: str = "orthogonal",
     ):
         super().__init__(
             obs_shape, num_actions, hidden_channels=hidden_channels, num_layers=num_layers,
@@ -98,7 +100,7 @@ class LoopedTransformerPolicy(RecurrentGridPolicy):
         init_linear(self.mix, "lecun", "")
         self.blocks = nn.ModuleList(Block(D, num_heads, mlp_ratio) for _ in range(num_layers))
         self.norm = nn.LayerNorm(D)
-        self.head = PerCellHead((D, *self.obs_shape[1:]), num_actions, proj_dim, proj_init, head_init)
+        self.attach_head(head, (D, *self.obs_shape[1:]), proj_dim, proj_init, head_init)
 
     def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> Tensor:
         """Zeros [B, P, D], with P = H * W cells."""

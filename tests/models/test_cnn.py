@@ -20,6 +20,11 @@ def test_it_is_the_network_that_its_arguments_say():
     torch.testing.assert_close(out.value, x @ weights["head.value.weight"].t() + weights["head.value.bias"])
 
 
+def test_a_flatten_head_fits_what_strides_leave():
+    policy = SmallCNNPolicy((3, 15, 8), 4, stride=2, head="flatten")
+    assert policy(torch.rand(2, 3, 15, 8))[0].policy_logits.shape == (2, 4)
+
+
 def test_strides_shrink_what_is_pooled():
     x = torch.rand(1, 3, 64, 48)
     assert [SmallCNNPolicy((3, 64, 48), 4, stride=s).encode(x).shape[2:] for s in (1, 2)] == [(64, 48), (8, 6)]
@@ -28,7 +33,7 @@ def test_strides_shrink_what_is_pooled():
 @pytest.mark.parametrize(
     ("key", "found"),
     [("channels", []), ("channels", [8, 0]), ("stride", 0), ("proj_dim", 0), ("num_actions", 0), ("obs_shape", (3,)),
-     ("conv_init", ""), ("proj_init", ""), ("head_init", "")],
+     ("head", ""), ("conv_init", ""), ("proj_init", ""), ("head_init", "")],
 )  # fmt: skip
 def test_impossible_settings_name_the_key(key, found):
     with pytest.raises(ConfigError) as error:

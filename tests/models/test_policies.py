@@ -9,10 +9,12 @@ import hydra
 import pytest
 import torch
 import torch.nn.functional as F
+from omegaconf import OmegaConf
 from torch.utils._pytree import tree_leaves, tree_map
 
 from drc_lab.config import build
 from drc_lab.errors import ConfigError
+from drc_lab.models.heads import HEADS
 from drc_lab.models.policy import Policy
 from drc_lab.paths import CONF
 
@@ -32,9 +34,10 @@ def config_of(option):
         return hydra.compose("config", overrides=[f"policy={option}"]).policy
 
 
-def shipped(option, obs_shape=SHAPE, num_actions=ACTIONS, seed=0) -> Policy:
+def shipped(option, obs_shape=SHAPE, num_actions=ACTIONS, seed=0, **settings) -> Policy:
     torch.manual_seed(seed)
-    return build(config_of(option), "policy", obs_shape=obs_shape, num_actions=num_actions)
+    config = OmegaConf.merge(config_of(option), settings)
+    return build(config, "policy", obs_shape=obs_shape, num_actions=num_actions)
 
 
 def counted(option) -> list[int]:
@@ -82,14 +85,6 @@ def test_the_docs_name_the_parameters_of_the_default_sizes():
     rows = re.findall(r"^\| `(\w+)` \|.*\| ([\d,]+) \|$", text, re.MULTILINE)
     counts = {option: f"{sum(p.numel() for p in shipped(option, (3, 10, 10), 4).parameters()):,}" for option, _ in rows}
     assert dict(rows) == counts and {"small_cnn", "convlstm", "transformer"} <= set(counts)
-
-
-def test_the_python_examples_of_the_docs_run():
-    text = (CONF.parent / "docs/policies.md").read_text()
-    examples = [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "stable_baselines3" not in code]
-    assert examples
-    for example in examples:
-        exec(example, {})
 
 
 @every_policy
@@ -186,6 +181,20 @@ def test_another_board_size_works_or_is_refused_in_one_line(option, size):
         with pytest.raises(ConfigError) as error:
             policy.unroll(obs, state, resets)
         assert str(size)[1:-1] in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("option", [option for option in OPTIONS if "head" in config_of(option)])
+def test_every_head_that_says_so_takes_any_board_size(option, head):
+    policy = shipped(option, head=head)
+    assert policy(torch.rand(2, *SHAPE))[0].value.shape == (2, 1)
+    assert policy.any_size == (head != "flatten")
+    other = torch.rand(2, 3, 7, 4)
+    if policy.any_size:
+        assert policy(other)[0].value.shape == (2, 1)
+    else:
+        with pytest.raises(ConfigError, match=r"^board size: found"):
+            policy(other)
 
 
 @every_policy

@@ -26,3 +26,17 @@ def test_the_milestone_is_learned(tmp_path, env, bar):
     (one,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert one.data.metrics["valid/solve_rate"] == pytest.approx(episodes.solve_rate)
     assert torch.load(checkpoint, weights_only=True)["frames"] == 40_320
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("policy", ["small_cnn", "convlstm", "transformer"])
+def test_a_rival_learns_the_four_directions(tmp_path, policy):
+    """Without pool-and-inject and a flatten head it takes a plain ConvLSTM more frames than a DRC."""
+    sizes = ["policy.hidden_channels=16", "policy.num_layers=1", "policy.repeats_per_step=2"] * (policy != "small_cnn")
+    overrides = ["env=ricochet_v1", f"policy={policy}", *sizes, "threads=1", "algo.rollouts.frames=100_000"]
+    result = run(tmp_path, *overrides, timeout=230)
+    assert result.returncode == 0, result.stderr
+    (checkpoint,) = tmp_path.glob("outputs/runs/*/*/checkpoints/last.ckpt")
+    agent, config = load_policy(checkpoint)
+    assert evaluate(agent, held_out_env(config, "valid")).solve_rate >= 0.8
