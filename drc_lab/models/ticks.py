@@ -106,10 +106,12 @@ class _Slice:
         )  # fmt: skip
         return gradients[0].permute(0, 2, 3, 1).flatten(1, 2).contiguous() if of_input else gradients[1]
 
-    def forward(self, e: Tensor, h: list[Tensor], c: list[Tensor], h_top: Tensor, save: bool) -> list[Tensor]:
-        """Fills its part of h_top [T, B, P, C]; e is [T, B, C, H, W], h and c the whole carry. Returns the new one.
+    def forward(
+        self, e: Tensor, h: list[Tensor], c: list[Tensor], h_top: Tensor, carry: list[Tensor], save: bool
+    ) -> None:
+        """Fills its part of h_top [T, B, P, C] and of the new carry (h and c [B, P, C], layer after layer).
 
-        With ``save`` it keeps what `backward` needs.
+        e is [T, B, C, H, W], h and c the whole carry before. With ``save`` it keeps what `backward` needs.
         """
         plan, weights, part = self.plan, self.weights, self.part
         C, K = h_top.shape[3], int(plan.kind.max()) + 1
@@ -144,18 +146,19 @@ class _Slice:
                 if plan.top_to_bottom:
                     first.x[n][..., :C] = top.x[n][..., -C:]
         self.layers = layers if save else None
-        return [t for layer in layers for t in (layer.x[n][..., -C:], layer.c[n])]
+        for i, layer in enumerate(layers):
+            carry[2 * i][part], carry[2 * i + 1][part] = layer.x[n][..., -C:], layer.c[n]
 
     def backward(
-        self, e: Tensor, h: list[Tensor], c: list[Tensor], grad_top: Tensor, grad_carry: list[Tensor], d_e: Tensor
+        self, e: Tensor, h: list[Tensor], c: list[Tensor], grad_top: Tensor, carry: list[Tensor], d_e: Tensor
     ) -> list[Tensor]:
-        """Fills its part of d_e [T, B, P, C]; e, h, c are those of `forward`, which is done anew if nothing was saved.
+        """Fills its part of d_e [T, B, P, C], and turns that of the carry's gradient from the new carry to the old.
 
-        Returns the gradients of the weights (drive, base, recurrent, inject) and of the carry (h and c, layer after
-        layer).
+        e, h, c are those of `forward`, which is done anew if nothing was saved. Returns the gradients of the weights:
+        drive, base, recurrent, inject.
         """
         if self.layers is None:
-            self.forward(e, h, c, torch.empty_like(grad_top), save=True)
+            self.forward(e, h, c, torch.empty_like(grad_top), [torch.empty_like(g) for g in carry], save=True)
         plan, weights, part, layers = self.plan, self.weights, self.part, self.layers
         assert layers is not None
         self.layers = None  # gradients take the place of the activations: there is no second time
@@ -164,9 +167,8 @@ class _Slice:
         gates = gates_for(grad_top, plan.sigmoid_output)
         view = gates.view
         kind, keep, always = view(plan.kind), view(self.keep), view(torch.ones_like(self.keep[0]))
-        carry = [g[part].contiguous().clone() for g in grad_carry]
-        dh, dc = [view(g) for g in carry[0::2]], [view(g) for g in carry[1::2]]
-        dh_top = carry[2 * L - 2]
+        dh, dc = [view(g[part]) for g in carry[0::2]], [view(g[part]) for g in carry[1::2]]
+        dh_top = carry[2 * L - 2][part]
         no_pool = view(grad_top.new_zeros(batch, 2 * C))
         sums = [torch.zeros_like(w) for w in (weights.drive, weights.base, *weights.recurrent, *weights.inject)]
         wait = -(-FEATURES_OF_A_WEIGHT_GRADIENT // (batch * cells * C))  # ticks, or steps, of one weight-gradient call
@@ -202,7 +204,7 @@ class _Slice:
             for many_dz, many_e in drives.add(d_drive, e[t, part], last=t == 0):
                 sums[0] += self.conv_backward(many_dz, many_e, weights.drive, of_input=False)
                 sums[1] += many_dz.sum(0)
-        return sums + carry
+        return sums
 
 
 class _Waiting:
@@ -229,9 +231,10 @@ class _Ticks(torch.autograd.Function):
         h, c = list(flat[2 * L : 3 * L]), list(flat[3 * L :])
         steps, batch, C, cells = len(plan.repeats), len(h[0]), h[0].shape[2], h[0].shape[1]
         h_top = e.new_empty(steps, batch, cells, C)
-        parts = [_Slice(plan, weights, part) for part in slices(e, batch, cells * C, work=cells * drive.numel())]
-        carries = in_workers([partial(p.forward, e, h, c, h_top, save) for p in parts])
-        carry = [torch.cat(tensors) for tensors in zip(*carries, strict=True)]
+        carry = [torch.empty_like(tensor) for pair in zip(h, c, strict=True) for tensor in pair]
+        cut = slices(e, batch, cells * C, work=cells * drive.numel(), kept=grad)
+        parts = [_Slice(plan, weights, part) for part in cut]
+        in_workers([partial(p.forward, e, h, c, h_top, carry, save) for p in parts])
         if grad:
             ctx.parts, ctx.layers = parts, L
             ctx.save_for_backward(e, *h, *c)
@@ -240,13 +243,12 @@ class _Ticks(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_top: Tensor, *grad_carry: Tensor):
-        (e, *carry), parts, L = ctx.saved_tensors, ctx.parts, ctx.layers
+        (e, *before), parts, L = ctx.saved_tensors, ctx.parts, ctx.layers
         d_e = torch.empty_like(grad_top)
-        inputs = e, carry[:L], carry[L:], grad_top, list(grad_carry), d_e
+        carry = [g.clone(memory_format=torch.contiguous_format) for g in grad_carry]  # autograd's own stay as they are
+        inputs = e, before[:L], before[L:], grad_top, carry, d_e
         results = in_workers([partial(p.backward, *inputs) for p in parts])
-        weights = 2 + 2 * L
-        sums = [sum(tensors[1:], tensors[0]) for tensors in zip(*(r[:weights] for r in results), strict=True)]
-        carry = [torch.cat(tensors) for tensors in zip(*(r[weights:] for r in results), strict=True)]
+        sums = [sum(tensors[1:], tensors[0]) for tensors in zip(*results, strict=True)]
         plan = parts[0].plan
         d_e = d_e.unflatten(2, (plan.height, plan.width)).movedim(-1, 2)  # (T, B, C, H, W)
         return None, None, None, d_e, *sums, *carry[0::2], *carry[1::2]

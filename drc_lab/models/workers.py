@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 Result = TypeVar("Result")
-FEATURES_OF_A_SLICE = 51_200  # of one layer's hidden state: more do not fit into a core's cache
+# Of one layer's hidden state: more do not fit into a core's cache when all ticks are kept for the backward pass.
+FEATURES_OF_A_SLICE = {"kept": 51_200, "passing": 204_800}
 WORK_FOR_A_THREAD = 50_000_000  # multiply-adds of one call, below which a thread of its own costs more than it gives
 
 
-def slices(like: Tensor, batch: int, features: int, work: int) -> list[slice]:
+def slices(like: Tensor, batch: int, features: int, work: int, kept: bool) -> list[slice]:
     """The parts of a batch for `in_workers`: one off the CPU, else as many as threads or caches ask for.
 
     Args:
@@ -24,9 +25,12 @@ def slices(like: Tensor, batch: int, features: int, work: int) -> list[slice]:
         batch: B.
         features: of one sample's hidden state, P * C.
         work: multiply-adds that one sample costs in one call.
+        kept: whether what a call computes is kept for a backward pass.
     """
     threads = min(torch.get_num_threads(), max(1, batch * work // WORK_FOR_A_THREAD))
-    most = threads * max(1, FEATURES_OF_A_SLICE // features)  # samples that all threads have under way
+    most = threads * max(
+        1, FEATURES_OF_A_SLICE["kept" if kept else "passing"] // features
+    )  # samples that all threads have under way
     parts = 1 if like.device.type != "cpu" else threads * -(-batch // most)
     edges = [batch * i // parts for i in range(parts + 1)]
     return [slice(a, b) for a, b in pairwise(edges) if b > a]

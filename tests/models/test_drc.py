@@ -10,7 +10,7 @@ from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.drc_core import ConvLSTMCell, PoolAndInject
 from drc_lab.models.gates import _torch_gates, gates_for
 from drc_lab.models.spatial import boundary_channel, tap_kinds
-from drc_lab.models.workers import slices
+from drc_lab.models.workers import FEATURES_OF_A_SLICE, slices
 from drc_lab.numerics import jit, tanh
 
 
@@ -326,10 +326,10 @@ def test_threads_and_slices_of_the_batch_change_nothing(wiring, monkeypatch):
     try:
         features = obs.shape[3] * obs.shape[4] * policy.stack.channels
         for size, work in ((5, 10**12), (2, 1)):
-            monkeypatch.setattr("drc_lab.models.workers.FEATURES_OF_A_SLICE", size * features)
+            monkeypatch.setitem(FEATURES_OF_A_SLICE, "kept", size * features)
             monkeypatch.setattr("drc_lab.models.workers.WORK_FOR_A_THREAD", work)
             torch.set_num_threads(2)
-            assert len(slices(obs, 5, features, 1)) == (1 if size == 5 else 4)
+            assert len(slices(obs, 5, features, 1, kept=True)) == (1 if size == 5 else 4)
             out, final = policy.unroll(obs, leaves, resets, [3, 1, 2, 5, 3, 1])
             outputs = [out.policy_logits, out.value, *tree_leaves(final)]
             total = sum((x * torch.linspace(-1, 1, x.numel()).view(x.shape)).sum() for x in outputs)
