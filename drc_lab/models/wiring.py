@@ -63,12 +63,7 @@ class Wiring:
     @property
     def runs_fused(self) -> bool:
         """Whether `drc_lab.models.ticks` knows this wiring; the rest runs layer by layer, slower."""
-        return (
-            self.residual == "none"
-            and self.pool_source == "own"
-            and not self.top_to_bottom
-            and self.output_gate == "tanh"
-        )
+        return self.residual == "none" and self.pool_source == "own"
 
 
 GUIDE = Wiring()
