@@ -80,6 +80,16 @@ def run(folder, *overrides, timeout=120):
         (["+env.autoreset=false"], "env.autoreset: found False, allowed: no such key: the task sets it"),
         (["env=3"], "Config group override must be a string"),
         (["policy=mlp", "policy.hiden_sizes=8"], "policy.hiden_sizes: no such key; closest: policy.hidden_sizes"),
+        (
+            ["policy=auto", "policy.smallest_board=20"],
+            "policy.smallest_board: found 20, allowed: 1 to largest_board = 16",
+        ),
+        (
+            ["policy=transformer", "policy.num_heads=5"],
+            "policy.num_heads: found 5, allowed: a divisor of hidden_channels",
+        ),
+        (["policy.residual=layers"], "policy.residual: found 'layers', allowed: none, or top_to_bottom=true"),
+        (["policy.head=wide"], "policy.head: found 'wide', allowed: flatten | "),
         (["policy=mlp", "policy.hidden_channels=8"], "policy.hidden_channels: no such key; closest: policy.hidden_"),
         (["task=fetch_levels", "data=generated"], "data: found 'generated', allowed: boxoban"),
         (["task=fetch_levels", "data.folder=null"], "data.folder: found None, allowed: text"),
