@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from drc_lab.deploy import onnx_files, torch_files
-from drc_lab.deploy.files import written
 from drc_lab.deploy.policy import ExportedPolicy
 from drc_lab.deploy.step import Interface, PolicyStep
 from drc_lab.errors import ConfigError
+from drc_lab.files import written
 from drc_lab.models.policy import Policy
 from drc_lab.models.published import load, save_flax
 

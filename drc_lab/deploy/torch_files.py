@@ -37,7 +37,8 @@ def write_program(step: PolicyStep, path: Path) -> None:
 def write_weights(policy: Policy, path: Path, dtype: torch.dtype) -> None:
     """A file of tensors by parameter name for ``torch.load(path, weights_only=True)``."""
     weights = {name: x.detach().cpu() for name, x in policy.state_dict().items()}
-    torch.save({name: x.to(dtype) if x.is_floating_point() else x for name, x in weights.items()}, path)
+    with path.open("wb") as file:  # opened here, a full disk is an OSError
+        torch.save({name: x.to(dtype) if x.is_floating_point() else x for name, x in weights.items()}, file)
 
 
 def with_weights(policy: Policy, path: Path) -> Policy:

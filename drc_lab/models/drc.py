@@ -40,7 +40,7 @@ class DRCPolicy(Policy):
             see `drc_lab.models.wiring`.
         conv_init, proj_init, head_init: how weights start, see `drc_lab.models.init`.
         recompute_steps: None keeps what every tick computed for the backward pass; a number keeps only the carry
-            between as many steps, and runs their ticks anew: far less memory for long sequences, about a quarter slower.
+            between as many steps, and runs their ticks anew: less memory and more time (experiments/benchmarks).
 
     Raises:
         ConfigError: a size that cannot work, or a switch that cannot be so.

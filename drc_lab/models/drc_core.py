@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from drc_lab.models.init import init_conv
 from drc_lab.models.pooling import PoolAndInject
@@ -67,7 +68,7 @@ class ConvLSTMCell(nn.Module):
         return F.conv2d(ring, weight, padding=0 if outside else k // 2)
 
     def forward(self, e: Tensor, below: Tensor | None, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """One tick as the guide writes it, for reading, hooks, exports and rare wirings; others run in `ticks`.
+        """One tick as the guide writes it, for reading, exports and rare wirings; others run in `ticks`.
 
         All maps are [B, C, H, W]; returns the new (h, c).
         """
@@ -171,11 +172,14 @@ class DRCStack(nn.Module):
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Within, the weights must not change: what is derived from them is computed once."""
-        self._frozen = {}
+        before, self._frozen = self._frozen, self._frozen or {}
         try:
             yield
         finally:
-            self._frozen = None
+            self._frozen = before
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_frozen": None}  # a copy has weights of its own
 
     def tick_weights(self, height: int, width: int) -> TickWeights:
         """The weights of all layers as the tick loop uses them on a board of this size."""
@@ -195,6 +199,7 @@ class DRCStack(nn.Module):
 
     def _unfused(self, e: Tensor, state: State, resets: Tensor, repeats: Sequence[int]) -> tuple[Tensor, State]:
         keep, tops = keep_masks(resets, [1] * len(e), e.dtype)[:, :, None, None, None], []
+        state = tree_map(lambda x: x.to(e.dtype), state)
         for t, ticks in enumerate(repeats):
             h, c = ([x * keep[t] for x in maps] for maps in state)
             for _ in range(ticks):

@@ -83,7 +83,9 @@ class RecurrentGridPolicy(GridPolicy):
         raise NotImplementedError
 
     def recur(self, e: Tensor, state: Any, resets: Tensor, ticks: Sequence[int]) -> tuple[Tensor, Any]:
-        keep = keep_masks(resets, [1] * len(ticks), self.head.proj.weight.dtype)  # (T + 1, B)
+        dtype = self.head.proj.weight.dtype
+        keep = keep_masks(resets, [1] * len(ticks), dtype)  # (T + 1, B)
+        state = tree_map(lambda s: s.to(dtype), state)
         maps = []
         for t, number in enumerate(ticks):
             state = tree_map(lambda s, keep=keep[t]: s * keep.view(-1, *[1] * (s.ndim - 1)), state)

@@ -12,8 +12,9 @@ from drc_lab.errors import ConfigError
 @lru_cache(maxsize=64)
 def boundary_channel(height: int, width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Ones on the outermost cells, zeros inside (guide 2.4). Returns [1, 1, H, W], cached and never written to."""
-    plane = torch.ones(1, 1, height, width, device=device, dtype=dtype)
-    plane[:, :, 1:-1, 1:-1] = 0
+    with torch.inference_mode(False):  # it outlives the mode of its first use
+        plane = torch.ones(1, 1, height, width, device=device, dtype=dtype)
+        plane[:, :, 1:-1, 1:-1] = 0
     return plane
 
 
@@ -34,7 +35,8 @@ def tap_kinds(height: int, width: int, kernel_size: int, device: torch.device) -
     cols = (np.arange(width)[:, None] + offset >= 0) & (np.arange(width)[:, None] + offset < width)  # (W, k)
     taps = (rows[:, None, :, None] & cols[None, :, None, :]).reshape(height * width, kernel_size**2)
     inside, kind = np.unique(taps, axis=0, return_inverse=True)
-    return torch.from_numpy(inside).to(device), torch.from_numpy(kind.reshape(-1)).to(device)
+    with torch.inference_mode(False):  # they outlive the mode of their first use
+        return torch.from_numpy(inside).to(device), torch.from_numpy(kind.reshape(-1)).to(device)
 
 
 def check_obs_shape(obs_shape: tuple[int, ...]) -> tuple[int, int, int]:

@@ -234,6 +234,7 @@ class _Ticks(torch.autograd.Function):
         carry = [torch.empty_like(tensor) for pair in zip(h, c, strict=True) for tensor in pair]
         cut = slices(e, batch, cells * C, work=cells * drive.numel(), kept=grad)
         parts = [_Slice(plan, weights, part) for part in cut]
+        gates_for(h_top, plan.sigmoid_output)  # compiled here, not once in every thread
         in_workers([partial(p.forward, e, h, c, h_top, carry, save) for p in parts])
         if grad:
             ctx.parts, ctx.layers = parts, L
@@ -247,7 +248,8 @@ class _Ticks(torch.autograd.Function):
         d_e = torch.empty_like(grad_top)
         carry = [g.clone(memory_format=torch.contiguous_format) for g in grad_carry]  # autograd's own stay as they are
         inputs = e, before[:L], before[L:], grad_top, carry, d_e
-        results = in_workers([partial(p.backward, *inputs) for p in parts])
+        with torch.autocast(grad_top.device.type, enabled=False):  # as in the forward pass
+            results = in_workers([partial(p.backward, *inputs) for p in parts])
         sums = [sum(tensors[1:], tensors[0]) for tensors in zip(*results, strict=True)]
         plan = parts[0].plan
         d_e = d_e.unflatten(2, (plan.height, plan.width)).movedim(-1, 2)  # (T, B, C, H, W)

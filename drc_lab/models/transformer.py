@@ -51,7 +51,7 @@ class Block(nn.Module):
 
 
 class LoopedTransformerPolicy(RecurrentGridPolicy):
-    """Convolutional encoder, ``num_layers`` blocks run for R ticks a step, a head that votes over cells.
+    """Convolutional encoder, ``num_layers`` blocks run for R ticks a step, head.
 
     A tick is h = norm(blocks(mix(h) + e)): h [B, P, D] is the carry, zeros at an episode's start; e the encoding.
 

@@ -1,5 +1,6 @@
 """The switches by which the published variants of the DRC differ, checked."""
 
+import math
 from dataclasses import dataclass
 
 from drc_lab.errors import ConfigError
@@ -52,6 +53,8 @@ class Wiring:
     def __post_init__(self) -> None:
         if self.kernel_size < 1 or self.kernel_size % 2 == 0:
             raise ConfigError("kernel_size", self.kernel_size, "an odd number, so that the board keeps its size")
+        if not math.isfinite(self.forget_bias):
+            raise ConfigError("forget_bias", self.forget_bias, "a finite number")
         for key, allowed in CHOICES.items():
             if getattr(self, key) not in allowed:
                 raise ConfigError(key, getattr(self, key), " | ".join(allowed))

@@ -14,7 +14,7 @@ from torch import Tensor
 Result = TypeVar("Result")
 # Of one layer's hidden state: more do not fit into a core's cache when all ticks are kept for the backward pass.
 FEATURES_OF_A_SLICE = {"kept": 51_200, "passing": 204_800}
-WORK_FOR_A_THREAD = 50_000_000  # multiply-adds of one call, below which a thread of its own costs more than it gives
+WORK_FOR_A_THREAD = 50_000_000  # below it, threads that wait for Python's lock cost more than they give
 
 
 def slices(like: Tensor, batch: int, features: int, work: int, kept: bool) -> list[slice]:
@@ -24,28 +24,28 @@ def slices(like: Tensor, batch: int, features: int, work: int, kept: bool) -> li
         like: a tensor of the device.
         batch: B.
         features: of one sample's hidden state, P * C.
-        work: multiply-adds that one sample costs in one call.
+        work: multiply-adds of one sample's drive in one step, as a measure of what a thread would have to do.
         kept: whether what a call computes is kept for a backward pass.
     """
     threads = min(torch.get_num_threads(), max(1, batch * work // WORK_FOR_A_THREAD))
     most = threads * max(
         1, FEATURES_OF_A_SLICE["kept" if kept else "passing"] // features
     )  # samples that all threads have under way
-    parts = 1 if like.device.type != "cpu" else threads * -(-batch // most)
-    edges = [batch * i // parts for i in range(parts + 1)]
-    return [slice(a, b) for a, b in pairwise(edges) if b > a]
+    parts = 1 if like.device.type != "cpu" or not batch else min(batch, threads * -(-batch // most))
+    return [slice(a, b) for a, b in pairwise(batch * i // parts for i in range(parts + 1))]
 
 
 def in_workers(calls: list[Callable[[], Result]]) -> list[Result]:
     """Calls them all, without gradients, in one thread for each of torch's; results in order."""
     if len(calls) == 1 or torch.get_num_threads() == 1:
         return [call() for call in calls]
-    return list(_pool(torch.get_num_threads()).map(_without_gradients, calls))
+    inference = torch.is_inference_mode_enabled()
 
+    def run(call: Callable[[], Result]) -> Result:
+        with torch.inference_mode(inference), torch.no_grad():  # modes are a thread's own
+            return call()
 
-def _without_gradients(call: Callable[[], Result]) -> Result:
-    with torch.no_grad():  # the mode is a thread's own
-        return call()
+    return list(_pool(torch.get_num_threads()).map(run, calls))
 
 
 @cache

@@ -17,7 +17,6 @@ from rich.progress import track
 from drc_lab.arguments import errors_under, from_mapping
 from drc_lab.config import plain
 from drc_lab.deploy.compare import Row, logits_of, play, terminal_table, write_csv
-from drc_lab.deploy.files import size_of, writable, written
 from drc_lab.deploy.formats import FORMATS, ExportSpec, Play, runner, write
 from drc_lab.deploy.onnx_files import check_installed
 from drc_lab.deploy.step import Interface, PolicyStep
@@ -25,6 +24,7 @@ from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.evaluation.evaluator import Thinking, evaluate
 from drc_lab.evaluation.intervals import rate_interval
+from drc_lab.files import size_of, writable, written
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy
 from drc_lab.tasks.measure import timed

@@ -1,6 +1,5 @@
 """task=import_weights: published weights as a checkpoint that every other task takes."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ from omegaconf import DictConfig
 from drc_lab.arguments import from_mapping
 from drc_lab.config import make_env, plain
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.errors import ConfigError, UserError
+from drc_lab.errors import ConfigError
+from drc_lab.files import written
 from drc_lab.models.published import Published, read
 from drc_lab.tasks.train import console, start
 
@@ -28,10 +28,11 @@ def main(config: DictConfig, folder: Path) -> None:
         for key, value in sokoban_settings(found).items():
             if f"env.{key}" not in given:
                 config.env[key] = value
-    check_fits(found, make_env(config.env, num_envs=1))
+    check_plays(found, make_env(config.env, num_envs=1))
     weights = {f"policy.{name}": weight for name, weight in policy.state_dict().items()}
     path = folder / "imported.ckpt"
-    save({"config": plain(config) | {"policy": found.config}, "state_dict": weights}, path)
+    with written(path) as part, part.open("wb") as file:
+        torch.save({"config": plain(config) | {"policy": found.config}, "state_dict": weights}, file)
     console.print(f"{sum(weight.numel() for weight in weights.values()):,} parameters", highlight=False)
     console.print(f"checkpoint {path}", soft_wrap=True, highlight=False)
 
@@ -49,7 +50,7 @@ def sokoban_settings(found: Published) -> dict[str, Any]:
     }
 
 
-def check_fits(found: Published, env: BatchEnv) -> None:
+def check_plays(found: Published, env: BatchEnv) -> None:
     """Whether the env is one that the weights can play.
 
     Raises:
@@ -65,20 +66,3 @@ def check_fits(found: Published, env: BatchEnv) -> None:
         settings = {key: str(value).lower() for key, value in sokoban_settings(found).items()}
         allowed += ": env=sokoban " + " ".join(f"env.{key}={value}" for key, value in settings.items())
     raise ConfigError("env", f"observations {shape} and {actions} actions", allowed)
-
-
-def save(checkpoint: dict, path: Path) -> None:
-    """Writes a checkpoint; the file appears whole or not at all.
-
-    Raises:
-        UserError: it cannot be written there.
-    """
-    part = path.with_suffix(".part")
-    try:
-        try:
-            torch.save(checkpoint, part)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None

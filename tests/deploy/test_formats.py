@@ -9,10 +9,10 @@ from test_step import OBS_SHAPE, PRESETS, policy_of
 from torch.utils._pytree import tree_leaves
 
 from drc_lab.deploy import onnx_files
-from drc_lab.deploy.files import written
 from drc_lab.deploy.formats import BF16, FLOAT32, INT8_DYNAMIC, INT8_STATIC, ExportSpec, runner, write
 from drc_lab.deploy.step import PolicyStep
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.files import written
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.mlp import MLPPolicy
 
@@ -132,7 +132,7 @@ def test_a_flax_folder_reads_back_as_the_same_policy_with_the_ticks_asked_for(tm
 
 
 def test_a_policy_that_a_format_has_no_words_for_leaves_nothing(tmp_path):
-    with pytest.raises(UserError, match=r"found a MLPPolicy, allowed: DRCPolicy \| ResNetPolicy"):
+    with pytest.raises(UserError, match=r"found a MLPPolicy, allowed in flax: DRCPolicy \| ResNetPolicy"):
         exported(MLPPolicy(OBS_SHAPE, 3), tmp_path, "flax")
     assert not list(tmp_path.iterdir())
 

@@ -1,5 +1,7 @@
 """The DRC policy against the guide, written out plainly in reference_drc.py."""
 
+import copy
+
 import pytest
 import torch
 from reference_drc import naive_step, naive_unroll
@@ -448,3 +450,57 @@ def test_impossible_repeats_are_refused(repeats):
     obs, state, resets = sequence(policy)
     with pytest.raises(ConfigError, match="repeats"):
         policy.unroll(obs, state, resets, repeats)
+
+
+def test_a_backward_pass_inside_autocast_equals_one_outside():
+    policy = small()
+    obs, state, resets = sequence(policy)
+    gradients = []
+    for inside in (True, False):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            _, final = policy.unroll(obs, state, resets)
+            wanted = list(policy.stack.parameters())
+            if inside:
+                gradients.append(torch.autograd.grad(final[0][-1].sum(), wanted))
+        if not inside:
+            gradients.append(torch.autograd.grad(final[0][-1].sum(), wanted))
+    for got, expected in zip(*gradients, strict=True):  # what is outside of the loop is rounded to bf16
+        torch.testing.assert_close(got, expected, rtol=1e-2, atol=1e-2 * max(1, expected.abs().max().item()))
+
+
+@pytest.mark.parametrize("residual", ["none", "layers"])
+def test_inference_mode_works_in_threads_and_leaves_training_alone(residual, monkeypatch):
+    monkeypatch.setattr("drc_lab.models.workers.WORK_FOR_A_THREAD", 1)
+    policy = small(obs_shape=(3, 6, 7), top_to_bottom=True, residual=residual)
+    obs, state, resets = sequence(policy)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with torch.inference_mode():
+            answer = policy.unroll(obs, state, resets)[0].policy_logits.clone()
+        out, _ = policy.unroll(obs, state, resets)
+        out.value.sum().backward()
+    finally:
+        torch.set_num_threads(threads)
+    torch.testing.assert_close(answer, out.policy_logits)
+
+
+def test_an_empty_batch_gives_an_empty_answer():
+    policy = small()
+    out, _ = policy(torch.zeros(0, *policy.obs_shape))
+    assert out.policy_logits.shape == (0, policy.num_actions)
+
+
+def test_a_copy_made_while_frozen_is_not_frozen_and_frozen_contexts_nest():
+    policy = small()
+    obs, state, _ = sequence(policy, T=1)
+    with torch.no_grad(), policy.frozen():
+        expected = policy(obs[0], state)[0].policy_logits
+        with policy.frozen():
+            pass
+        assert policy.stack._frozen
+        other = copy.deepcopy(policy)
+        for weight in other.stack.parameters():
+            weight *= 1.5
+        assert (other(obs[0], state)[0].policy_logits - expected).abs().max() > 1e-3
+    assert policy.stack._frozen is None

@@ -334,7 +334,7 @@ def test_a_switch_that_the_original_does_not_have_is_refused_and_nothing_is_writ
 
 
 def test_another_policy_and_a_place_that_is_taken_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"found a MLPPolicy, allowed: DRCPolicy \| ResNetPolicy"):
+    with pytest.raises(UserError, match=r"found a MLPPolicy, allowed in flax: DRCPolicy \| ResNetPolicy"):
         save_flax(MLPPolicy((4,), 2), tmp_path / "cp")
     (tmp_path / "cp").mkdir()
     (tmp_path / "cp/mine.txt").write_text("keep")

@@ -82,12 +82,12 @@ def test_held_out_boards_of_another_size_are_those_that_a_training_on_that_size_
     [
         (
             ["evaluation.board=6"],
-            "evaluation.board: found 'observations (8, 6, 6)', allowed: (8, 5, 5), which the policy reads; policy=drc "
-            "with policy.head=pool or cells reads any height and width",
+            "evaluation.board: found 'observations (8, 6, 6)', allowed: (8, 5, 5), which the policy reads; a policy "
+            "trained with policy.head=pool or cells reads any height and width",
         ),
         (
             ["+evaluation.env.height=6"],
-            "evaluation.env: found 'observations (8, 6, 5)', allowed: (8, 5, 5), which the policy reads; policy=drc",
+            "evaluation.env: found 'observations (8, 6, 5)', allowed: (8, 5, 5), which the policy reads; a policy",
         ),
         (["policy=mlp", "evaluation.board=6"], "evaluation.board: found 'observations (8, 6, 6)', allowed: (8, 5, 5)"),
         (

@@ -1,9 +1,6 @@
 """Policies of this project as checkpoints that train-learned-planner (JAX) reads."""
 
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from drc_lab.errors import UserError
+from drc_lab.files import written
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.drc_core import ConvLSTMCell
 from drc_lab.models.heads import ActorCriticHead, Head
@@ -45,7 +43,7 @@ def save_flax(policy: Policy, folder: str | Path) -> None:
     elif isinstance(policy, ResNetPolicy):
         net, tree = _resnet(policy)
     else:
-        raise UserError(f"{folder}: found a {type(policy).__name__}, allowed: DRCPolicy | ResNetPolicy")
+        raise UserError(f"policy: found a {type(policy).__name__}, allowed in flax: DRCPolicy | ResNetPolicy")
     tree |= {
         "actor_params": {"Output": _dense(_head(policy).policy)},
         "critic_params": {"Output": _dense(policy.head.value)},
@@ -58,18 +56,10 @@ def save_flax(policy: Policy, folder: str | Path) -> None:
     }
     args = {"_type_": "cleanba.config:Args", "net": net, "train_env": env}
     state = {"step": 0, "params": {"params": tree}, "opt_state": {}}
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            (part / "cfg.json").write_text(json.dumps({"cfg": args, "update_step": 1}, indent=1))
-            (part / "model").write_bytes(to_bytes(state))
-            part.chmod(0o755)  # mkdtemp's is for its owner alone
-            os.rename(part, folder)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-    except OSError as error:
-        raise UserError(f"{folder}: {error.strerror}") from None
+    with written(folder) as part:
+        part.mkdir()
+        (part / "cfg.json").write_text(json.dumps({"cfg": args, "update_step": 1}, indent=1))
+        (part / "model").write_bytes(to_bytes(state))
 
 
 def _refuse(switch: str, found: Any, allowed: str) -> None:
