@@ -3,8 +3,10 @@
 import ctypes
 import logging
 import os
+import platform
 import sys
 import warnings
+from pathlib import Path
 
 import lightning as L
 import torch
@@ -41,6 +43,15 @@ def reuse_freed_memory() -> None:
         m_trim_threshold, m_mmap_threshold, largest = -1, -3, 32 * 2**20
         mallopt(m_mmap_threshold, largest)
         mallopt(m_trim_threshold, 2**31 - 1)
+
+
+def machine_name() -> str:
+    """The processor, for captions of what was measured on it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def quieten_libraries() -> None:

@@ -1,16 +1,13 @@
 """The residual network of Guez et al. (2019), the baseline without memory of the published agents."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from drc_lab.errors import ConfigError
 from drc_lab.models.encoders import SimpleConvEncoder
-from drc_lab.models.heads import make_head
-from drc_lab.models.policy import Policy, PolicyValue, Repeats, as_floats
-from drc_lab.models.spatial import check_obs_shape, check_planes
+from drc_lab.models.grid import GridPolicy
 
 
 class ResNetStage(nn.Module):
@@ -37,7 +34,7 @@ class ResNetStage(nn.Module):
         return x
 
 
-class ResNetPolicy(Policy):
+class ResNetPolicy(GridPolicy):
     """Stages of convolutions, ReLU, head. No memory: more ticks, or more passes, change nothing.
 
     The defaults are the published ones (Guez et al. 2019, Taufeeque et al. 2024).
@@ -67,30 +64,15 @@ class ResNetPolicy(Policy):
         proj_init: str = "lecun",
         head_init: str = "orthogonal",
     ):
-        super().__init__()
+        super().__init__(obs_shape, num_actions, proj_dim=proj_dim)
         if not channels or min(channels) < 1:
             raise ConfigError("channels", list(channels), "one or more, each at least 1")
         if len(kernel_sizes) != len(channels) or min(kernel_sizes) < 1:
             raise ConfigError("kernel_sizes", list(kernel_sizes), f"{len(channels)} as channels, each at least 1")
-        for key, found in {"num_actions": num_actions, "proj_dim": proj_dim}.items():
-            if found < 1:
-                raise ConfigError(key, found, "at least 1")
-        planes, height, width = check_obs_shape(obs_shape)
-        self.obs_shape = (planes, height, width)
+        planes, height, width = self.obs_shape
         sizes = zip([planes, *channels[:-1]], channels, kernel_sizes, strict=True)
         self.stages = nn.Sequential(*(ResNetStage(*size, conv_init) for size in sizes))
-        self.head = make_head(head, (channels[-1], height, width), num_actions, proj_dim, proj_init, head_init)
-        self.any_size = self.head.any_size
+        self.attach_head(head, (channels[-1], height, width), proj_dim, proj_init, head_init)
 
-    def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> tuple:
-        """There is nothing to carry."""
-        return ()
-
-    def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, Any]:
-        T, B = obs.shape[:2]
-        check_planes(obs, self.obs_shape)
-        self.repeats_of(repeats, T)
-        x = as_floats(obs.flatten(0, 1), self.head.proj.weight.dtype)  # (T*B, C_in, H, W)
-        x = torch.relu(self.stages(x.contiguous(memory_format=torch.channels_last)))  # (T*B, C, H, W)
-        logits, value = self.head(x)  # (T*B, A), (T*B, 1)
-        return PolicyValue(logits.unflatten(0, (T, B)), value.unflatten(0, (T, B))), state
+    def encode(self, x: Tensor) -> Tensor:
+        return torch.relu(self.stages(x))  # (N, C_in, H, W) -> (N, C, H, W)

@@ -1,7 +1,6 @@
 """task=benchmark: which share of a training's wall time is spent inside the policy's forward and backward."""
 
 import csv
-import platform
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from rich.table import Table
 
 from drc_lab.errors import ConfigError
 from drc_lab.learning.timing import TimeShares
+from drc_lab.process import machine_name
 from drc_lab.tasks.train import console, fit, prepare, start_run
 
 
@@ -33,7 +33,7 @@ def main(config: DictConfig, folder: Path) -> None:
             writer.writerow(["part", "share"])
             writer.writerows((name, round(share, 4)) for name, share in shares.items())
         run.log_artifact(path)
-    table = Table(title="Wall time of training", caption=f"{platform.processor() or platform.machine()}, "
+    table = Table(title="Wall time of training", caption=f"{machine_name()}, "
                   f"{torch.get_num_threads()} torch threads, {timer.frames:,} frames, seed {config.seed}")  # fmt: skip
     table.add_column("part")
     table.add_column("share", justify="right")

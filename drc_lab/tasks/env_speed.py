@@ -2,7 +2,6 @@
 
 import csv
 import os
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from rich.table import Table
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.process import machine_name
 from drc_lab.tasks.measure import Run, timed
 from drc_lab.tasks.train import console
 
@@ -76,7 +76,7 @@ def main(config: DictConfig, folder: Path) -> None:
         writer.writerow(["env", "steps_per_second", "microseconds_a_call_with_one_board"])
         writer.writerows((name, round(speed), round(call, 1)) for name, speed, call in rows)
     table = Table(title=f"Env steps on one core, batch of {spec.num_envs}, random play",
-                  caption=f"{platform.processor() or platform.machine()}, median of {spec.timings} timings of "
+                  caption=f"{machine_name()}, median of {spec.timings} timings of "
                   f"{spec.steps} calls, resets and observations included")  # fmt: skip
     for column in ("env", "steps/s", "x the slowest peer", "x the fastest peer", "a call with one board"):
         table.add_column(column, justify="left" if column == "env" else "right")

@@ -1,7 +1,6 @@
 """task=export: a checkpoint's policy as files that run without drc_lab, and what each variant costs and gains."""
 
 import json
-import platform
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
@@ -27,6 +26,7 @@ from drc_lab.evaluation.intervals import rate_interval
 from drc_lab.files import size_of, writable, written
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy
+from drc_lab.process import machine_name
 from drc_lab.tasks.measure import timed
 from drc_lab.tasks.play import as_trained, num_actions
 from drc_lab.tasks.train import check_fits, console, evaluation_spec, held_out_env, size_key, start
@@ -65,7 +65,7 @@ def main(config: DictConfig, folder: Path) -> None:
         rows = compare(config, spec, policy, levels, paths, runners, seed)
         write_csv(rows, folder / "export.csv")
         threads = torch.get_num_threads()
-        caption = f"{platform.processor() or platform.machine()}, {threads} thread{'s' * (threads != 1)}"
+        caption = f"{machine_name()}, {threads} thread{'s' * (threads != 1)}"
         console.print(terminal_table(rows, evaluation_spec(config).confidence, caption))
     for name, path in [*paths.items(), ("description", card)]:
         console.print(f"{name:13}{path}", soft_wrap=True, highlight=False)

@@ -1,6 +1,5 @@
 """task=policy_speed: the DRC beside the same net written plainly, every policy of conf/policy, and where time goes."""
 
-import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from drc_lab.errors import ConfigError
 from drc_lab.models.flops import hoisted_flops
 from drc_lab.models.policy import Policy
 from drc_lab.paths import CONF
+from drc_lab.process import machine_name
 from drc_lab.tasks.measure import Run, report, rounded, timed
 from drc_lab.tasks.policy_memory import can_measure, peak_memory
 from drc_lab.tasks.policy_runs import LAYOUTS, PASSES, SAVING, Ours, PolicySpeedSpec, convolutions, implementations
@@ -33,7 +33,7 @@ def main(config: DictConfig, folder: Path) -> None:
     with errors_under("policy_speed"):
         subjects = implementations(spec)
     others = dict(policies(spec))
-    machine = platform.processor() or platform.machine()
+    machine = machine_name()
     machine = torch.cuda.get_device_name() if spec.device == "cuda" else machine
     caption = f"{machine}, {torch.get_num_threads()} torch threads, median of {spec.timings}"
 
