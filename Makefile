@@ -11,6 +11,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PEERS  := $(VENV)/.peers-installed
 STORE   = $(ROOT)/mlflow.db
+BENCH  := $(ROOT)/runs/bench/$(shell date +%Y-%m-%d_%H-%M-%S)
 CACHES := .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -36,10 +37,11 @@ run: $(STAMP) ## Run the thinking-time experiment (installs first if needed)
 	$(BIN)/python -m drc_lab +experiment=thinking_sweep $(ARGS)
 
 bench: $(STAMP) $(PEERS) ## Measure envs, generators, solvers and policies beside others, and where a training's time goes
-	$(BIN)/python -m drc_lab +experiment=env_speed $(ARGS)
-	$(BIN)/python -m drc_lab +experiment=search_speed $(ARGS)
-	$(BIN)/python -m drc_lab +experiment=policy_speed $(ARGS)
-	$(BIN)/python -m drc_lab +experiment=benchmark $(ARGS)
+	$(BIN)/python -m drc_lab +experiment=env_speed hydra.run.dir=$(BENCH)/env_speed $(ARGS)
+	$(BIN)/python -m drc_lab +experiment=search_speed hydra.run.dir=$(BENCH)/search_speed $(ARGS)
+	$(BIN)/python -m drc_lab +experiment=policy_speed hydra.run.dir=$(BENCH)/policy_speed $(ARGS)
+	$(BIN)/python -m drc_lab +experiment=benchmark hydra.run.dir=$(BENCH)/benchmark $(ARGS)
+	cp $(BENCH)/*/*.csv experiments/benchmarks/
 
 $(PEERS): pyproject.toml constraints.txt | $(STAMP)
 	$(BIN)/pip install --editable '.[dev,bench]' --constraint constraints.txt

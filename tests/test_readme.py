@@ -52,6 +52,16 @@ def test_every_linked_file_exists():
         assert (ROOT / link).exists(), link
 
 
+def test_make_bench_writes_the_records():
+    """Every table of experiments/benchmarks comes from one of the commands, and is copied there at the end."""
+    shown = subprocess.run(["make", "-n", "bench"], cwd=ROOT, capture_output=True, text=True, timeout=60).stdout
+    *commands, copy = [line for line in shown.splitlines() if "python -m drc_lab" in line or line.startswith("cp ")]
+    names = [re.search(r"\+experiment=(\w+) hydra.run.dir=(\S+)", line) for line in commands]
+    assert {name[1] for name in names} == {"env_speed", "search_speed", "policy_speed", "benchmark"}
+    (folder,) = {str(Path(name[2]).parent) for name in names}
+    assert copy == f"cp {folder}/*/*.csv experiments/benchmarks/"
+
+
 def test_make_run_is_the_main_job():
     shown = subprocess.run(["make", "-n", "run"], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert "python -m drc_lab +experiment=thinking_sweep" in shown.stdout, shown

@@ -156,6 +156,18 @@ def test_every_experiment_has_its_tiny_run():
     assert {path.stem for path in (CONF / "experiment").iterdir()} == here
 
 
+def run_here(monkeypatch, capsys, *words):
+    """The command line in this process: exit code, what it printed, its complaint."""
+    monkeypatch.setattr(sys, "argv", ["drc_lab", *words])
+    code = 0
+    try:
+        main()
+    except SystemExit as stop:
+        code = stop.code
+    output, errors = capsys.readouterr()
+    return code, output, errors
+
+
 def start(folder, *overrides):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command(*overrides), cwd=folder, text=True, **pipes)

@@ -3,14 +3,13 @@
 import csv
 import json
 import re
-import sys
 
 import numpy as np
 import pytest
 import torch
+from test_command_line import run_here
 from test_play import checkpoint
 
-from drc_lab.__main__ import main
 from drc_lab.config import make_env
 from drc_lab.deploy.compare import logits_of, play
 from drc_lab.evaluation.evaluator import Thinking, evaluate
@@ -28,14 +27,7 @@ def export(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def run(*overrides):
-        monkeypatch.setattr(sys, "argv", ["drc_lab", "task=export", *QUICK, *overrides])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code
-        output, errors = capsys.readouterr()
-        return code, output, errors
+        return run_here(monkeypatch, capsys, "task=export", *QUICK, *overrides)
 
     return run
 

@@ -1,16 +1,15 @@
 """task=import_weights: published weights become a checkpoint that the other tasks take."""
 
 import inspect
-import sys
+from functools import partial
 
 import hydra
 import numpy as np
 import pytest
 import torch
 from published_files import bush_state, drc, resnet, written
-from test_command_line import run
+from test_command_line import run, run_here
 
-from drc_lab.__main__ import main
 from drc_lab.evaluation.evaluator import evaluate
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.published import load, read
@@ -25,17 +24,7 @@ def task(tmp_path, monkeypatch, capsys):
     """Runs the task in this process: exit code, what was printed, the complaint."""
     monkeypatch.chdir(tmp_path)
 
-    def run_here(*overrides):
-        monkeypatch.setattr(sys, "argv", ["drc_lab", "task=import_weights", "threads=1", *overrides])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code
-        output, errors = capsys.readouterr()
-        return code, output, errors
-
-    return run_here
+    return partial(run_here, monkeypatch, capsys, "task=import_weights", "threads=1")
 
 
 def checkpoint(output):

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageSequence
+from test_command_line import run_here
 
-from drc_lab.__main__ import main
 from drc_lab.config import build_policy, make_env, plain
 from drc_lab.evaluation.evaluator import evaluate
 from drc_lab.evaluation.video import CAPTION_HEIGHT
@@ -35,15 +35,8 @@ def play(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def run(*overrides, keys=""):
-        monkeypatch.setattr(sys, "argv", ["drc_lab", "task=play", "threads=1", *overrides])
         monkeypatch.setattr(sys, "stdin", io.StringIO(keys))
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code
-        output, errors = capsys.readouterr()
-        return code, output, errors
+        return run_here(monkeypatch, capsys, "task=play", "threads=1", *overrides)
 
     return run
 
