@@ -1,15 +1,13 @@
 """evaluation.board: weights trained on boards of one size play boards of another, or say why they cannot."""
 
 import csv
-import sys
 
 import hydra
 import pytest
 import torch
-from test_command_line import TINY, run, store
+from test_command_line import TINY, run, run_here, store
 from test_play import checkpoint, play, results  # noqa: F401 (play is a fixture)
 
-from drc_lab.__main__ import main
 from drc_lab.config import make_env
 from drc_lab.errors import ConfigError
 from drc_lab.learning.checkpoints import load_policy
@@ -117,11 +115,8 @@ def test_a_size_that_cannot_be_gets_one_line_and_exit_code_2_and_leaves_nothing(
     tmp_path, monkeypatch, capfd, overrides, line
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["drc_lab", *overrides])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    output, errors = capfd.readouterr()
-    assert stop.value.code == 2 and errors.startswith(f"drc_lab: {line}") and errors.count("\n") == 1, errors
+    code, output, errors = run_here(monkeypatch, capfd, *overrides)
+    assert code == 2 and errors.startswith(f"drc_lab: {line}") and errors.count("\n") == 1, errors
     assert output == "" and not list(tmp_path.iterdir())
 
 

@@ -114,11 +114,8 @@ def run(folder, *overrides, timeout=120):
 def test_a_mistake_gets_one_line_and_exit_code_2_and_leaves_nothing(tmp_path, monkeypatch, capfd, overrides, line):
     """In this process, for speed; the next test does it for real."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["drc_lab", *overrides])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    output, errors = capfd.readouterr()
-    assert stop.value.code == 2, errors
+    code, output, errors = run_here(monkeypatch, capfd, *overrides)
+    assert code == 2, errors
     assert errors.count("\n") == 1 and errors.startswith("drc_lab: ") and line in errors
     assert output == "" and not list(tmp_path.iterdir())
 

@@ -1,13 +1,11 @@
 """The policies' speed table: the same net on both sides, honest shares, every policy in it."""
 
 import csv
-import sys
 
 import pytest
 import torch
-from test_command_line import run
+from test_command_line import run, run_here
 
-from drc_lab.__main__ import main
 from drc_lab.errors import UserError
 from drc_lab.models.flops import hoisted_flops
 from drc_lab.paths import CONF
@@ -125,9 +123,6 @@ def test_without_a_checkout_it_is_told_in_one_line(tmp_path):
 )
 def test_a_mistake_gets_one_line_and_exit_code_2_and_leaves_nothing(tmp_path, monkeypatch, capfd, override, line):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["drc_lab", "task=policy_speed", f"policy_speed.{override}"])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    output, errors = capfd.readouterr()
-    assert stop.value.code == 2 and errors.startswith(f"drc_lab: {line}") and errors.count("\n") == 1, errors
+    code, output, errors = run_here(monkeypatch, capfd, "task=policy_speed", f"policy_speed.{override}")
+    assert code == 2 and errors.startswith(f"drc_lab: {line}") and errors.count("\n") == 1, errors
     assert output == "" and not list(tmp_path.iterdir())
