@@ -10,7 +10,8 @@ from rich.table import Table
 from drc_lab.errors import ConfigError
 from drc_lab.learning.timing import TimeShares
 from drc_lab.process import machine_name
-from drc_lab.tasks.train import console, fit, prepare, start_run
+from drc_lab.tasks.start import console
+from drc_lab.tasks.train import fit, prepare, start_run
 
 
 def main(config: DictConfig, folder: Path) -> None:

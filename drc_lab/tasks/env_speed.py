@@ -19,7 +19,7 @@ from drc_lab.config import plain
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.process import machine_name
 from drc_lab.tasks.measure import Run, timed
-from drc_lab.tasks.train import console
+from drc_lab.tasks.start import console
 
 LEVELS: dict[str, Any] = {"num_levels": 1000, "copy": False}
 OURS: dict[str, tuple[str, dict[str, Any]]] = {

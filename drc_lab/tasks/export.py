@@ -27,9 +27,10 @@ from drc_lab.files import size_of, writable, written
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy
 from drc_lab.process import machine_name
+from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
 from drc_lab.tasks.measure import timed
 from drc_lab.tasks.play import as_trained, num_actions
-from drc_lab.tasks.train import check_fits, console, evaluation_spec, held_out_env, size_key, start
+from drc_lab.tasks.start import console, start
 
 ITSELF = "the policy"
 PLAYED_BOARDS, PLAYED_STEPS = 64, 20  # of the plays that int8 is calibrated on and logits are compared over

@@ -13,7 +13,7 @@ from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError
 from drc_lab.files import written
 from drc_lab.models.published import Published, read
-from drc_lab.tasks.train import console, start
+from drc_lab.tasks.start import console, start
 
 
 def main(config: DictConfig, folder: Path) -> None:

@@ -14,7 +14,7 @@ from drc_lab.envs.ricochet.bank import Bank, save_bank
 from drc_lab.envs.ricochet.collect import BankSpec, counts, make_bank
 from drc_lab.envs.ricochet.generate import BoardGenerator
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.tasks.train import console, start
+from drc_lab.tasks.start import console, start
 
 GAME = "drc_lab/RicochetRobots-v0"
 

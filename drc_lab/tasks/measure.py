@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from rich.progress import track
 from rich.table import Table
 
-from drc_lab.tasks.train import console
+from drc_lab.tasks.start import console
 
 Name = TypeVar("Name", bound=Hashable)
 Run = Callable[[], int]  # does some steps, returns how many

@@ -14,9 +14,10 @@ from drc_lab.config import plain
 from drc_lab.evaluation.video import write_video
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy
+from drc_lab.tasks.held_out import check_fits, size_key
 from drc_lab.tasks.keyboard import NEXT, QUIT, RESTART, Keyboard, keys
 from drc_lab.tasks.stage import PlaySpec, Stage
-from drc_lab.tasks.train import check_fits, console, size_key, start
+from drc_lab.tasks.start import console, start
 
 SHOWN_ACTIONS = 3  # the most probable ones
 

@@ -19,7 +19,7 @@ from drc_lab.process import machine_name
 from drc_lab.tasks.measure import Run, report, rounded, timed
 from drc_lab.tasks.policy_memory import can_measure, peak_memory
 from drc_lab.tasks.policy_runs import LAYOUTS, PASSES, SAVING, Ours, PolicySpeedSpec, convolutions, implementations
-from drc_lab.tasks.train import start
+from drc_lab.tasks.start import start
 
 STEP, GRADIENT = "step", "gradient"
 COLUMNS = ("what", "batch", *LAYOUTS, "ours", "ratio", "conv_share")

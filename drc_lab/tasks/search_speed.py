@@ -17,7 +17,7 @@ from drc_lab.envs.sokoban import ReverseGenerator, RoomGenerator
 from drc_lab.envs.sokoban import solve_many as solve_sokoban
 from drc_lab.errors import ConfigError
 from drc_lab.tasks.measure import report
-from drc_lab.tasks.train import console
+from drc_lab.tasks.start import console
 
 GENERATORS: dict[str, Any] = {
     "Ricochet 5x5, 2 robots": BoardGenerator(),

@@ -15,7 +15,8 @@ from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.evaluator import Thinking
 from drc_lab.evaluation.video import caption, check_video
-from drc_lab.tasks.train import console, held_out_env
+from drc_lab.tasks.held_out import held_out_env
+from drc_lab.tasks.start import console
 
 SCREEN_FPS = 60  # of a window where a person plays
 

@@ -10,18 +10,9 @@ from drc_lab.envs.interface import BatchEnv
 from drc_lab.evaluation.report import plot, terminal_tables, write_csv
 from drc_lab.evaluation.thinking import RANDOM, Row, sweep, table
 from drc_lab.learning.checkpoints import load_policy
-from drc_lab.tasks.train import (
-    Stopped,
-    check_fits,
-    console,
-    evaluation_spec,
-    fit,
-    held_out_env,
-    prepare,
-    resume_command,
-    size_key,
-    start_run,
-)
+from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
+from drc_lab.tasks.start import console
+from drc_lab.tasks.train import Stopped, fit, prepare, resume_command, start_run
 from drc_lab.tracking.mlflow import Run
 
 

@@ -7,29 +7,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
-from drc_lab.arguments import check_types, errors_under, from_mapping
-from drc_lab.config import build, build_policy, make_env, make_held_out_env, plain
-from drc_lab.envs.interface import BatchEnv
+from drc_lab.arguments import check_types, errors_under
+from drc_lab.config import build, build_policy, make_env, plain
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.evaluation.spec import EvaluationSpec
 from drc_lab.learning.agent import Agent
-from drc_lab.learning.callbacks import GracefulStop, HeldOutEvaluation, TrainingMetrics, TrainingProgress
 from drc_lab.learning.checkpoints import read_checkpoint
 from drc_lab.learning.data import RolloutData
+from drc_lab.learning.held_out import HeldOutEvaluation
+from drc_lab.learning.metrics import TrainingMetrics
+from drc_lab.learning.progress import TrainingProgress
 from drc_lab.learning.rollouts import RolloutSpec
-from drc_lab.models.policy import Policy
-from drc_lab.process import quieten_libraries, start_process
+from drc_lab.learning.stop import GracefulStop
+from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
+from drc_lab.tasks.start import console, start
 from drc_lab.tracking.mlflow import Run, RunLogger, flatten, tracked_run
-
-console = Console()
 
 
 class Stopped(KeyboardInterrupt):
@@ -96,14 +93,6 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     return Training(agent, data, trainer, evaluation, stop, None if config.resume is None else str(config.resume))
 
 
-def start(config: DictConfig) -> int:
-    """Sets the process up as ``seed`` and ``threads`` say; the checked seed."""
-    values = check_types(start_process, {key: config[key] for key in ("seed", "threads")}, "")
-    start_process(**values)
-    quieten_libraries()
-    return values["seed"]
-
-
 def fit(training: Training, run: Run, logger: RunLogger) -> Path:
     """Runs the trainer. Returns the checkpoint that was best on held-out levels.
 
@@ -128,57 +117,6 @@ def fit(training: Training, run: Run, logger: RunLogger) -> Path:
         frames, command = training.agent.frames, resume_command(last)
         raise Stopped(f"{training.stop.signal} after {frames:,} frames. Go on with:  {command}")
     return best
-
-
-def evaluation_spec(config: DictConfig) -> EvaluationSpec:
-    """The checked ``evaluation`` group."""
-    return from_mapping(EvaluationSpec, plain(config.evaluation), "evaluation")
-
-
-def held_out_env(config: DictConfig, split: str, key: str = "evaluation.split", **more: Any) -> BatchEnv:
-    """The held-out levels of a split, see `make_held_out_env`; ``evaluation.env`` stands in for training's settings.
-
-    Raises:
-        ConfigError: about the key that the setting comes from; ``key`` is that of the split.
-    """
-    e = evaluation_spec(config)
-    node = OmegaConf.create(plain(config.env) | e.env)
-    origin = {"env.split": key} | {f"env.{name}": f"evaluation.{name}" for name in ("num_levels", "level_seed")}
-    origin |= {f"env.{name}": f"evaluation.env.{name}" for name in e.env}
-    if e.board is not None:
-        origin |= dict.fromkeys(("board", "env.height", "env.width"), "evaluation.board")
-    try:
-        return make_held_out_env(node, split, e.num_levels, e.level_seed, board_size=e.board_size, **more)
-    except ConfigError as error:
-        at = origin.get(error.key, error.key)
-        raise ConfigError(at, e.board if at == "evaluation.board" else error.found, error.allowed) from None
-
-
-def size_key(config: DictConfig, otherwise: str = "evaluation.env") -> str:
-    """The key that a board's size in an evaluation comes from."""
-    return otherwise if config.evaluation.board is None else "evaluation.board"
-
-
-def check_fits(policy: Policy, num_actions: int, env: BatchEnv, key: str) -> None:
-    """Whether a policy can play in an env that may not be the one it was built for.
-
-    Args:
-        policy: chooses from ``num_actions``.
-        env: to play in.
-        key: what the env comes from.
-
-    Raises:
-        ConfigError: its observations or actions are others than the policy's.
-    """
-    shape, actions = env.single_observation_space.shape, int(env.single_action_space.n)
-    assert shape is not None
-    if not policy.reads(shape):
-        more = ""
-        if len(shape) == len(policy.obs_shape) == 3 and shape[0] == policy.obs_shape[0]:
-            more = "; a policy trained with policy.head=pool or cells reads any height and width"
-        raise ConfigError(key, f"observations {shape}", f"{tuple(policy.obs_shape)}, which the policy reads{more}")
-    if actions != num_actions:
-        raise ConfigError(key, f"{actions} actions", f"{num_actions}, which the policy chooses from")
 
 
 def check_same_training(config: DictConfig) -> None:

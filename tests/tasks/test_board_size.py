@@ -13,7 +13,7 @@ from drc_lab.errors import ConfigError
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.paths import CONF
-from drc_lab.tasks.train import held_out_env
+from drc_lab.tasks.held_out import held_out_env
 
 ANY_SIZE = ["env.height=4", "env.width=4", "policy.head=pool"]
 

@@ -14,7 +14,7 @@ from drc_lab.evaluation.evaluator import evaluate
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.published import load, read
 from drc_lab.paths import CONF
-from drc_lab.tasks.train import held_out_env
+from drc_lab.tasks.held_out import held_out_env
 
 SMALL = ["env=sokoban", "env.height=6", "env.width=6", "env.num_boxes=1", "evaluation.num_levels=5"]
 

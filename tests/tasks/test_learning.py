@@ -7,7 +7,7 @@ from test_command_line import run
 
 from drc_lab.evaluation.evaluator import evaluate
 from drc_lab.learning.checkpoints import load_policy
-from drc_lab.tasks.train import held_out_env
+from drc_lab.tasks.held_out import held_out_env
 
 
 @pytest.mark.slow

@@ -1,0 +1,17 @@
+"""How every task begins: the console it prints to, and the process set up as the config says."""
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from drc_lab.arguments import check_types
+from drc_lab.process import quieten_libraries, start_process
+
+console = Console()
+
+
+def start(config: DictConfig) -> int:
+    """Sets the process up as ``seed`` and ``threads`` say; the checked seed."""
+    values = check_types(start_process, {key: config[key] for key in ("seed", "threads")}, "")
+    start_process(**values)
+    quieten_libraries()
+    return values["seed"]
