@@ -23,8 +23,8 @@ def main(config: DictConfig, folder: Path) -> None:
     if spec.rollouts <= timer.skip_rollouts:
         least = (timer.skip_rollouts + 1) * spec.frames_per_rollout
         raise ConfigError("algo.rollouts.frames", spec.frames, f"{least} or more in a benchmark")
-    with start_run(config, folder) as (run, logger):
-        fit(training, run, logger)
+    with start_run(config, folder) as run:
+        fit(training, run)
         shares, speed = timer.shares(), timer.frames / timer.seconds["total"]
         run.log_metrics({f"time/{k}_share": v for k, v in shares.items()} | {"time/frames_per_second": speed},
                         training.agent.frames)  # fmt: skip

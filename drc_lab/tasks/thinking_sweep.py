@@ -22,8 +22,8 @@ def main(config: DictConfig, folder: Path) -> None:
     levels = held_out_env(config, evaluation_spec(config).report_split, "evaluation.report_split")
     actions = int(training.evaluation.env.single_action_space.n)
     check_fits(training.agent.policy, actions, levels, size_key(config))
-    with start_run(config, folder) as (run, logger):
-        best = fit(training, run, logger)
+    with start_run(config, folder) as run:
+        best = fit(training, run)
         try:
             rows = think(config, best, levels, training.trainer.strategy.root_device)
         except KeyboardInterrupt as stop:

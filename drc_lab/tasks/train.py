@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 
-from drc_lab.arguments import check_types, errors_under
+from drc_lab.arguments import check_types, errors_under, from_mapping
 from drc_lab.config import build, build_policy, make_env, plain
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.learning.agent import Agent
@@ -26,7 +26,8 @@ from drc_lab.learning.rollouts import RolloutSpec
 from drc_lab.learning.stop import GracefulStop
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
 from drc_lab.tasks.start import console, start
-from drc_lab.tracking.mlflow import Run, RunLogger, flatten, tracked_run
+from drc_lab.tracking.mlflow import Run, flatten, tracked_run
+from drc_lab.tracking.spec import TrackingSpec
 
 
 class Stopped(KeyboardInterrupt):
@@ -48,8 +49,8 @@ class Training:
 def main(config: DictConfig, folder: Path) -> None:
     """Trains, and says where the best checkpoint is."""
     training = prepare(config, folder)
-    with start_run(config, folder) as (run, logger):
-        best = fit(training, run, logger)
+    with start_run(config, folder) as run:
+        best = fit(training, run)
     console.print(f"checkpoint {best}", soft_wrap=True)
 
 
@@ -93,14 +94,15 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     return Training(agent, data, trainer, evaluation, stop, None if config.resume is None else str(config.resume))
 
 
-def fit(training: Training, run: Run, logger: RunLogger) -> Path:
+def fit(training: Training, run: Run) -> Path:
     """Runs the trainer. Returns the checkpoint that was best on held-out levels.
 
     Raises:
         Stopped: on Ctrl-C or SIGTERM, with a checkpoint written.
     """
     trainer, last = training.trainer, training.stop.checkpoint
-    trainer.loggers = [logger]
+    assert run.logger is not None
+    trainer.loggers = [run.logger]
     if training.agent.policy.note:
         console.print(training.agent.policy.note, soft_wrap=True)
     try:
@@ -135,15 +137,16 @@ def check_same_training(config: DictConfig) -> None:
 
 
 @contextmanager
-def start_run(config: DictConfig, folder: Path) -> Iterator[tuple[Run, RunLogger]]:
+def start_run(config: DictConfig, folder: Path) -> Iterator[Run]:
     """The MLflow run of this training, with the config in it and in ``folder/config.yaml``."""
     tags = {"task": config.task, "env": config.env.id, "policy": config.policy._target_, "seed": str(config.seed)}
-    with tracked_run(config.tracking.uri, config.tracking.artifacts, config.study, config.name, tags) as (run, logger):
+    spec = from_mapping(TrackingSpec, plain(config.tracking), "tracking")
+    with tracked_run(spec, folder, config.study, config.name, tags) as run:
         path = folder / "config.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(config, path, resolve=True)
         run.log_config(plain(config), path)
-        yield run, logger
+        yield run
 
 
 def resume_command(checkpoint: Path) -> str:

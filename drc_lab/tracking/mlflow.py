@@ -15,13 +15,20 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_PARENT_RUN_ID, ML
 from mlflow.utils.time import get_current_time_millis
 
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.tracking.spec import TrackingSpec
 
 PARAM_LENGTH = 500
 BATCH = 100  # params in one request, MLflow's limit
 
 
 class RunLogger(MLFlowLogger):
-    """Lightning's logger for a run whose status `tracked_run` owns: the end of a fit is not the end of the run."""
+    """Lightning's logger for a run whose status `tracked_run` owns: the end of a fit is not the end of the run.
+
+    Attributes:
+        run: what else callbacks may record, checkpoints above all.
+    """
+
+    run: "Run"
 
     def finalize(self, status: str = "success") -> None:
         """Leaves the run as it is."""
@@ -33,10 +40,13 @@ class Run:
     Args:
         client: of the store.
         experiment_id, run_id: MLflow's.
+        logger: Lightning's way to it; a child has none.
     """
 
-    def __init__(self, client: MlflowClient, experiment_id: str, run_id: str):
-        self.client, self.experiment_id, self.run_id = client, experiment_id, run_id
+    def __init__(self, client: MlflowClient, experiment_id: str, run_id: str, logger: RunLogger | None = None):
+        self.client, self.experiment_id, self.run_id, self.logger = client, experiment_id, run_id, logger
+        if logger is not None:
+            logger.run = self
 
     def log_config(self, config: Mapping[str, Any], path: Path) -> None:
         """The whole config as artifact, and flattened as params (values cut at 500 characters)."""
@@ -54,6 +64,13 @@ class Run:
         """Copies a file into the artifact store."""
         self.client.log_artifact(self.run_id, str(path), folder)
 
+    def log_checkpoint(self, path: Path, metrics: Mapping[str, float], step: int) -> None:
+        """Keeps a checkpoint, with what it was worth at ``step`` frames; one of the same name is replaced."""
+        self.log_artifact(path, "checkpoints")
+
+    def drop_checkpoint(self, name: str) -> None:
+        """Deletes the checkpoint of that file name, if it is there."""
+
     @contextmanager
     def child(self, name: str, params: Mapping[str, Any]) -> Iterator["Run"]:
         """A nested run."""
@@ -66,17 +83,19 @@ class Run:
 
 @contextmanager
 def tracked_run(
-    uri: str, artifacts: str | None, experiment: str, name: str | None, tags: Mapping[str, str]
-) -> Iterator[tuple[Run, RunLogger]]:
-    """A run that ends FINISHED, FAILED (an exception) or KILLED (Ctrl-C, SIGTERM), and a Lightning logger for it.
+    spec: TrackingSpec, folder: Path, experiment: str, name: str | None, tags: Mapping[str, str], resume: bool = False
+) -> Iterator[Run]:
+    """A run that ends FINISHED, FAILED (an exception) or KILLED (Ctrl-C, SIGTERM).
 
     Args:
-        uri: of the tracking store; the folder of an SQLite file is made.
-        artifacts: where artifacts go, None is the store's own choice (a server's, say).
+        spec: where to.
+        folder: of the run.
         experiment: its name; one for each study.
         name: of the run.
         tags: more of them.
+        resume: whether the run that was recorded from this folder goes on.
     """
+    uri, artifacts = spec.uri, spec.artifacts
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     if uri.startswith("sqlite:///"):
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +113,7 @@ def tracked_run(
     run_id, experiment_id = logger.run_id, logger.experiment_id
     assert run_id is not None and experiment_id is not None
     with _status(client, run_id):
-        yield Run(client, experiment_id, run_id), logger
+        yield Run(client, experiment_id, run_id, logger)
 
 
 @contextmanager
