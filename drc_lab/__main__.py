@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -15,8 +16,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from drc_lab.errors import ConfigError, UserError
+from drc_lab.errors import ConfigError, UserError, complain
+from drc_lab.files import remove_empty
 from drc_lab.paths import CONF
+from drc_lab.tasks.sweep import in_sweep, opened
 
 TASKS = (
     "train",
@@ -34,8 +37,12 @@ TASKS = (
 ENV_GROUPS = {"drc_lab/RicochetRobots-v0": "ricochet", "drc_lab/Sokoban-v0": "sokoban"}
 
 
-def run_task(config: DictConfig) -> None:
-    """Runs the task that the config names, in the folder that Hydra made."""
+def run_task(config: DictConfig) -> Any:
+    """Runs the task that the config names, in the folder that Hydra made.
+
+    Returns:
+        what the task returns; of a training, the objective of a sweep.
+    """
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         if config.task not in TASKS:
@@ -43,14 +50,19 @@ def run_task(config: DictConfig) -> None:
         # Torch, Lightning and MLflow take seconds to import: only once the config is known to be good.
         from importlib import import_module
 
-        import_module(f"drc_lab.tasks.{config.task}").main(config, folder)
+        return import_module(f"drc_lab.tasks.{config.task}").main(config, folder)
     except UserError as error:
-        sys.exit(_complain(str(error)))
+        if in_sweep() and not in_a_row(HydraConfig.get()):
+            raise  # to the process that started this job
+        sys.exit(complain(error))
     finally:
-        for made in (folder, *folder.parents):  # and the parents that Hydra made for it
-            if made == Path.cwd() or not made.is_dir() or any(made.iterdir()):
-                break
-            made.rmdir()
+        remove_empty(folder)
+
+
+def in_a_row(hydra_config: DictConfig) -> bool:
+    """Whether jobs run one after the other in this process, so that the first mistake can end them all."""
+    choices = hydra_config.runtime.choices
+    return choices["hydra/launcher"] == choices["hydra/sweeper"] == "basic"
 
 
 def one_line(error: Exception) -> str:
@@ -100,21 +112,19 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, instead of printing them and exiting with 1
     sys.argv += implied(sys.argv[1:])
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run_task)()
+        with opened:
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run_task)()
+    except UserError as error:  # of a job in another process
+        sys.exit(complain(error))
     except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(_complain(one_line(error)))
+        sys.exit(complain(one_line(error)))
     except ValueError as error:
         if not str(error).startswith("Config group override"):  # Hydra's, of env=3
             raise
-        sys.exit(_complain(one_line(error)))
+        sys.exit(complain(one_line(error)))
     except KeyboardInterrupt as stop:
         print(f"drc_lab: stopped. {stop}".rstrip(), file=sys.stderr)
         sys.exit(130)
-
-
-def _complain(line: str) -> int:
-    print(f"drc_lab: {line}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The user's mistakes, each told in one line."""
 
+import sys
 from typing import Any
 
 
@@ -20,6 +21,15 @@ class ConfigError(UserError, ValueError):
         super().__init__(f"{key}: found {found!r}, allowed: {allowed}")
         self.key, self.found, self.allowed = key, found, allowed
 
+    def __reduce__(self) -> Any:  # from a sweep's worker to the command line
+        return ConfigError, (self.key, self.found, self.allowed)
+
     def under(self, prefix: str) -> "ConfigError":
         """The same error with the key seen from further out, e.g. ``height`` under ``env`` is ``env.height``."""
         return ConfigError(f"{prefix}.{self.key}", self.found, self.allowed)
+
+
+def complain(error: Exception | str) -> int:
+    """Prints one line about the user's mistake; the exit code for it."""
+    print(f"drc_lab: {error}", file=sys.stderr)
+    return 2

@@ -26,6 +26,7 @@ from drc_lab.learning.rollouts import RolloutSpec
 from drc_lab.learning.stop import GracefulStop
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
 from drc_lab.tasks.start import console, start
+from drc_lab.tasks.sweep import job_tags
 from drc_lab.tracking.mlflow import Run, flatten, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
 
@@ -46,12 +47,13 @@ class Training:
     resume: str | None
 
 
-def main(config: DictConfig, folder: Path) -> None:
-    """Trains, and says where the best checkpoint is."""
+def main(config: DictConfig, folder: Path) -> float:
+    """Trains, says where the best checkpoint is, and returns its held-out solve rate."""
     training = prepare(config, folder)
     with start_run(config, folder) as run:
         best = fit(training, run)
     console.print(f"checkpoint {best}", soft_wrap=True)
+    return training.evaluation.best_solve_rate
 
 
 def prepare(config: DictConfig, folder: Path) -> Training:
@@ -140,6 +142,7 @@ def check_same_training(config: DictConfig) -> None:
 def start_run(config: DictConfig, folder: Path) -> Iterator[Run]:
     """The MLflow run of this training, with the config in it and in ``folder/config.yaml``."""
     tags = {"task": config.task, "env": config.env.id, "policy": config.policy._target_, "seed": str(config.seed)}
+    tags |= job_tags()
     spec = from_mapping(TrackingSpec, plain(config.tracking), "tracking")
     with tracked_run(spec, folder, config.study, config.name, tags) as run:
         path = folder / "config.yaml"

@@ -1,0 +1,78 @@
+"""The run above the jobs of a sweep, with the schema and the experiment that they all need: made by eight at once,
+those would race."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from mlflow.entities import Run as RecordedRun
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from drc_lab.files import remove_empty
+from drc_lab.tracking.mlflow import Run, tracked_run
+from drc_lab.tracking.spec import TrackingSpec
+
+OBJECTIVE = "best/solve_rate"
+
+
+@contextmanager
+def sweep_run(
+    spec: TrackingSpec, folder: Path, experiment: str, name: str | None, tags: Mapping[str, str]
+) -> Iterator[str]:
+    """The id of the run. At its end it gets ``sweep.csv``, a line for each job, and the best of them.
+
+    A sweep that ends in an error before any job has a run leaves nothing: neither its own, nor a store made for it.
+
+    Args:
+        spec, folder, experiment, name, tags: see `tracked_run`.
+    """
+    store = Path(spec.uri.removeprefix("sqlite:///"))
+    new = spec.uri.startswith("sqlite:///") and not store.exists()
+    with ExitStack() as undo, tracked_run(spec, folder, experiment, name, tags) as run:
+        if new:
+            undo.callback(_remove, store)
+        undo.callback(run.client.delete_run, run.run_id)
+        try:
+            yield run.run_id
+            undo.pop_all()
+        finally:
+            jobs = find_jobs(run)
+            if jobs:
+                undo.pop_all()
+                log_summary(run, jobs, folder / "sweep.csv")
+
+
+def _remove(store: Path) -> None:
+    store.unlink()
+    remove_empty(store.parent)
+
+
+def find_jobs(run: Run) -> list[RecordedRun]:
+    """The children of a run, as they were started."""
+    of_this = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.run_id}'"
+    found, token = [], None
+    while token != "":
+        page = run.client.search_runs([run.experiment_id], of_this, order_by=["start_time"], page_token=token)
+        found += page
+        token = page.token or ""
+    return found
+
+
+def log_summary(run: Run, jobs: list[RecordedRun], path: Path) -> None:
+    """``path`` as an artifact: job, run, status, objective, and the overrides that not all jobs share; and the metric
+    of the best job."""
+    jobs = sorted(jobs, key=lambda job: int(job.data.tags["sweep.job"]))
+    overrides = [job.data.tags["sweep.overrides"].split() for job in jobs]
+    shared = set.intersection(*map(set, overrides)) if len(jobs) > 1 else set()
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["job", "run", "status", OBJECTIVE, "overrides"])
+        for job, words in zip(jobs, overrides, strict=True):
+            own = " ".join(word for word in words if word not in shared)
+            objective = job.data.metrics.get(OBJECTIVE, "")
+            writer.writerow([job.data.tags["sweep.job"], job.info.run_id, job.info.status, objective, own])
+    run.log_artifact(path)
+    reached = [job.data.metrics[OBJECTIVE] for job in jobs if OBJECTIVE in job.data.metrics]
+    if reached:
+        run.log_metrics({OBJECTIVE: max(reached)})
