@@ -15,8 +15,7 @@ from drc_lab.learning.returns import vtrace
 def test_loss_and_gradients_agree_with_the_original_code(reference, name):
     data = {k: torch.from_numpy(np.asarray(v)) for k, v in np.load(reference / "vtrace" / f"{name}.npz").items()}
     cfg = {k.removeprefix("cfg_"): float(v) for k, v in data.items() if k.startswith("cfg_")}
-    loss_of = VTraceLoss(cfg["gamma"], cfg["vtrace_lambda"], cfg["clip_rho"], cfg["clip_pg_rho"], cfg["vf_coef"],
-                         cfg["ent_coef"], cfg["logit_l2_coef"])  # fmt: skip
+    loss_of = VTraceLoss(lam=cfg.pop("vtrace_lambda"), **cfg)
     logits, values = data["logits"].requires_grad_(), data["values"].requires_grad_()
     batch = Transitions(
         data["actions"].long(), data["rewards"], data["behaviour_logits"], data["episode_starts"], data["truncated"]
