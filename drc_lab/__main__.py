@@ -1,12 +1,14 @@
 """The command line: ``python -m drc_lab [group=option] [key=value] [+experiment=name]``.
 
-Exit codes: 0 done; 2 the user's mistake, told in one line; 130 stopped by Ctrl-C or SIGTERM; 1 an error of ours.
+Exit codes: 0 done; 2 the user's mistake, told in one line; 130 stopped by Ctrl-C; 75 stopped by a scheduler's signal
+(the same command goes on); 1 an error of ours, or a training that diverged.
 """
 
 import difflib
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from drc_lab.errors import ConfigError, UserError, complain
+from drc_lab.errors import ConfigError, Diverged, UserError, complain
 from drc_lab.files import remove_empty
 from drc_lab.paths import CONF
+from drc_lab.signals import STOPPING, stop_at_once
 from drc_lab.tasks.sweep import in_sweep, opened
 
 TASKS = (
@@ -56,6 +59,8 @@ def run_task(config: DictConfig) -> Any:
         if in_sweep() and not in_a_row(HydraConfig.get()):
             raise  # to the process that started this job
         sys.exit(complain(error))
+    except Diverged as error:
+        sys.exit(complain(error, code=1))
     finally:
         remove_empty(folder)
 
@@ -109,7 +114,8 @@ def implied(arguments: list[str]) -> list[str]:
 def main() -> None:
     """Entry point: composes the config, runs the task, and turns mistakes into one line and an exit code."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a run as KILLED, as Ctrl-C does
+    for number in set(STOPPING) - {signal.SIGINT}:
+        signal.signal(number, stop_at_once)  # ends a run as KILLED, as Ctrl-C does
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, instead of printing them and exiting with 1
     sys.argv += implied(sys.argv[1:])
     try:
@@ -123,9 +129,12 @@ def main() -> None:
         if not str(error).startswith("Config group override"):  # Hydra's, of env=3
             raise
         sys.exit(complain(one_line(error)))
+    except OSError as error:
+        if any(frame.f_code is run_task.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)):
+            raise
+        sys.exit(complain(f"folder: {error.filename}: {error.strerror}"))  # Hydra could not make it
     except KeyboardInterrupt as stop:
-        print(f"drc_lab: stopped. {stop}".rstrip(), file=sys.stderr)
-        sys.exit(130)
+        sys.exit(complain(f"stopped. {stop}".rstrip(), getattr(stop, "exit_code", 130)))
 
 
 if __name__ == "__main__":

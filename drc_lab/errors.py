@@ -29,7 +29,11 @@ class ConfigError(UserError, ValueError):
         return ConfigError(f"{prefix}.{self.key}", self.found, self.allowed)
 
 
-def complain(error: Exception | str) -> int:
-    """Prints one line about the user's mistake; the exit code for it."""
+class Diverged(Exception):
+    """A training came to numbers that are none. The command line prints it as one line and exits with code 1."""
+
+
+def complain(error: Exception | str, code: int = 2) -> int:
+    """Prints one line; returns the exit code for it, by default that for the user's mistake."""
     print(f"drc_lab: {error}", file=sys.stderr)
-    return 2
+    return code
