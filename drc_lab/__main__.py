@@ -56,7 +56,7 @@ def run_task(config: DictConfig) -> Any:
 
         return import_module(f"drc_lab.tasks.{config.task}").main(config, folder)
     except UserError as error:
-        if in_sweep() and not in_a_row(HydraConfig.get()):
+        if in_sweep() and not in_a_row():
             raise  # to the process that started this job
         sys.exit(complain(error))
     except Diverged as error:
@@ -65,9 +65,9 @@ def run_task(config: DictConfig) -> Any:
         remove_empty(folder)
 
 
-def in_a_row(hydra_config: DictConfig) -> bool:
+def in_a_row() -> bool:
     """Whether jobs run one after the other in this process, so that the first mistake can end them all."""
-    choices = hydra_config.runtime.choices
+    choices = HydraConfig.get().runtime.choices
     return choices["hydra/launcher"] == choices["hydra/sweeper"] == "basic"
 
 

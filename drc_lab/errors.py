@@ -3,6 +3,8 @@
 import sys
 from typing import Any
 
+from drc_lab.launch import rank
+
 
 class UserError(Exception):
     """Something the user gave is wrong. The command line prints it as one line and exits with code 2."""
@@ -34,6 +36,7 @@ class Diverged(Exception):
 
 
 def complain(error: Exception | str, code: int = 2) -> int:
-    """Prints one line; returns the exit code for it, by default that for the user's mistake."""
-    print(f"drc_lab: {error}", file=sys.stderr)
+    """Prints one line, once for all ranks; returns the exit code for it, by default that for the user's mistake."""
+    if rank() == 0:
+        print(f"drc_lab: {error}", file=sys.stderr)
     return code

@@ -19,12 +19,14 @@ import torch
 from drc_lab.errors import ConfigError
 
 
-def start_process(seed: int, threads: int | None) -> None:
+def start_process(seed: int, threads: int | None, deterministic: bool = False) -> None:
     """Seeds every global generator, and sets torch's threads: its own guess counts cores that are not this process's.
 
     Args:
         seed: 0 to 2^32 - 1.
-        threads: of torch; None is one for each core that this process may use.
+        threads: of torch; None is OMP_NUM_THREADS (torchrun and joblib set it), or else one for each core that this
+            process may use.
+        deterministic: whether torch may use only algorithms that give the same result each time, also on GPUs.
     """
     if not 0 <= seed < 2**32:
         raise ConfigError("seed", seed, "0 to 2^32 - 1")
@@ -32,7 +34,12 @@ def start_process(seed: int, threads: int | None) -> None:
         raise ConfigError("threads", threads, "at least 1, or null for all cores of this process")
     L.seed_everything(seed, verbose=False)
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(threads or allowed)
+    threads = threads or int(os.environ.get("OMP_NUM_THREADS") or allowed)
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # is read when cuBLAS starts
+        torch.backends.cudnn.benchmark = False
     reuse_freed_memory()
 
 

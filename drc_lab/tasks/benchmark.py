@@ -29,6 +29,8 @@ def main(config: DictConfig, folder: Path) -> None:
         raise ConfigError("algo.rollouts.frames", spec.frames, f"{least} or more in a benchmark")
     with start_run(config, training.beginning) as run:
         fit(training, run)
+        if not training.trainer.is_global_zero:
+            return
         shares, speed = timer.shares(), timer.frames / timer.seconds["total"]
         run.log_metrics({f"time/{k}_share": v for k, v in shares.items()} | {"time/frames_per_second": speed},
                         training.agent.frames)  # fmt: skip

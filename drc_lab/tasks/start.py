@@ -4,6 +4,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from drc_lab.arguments import check_types
+from drc_lab.launch import rank
 from drc_lab.process import quieten_libraries, start_process
 
 console = Console()
@@ -15,8 +16,9 @@ def say(text: str) -> None:
 
 
 def start(config: DictConfig) -> int:
-    """Sets the process up as ``seed`` and ``threads`` say; the checked seed."""
-    values = check_types(start_process, {key: config[key] for key in ("seed", "threads")}, "")
+    """Sets the process up as ``seed``, ``threads`` and ``deterministic`` say; the checked seed. One rank prints."""
+    values = check_types(start_process, {key: config[key] for key in ("seed", "threads", "deterministic")}, "")
     start_process(**values)
     quieten_libraries()
+    console.quiet = rank() > 0
     return values["seed"]

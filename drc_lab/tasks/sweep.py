@@ -41,16 +41,19 @@ def _open(config: DictConfig) -> None:
     from drc_lab.arguments import from_mapping
     from drc_lab.config import plain
     from drc_lab.process import quieten_libraries
+    from drc_lab.tasks.start import say
     from drc_lab.tracking.spec import TrackingSpec
     from drc_lab.tracking.sweep import sweep_run
 
     quieten_libraries()
     folder = Path(config.hydra.sweep.dir)
-    spec = from_mapping(TrackingSpec, plain(config.tracking), "tracking")
+    spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
     opened.callback(_remove_unused, folder)
-    run = sweep_run(spec, folder, config.study, config.name, {"task": config.task, "sweep": folder.name})
-    os.environ[PARENT] = opened.enter_context(run)
-    opened.callback(os.environ.pop, PARENT)
+    tags = {"task": config.task, "sweep": folder.name}
+    run_id = opened.enter_context(sweep_run(spec, folder, config.study, config.name, tags, say))
+    if run_id is not None:
+        os.environ[PARENT] = run_id
+        opened.callback(os.environ.pop, PARENT)
 
 
 def _remove_unused(folder: Path) -> None:
