@@ -20,9 +20,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from drc_lab.errors import ConfigError, Diverged, UserError, complain
 from drc_lab.files import remove_empty
+from drc_lab.launch import in_sweep
 from drc_lab.paths import CONF
 from drc_lab.signals import STOPPING, stop_at_once
-from drc_lab.tasks.sweep import in_sweep, opened
+from drc_lab.tasks.sweep import opened
 
 TASKS = (
     "train",

@@ -1,6 +1,13 @@
-"""What launchers of many processes tell each of them, before torch is imported: Lightning, torchrun, Slurm."""
+"""What a process knows of others before torch is imported: which rank of a training, which job of a sweep it is."""
 
 import os
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
+# The environment reaches the jobs of every launcher.
+SWEEP = "DRC_LAB_SWEEP"  # a name that no other sweep has
+PARENT = "DRC_LAB_SWEEP_RUN"  # the MLflow run above the jobs
 
 
 def rank() -> int:
@@ -10,3 +17,13 @@ def rank() -> int:
             return int(os.environ[name])
     # Lightning, on one machine or started by hand on each
     return int(os.environ.get("LOCAL_RANK", 0)) + int(os.environ.get("NODE_RANK", 0))
+
+
+def in_sweep() -> bool:
+    """Whether this process runs a job of ``-m``."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def job() -> str | None:
+    """A name of this job that no other one has, of whatever sweep on whatever machine; None outside of sweeps."""
+    return f"{os.environ[SWEEP]}/{HydraConfig.get().job.num}" if in_sweep() and SWEEP in os.environ else None

@@ -6,19 +6,18 @@ Light to import: Hydra builds its callbacks in every process, ``--help`` include
 import os
 import sys
 import traceback
+import uuid
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from drc_lab.errors import UserError, complain
 from drc_lab.files import remove_empty
-
-PARENT = "DRC_LAB_SWEEP_RUN"  # an environment variable reaches the jobs of every launcher
+from drc_lab.launch import PARENT, SWEEP, in_sweep
 
 opened = ExitStack()  # holds the run above the jobs; the command line closes it, with the outcome
 
@@ -47,13 +46,15 @@ def _open(config: DictConfig) -> None:
 
     quieten_libraries()
     folder = Path(config.hydra.sweep.dir)
-    spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
+    spec = from_mapping(TrackingSpec, plain(config.tracking) if "tracking" in config else {}, "tracking")
     opened.callback(_remove_unused, folder)
     tags = {"task": config.task, "sweep": folder.name}
     run_id = opened.enter_context(sweep_run(spec, folder, config.study, config.name, tags, say))
-    if run_id is not None:
-        os.environ[PARENT] = run_id
-        opened.callback(os.environ.pop, PARENT)
+    for name, value in ((SWEEP, uuid.uuid4().hex), (PARENT, run_id)):
+        if value is not None:
+            os.environ[name] = value
+            opened.callback(os.environ.pop, name)
+    make_folder_of(config.hydra.sweeper.get("storage"))
 
 
 def _remove_unused(folder: Path) -> None:
@@ -63,9 +64,10 @@ def _remove_unused(folder: Path) -> None:
         remove_empty(folder)
 
 
-def in_sweep() -> bool:
-    """Whether this process runs a job of ``-m``."""
-    return HydraConfig.get().mode == RunMode.MULTIRUN
+def make_folder_of(storage: str | None) -> None:
+    """Of the SQLite file with an Optuna study."""
+    if storage is not None and storage.startswith("sqlite:///"):
+        Path(storage.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
 
 
 def job_tags() -> dict[str, str]:

@@ -16,6 +16,7 @@ from drc_lab.arguments import check_types, errors_under, from_mapping
 from drc_lab.config import build, build_policy, make_env, plain
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.files import written
+from drc_lab.launch import in_sweep
 from drc_lab.learning.agent import Agent
 from drc_lab.learning.data import RolloutData
 from drc_lab.learning.held_out import HeldOutEvaluation
@@ -28,7 +29,7 @@ from drc_lab.signals import Stopped
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
 from drc_lab.tasks.resume import CONFIG, Beginning, beginning, resume_command
 from drc_lab.tasks.start import console, say, start
-from drc_lab.tasks.sweep import in_sweep, job_tags
+from drc_lab.tasks.sweep import job_tags
 from drc_lab.tracking.run import Run, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
 
