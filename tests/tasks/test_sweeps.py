@@ -26,7 +26,7 @@ def family(folder):
 
 def rows(folder):
     (table,) = folder.glob("outputs/runs/*/*/sweep.csv")
-    return list(csv.DictReader(table.open()))
+    return list(csv.DictReader(table.read_text().splitlines()))
 
 
 @pytest.mark.slow
@@ -62,17 +62,13 @@ def test_jobs_of_submitit_are_children_too_and_a_mistake_in_one_leaves_the_other
 
 @pytest.mark.parametrize(
     "overrides",
-    [["env.height=0"], ["tracking.uri=mlruns"], ["seed=0,x"], ["trainer.devices=2", "trainer.accelerator=cpu"]],
-    ids=lambda value: value[0],
+    [["env.height=0"], ["tracking.uri=mlruns"], ["trainer.devices=2", "trainer.accelerator=cpu"]],
+    ids=lambda overrides: overrides[0],
 )
-def test_a_mistake_in_the_first_job_gets_one_line_and_leaves_nothing(tmp_path, monkeypatch, capfd, overrides):
+def test_a_mistake_in_all_jobs_gets_one_line_and_leaves_nothing(tmp_path, monkeypatch, capfd, overrides):
     monkeypatch.chdir(tmp_path)
-    seeds = [] if overrides[0].startswith("seed=") else ["seed=x,0"] * 0 + ["seed=0,1"]
-    code, _, errors = run_here(monkeypatch, capfd, "-m", *seeds, *TINY, *overrides)
-    if overrides == ["seed=0,x"]:  # the first job is done by then
-        assert code == 2 and errors.endswith("drc_lab: seed: found 'x', allowed: int\n")
-        return
-    assert code == 2 and errors.count("\n") == 1 and errors.startswith("drc_lab: "), errors
+    code, _, errors = run_here(monkeypatch, capfd, "-m", "seed=0,1", *TINY, *overrides)
+    assert code == 2 and errors.count("\n") == 1 and errors.startswith(f"drc_lab: {overrides[0].split('=')[0]}"), errors
     assert not list(tmp_path.iterdir())
 
 
@@ -91,17 +87,16 @@ def test_a_mistake_in_a_sweep_leaves_a_store_as_it_was(tmp_path, monkeypatch, ca
 
 @pytest.mark.slow
 def test_optuna_searches_prunes_by_the_held_out_metric_and_shares_its_study(tmp_path):
-    """The study has two trials from elsewhere that solved everything at once: the first one here is not compared yet
-    at its first evaluation (the warm-up), and both are pruned at their second."""
+    """The study has two trials from elsewhere that solved everything at once, so those of this sweep are pruned as
+    soon as the warm-up allows."""
     (tmp_path / "outputs").mkdir()
     where = {"storage": f"sqlite:///{tmp_path}/outputs/optuna.db", "study_name": "hpo_small"}
     study = optuna.create_study(**where, direction="maximize")
     for _ in range(2):
         study.add_trial(create_trial(value=1.0, intermediate_values=dict.fromkeys(range(1, 11), 1.0)))
-    quick = ["hydra.sweeper.n_trials=2", "callbacks.pruning.pruner.n_startup_trials=1", "policy=mlp"]
-    dropped = ["~policy.encoding_to_head"] * 0
     sizes = [word for word in TINY if word != "policy=mlp"] + ["evaluation.every_frames=64", "policy.hidden_channels=4"]
-    result = run(tmp_path, "+experiment=hpo_small", *sizes, *quick[:-1], *dropped, timeout=280)
+    few = ["hydra.sweeper.n_trials=2", "callbacks.pruning.pruner.n_startup_trials=1"]
+    result = run(tmp_path, "+experiment=hpo_small", *sizes, *few, timeout=280)
     assert result.returncode == 0, result.stderr
     trials = optuna.load_study(**where).trials[2:]
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 2
@@ -111,4 +106,4 @@ def test_optuna_searches_prunes_by_the_held_out_metric_and_shares_its_study(tmp_
         assert set(trial.params) == {"algo.optimizer.lr", "algo.loss.ent_coef", "algo.loss.lam"}
         assert float(child.data.params["algo.loss.lam"]) == trial.params["algo.loss.lam"]
         assert child.data.metrics["best/solve_rate"] == trial.value == max(trial.intermediate_values.values()) < 1
-        assert set(trial.intermediate_values) == {1, 2, 3} and child.data.tags["pruned"] == "192"
+        assert set(trial.intermediate_values) == {1, 2} and child.data.tags["pruned"] == "128"
