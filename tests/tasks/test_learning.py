@@ -40,15 +40,9 @@ def test_every_algorithm_learns_the_milestones_with_and_without_memory(tmp_path,
 
 @pytest.mark.slow
 def test_the_milestone_is_learned_with_every_option_of_going_through_rollouts(tmp_path):
-    """Gradients beyond the rollout, burn-in, drawn ticks, the progressive loss, the KL stop and a half-precision net."""
-    options = [
-        "bptt_steps=12",
-        "burn_in=4",
-        "min_repeats=1",
-        "max_repeats=3",
-        "progressive_weight=0.3",
-        "frames=15_000",
-    ]
+    """Gradients beyond the rollout, burn-in, drawn ticks, the progressive loss, the KL stop and bfloat16."""
+    ticks = ["min_repeats=1", "max_repeats=3", "progressive_weight=0.3"]
+    options = [*ticks, "bptt_steps=12", "burn_in=4", "frames=15_000"]
     overrides = [f"algo.rollouts.{option}" for option in options]
     more = ["algo=ppo", "algo.loss.target_kl=0.05", "algo.head_l2_coef=1e-6", "trainer.precision=bf16-mixed"]
     assert solve_rate(tmp_path, "env=ricochet_v0", *SIZES["drc"], *more, *overrides) >= 0.9
