@@ -33,6 +33,7 @@ TASKS = (
     "policy_speed",
     "benchmark",
     "import_weights",
+    "sync",
 )
 ENV_GROUPS = {"drc_lab/RicochetRobots-v0": "ricochet", "drc_lab/Sokoban-v0": "sokoban"}
 

@@ -17,7 +17,7 @@ from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, si
 from drc_lab.tasks.resume import resume_command
 from drc_lab.tasks.start import console
 from drc_lab.tasks.train import fit, prepare, start_run, tell_finished
-from drc_lab.tracking.mlflow import Run
+from drc_lab.tracking.run import Run
 
 
 def main(config: DictConfig, folder: Path) -> None:
@@ -49,7 +49,7 @@ def main(config: DictConfig, folder: Path) -> None:
         for path in (csv_path, png_path):
             run.log_artifact(path)
     console.print(*terminal_tables(rows, evaluation_spec(config).confidence), sep="\n")
-    for name, value in (("checkpoint", best), ("table", csv_path), ("plot", png_path), ("MLflow", "make ui")):
+    for name, value in (("checkpoint", best), ("table", csv_path), ("plot", png_path), *run.shown):
         console.print(f"{name:11}{value}", soft_wrap=True)
 
 

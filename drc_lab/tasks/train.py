@@ -1,4 +1,4 @@
-"""task=train: a policy learns in an env; MLflow gets the curve and the checkpoints."""
+"""task=train: a policy learns in an env; the run's record gets the curve and the checkpoints."""
 
 import signal
 from collections.abc import Iterator
@@ -25,8 +25,8 @@ from drc_lab.learning.stop import GracefulStop
 from drc_lab.signals import Stopped
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
 from drc_lab.tasks.resume import CONFIG, Beginning, beginning, resume_command
-from drc_lab.tasks.start import console, start
-from drc_lab.tracking.mlflow import Run, tracked_run
+from drc_lab.tasks.start import console, say, start
+from drc_lab.tracking.run import Run, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
 
 
@@ -126,7 +126,6 @@ def fit(training: Training, run: Run) -> Path:
         Stopped: by a signal, with a checkpoint written.
     """
     trainer, checkpoints, start = training.trainer, training.checkpoints, training.beginning
-    assert run.logger is not None
     trainer.loggers = [run.logger]
     if training.agent.policy.note:
         console.print(training.agent.policy.note, soft_wrap=True)
@@ -157,10 +156,10 @@ def tell_finished(start: Beginning) -> None:
 
 @contextmanager
 def start_run(config: DictConfig, start: Beginning) -> Iterator[Run]:
-    """The MLflow run of this training, with the config in it and in ``config.yaml`` of its folder."""
+    """The recorded run of this training, with the config in it and in ``config.yaml`` of its folder."""
     tags = {"task": config.task, "env": config.env.id, "policy": config.policy._target_, "seed": str(config.seed)}
-    spec = from_mapping(TrackingSpec, plain(config.tracking), "tracking")
-    with tracked_run(spec, start.folder, config.study, config.name, tags, resume=start.same_run) as run:
+    spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
+    with tracked_run(spec, start.folder, config.study, config.name, tags, start.same_run, say) as run:
         if start.checkpoint is None or not start.same_run:
             path = start.folder / CONFIG
             with written(path) as part:
