@@ -135,7 +135,7 @@ def fit(training: Training, run: Run) -> Path:
         raise error.__context__ or KeyboardInterrupt from None
     if not (checkpoints.finished or checkpoints.stopped):  # no step was left, and Lightning called no hook
         training.agent.to(trainer.strategy.root_device)
-        for callback in (training.evaluation, checkpoints):
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
             callback.on_train_end(trainer, training.agent)
     for path in {checkpoints.last, checkpoints.best}:
         run.log_artifact(path, "checkpoints")

@@ -21,6 +21,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,19 @@ class Journal:
             self._seen[operation["op"], name].add(step)
         if goes_to := target(operation):
             self._latest[goes_to] = end
+
+
+def last_status(folder: Path) -> str | None:
+    """Of the run that was recorded in a folder, as MLflow calls it; None where there is no journal.
+
+    Raises:
+        UserError: see `Journal`.
+    """
+    if not (folder / FILE).is_file():
+        return None
+    with closing(Journal(folder / FILE)) as journal:
+        found = [operation["status"] for operation, _ in journal.read(0) if operation["op"] == "status"]
+    return found[-1] if found else None
 
 
 def points(operation: Operation) -> list[tuple[str, int | None]]:
