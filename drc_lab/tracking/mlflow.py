@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -47,10 +48,15 @@ class Store:
 
     Attributes:
         uri: the same store, from any working folder.
+        name: the same without a password.
     """
 
     def __init__(self, uri: str):
-        self.uri = f"{SQLITE}{Path(uri.removeprefix(SQLITE)).resolve()}" if uri.startswith(SQLITE) else uri
+        if uri.startswith(SQLITE):
+            uri = f"{SQLITE}{Path(uri.removeprefix(SQLITE)).resolve()}"
+        # The driver that drc-lab[postgres] brings; which one goes without saying changed in SQLAlchemy 2.1.
+        self.uri = re.sub("^postgres(ql)?://", "postgresql+psycopg2://", uri)
+        self.name = re.sub("(?<=://)([^/@]*):[^/@]*@", r"\1:***@", self.uri)
 
     @cached_property
     def client(self) -> MlflowClient:
@@ -72,7 +78,7 @@ class Store:
             with self._alone():
                 return MlflowClient(self.uri)
         except MlflowException as error:
-            raise UserError(f"tracking.uri: found {self.uri!r}: {in_one_line(error)}") from error
+            raise UserError(f"tracking.uri: found {self.name!r}: {in_one_line(error)}") from error
 
     def begin_run(
         self, artifacts: str | None, experiment: str, name: str | None, tags: Mapping[str, str]
@@ -102,7 +108,7 @@ class Store:
                 raise ConfigError("study", experiment, "another name: that experiment was deleted in MLflow")
             run = client.create_run(existing.experiment_id, tags=resolve_tags({**tags, **git_tags()}), run_name=name)
         except MlflowException as error:
-            raise Away(f"tracking.uri: found {self.uri!r}: {in_one_line(error)}") from error
+            raise Away(f"tracking.uri: found {self.name!r}: {in_one_line(error)}") from error
         return existing.experiment_id, run.info.run_id
 
     def check_run(self, run_id: str) -> None:
@@ -117,16 +123,16 @@ class Store:
         except MlflowException as error:
             if error.get_http_status_code() == 404:
                 allowed = f"the store of run {run_id}, which this folder is of"
-                raise ConfigError("tracking.uri", self.uri, allowed) from None
-            raise Away(f"tracking.uri: found {self.uri!r}: {in_one_line(error)}") from error
+                raise ConfigError("tracking.uri", self.name, allowed) from None
+            raise Away(f"tracking.uri: found {self.name!r}: {in_one_line(error)}") from error
         if run.info.lifecycle_stage == "deleted":
             raise UserError(f"tracking.uri: run {run_id}, which this folder is of, was deleted in MLflow")
 
     def pages(self, experiment_id: str, run_id: str) -> str:
         """Where a person looks at a run."""
         if self.uri.startswith("http"):
-            return f"{self.uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
-        return "make ui" if self.uri.startswith(SQLITE) else self.uri
+            return f"{self.name.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+        return "make ui" if self.uri.startswith(SQLITE) else self.name
 
     def _artifact_location(self, artifacts: str | None) -> str | None:
         if artifacts is None or "://" in artifacts:
@@ -141,9 +147,9 @@ class Store:
             engine.connect().close()
             engine.dispose()
         except OperationalError as error:
-            raise Away(f"tracking.uri: found {self.uri!r}: {in_one_line(error)}") from error
+            raise Away(f"tracking.uri: found {self.name!r}: {in_one_line(error)}") from error
         except (ImportError, SQLAlchemyError) as error:
-            raise UserError(f"tracking.uri: found {self.uri!r}: {in_one_line(error)}") from error
+            raise UserError(f"tracking.uri: found {self.name!r}: {in_one_line(error)}") from error
 
     def _alone(self) -> AbstractContextManager:
         """One process of this machine at a time: two that make the tables of a database get in each other's way."""
