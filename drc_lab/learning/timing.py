@@ -63,9 +63,11 @@ class TimeShares(L.Callback):
             self.frames = agent.frames - self._start_frames
 
     def shares(self) -> dict[str, float]:
-        """Each part of the total; "policy" is acting, forward and backward together, without evaluation."""
+        """Each part of the total; "policy" is acting, forward and backward together, "outside" all the rest, "other"
+        what of it is not evaluation."""
         parts = {k: v / self.seconds["total"] for k, v in self.seconds.items() if k != "total"}
-        return parts | {"policy": parts["act"] + parts["forward"] + parts["backward"]}
+        policy = parts["act"] + parts["forward"] + parts["backward"]
+        return parts | {"policy": policy, "outside": 1 - policy, "other": 1 - policy - parts["evaluation"]}
 
 
 def _now() -> float:

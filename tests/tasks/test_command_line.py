@@ -106,7 +106,7 @@ def run(folder, *overrides, timeout=120):
         (["policy._target_=torch.nn.Linear"], "policy._target_"),
         (["policy.head_init=zeros"], "policy.head_init: found 'zeros'"),
         (["algo.optimizer.lr=-1"], "algo.optimizer: Invalid learning rate"),
-        (["algo.lr_final_fraction=3"], "algo.lr_final_fraction: found 3.0, allowed: 0 to 1"),
+        (["algo.schedule.end_factor=3"], "algo.schedule: Ending multiplicative factor"),
         (["tracking.uri=mlruns"], "tracking.uri: found 'mlruns'"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
@@ -242,7 +242,7 @@ def test_ctrl_c_stops_with_a_checkpoint_and_the_printed_command_goes_on_exactly(
     best = [checkpoint["callbacks"]["HeldOutEvaluation"]["best_solve_rate"] for checkpoint in (a, b)]
     assert best[0] == best[1]
     lr = a["optimizer_states"][0]["param_groups"][0]["lr"]
-    assert lr == pytest.approx(a["config"]["algo"]["optimizer"]["lr"] * a["config"]["algo"]["lr_final_fraction"])
+    assert lr == pytest.approx(a["config"]["algo"]["optimizer"]["lr"] * a["config"]["algo"]["schedule"]["end_factor"])
     for metric in ("loss/total", "train/return", "valid/solve_rate", "best/solve_rate"):
         assert curve(tmp_path / "outputs", metric) == curve(tmp_path / "whole", metric), metric
     other = run(tmp_path, *TINY, frames, f"resume={last}", "algo.loss.gamma=0.5")
@@ -347,14 +347,25 @@ def test_a_foreign_env_trains_by_its_id_alone(tmp_path, overrides):
 
 
 @pytest.mark.slow
-def test_the_benchmark_prints_and_logs_the_share_inside_the_policy(tmp_path):
-    result = run(tmp_path, "+experiment=benchmark", *TINY, "algo.rollouts.min_repeats=1", "algo.rollouts.max_repeats=2")
+def test_the_benchmark_prints_and_logs_the_pace_and_shares_of_each_training(tmp_path):
+    more = [
+        "+benchmark.trainings.mine=['algo=ppo','algo.loss.target_kl=0.01']",
+        "benchmark.only=[impala_main_job,mine]",
+    ]
+    result = run(tmp_path, "+experiment=benchmark", *TINY, *more)
     assert result.returncode == 0, result.stderr
-    assert "inside the policy" in result.stdout and "frames/s" in result.stdout
+    (path,) = tmp_path.glob("outputs/runs/benchmark/*/benchmark.csv")
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert [row["training"] for row in rows] == ["impala_main_job", "mine"] and "frames/s" in result.stdout
     client, (experiment,) = store(tmp_path)
-    (one,) = client.search_runs([experiment.experiment_id])
-    parts = [one.data.metrics[f"time/{k}_share"] for k in ("act", "forward", "backward")]
-    assert 0 < sum(parts) < 1 and one.data.metrics["time/policy_share"] == pytest.approx(sum(parts))
+    logged = {one.info.run_name: one.data.metrics for one in client.search_runs([experiment.experiment_id])}
+    for row in rows:
+        metrics = logged[row["training"]]
+        assert float(row["frames/s"]) == pytest.approx(metrics["time/frames_per_second"], rel=0.01)
+        parts = sum(metrics[f"time/{part}_share"] for part in ("act", "forward", "backward"))
+        assert 0 < parts < 1 and metrics["time/policy_share"] == pytest.approx(parts)
+        rest = metrics["time/evaluation_share"] + metrics["time/other_share"]
+        assert metrics["time/outside_share"] == pytest.approx(rest) == pytest.approx(1 - parts)
 
 
 def wait_for(condition, process, seconds=90):
