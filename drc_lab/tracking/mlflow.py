@@ -48,15 +48,15 @@ class Store:
 
     Attributes:
         uri: the same store, from any working folder.
-        name: the same without a password.
+        name: as it was given, without a password.
     """
 
     def __init__(self, uri: str):
+        self.name = re.sub("(?<=://)([^/@]*):[^/@]*@", r"\1:***@", uri)
         if uri.startswith(SQLITE):
             uri = f"{SQLITE}{Path(uri.removeprefix(SQLITE)).resolve()}"
         # The driver that drc-lab[postgres] brings; which one goes without saying changed in SQLAlchemy 2.1.
         self.uri = re.sub("^postgres(ql)?://", "postgresql+psycopg2://", uri)
-        self.name = re.sub("(?<=://)([^/@]*):[^/@]*@", r"\1:***@", self.uri)
 
     @cached_property
     def client(self) -> MlflowClient:

@@ -2,7 +2,6 @@
 
 import csv
 import math
-import os
 import shutil
 import signal
 import subprocess
@@ -230,16 +229,22 @@ def test_a_run_that_the_store_does_not_know_cannot_go_on_there(tmp_path, sqlite,
         started(other, tmp_path / "run", resume=True).__enter__()
 
 
+BEGIN = """
+import sys
+from drc_lab.tracking.mlflow import Store
+print(*Store(sys.argv[1]).begin_run(None, "study", None, {}))
+"""
+
+
 @pytest.mark.slow
 def test_parallel_starts_on_a_store_that_does_not_exist_yet_share_one_experiment(tmp_path):
-    script = LOG.replace("10**9", "3").replace('folder / "run"', "folder / sys.argv[2]")
-    env = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
-    words = [sys.executable, "-W", "ignore", "-c", script, str(tmp_path)]
-    jobs = [subprocess.Popen([*words, str(i)], env=env, stderr=subprocess.PIPE, text=True) for i in range(3)]
-    assert [job.communicate(timeout=120)[1] for job in jobs] == ["", "", ""]
-    client = Store(f"sqlite:///{tmp_path}/mlflow.db").client
-    runs = client.search_runs([client.get_experiment_by_name("study").experiment_id])
-    assert [run.info.status for run in runs] == ["FINISHED"] * 3
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    words = [sys.executable, "-W", "ignore", "-c", BEGIN, uri]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    jobs = [subprocess.Popen(words, text=True, **pipes) for _ in range(3)]
+    outputs = [job.communicate(timeout=120) for job in jobs]
+    assert [job.returncode for job in jobs] == [0] * 3, outputs
+    assert len({out.split()[0] for out, _ in outputs}) == 1 and len({out.split()[1] for out, _ in outputs}) == 3
 
 
 def test_other_ranks_record_nothing(tmp_path, monkeypatch):
