@@ -18,14 +18,20 @@ import torch
 
 from drc_lab.errors import ConfigError
 
+MATMUL_PRECISIONS = ("highest", "high", "medium")
 
-def start_process(seed: int, threads: int | None) -> None:
+
+def start_process(seed: int, threads: int | None, matmul_precision: str = "highest") -> None:
     """Seeds every global generator, and sets torch's threads: its own guess counts cores that are not this process's.
 
     Args:
         seed: 0 to 2^32 - 1.
         threads: of torch; None is one for each core that this process may use.
+        matmul_precision: of float32 products and convolutions: "highest" is float32, "high" TF32 on GPUs, "medium"
+            bfloat16 where the hardware has it (see `torch.set_float32_matmul_precision`).
     """
+    if matmul_precision not in MATMUL_PRECISIONS:
+        raise ConfigError("matmul_precision", matmul_precision, " | ".join(MATMUL_PRECISIONS))
     if not 0 <= seed < 2**32:
         raise ConfigError("seed", seed, "0 to 2^32 - 1")
     if threads is not None and threads < 1:
@@ -33,6 +39,8 @@ def start_process(seed: int, threads: int | None) -> None:
     L.seed_everything(seed, verbose=False)
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(threads or allowed)
+    torch.set_float32_matmul_precision(matmul_precision)
+    torch.backends.cudnn.allow_tf32 = matmul_precision != "highest"
     reuse_freed_memory()
 
 
@@ -88,7 +96,7 @@ def machine_name() -> str:
 
 def quieten_libraries() -> None:
     """Leaves warnings and errors, drops banners, tips and notes about a library's own deprecations."""
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "mlflow", "alembic"):
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "mlflow", "alembic", "matplotlib"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*", category=FutureWarning)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")

@@ -16,7 +16,7 @@ def say(text: str) -> None:
 
 def start(config: DictConfig) -> int:
     """Sets the process up as ``seed`` and ``threads`` say; the checked seed."""
-    values = check_types(start_process, {key: config[key] for key in ("seed", "threads")}, "")
+    values = check_types(start_process, {key: config[key] for key in ("seed", "threads", "matmul_precision")}, "")
     start_process(**values)
     quieten_libraries()
     return values["seed"]

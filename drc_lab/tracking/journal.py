@@ -81,8 +81,6 @@ class Journal:
     @classmethod
     def new(cls, path: Path, **run: Any) -> "Journal":
         """Begins a journal, in place of one of an earlier run."""
-        if path.is_file():
-            cls(path).close()  # nobody else's
         with written(path) as part:
             part.write_text(json.dumps({"op": "run", "time": now(), **run}) + "\n")
         return cls(path)
@@ -103,7 +101,7 @@ class Journal:
                 if self._file.write(line) != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError as error:
-                os.ftruncate(self._file.fileno(), self.size)  # half a line would spoil the next one
+                os.truncate(self.path, self.size)  # half a line would spoil the next one
                 raise UserError(f"{self.path}: {error.strerror}") from None
             self._take_in(operation, self.size + len(line))
         return True
@@ -147,6 +145,12 @@ class Journal:
     def close(self) -> None:
         """Lets another process write to it."""
         self._file.close()
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def _take_in(self, operation: Operation, end: int) -> None:
         self.size = end

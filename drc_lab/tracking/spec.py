@@ -1,6 +1,7 @@
 """The ``tracking`` group of the config, checked."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from drc_lab.errors import ConfigError
 
@@ -27,5 +28,7 @@ class TrackingSpec:
     def __post_init__(self):
         if not self.patience_seconds >= 0:
             raise ConfigError("patience_seconds", self.patience_seconds, "at least 0")
+        if self.tensorboard and find_spec("tensorboard") is None:
+            raise ConfigError("tensorboard", True, "false, or: pip install drc-lab[tensorboard]")
         if self.uri == "":
             raise ConfigError("uri", self.uri, "where MLflow is; tracking=csv or tensorboard for none")
