@@ -45,7 +45,7 @@ class TimeShares(L.Callback):
             self.seconds["evaluation"] += _now() - started
 
         agent.policy.unroll = timed_unroll  # type: ignore[method-assign]
-        self.evaluation._evaluate = timed_evaluate  # type: ignore[method-assign, assignment]
+        self.evaluation._evaluate = timed_evaluate  # type: ignore[method-assign]
 
     def on_before_backward(self, *args: Any) -> None:
         self._backward = _now()

@@ -145,7 +145,7 @@ class Store:
         """A new database appears whole: MLflow cannot go on with one whose making was cut short."""
         if not path.exists():
             with written(path) as part:
-                MlflowClient(f"{SQLITE}{part}")
+                MlflowClient(f"{SQLITE}{part}").search_experiments(max_results=1)  # the first call makes the tables
 
     def _knock(self) -> None:
         """One try at a database; MLflow makes ten of them, which takes minutes."""

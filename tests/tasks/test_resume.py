@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import random
+import signal
 import sys
 import time
 
@@ -104,3 +105,53 @@ def same(found, wanted, where):
         assert found.dtype == wanted.dtype and torch.equal(found, wanted), where
     else:
         assert found == wanted or (found != found and wanted != wanted), (where, found, wanted)
+
+
+@pytest.mark.slow
+def test_each_way_to_resume(tmp_path, begin):
+    """never begins anew in the same folder; a path goes on in its run's folder, another training is refused."""
+
+    def leave(*more, signals=()):
+        process = begin(tmp_path, [*WHOLE, *more])
+        for number in signals:
+            wait_until((tmp_path / "run/checkpoints/last.ckpt").exists, process)
+            os.kill(process.pid, number)
+        process.join()
+        log = (tmp_path / "log.txt").read_text()
+        (tmp_path / "log.txt").unlink()
+        return process.exitcode, log
+
+    def runs():
+        client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+        found = client.search_runs([e.experiment_id for e in client.search_experiments()])
+        return {one.info.run_id: one.info.status for one in found}
+
+    def frames(name="last.ckpt"):
+        return torch.load(tmp_path / "run/checkpoints" / name, weights_only=True)["frames"]
+
+    code, log = leave(signals=[signal.SIGTERM])
+    assert code == 75 and "SIGTERM after" in log and "folder=run" in log, log
+    assert set(runs().values()) == {"KILLED"} and 0 < (stopped := frames()) < 6400
+    code, log = leave("algo.loss.gamma=0.5")
+    assert code == 2 and "algo.loss.gamma: found 0.5, allowed: 0.97, as in the run that " in log, log
+    code, log = leave("resume=now")
+    assert code == 2 and "resume: found no file 'now'" in log, log
+    code, log = leave(signals=[signal.SIGUSR1])
+    assert code == 75 and "SIGUSR1 after" in log and frames() > stopped, log
+    code, log = leave("folder=other", "resume=run/checkpoints/last.ckpt")
+    assert code == 0 and "run/checkpoints/best.ckpt" in log and not (tmp_path / "other").exists(), log
+    assert list(runs().values()) == ["FINISHED"] and frames() == 6400
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    code, log = leave()
+    assert code == 0 and log.count("\n") == 1 and "finished; resume=never begins anew" in log, log
+    assert written == {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    code, log = leave("resume=never", signals=[signal.SIGINT])
+    assert code == 130 and frames() < 6400 and len(runs()) == 2, log
+    assert all(frames(path.name) <= frames() for path in (tmp_path / "run/checkpoints").glob("*.ckpt"))
+
+
+def wait_until(condition, process, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.exitcode is None and time.monotonic() < deadline
+        time.sleep(0.05)
