@@ -33,6 +33,8 @@ def main(config: DictConfig, folder: Path) -> None:
         return
     with start_run(config, training.beginning) as run:
         best = fit(training, run)
+        if not training.trainer.is_global_zero:
+            return
         try:
             rows = think(config, best, levels, training.trainer.strategy.root_device)
         except KeyboardInterrupt as stop:
