@@ -32,6 +32,7 @@ TASKS = (
     "import_weights",
     "compare",
     "register",
+    "sync",
 )
 ENV_GROUPS = {"drc_lab/RicochetRobots-v0": "ricochet", "drc_lab/Sokoban-v0": "sokoban"}
 

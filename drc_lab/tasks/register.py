@@ -1,4 +1,4 @@
-"""task=register: a run's best checkpoint becomes a version of a registered model, which other tasks play by its name."""
+"""task=register: a run's best checkpoint becomes a version of a registered model, to be played by its name."""
 
 from pathlib import Path
 

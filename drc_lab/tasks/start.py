@@ -9,6 +9,11 @@ from drc_lab.process import quieten_libraries, start_process
 console = Console()
 
 
+def say(text: str) -> None:
+    """A line for the user, as it is."""
+    console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
 def start(config: DictConfig) -> int:
     """Sets the process up as ``seed`` and ``threads`` say; the checked seed."""
     values = check_types(start_process, {key: config[key] for key in ("seed", "threads")}, "")

@@ -13,7 +13,7 @@ from drc_lab.learning.checkpoints import load_policy
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
 from drc_lab.tasks.start import console
 from drc_lab.tasks.train import Stopped, fit, prepare, resume_command, start_run
-from drc_lab.tracking.mlflow import Run
+from drc_lab.tracking.run import Run
 
 
 def main(config: DictConfig, folder: Path) -> None:
@@ -38,7 +38,7 @@ def main(config: DictConfig, folder: Path) -> None:
         final = [row for row in rows if row.optimal == "all" and row.amount == 0]
         run.log_metrics({f"final/{row.kind}_solve_rate": row.solve_rate for row in final}, frames)
     console.print(*terminal_tables(rows, evaluation_spec(config).confidence), sep="\n")
-    for name, value in (("checkpoint", best), ("table", csv_path), ("plot", png_path), ("MLflow", "make ui")):
+    for name, value in (("checkpoint", best), ("table", csv_path), ("plot", png_path), *run.shown):
         console.print(f"{name:11}{value}", soft_wrap=True)
 
 

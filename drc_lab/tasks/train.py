@@ -1,4 +1,4 @@
-"""task=train: a policy learns in an env; MLflow gets the curve and the checkpoints."""
+"""task=train: a policy learns in an env; the run's record gets the curve and the checkpoints."""
 
 import re
 import shlex
@@ -25,8 +25,9 @@ from drc_lab.learning.progress import TrainingProgress
 from drc_lab.learning.rollouts import RolloutSpec
 from drc_lab.learning.stop import GracefulStop
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
-from drc_lab.tasks.start import console, start
-from drc_lab.tracking.mlflow import Run, flatten, tracked_run
+from drc_lab.tasks.start import console, say, start
+from drc_lab.tracking.mlflow import flatten
+from drc_lab.tracking.run import Run, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
 
 
@@ -101,7 +102,6 @@ def fit(training: Training, run: Run) -> Path:
         Stopped: on Ctrl-C or SIGTERM, with a checkpoint written.
     """
     trainer, last = training.trainer, training.stop.checkpoint
-    assert run.logger is not None
     trainer.loggers = [run.logger]
     if training.agent.policy.note:
         console.print(training.agent.policy.note, soft_wrap=True)
@@ -138,10 +138,11 @@ def check_same_training(config: DictConfig) -> None:
 
 @contextmanager
 def start_run(config: DictConfig, folder: Path) -> Iterator[Run]:
-    """The MLflow run of this training, with the config in it and in ``folder/config.yaml``."""
+    """The recorded run of this training, with the config in it and in ``folder/config.yaml``."""
     tags = {"task": config.task, "env": config.env.id, "policy": config.policy._target_, "seed": str(config.seed)}
-    spec = from_mapping(TrackingSpec, plain(config.tracking), "tracking")
-    with tracked_run(spec, folder, config.study, config.name, tags) as run:
+    spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
+    resume = config.resume is not None
+    with tracked_run(spec, folder, config.study, config.name, tags, resume, say) as run:
         path = folder / "config.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(config, path, resolve=True)

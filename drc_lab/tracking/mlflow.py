@@ -1,132 +1,168 @@
-"""What MLflow needs beyond Lightning's logger: one place for the store, run status, nested runs, artifacts."""
+"""MLflow's side of a run: the store, the experiment, the run with its tags."""
 
+import hashlib
+import logging
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import MLFlowLogger
-from mlflow.entities import Metric, Param, RunStatus
+from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
+from mlflow.store.db.db_types import DATABASE_ENGINES
+from mlflow.store.db.utils import create_sqlalchemy_engine
 from mlflow.tracking import MlflowClient
-from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
-from mlflow.utils.time import get_current_time_millis
+from mlflow.tracking.context.registry import resolve_tags
+from mlflow.utils.file_utils import ExclusiveFileLock
+from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.tracking.spec import TrackingSpec
 
-PARAM_LENGTH = 500
-BATCH = 100  # params in one request, MLflow's limit
+SQLITE = "sqlite:///"
+ENVIRONMENT = {
+    # MLflow's own are minutes of retries, in which neither a wrong address nor a dead server would show.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+# They tell of every single try at a server that is away; the sender tells of the first.
+TALKATIVE = ("mlflow.store.db.utils", "urllib3.connectionpool")
 
 
-class RunLogger(MLFlowLogger):
-    """Lightning's logger for a run whose status `tracked_run` owns: the end of a fit is not the end of the run.
+class Away(UserError):
+    """The store does not answer. It may later."""
+
+
+class Store:
+    """Where MLflow keeps its runs: a database or a server, which may be away.
+
+    Args:
+        uri: as MLflow knows it.
 
     Attributes:
-        run: what else callbacks may record, checkpoints above all.
+        uri: the same store, from any working folder.
     """
 
-    run: "Run"
+    def __init__(self, uri: str):
+        self.uri = f"{SQLITE}{Path(uri.removeprefix(SQLITE)).resolve()}" if uri.startswith(SQLITE) else uri
 
-    def finalize(self, status: str = "success") -> None:
-        """Leaves the run as it is."""
+    @cached_property
+    def client(self) -> MlflowClient:
+        """The way to it; the folder of an SQLite file is made.
+
+        Raises:
+            UserError: MLflow knows no such kind of store.
+            Away: it is a database that does not answer (of a server, only the first call tells).
+        """
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        for name in TALKATIVE:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        if self.uri.startswith(SQLITE):
+            Path(self.uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+        elif self.uri.startswith(tuple(DATABASE_ENGINES)):
+            self._knock()
+        try:
+            with self._alone():
+                return MlflowClient(self.uri)
+        except MlflowException as error:
+            raise UserError(f"tracking.uri: found {self.uri!r}: {in_one_line(error)}") from error
+
+    def begin_run(
+        self, artifacts: str | None, experiment: str, name: str | None, tags: Mapping[str, str]
+    ) -> tuple[str, str]:
+        """A new run. Returns the ids of its experiment, which is made if it is new, and of the run.
+
+        Args:
+            artifacts: where those of a new experiment go, see `TrackingSpec`.
+            experiment, name, tags: of the run.
+
+        Raises:
+            Away: the store does not answer.
+            ConfigError: the experiment was deleted.
+        """
+        client = self.client
+        try:
+            existing = client.get_experiment_by_name(experiment)
+            if existing is None:
+                try:
+                    client.create_experiment(experiment, self._artifact_location(artifacts))
+                except MlflowException:  # another job may have been quicker
+                    if client.get_experiment_by_name(experiment) is None:
+                        raise
+                existing = client.get_experiment_by_name(experiment)
+            assert existing is not None
+            if existing.lifecycle_stage == "deleted":
+                raise ConfigError("study", experiment, "another name: that experiment was deleted in MLflow")
+            run = client.create_run(existing.experiment_id, tags=resolve_tags({**tags, **git_tags()}), run_name=name)
+        except MlflowException as error:
+            raise Away(f"tracking.uri: found {self.uri!r}: {in_one_line(error)}") from error
+        return existing.experiment_id, run.info.run_id
+
+    def check_run(self, run_id: str) -> None:
+        """Whether a run can go on here.
+
+        Raises:
+            Away: the store does not answer.
+            UserError: it has no such run, or the run was deleted.
+        """
+        try:
+            run = self.client.get_run(run_id)
+        except MlflowException as error:
+            if error.get_http_status_code() == 404:
+                allowed = f"the store of run {run_id}, which this folder is of"
+                raise ConfigError("tracking.uri", self.uri, allowed) from None
+            raise Away(f"tracking.uri: found {self.uri!r}: {in_one_line(error)}") from error
+        if run.info.lifecycle_stage == "deleted":
+            raise UserError(f"tracking.uri: run {run_id}, which this folder is of, was deleted in MLflow")
+
+    def pages(self, experiment_id: str, run_id: str) -> str:
+        """Where a person looks at a run."""
+        if self.uri.startswith("http"):
+            return f"{self.uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+        return "make ui" if self.uri.startswith(SQLITE) else self.uri
+
+    def _artifact_location(self, artifacts: str | None) -> str | None:
+        if artifacts is None or "://" in artifacts:
+            return artifacts
+        served = self.uri.startswith(("http://", "https://", "databricks"))
+        return None if served else Path(artifacts).resolve().as_uri()
+
+    def _knock(self) -> None:
+        """One try at a database; MLflow makes ten of them, which takes minutes."""
+        try:
+            engine = create_sqlalchemy_engine(self.uri)
+            engine.connect().close()
+            engine.dispose()
+        except OperationalError as error:
+            raise Away(f"tracking.uri: found {self.uri!r}: {in_one_line(error)}") from error
+        except (ImportError, SQLAlchemyError) as error:
+            raise UserError(f"tracking.uri: found {self.uri!r}: {in_one_line(error)}") from error
+
+    def _alone(self) -> AbstractContextManager:
+        """One process of this machine at a time: two that make the tables of a database get in each other's way."""
+        if self.uri.startswith("http"):
+            return nullcontext()
+        digest = hashlib.sha256(self.uri.encode()).hexdigest()[:16]
+        return ExclusiveFileLock(f"{tempfile.gettempdir()}/drc_lab-{os.getuid()}-{digest}.lock")
 
 
-class Run:
-    """One MLflow run, with its artifacts and children.
-
-    Args:
-        client: of the store.
-        experiment_id, run_id: MLflow's.
-        logger: Lightning's way to it; a child has none.
-    """
-
-    def __init__(self, client: MlflowClient, experiment_id: str, run_id: str, logger: RunLogger | None = None):
-        self.client, self.experiment_id, self.run_id, self.logger = client, experiment_id, run_id, logger
-        if logger is not None:
-            logger.run = self
-
-    def log_config(self, config: Mapping[str, Any], path: Path) -> None:
-        """The whole config as artifact, and flattened as params (values cut at 500 characters)."""
-        self.client.log_artifact(self.run_id, str(path))
-        params = [Param(name, str(value)[:PARAM_LENGTH]) for name, value in flatten(config).items()]
-        for start in range(0, len(params), BATCH):
-            self.client.log_batch(self.run_id, params=params[start : start + BATCH])
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Scalars at a number of env frames."""
-        now = get_current_time_millis()
-        self.client.log_batch(self.run_id, [Metric(name, float(value), now, step) for name, value in metrics.items()])
-
-    def log_artifact(self, path: Path, folder: str | None = None) -> None:
-        """Copies a file into the artifact store."""
-        self.client.log_artifact(self.run_id, str(path), folder)
-
-    def log_checkpoint(self, path: Path, metrics: Mapping[str, float], step: int) -> None:
-        """Keeps a checkpoint, with what it was worth at ``step`` frames; one of the same name is replaced."""
-        self.log_artifact(path, "checkpoints")
-
-    def drop_checkpoint(self, name: str) -> None:
-        """Deletes the checkpoint of that file name, if it is there."""
-
-    @contextmanager
-    def child(self, name: str, params: Mapping[str, Any]) -> Iterator["Run"]:
-        """A nested run."""
-        tags = {MLFLOW_PARENT_RUN_ID: self.run_id, MLFLOW_RUN_NAME: name}
-        run_id = self.client.create_run(self.experiment_id, tags=tags).info.run_id
-        self.client.log_batch(run_id, params=[Param(k, str(v)) for k, v in params.items()])
-        with _status(self.client, run_id):
-            yield Run(self.client, self.experiment_id, run_id)
+def in_one_line(error: Exception) -> str:
+    """What a library's error says."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
-@contextmanager
-def tracked_run(
-    spec: TrackingSpec, folder: Path, experiment: str, name: str | None, tags: Mapping[str, str], resume: bool = False
-) -> Iterator[Run]:
-    """A run that ends FINISHED, FAILED (an exception) or KILLED (Ctrl-C, SIGTERM).
-
-    Args:
-        spec: where to.
-        folder: of the run.
-        experiment: its name; one for each study.
-        name: of the run.
-        tags: more of them.
-        resume: whether the run that was recorded from this folder goes on.
-    """
-    uri, artifacts = spec.uri, spec.artifacts
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    try:
-        client = MlflowClient(uri)
-        existing = client.get_experiment_by_name(experiment)
-        if existing is None:
-            local = artifacts is not None and "://" not in artifacts
-            client.create_experiment(experiment, Path(str(artifacts)).resolve().as_uri() if local else artifacts)
-        elif existing.lifecycle_stage == "deleted":
-            raise ConfigError("study", experiment, "another name: that experiment was deleted in MLflow")
-    except MlflowException as error:
-        raise UserError(f"tracking.uri: found {uri!r}: {' '.join(str(error).split())}") from error
-    logger = RunLogger(experiment, name, tracking_uri=uri, tags={**tags, **git_tags()})
-    run_id, experiment_id = logger.run_id, logger.experiment_id
-    assert run_id is not None and experiment_id is not None
-    with _status(client, run_id):
-        yield Run(client, experiment_id, run_id, logger)
-
-
-@contextmanager
-def _status(client: MlflowClient, run_id: str) -> Iterator[None]:
-    status = RunStatus.FAILED
-    try:
-        yield
-        status = RunStatus.FINISHED
-    except KeyboardInterrupt:
-        status = RunStatus.KILLED
-        raise
-    finally:
-        client.set_terminated(run_id, RunStatus.to_string(status))
+def end_status(error: BaseException | None) -> str:
+    """FINISHED, FAILED (an exception) or KILLED (Ctrl-C, SIGTERM)."""
+    if error is None:
+        return RunStatus.to_string(RunStatus.FINISHED)
+    return RunStatus.to_string(RunStatus.KILLED if isinstance(error, KeyboardInterrupt) else RunStatus.FAILED)
 
 
 def git_tags() -> dict[str, str]:

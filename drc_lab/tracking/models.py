@@ -6,18 +6,20 @@ checkpoint is there to go on from, is replaced all the time and was measured by 
 
 import re
 from pathlib import Path
-from typing import Any
+
 
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
+
+from drc_lab.tracking.journal import Operation
 
 FOLDER = "checkpoints"
 LAST = "last.ckpt"
 MODEL_TYPE = "policy"
 
 
-def send_checkpoint(client: MlflowClient, run_id: str, experiment_id: str, operation: dict[str, Any]) -> None:
+def send_checkpoint(client: MlflowClient, run_id: str, experiment_id: str, operation: Operation) -> None:
     """Stores a checkpoint in place of one of the same file name; may be called again for one that is there already.
 
     Args:
@@ -47,7 +49,7 @@ def send_checkpoint(client: MlflowClient, run_id: str, experiment_id: str, opera
             delete(client, run_id, other)
 
 
-def drop_checkpoint(client: MlflowClient, run_id: str, experiment_id: str, operation: dict[str, Any]) -> None:
+def drop_checkpoint(client: MlflowClient, run_id: str, experiment_id: str, operation: Operation) -> None:
     """Deletes the checkpoint of the file name ``operation["name"]``, if it is there; not one that is registered."""
     for model in models_of(client, run_id, experiment_id, operation["name"]):
         delete(client, run_id, model)
@@ -64,7 +66,7 @@ def models_of(client: MlflowClient, run_id: str, experiment_id: str, file: str |
             return found
 
 
-def metrics_of(client: MlflowClient, run_id: str, model_id: str, operation: dict[str, Any]) -> list[Metric]:
+def metrics_of(client: MlflowClient, run_id: str, model_id: str, operation: Operation) -> list[Metric]:
     """A checkpoint's metrics for its model.
 
     MLflow takes them only as points of the run's series too. Where a series has a point at these frames, its time is

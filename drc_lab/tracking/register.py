@@ -111,7 +111,7 @@ def worth_of(model: LoggedModel, metric: str) -> float | None:
 
 @contextmanager
 def _process_wide(uri: str) -> Iterator[None]:
-    """Registering looks the model up in the store of the process, whatever the client's is (MLflow 3.17, SQL stores)."""
+    """Of an SQL store MLflow (3.17) looks the model up by the process's own URI, whatever the client's is."""
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
     try:

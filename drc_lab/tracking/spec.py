@@ -2,15 +2,30 @@
 
 from dataclasses import dataclass
 
+from drc_lab.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class TrackingSpec:
-    """Where a run is recorded.
+    """Where a run is recorded, beside the journal in its own folder.
 
     Args:
-        uri: of MLflow's store or server; the folder of an SQLite file is made.
-        artifacts: where artifacts go, None is the store's own choice (a server's, say).
+        uri: of MLflow's store or server, None is no MLflow; the folder of an SQLite file is made.
+        artifacts: where MLflow's artifacts go, None is the store's own choice. A server chooses for itself instead of
+            a local folder.
+        csv: whether the metrics also go to ``csv/metrics.csv`` in the run's folder.
+        tensorboard: whether they also go to ``tensorboard/`` there.
+        patience_seconds: how long the end of a run waits for a server that is away.
     """
 
-    uri: str
+    uri: str | None = None
     artifacts: str | None = None
+    csv: bool = False
+    tensorboard: bool = False
+    patience_seconds: float = 60
+
+    def __post_init__(self):
+        if not self.patience_seconds >= 0:
+            raise ConfigError("patience_seconds", self.patience_seconds, "at least 0")
+        if self.uri == "":
+            raise ConfigError("uri", self.uri, "where MLflow is; tracking=csv or tensorboard for none")

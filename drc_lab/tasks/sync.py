@@ -1,0 +1,31 @@
+"""task=sync: sends what a run recorded while its MLflow server was away."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from drc_lab.errors import UserError
+from drc_lab.process import quieten_libraries
+from drc_lab.tasks.start import console, say
+from drc_lab.tracking.journal import FILE, Journal
+from drc_lab.tracking.mlflow import Store
+from drc_lab.tracking.run import to_mlflow
+
+
+def main(config: DictConfig, folder: Path) -> None:
+    """Sends the rest of the folder's journal, the status last. A run that was killed hard has none, and is KILLED."""
+    quieten_libraries()
+    path = folder / FILE
+    if not path.is_file():
+        raise UserError(f"folder: found no {FILE} in {str(folder)!r}, allowed: the folder of a run")
+    journal = Journal(path)
+    if not journal.run.get("run_id"):
+        raise UserError(f"folder: the run in {str(folder)!r} was recorded without MLflow")
+    store = Store(journal.run["uri"])
+    store.check_run(journal.run["run_id"])
+    if not journal.ended:
+        journal.add("status", status="KILLED")
+    to_mlflow(journal, store, say).flush()
+    journal.close()
+    where = store.pages(journal.run["experiment_id"], journal.run["run_id"])
+    console.print(f"MLflow has all of it: {where}", soft_wrap=True)

@@ -1,0 +1,95 @@
+"""The journal's operations as calls of MLflow. Each may come twice, when a run was killed between call and note."""
+
+from pathlib import Path
+
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, ErrorCode
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from drc_lab.tracking.journal import Operation
+from drc_lab.tracking.mlflow import Store, in_one_line
+from drc_lab.tracking.models import drop_checkpoint, send_checkpoint
+from drc_lab.tracking.sender import Refused
+
+PARAM_LENGTH = 500
+
+
+class MLflowSink:
+    """One run in MLflow.
+
+    Args:
+        store: where the run is.
+        experiment_id, run_id: MLflow's.
+        folder: that relative paths start from.
+    """
+
+    def __init__(self, store: Store, experiment_id: str, run_id: str, folder: Path):
+        self.store, self.experiment_id, self.run_id, self.folder = store, experiment_id, run_id, folder
+        self.name = f"MLflow at {store.uri}"
+
+    def send(self, operations: list[Operation]) -> None:
+        try:
+            if operations[0]["op"] == "metrics":
+                self._send_metrics(self.run_id, operations)
+            else:
+                (operation,) = operations
+                self._send_one(operation)
+        except MlflowException as error:
+            if error.error_code == ErrorCode.Name(INVALID_PARAMETER_VALUE):  # all others may pass
+                raise Refused(in_one_line(error)) from error
+            raise
+
+    def close(self) -> None:
+        """A client has nothing to close."""
+
+    def _send_metrics(self, run_id: str, operations: list[Operation]) -> None:
+        # MLflow's SQL stores keep a metric of the same name, value, time and step once.
+        metrics = [
+            Metric(name, value, operation["time"], operation["step"])
+            for operation in operations
+            for name, value in operation["values"].items()
+        ]
+        self.store.client.log_batch(run_id, metrics)
+
+    def _send_one(self, operation: Operation) -> None:
+        client, run_id = self.store.client, self.run_id
+        if "path" in operation:
+            path = self.folder / operation["path"]
+            if not path.is_file():  # a better checkpoint took its place
+                return
+            operation = operation | {"path": str(path)}
+        match operation:
+            case {"op": "params", "values": values}:
+                client.log_batch(run_id, params=[Param(k, str(v)[:PARAM_LENGTH]) for k, v in values.items()])
+            case {"op": "tags", "values": values}:
+                client.log_batch(run_id, tags=[RunTag(k, str(v)) for k, v in values.items()])
+            case {"op": "artifact", "path": local, "folder": folder}:
+                client.log_artifact(run_id, local, folder)
+            case {"op": "checkpoint"}:
+                send_checkpoint(client, run_id, self.experiment_id, operation)
+            case {"op": "drop"}:
+                drop_checkpoint(client, run_id, self.experiment_id, operation)
+            case {"op": "child"}:
+                self._send_child(operation)
+            case {"op": "status", "status": "RUNNING"}:
+                client.update_run(run_id, "RUNNING")
+            case {"op": "status", "status": status, "time": time}:
+                client.set_terminated(run_id, status, time)
+
+    def _send_child(self, child: Operation) -> None:
+        """A nested run; one of that name that is there already, from the part before a stop, is gone over."""
+        parent = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.run_id}'"
+        there = self.store.client.search_runs([self.experiment_id], parent, max_results=1000)
+        run_id = next((run.info.run_id for run in there if run.info.run_name == child["name"]), None)
+        if run_id is None:
+            tags = {MLFLOW_PARENT_RUN_ID: self.run_id}
+            run = self.store.client.create_run(self.experiment_id, child["started"], tags, child["name"])
+            run_id = run.info.run_id
+        params = [Param(name, str(value)[:PARAM_LENGTH]) for name, value in child["params"].items()]
+        self.store.client.log_batch(run_id, params=params)
+        self._send_metrics(run_id, child["metrics"])
+        for path, folder in child["artifacts"]:
+            if (self.folder / path).is_file():
+                self.store.client.log_artifact(run_id, str(self.folder / path), folder)
+        self.store.client.set_terminated(run_id, child["status"], child["time"])
