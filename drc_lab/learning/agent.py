@@ -6,12 +6,15 @@ from typing import Any
 import lightning as L
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from drc_lab.errors import ConfigError
-from drc_lab.learning.rollouts import Rollout, RolloutSpec
-from drc_lab.models.policy import Policy
-
-Loss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
+from drc_lab.learning.losses import ActorCriticLoss
+from drc_lab.learning.ranks import Ranks
+from drc_lab.learning.rollout import Progressive, Rollout
+from drc_lab.learning.rollout_spec import RolloutSpec
+from drc_lab.learning.schedules import Schedule, in_optimizer_steps
+from drc_lab.models.policy import Policy, PolicyValue
 
 
 class Agent(L.LightningModule):
@@ -19,43 +22,109 @@ class Agent(L.LightningModule):
 
     Args:
         policy: see `drc_lab.models.policy.Policy`.
-        loss: (logits [T + 1, B, A], values [T + 1, B], Transitions) -> loss, parts for logging.
+        loss: on rollouts.
         optimizer: parameters -> torch optimizer.
-        spec: sizes of the rollouts; the schedule's length comes from it.
-        lr_final_fraction: the learning rate falls linearly, in frames, to this fraction of its start.
+        spec: sizes of the rollouts, and how they are gone through.
+        schedule: optimizer -> torch schedule, with lengths in frames; None keeps the learning rate.
+        head_l2_coef: weight of the SUM of squares of all weights and biases that give logits and value.
         config: the whole resolved config as plain types; goes into every checkpoint.
 
     Attributes:
         frames: env steps that the weights have learned from.
-        parts: of the last minibatch's loss, and "grad_norm" before clipping.
+        parts: of the last minibatch's loss, and "grad_norm" before clipping; of a minibatch that was left out only
+            "kl_stop" (1 there, else 0).
     """
 
     def __init__(
         self,
         policy: Policy,
-        loss: Loss,
+        loss: ActorCriticLoss,
         optimizer: Callable[[Any], torch.optim.Optimizer],
         spec: RolloutSpec,
-        lr_final_fraction: float = 1.0,
+        schedule: Schedule | None = None,
+        head_l2_coef: float = 0.0,
         config: Mapping[str, Any] | None = None,
     ):
         super().__init__()
-        if not 0 <= lr_final_fraction <= 1:
-            raise ConfigError("lr_final_fraction", lr_final_fraction, "0 to 1")
+        if head_l2_coef < 0:
+            raise ConfigError("head_l2_coef", head_l2_coef, "0 or more")
         self.policy, self.loss, self.make_optimizer, self.spec = policy, loss, optimizer, spec
-        self.lr_final_fraction, self.config = lr_final_fraction, dict(config or {})
+        frames_per_step = spec.frames_per_rollout / spec.optimizer_steps_per_rollout
+        self.make_schedule = None if schedule is None else in_optimizer_steps(schedule, frames_per_step)
+        self.head_l2_coef, self.config = head_l2_coef, dict(config or {})
         self.frames = 0
         self.parts: dict[str, Tensor] = {}
+        self._far_enough = False  # the policy has moved as far from the one that acted as it may
 
-    def training_step(self, rollout: Rollout, batch_idx: int) -> Tensor:
-        out, _ = self.policy.unroll(rollout.obs, rollout.carry, rollout.transitions.resets, rollout.repeats)
-        loss, self.parts = self.loss(out.policy_logits, out.value[..., 0], rollout.transitions)
+    def training_step(self, rollout: Rollout, batch_idx: int) -> Tensor | None:
+        """The minibatch's loss, or None where the policy has moved far enough in this rollout: no step is made."""
         self.frames = rollout.frames
+        loss = None
+        if not self._far_enough:
+            loss = self._loss(rollout)
+        if self._far_enough:
+            self.parts, loss = {"kl_stop": torch.ones(())}, None
+        elif self.loss.target_kl is not None:
+            self.parts["kl_stop"] = torch.zeros(())
+        self._far_enough &= not rollout.last
         return loss
+
+    def _loss(self, rollout: Rollout) -> Tensor:
+        ranks = Ranks()
+        out = self._replay(rollout)
+        loss, self.parts = self.loss(out.policy_logits, out.value[..., 0], rollout.transitions, ranks)
+        if rollout.progressive is not None:
+            out = self._progressive(rollout, rollout.progressive)
+            more, parts = self.loss(out.policy_logits, out.value[..., 0], rollout.transitions, ranks)
+            loss = torch.lerp(loss, more, self.spec.progressive_weight)
+            self.parts["progressive"] = parts["total"]
+        if self.head_l2_coef:
+            outputs = [p for layer in self.policy.output_layers() for p in layer.parameters()]
+            loss = loss + self.head_l2_coef * torch.stack([p.square().sum() for p in outputs]).sum()
+        if self.loss.target_kl is not None:
+            self._far_enough = bool(ranks.mean(self.parts["kl"]) > 1.5 * self.loss.target_kl)
+        return loss
+
+    def _replay(self, rollout: Rollout) -> PolicyValue:
+        """Logits [T + 1, B, A] and values [T + 1, B, 1] of the rollout, with gradients through bptt_steps steps."""
+        carry, resets, T = rollout.carry, rollout.transitions.resets, len(rollout.transitions.rewards)
+        if (context := rollout.context) is not None:
+            burn_in = max(0, len(context.obs) - self.spec.learned_context)
+            carry = context.carry
+            for part, learned in ((slice(burn_in), False), (slice(burn_in, None), True)):
+                if len(context.obs[part]):
+                    with torch.set_grad_enabled(learned):
+                        _, carry = self.policy.unroll(
+                            context.obs[part], carry, context.resets[part], context.repeats[part]
+                        )
+        outputs = []
+        length = min(self.spec.bptt_steps or T, T)
+        for start in range(0, T, length):
+            end = start + length if start + length < T else T + 1  # the step to bootstrap from goes with the last
+            out, carry = self.policy.unroll(
+                rollout.obs[start:end], carry, resets[start:end], rollout.repeats[start:end]
+            )
+            carry = tree_map(torch.Tensor.detach, carry)
+            outputs.append(out)
+        return PolicyValue(*(torch.cat(each) for each in zip(*outputs, strict=True)))
+
+    def _progressive(self, rollout: Rollout, progressive: Progressive) -> PolicyValue:
+        """As `_replay`, but each step by itself, from its own carry: free ticks, then learned ones with gradients."""
+        shape = rollout.transitions.resets.shape  # (T + 1, B)
+        obs = rollout.obs.flatten(0, 1)[None]  # (1, (T + 1) B, ...)
+        resets = rollout.transitions.resets.flatten()[None]  # (1, (T + 1) B)
+        carry = tree_map(lambda x: x.flatten(0, 1), progressive.carries)
+        if progressive.free:
+            with torch.no_grad():
+                _, carry = self.policy.unroll(obs, carry, resets, progressive.free)
+            resets = torch.zeros_like(resets)
+        out, _ = self.policy.unroll(obs, carry, resets, progressive.learned)
+        return PolicyValue(*(x.unflatten(1, shape)[0] for x in out))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         gradients = [p.grad for p in self.policy.parameters() if p.grad is not None]
-        self.parts["grad_norm"] = torch.nn.utils.get_total_norm(gradients)
+        if gradients:
+            self.parts["grad_norm"] = torch.nn.utils.get_total_norm(gradients)
 
     def on_train_epoch_end(self) -> None:
         self.trainer.should_stop = True  # the stream is one epoch; a second would find it empty, over and over
@@ -68,10 +137,12 @@ class Agent(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.policy.parameters())
-        schedule = torch.optim.lr_scheduler.LinearLR(
-            optimizer, 1.0, self.lr_final_fraction, total_iters=self.spec.optimizer_steps
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        if self.make_schedule is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self.make_schedule(optimizer), "interval": "step"},
+        }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.config

@@ -4,9 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import lightning as L
+import torch
 
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.learning.rollouts import RolloutSpec, RolloutStream
+from drc_lab.errors import ConfigError
+from drc_lab.learning.ranks import Ranks
+from drc_lab.learning.rollout_spec import RolloutSpec
+from drc_lab.learning.rollouts import RolloutStream
 from drc_lab.models.policy import Policy
 
 
@@ -14,26 +18,43 @@ class RolloutData(L.LightningDataModule):
     """Hands Lightning the rollout stream and saves its state, so that a resumed run sees the same rollouts.
 
     Args:
-        spec: sizes.
-        make_env: builds the training env.
+        spec: sizes, of all ranks together.
+        make_env: builds the training env with a number of envs.
         policy: the one that is being trained.
         seed: of the stream.
+        values: whether the loss asks for the values that the policy had while acting.
     """
 
-    def __init__(self, spec: RolloutSpec, make_env: Callable[[], BatchEnv], policy: Policy, seed: int):
+    def __init__(
+        self, spec: RolloutSpec, make_env: Callable[[int], BatchEnv], policy: Policy, seed: int, values: bool = False
+    ):
         super().__init__()
-        self.spec, self.make_env, self.policy, self.seed = spec, make_env, policy, seed
+        self.spec, self.make_env, self.policy, self.seed, self.values = spec, make_env, policy, seed, values
         self.stream: RolloutStream | None = None
-        self._saved: dict[str, Any] | None = None
+        self._saved: list[dict[str, Any]] | None = None
 
     def train_dataloader(self) -> RolloutStream:
-        self.stream = RolloutStream(self.spec, self.make_env(), self.policy, self.seed)
+        assert self.trainer is not None
+        rank, ranks = self.trainer.global_rank, self.trainer.world_size
+        env = self.make_env(self.spec.share(ranks))
+        acting = self.trainer.precision_plugin.forward_context
+        self.stream = RolloutStream(self.spec, env, self.policy, self.seed, rank, self.values, acting)
         if self._saved is not None:
-            self.stream.set_state(self._saved)
+            if len(self._saved) != ranks:
+                raise ConfigError("trainer.devices", ranks, f"{len(self._saved)} in all, as in the run that goes on")
+            self.stream.set_state(self._saved[rank])
         return self.stream
 
     def state_dict(self) -> dict[str, Any]:
-        return {} if self.stream is None else self.stream.get_state()
+        """The streams of all ranks, in their order. Every rank has to call it."""
+        if self.stream is None:
+            return {}
+        own = self.stream.get_state()
+        states = [own]
+        if (ranks := Ranks().size) > 1:
+            states = [{}] * ranks
+            torch.distributed.all_gather_object(states, own)
+        return {"streams": states}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._saved = state_dict
+        self._saved = state_dict["streams"]

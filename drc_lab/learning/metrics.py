@@ -6,7 +6,7 @@ import lightning as L
 
 from drc_lab.errors import ConfigError
 from drc_lab.learning.agent import Agent
-from drc_lab.learning.rollouts import Rollout
+from drc_lab.learning.rollout import Rollout
 
 EPISODE_METRICS = {"train/solve_rate": "solved", "train/return": "returns", "train/length": "lengths"}
 
@@ -25,34 +25,33 @@ class TrainingMetrics(L.Callback):
         self._clear()
 
     def _clear(self) -> None:
-        self.rollouts = self.minibatches = self.episodes = 0
-        self.sums: dict[str, float] = {}
+        self.rollouts = 0
+        self.sums: dict[str, list[float]] = {}  # of each metric: its total, and how many it is the mean of
 
-    def _add(self, name: str, value: Any) -> None:
-        self.sums[name] = self.sums.get(name, 0.0) + float(value)
+    def _add(self, name: str, total: Any, count: int = 1) -> None:
+        so_far = self.sums.setdefault(name, [0.0, 0.0])
+        so_far[0] += float(total)
+        so_far[1] += count
 
     def on_train_batch_end(self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch: Rollout, batch_idx):
         assert isinstance(agent, Agent)
-        self.minibatches += 1
         for name, value in agent.parts.items():
             self._add(f"loss/{name}", value)
         if not batch.last:
             return
         self.rollouts += 1
-        self.episodes += len(batch.episodes.solved)
         for name, field in EPISODE_METRICS.items():
-            self._add(name, getattr(batch.episodes, field).sum())
+            values = getattr(batch.episodes, field)
+            self._add(name, values.sum(), len(values))
         if self.rollouts >= self.log_every_rollouts:
-            counts = {name: self.episodes if name in EPISODE_METRICS else self.minibatches for name in self.sums}
-            means = {name: total / counts[name] for name, total in self.sums.items() if counts[name]}
+            means = {name: total / count for name, (total, count) in self.sums.items() if count}
             more = {"lr": trainer.optimizers[0].param_groups[0]["lr"]}
             env = trainer.datamodule.stream.env  # type: ignore[attr-defined]
             agent.log_metrics(means | more | env.metrics())
             self._clear()
 
     def state_dict(self) -> dict[str, Any]:
-        counts = {name: getattr(self, name) for name in ("rollouts", "minibatches", "episodes")}
-        return counts | {"sums": dict(self.sums)}
+        return {"rollouts": self.rollouts, "sums": {name: list(sums) for name, sums in self.sums.items()}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         vars(self).update(state_dict)

@@ -1,4 +1,4 @@
-"""V-trace targets and advantages (Espeholt et al. 2018, arXiv 1802.01561, sections 4.1 and 4.2)."""
+"""Returns and advantages of rollouts, computed backward in time."""
 
 from typing import NamedTuple
 
@@ -29,7 +29,9 @@ def vtrace(
     clip_rho: float = 1.0,
     clip_pg_rho: float = 1.0,
 ) -> VTrace:
-    """Off-policy corrected n-step returns; with rhos of 1 the n-step advantage actor-critic (lam = 1) or GAE(lam).
+    """Off-policy corrected n-step returns (Espeholt et al. 2018, arXiv 1802.01561, sections 4.1 and 4.2).
+
+    With rhos of 1 the errors are those of the n-step advantage actor-critic (lam = 1) or GAE(lam).
 
     Args:
         values: [T + 1, B], the last row bootstraps.
@@ -40,12 +42,29 @@ def vtrace(
     """
     value, next_value = values[:-1], values[1:]
     deltas = rhos.clamp(max=clip_rho) * (rewards + discounts * next_value - value)  # (T, B)
-    decay = discounts * rhos.clamp(max=1.0) * lam
-    errors = torch.empty_like(deltas)
-    error = torch.zeros_like(deltas[0])
-    for t in reversed(range(len(deltas))):
-        error = deltas[t] + decay[t] * error
-        errors[t] = error
+    errors = _discounted(deltas, discounts * rhos.clamp(max=1.0) * lam)
     next_target = torch.cat([lam * (errors + value)[1:] + (1 - lam) * value[1:], next_value[-1:]])
     q_estimates = rewards + discounts * next_target
     return VTrace(errors, rhos.clamp(max=clip_pg_rho) * (q_estimates - value), q_estimates)
+
+
+@torch.no_grad()
+def gae(values: Tensor, rewards: Tensor, discounts: Tensor, lam: float) -> Tensor:
+    """Generalised advantages [T, B] (Schulman et al. 2016, arXiv 1506.02438, equation 16).
+
+    Args:
+        values: [T + 1, B], the last row bootstraps.
+        rewards, discounts: [T, B]; a discount is gamma, or 0 where the episode ended with that step.
+        lam: 0 is the one-step error, 1 the whole return less the value.
+    """
+    return _discounted(rewards + discounts * values[1:] - values[:-1], discounts * lam)
+
+
+def _discounted(terms: Tensor, decay: Tensor) -> Tensor:
+    """Sums from each step on, a step's successor counting ``decay`` of that step. All [T, B]."""
+    sums = torch.empty_like(terms)
+    following = torch.zeros_like(terms[0])
+    for t in reversed(range(len(terms))):
+        following = terms[t] + decay[t] * following
+        sums[t] = following
+    return sums

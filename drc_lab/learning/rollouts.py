@@ -4,9 +4,10 @@ It is a sized iterable. An unsized one would be prefetched by Lightning, and eve
 of one update earlier. Its whole state (env, carry, random numbers, counters) can be saved between rollouts.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,111 +15,52 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.errors import ConfigError
 from drc_lab.learning.losses import Transitions
-from drc_lab.models.policy import Policy
-
-
-class EndedEpisodes(NamedTuple):
-    """Episodes that ended in a rollout, one entry each: return (undiscounted), length in steps, solved."""
-
-    returns: np.ndarray
-    lengths: np.ndarray
-    solved: np.ndarray
-
-
-class Rollout(NamedTuple):
-    """T steps of B envs, or the minibatch of some of those envs.
-
-    obs [T + 1, B, ...] as the env gave it, the last is the one to bootstrap from; carry before the first step;
-    repeats: ticks of each of the T + 1 steps; frames: env steps taken since the start of training, this rollout
-    included; last: whether this is the last minibatch of its rollout.
-    """
-
-    obs: Tensor
-    carry: Any
-    repeats: tuple[int, ...]
-    transitions: Transitions
-    episodes: EndedEpisodes
-    frames: int
-    last: bool
-
-
-@dataclass(frozen=True)
-class RolloutSpec:
-    """How experience is collected.
-
-    Args:
-        num_envs: B.
-        num_steps: T.
-        minibatches: parts that a rollout is split into, over envs; each is one optimizer step.
-        passes: times that every rollout is gone through.
-        frames: env steps of the whole training, rounded up to whole rollouts.
-        min_repeats, max_repeats: ticks per env step are drawn from this range, anew for each step and alike for all
-            envs; null is the policy's own number at every step.
-    """
-
-    num_envs: int = 64
-    num_steps: int = 10
-    minibatches: int = 1
-    passes: int = 1
-    frames: int = 1_000_000
-    min_repeats: int | None = None
-    max_repeats: int | None = None
-
-    def __post_init__(self) -> None:
-        for key in ("num_envs", "num_steps", "minibatches", "passes", "frames"):
-            if getattr(self, key) < 1:
-                raise ConfigError(key, getattr(self, key), "at least 1")
-        if self.num_envs % self.minibatches:
-            raise ConfigError("minibatches", self.minibatches, f"a divisor of num_envs = {self.num_envs}")
-        if (self.min_repeats is None) != (self.max_repeats is None):
-            raise ConfigError("min_repeats", self.min_repeats, "both min_repeats and max_repeats, or neither")
-        if self.min_repeats is not None and not 1 <= self.min_repeats <= (self.max_repeats or 0):
-            raise ConfigError("min_repeats", self.min_repeats, f"1 to max_repeats = {self.max_repeats}")
-
-    @property
-    def frames_per_rollout(self) -> int:
-        return self.num_envs * self.num_steps
-
-    @property
-    def rollouts(self) -> int:
-        return -(-self.frames // self.frames_per_rollout)
-
-    @property
-    def optimizer_steps_per_rollout(self) -> int:
-        return self.minibatches * self.passes
-
-    @property
-    def optimizer_steps(self) -> int:
-        """Of the whole training."""
-        return self.rollouts * self.optimizer_steps_per_rollout
+from drc_lab.learning.rollout import Context, EndedEpisodes, Progressive, Rollout, select
+from drc_lab.learning.rollout_spec import RolloutSpec
+from drc_lab.models.policy import Policy, PolicyValue
 
 
 class RolloutStream:
     """Yields the minibatches of one rollout after the other.
 
     Args:
-        spec: sizes.
-        env: a batch env with same-step autoreset.
+        spec: sizes, of all ranks together.
+        env: this rank's batch env with same-step autoreset.
         policy: acts; it is read anew for every rollout.
         seed: of levels, actions, ticks and minibatches.
+        rank: of this process in a distributed training: ranks see other levels and draw other actions, but run the
+            same numbers of ticks.
+        values: whether the loss asks for the values that the policy had while acting.
+        acting: context that the policy acts in, as it learns in the trainer's (autocast of a mixed precision).
     """
 
-    def __init__(self, spec: RolloutSpec, env: BatchEnv, policy: Policy, seed: int):
-        self.spec, self.env, self.policy = spec, env, policy
+    def __init__(
+        self,
+        spec: RolloutSpec,
+        env: BatchEnv,
+        policy: Policy,
+        seed: int,
+        rank: int = 0,
+        values: bool = False,
+        acting: Callable[[], AbstractContextManager] = nullcontext,
+    ):
+        self.spec, self.env, self.policy, self.values, self.acting = spec, env, policy, values, acting
         self.rollouts_done = 0
-        self.generator = torch.Generator().manual_seed(seed)
+        own = seed if rank == 0 else int(np.random.SeedSequence([seed, rank]).generate_state(1)[0])
+        self.generator = torch.Generator().manual_seed(own)
         self.repeats_rng = np.random.default_rng([seed, 1])
         device = next(policy.parameters()).device
-        obs, _ = env.reset(seed=seed)
+        obs, _ = env.reset(seed=own)
         self.obs = torch.from_numpy(obs.copy())  # [B, ...], what the policy sees next
-        self.resets = torch.ones(spec.num_envs, dtype=torch.bool)
-        self.carry = policy.init_state(spec.num_envs, device=device, dtype=next(policy.parameters()).dtype)
+        self.resets = torch.ones(len(obs), dtype=torch.bool)
+        self.carry = policy.init_state(len(obs), device=device, dtype=next(policy.parameters()).dtype)
         self.next_repeats = self._draw_repeats(1)
+        self.past: deque[tuple[Tensor, Any, Tensor, int]] = deque(maxlen=spec.context)  # obs, carry, resets, repeats
 
     @property
     def frames(self) -> int:
+        """Of all ranks."""
         return self.rollouts_done * self.spec.frames_per_rollout
 
     def __len__(self) -> int:
@@ -130,31 +72,35 @@ class RolloutStream:
             rollout = self.collect()
             parts = self.spec.minibatches
             for number in range(self.spec.passes):
-                order = torch.arange(self.spec.num_envs)
+                order = torch.arange(len(self.obs))
                 if parts > 1:
-                    order = torch.randperm(self.spec.num_envs, generator=self.generator)
+                    order = torch.randperm(len(self.obs), generator=self.generator)
                 for i, envs in enumerate(order.chunk(parts)):
                     last = number == self.spec.passes - 1 and i == parts - 1
-                    yield (_select(rollout, envs) if parts > 1 else rollout)._replace(last=last)
+                    yield (select(rollout, envs) if parts > 1 else rollout)._replace(last=last)
 
     @torch.no_grad()
     def collect(self) -> Rollout:
         """Steps all envs T times with the present weights; the carry goes on from the last rollout."""
-        with self.policy.frozen():
+        with self.policy.frozen(), self.acting():
             return self._collect()
 
     def _collect(self) -> Rollout:
-        T, device = self.spec.num_steps, next(self.policy.parameters()).device
-        repeats = self.next_repeats + self._draw_repeats(T)
-        self.next_repeats = repeats[-1:]
-        carry = self.carry
-        observations, resets, actions, logits, rewards, truncations = ([] for _ in range(6))
+        T = self.spec.num_steps
+        if self.spec.draw_repeats == "rollout":
+            repeats = self.next_repeats * T + self._draw_repeats(1)
+        else:
+            repeats = self.next_repeats + self._draw_repeats(T)
+        self.next_repeats = repeats[-1:]  # of the step to bootstrap from, which the next rollout begins with
+        context, carry = self._context(), self.carry
+        carries, observations, resets, actions, logits, values, rewards, truncations = ([] for _ in range(8))
         ended: list[EndedEpisodes] = []
         for t in range(T):
+            self.past.append((self.obs, self.carry, self.resets, repeats[t]))
+            carries.append(self.carry if self.spec.progressive_weight else None)
             observations.append(self.obs)
             resets.append(self.resets)
-            out, self.carry = self.policy.unroll(self.obs[None].to(device), self.carry, self.resets[None].to(device),
-                                                 repeats[t : t + 1])  # fmt: skip
+            out, self.carry = self._act(repeats[t])
             step_logits = out.policy_logits[0].float().cpu()  # (B, A)
             action = torch.multinomial(torch.softmax(step_logits, -1), 1, generator=self.generator)[:, 0]
             obs, reward, terminated, truncated, info = self.env.step(action.numpy())
@@ -165,14 +111,43 @@ class RolloutStream:
             self.obs, self.resets = torch.from_numpy(obs.copy()), torch.from_numpy(done)
             actions.append(action)
             logits.append(step_logits)
+            values.append(out.value[0, :, 0].float().cpu())
             rewards.append(torch.from_numpy(reward).float())
             truncations.append(torch.from_numpy(truncated.copy()))
         self.rollouts_done += 1
-        stacked = [torch.stack(x) for x in (actions, rewards, logits, [*resets, self.resets], truncations)]
+        if self.values:  # the carry stays: the next rollout takes this step again, with newer weights
+            values.append(self._act(repeats[T])[0].value[0, :, 0].float().cpu())
         nothing = EndedEpisodes(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, bool))
         episodes = EndedEpisodes(*(np.concatenate(x) for x in zip(nothing, *ended, strict=True)))
-        return Rollout(torch.stack([*observations, self.obs]), carry, repeats, Transitions(*stacked), episodes,
-                       self.frames, False)  # fmt: skip
+        transitions = Transitions(
+            torch.stack(actions),
+            torch.stack(rewards),
+            torch.stack(logits),
+            torch.stack([*resets, self.resets]),
+            torch.stack(truncations),
+            torch.stack(values) if self.values else None,
+        )
+        progressive = self._progressive([*carries, self.carry]) if self.spec.progressive_weight else None
+        return Rollout(torch.stack([*observations, self.obs]), carry, repeats, transitions, episodes, self.frames,
+                       False, context, progressive)  # fmt: skip
+
+    def _act(self, repeats: int) -> tuple[PolicyValue, Any]:
+        """One step of all envs: logits [1, B, A], values [1, B, 1], the carry after it."""
+        device = next(self.policy.parameters()).device
+        return self.policy.unroll(self.obs[None].to(device), self.carry, self.resets[None].to(device), (repeats,))
+
+    def _context(self) -> Context | None:
+        """Of the rollout that begins now; shorter, or none, at the start of a training."""
+        if not self.past:
+            return None
+        obs, carries, resets, repeats = zip(*self.past, strict=True)
+        return Context(torch.stack(obs), carries[0], torch.stack(resets), repeats)
+
+    def _progressive(self, carries: list[Any]) -> Progressive:
+        most = self.spec.max_repeats or self.policy.repeats_per_step
+        free = int(self.repeats_rng.integers(0, most))
+        learned = int(self.repeats_rng.integers(1, most - free + 1))
+        return Progressive(tree_map(lambda *steps: torch.stack(steps), *carries), free, learned)
 
     def _draw_repeats(self, steps: int) -> tuple[int, ...]:
         if self.spec.min_repeats is None or self.spec.max_repeats is None:
@@ -191,6 +166,7 @@ class RolloutStream:
             "obs": self.obs,
             "resets": self.resets,
             "carry": self.carry,
+            "past": [list(step) for step in self.past],
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -203,13 +179,6 @@ class RolloutStream:
         device = next(self.policy.parameters()).device
         self.obs, self.resets = state["obs"], state["resets"]
         self.carry = tree_map(lambda x: x.to(device), state["carry"])
-
-
-def _select(rollout: Rollout, envs: Tensor) -> Rollout:
-    """The same rollout for some of the envs. The carry has envs first, everything else time first."""
-    moves = rollout.transitions
-    return rollout._replace(
-        obs=rollout.obs[:, envs],
-        carry=tree_map(lambda x: x[envs], rollout.carry),
-        transitions=Transitions(*(x[:, envs] for x in moves)),
-    )
+        self.past.clear()
+        for obs, carry, resets, repeats in state["past"]:
+            self.past.append((obs, tree_map(lambda x: x.to(device), carry), resets, repeats))

@@ -6,7 +6,7 @@ from typing import Any
 
 import lightning as L
 
-from drc_lab.learning.rollouts import Rollout
+from drc_lab.learning.rollout import Rollout
 
 
 class GracefulStop(L.Callback):

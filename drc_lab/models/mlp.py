@@ -68,3 +68,6 @@ class MLPPolicy(Policy):
         self.repeats_of(repeats, len(obs))
         x = as_floats(obs.flatten(2), next(self.parameters()).dtype)  # (T, B, F)
         return PolicyValue(self.policy(x), self.value(x)), state
+
+    def output_layers(self) -> list[nn.Module]:
+        return [self.policy[-1], self.value[-1]]

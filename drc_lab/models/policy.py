@@ -51,6 +51,13 @@ class Policy(nn.Module):
         """
         raise TypeError(f"{type(self).__name__} has no unroll")
 
+    def output_layers(self) -> list[nn.Module]:
+        """The linear layers that give logits and value, for a penalty on their weights."""
+        head = getattr(self, "head", None)
+        if head is None:
+            raise ConfigError("policy", type(self).__name__, "one with output_layers, as head_l2_coef needs them")
+        return [head.policy, head.value]
+
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Promises that the weights stay as they are within: a policy may compute once what it derives from them."""

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import lightning as L
@@ -22,7 +23,7 @@ from drc_lab.learning.data import RolloutData
 from drc_lab.learning.held_out import HeldOutEvaluation
 from drc_lab.learning.metrics import TrainingMetrics
 from drc_lab.learning.progress import TrainingProgress
-from drc_lab.learning.rollouts import RolloutSpec
+from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.learning.stop import GracefulStop
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
 from drc_lab.tasks.start import console, say, start
@@ -64,16 +65,14 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     env = make_env(config.env, num_envs=1)
     policy = build_policy(config.policy, env)
     loss, optimizer = build(config.algo.loss, "algo.loss"), build(config.algo.optimizer, "algo.optimizer")
-    try:
-        optimizer(policy.parameters())  # Lightning would find out only after the run has begun
-    except (TypeError, ValueError) as error:
-        raise UserError(f"algo.optimizer: {error}") from error
-    fraction = check_types(Agent, {"lr_final_fraction": config.algo.lr_final_fraction}, "algo")
+    schedule = None if config.algo.schedule is None else build(config.algo.schedule, "algo.schedule")
+    penalty = check_types(Agent, {"head_l2_coef": config.algo.head_l2_coef}, "algo")
     every = check_types(TrainingMetrics, {"log_every_rollouts": config.algo.log_every_rollouts}, "algo")
     with errors_under("algo"):
-        agent = Agent(policy, loss, optimizer, spec, config=plain(config), **fraction)
+        agent = Agent(policy, loss, optimizer, spec, schedule, config=plain(config), **penalty)
         metrics = TrainingMetrics(**every)
-    data = RolloutData(spec, lambda: make_env(config.env, spec.num_envs, copy=False), policy, config.seed)
+    check_optimization(agent)
+    data = RolloutData(spec, partial(make_env, config.env, copy=False), policy, config.seed, loss.uses_behaviour_values)
 
     # Evaluations and checkpoints fall on the ends of rollouts: only there is a run's state small and whole.
     held_out = evaluation_spec(config)
@@ -93,6 +92,18 @@ def prepare(config: DictConfig, folder: Path) -> Training:
         if getattr(trainer, key) != 1:
             raise ConfigError(f"trainer ({key})", getattr(trainer, key), "1")
     return Training(agent, data, trainer, evaluation, stop, None if config.resume is None else str(config.resume))
+
+
+def check_optimization(agent: Agent) -> None:
+    """Lightning would find out only after the run has begun."""
+    key = "algo.optimizer"
+    try:
+        optimizer = agent.make_optimizer(agent.policy.parameters())
+        key = "algo.schedule"
+        if agent.make_schedule is not None:
+            agent.make_schedule(optimizer)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{key}: {error}") from error
 
 
 def fit(training: Training, run: Run) -> Path:

@@ -106,7 +106,7 @@ def run(folder, *overrides, timeout=120):
         (["policy._target_=torch.nn.Linear"], "policy._target_"),
         (["policy.head_init=zeros"], "policy.head_init: found 'zeros'"),
         (["algo.optimizer.lr=-1"], "algo.optimizer: Invalid learning rate"),
-        (["algo.lr_final_fraction=3"], "algo.lr_final_fraction: found 3.0, allowed: 0 to 1"),
+        (["algo.schedule.end_factor=3"], "algo.schedule: Ending multiplicative factor"),
         (["tracking.uri=mlruns"], "tracking.uri: found 'mlruns'"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
@@ -242,7 +242,7 @@ def test_ctrl_c_stops_with_a_checkpoint_and_the_printed_command_goes_on_exactly(
     best = [checkpoint["callbacks"]["HeldOutEvaluation"]["best_solve_rate"] for checkpoint in (a, b)]
     assert best[0] == best[1]
     lr = a["optimizer_states"][0]["param_groups"][0]["lr"]
-    assert lr == pytest.approx(a["config"]["algo"]["optimizer"]["lr"] * a["config"]["algo"]["lr_final_fraction"])
+    assert lr == pytest.approx(a["config"]["algo"]["optimizer"]["lr"] * a["config"]["algo"]["schedule"]["end_factor"])
     for metric in ("loss/total", "train/return", "valid/solve_rate", "best/solve_rate"):
         assert curve(tmp_path / "outputs", metric) == curve(tmp_path / "whole", metric), metric
     other = run(tmp_path, *TINY, frames, f"resume={last}", "algo.loss.gamma=0.5")

@@ -1,0 +1,8 @@
+"""Actor-critic losses: an algorithm is one of them, its coefficients and its number of passes over a rollout."""
+
+from drc_lab.learning.losses.a2c import A2CLoss
+from drc_lab.learning.losses.base import ActorCriticLoss, Transitions
+from drc_lab.learning.losses.impala import VTraceLoss
+from drc_lab.learning.losses.ppo import PPOLoss
+
+__all__ = ["A2CLoss", "ActorCriticLoss", "PPOLoss", "Transitions", "VTraceLoss"]

@@ -1,0 +1,17 @@
+"""The loss of advantage actor-critic (Mnih et al. 2016, arXiv 1602.01783) with generalised advantage estimation."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from drc_lab.learning.losses.base import ActorCriticLoss, Targets
+from drc_lab.learning.returns import gae
+
+
+@dataclass(frozen=True)
+class A2CLoss(ActorCriticLoss):
+    """For rollouts of the present policy that are gone through once; arguments as in `ActorCriticLoss`."""
+
+    def targets(self, values: Tensor, rewards: Tensor, discounts: Tensor, ratios: Tensor) -> Targets:
+        advantages = gae(values, rewards, discounts, self.lam)
+        return Targets(advantages, advantages + values[:-1])

@@ -1,0 +1,140 @@
+"""What all actor-critic losses share: pure functions of a policy's outputs and what was seen in a rollout."""
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from drc_lab.errors import ConfigError
+from drc_lab.learning.ranks import OneRank, Ranks, standardized
+
+
+class Transitions(NamedTuple):
+    """What a loss needs of a rollout.
+
+    actions [T, B] int64; rewards [T, B]; behaviour_logits [T, B, A];
+    resets bool [T + 1, B], true where the observation is the first of an episode;
+    truncated bool [T, B], true where the step ended its episode at the time limit;
+    behaviour_values [T + 1, B], where the loss asks for them (`ActorCriticLoss.uses_behaviour_values`).
+    """
+
+    actions: Tensor
+    rewards: Tensor
+    behaviour_logits: Tensor
+    resets: Tensor
+    truncated: Tensor
+    behaviour_values: Tensor | None = None
+
+
+class Targets(NamedTuple):
+    """What the policy and the value are moved to, both [T, B] and without gradient."""
+
+    advantages: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True)
+class ActorCriticLoss:
+    """loss = policy + vf_coef * value - ent_coef * entropy + logit_l2_coef * sum of squared logits.
+
+    A subclass says what the targets are and what the policy's and the value's terms look like. Terms are means over
+    all T x B steps. A truncated step has no successor that the rollout could see: its reward becomes its own value,
+    its discount 0, and it is left out of all three terms (as in train-learned-planner).
+
+    Args:
+        gamma: discount.
+        lam: of the mix of n-step returns.
+        vf_coef: weight of the value loss, the mean of plain squares.
+        ent_coef: weight of the entropy bonus.
+        logit_l2_coef: weight of the SUM of squared logits, the last step's included.
+        normalize_advantages: whether advantages are brought to mean 0 and std 1.
+    """
+
+    gamma: float = 0.97
+    lam: float = 0.95
+    vf_coef: float = 0.25
+    ent_coef: float = 0.01
+    logit_l2_coef: float = 0.0
+    normalize_advantages: bool = False
+
+    uses_behaviour_values: ClassVar[bool] = False
+    target_kl: ClassVar[float | None] = None
+
+    def __post_init__(self) -> None:
+        for key in ("gamma", "lam"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise ConfigError(key, getattr(self, key), "0 to 1")
+        for key in ("vf_coef", "ent_coef", "logit_l2_coef"):
+            if getattr(self, key) < 0:
+                raise ConfigError(key, getattr(self, key), "0 or more")
+
+    def targets(self, values: Tensor, rewards: Tensor, discounts: Tensor, ratios: Tensor) -> Targets:
+        """Where advantages and values should be.
+
+        Args:
+            values: [T + 1, B], the last row bootstraps; the behaviour's if the loss asked for them, else the present.
+            rewards, discounts: [T, B]; a discount is gamma, or 0 where the episode ended with that step.
+            ratios: [T, B], present over behaviour probability of the action taken.
+        """
+        raise NotImplementedError
+
+    def policy_terms(self, log_prob: Tensor, ratios: Tensor, advantages: Tensor) -> Tensor:
+        """[T, B], of which the mean is minimised. Only ``log_prob`` and ``ratios`` carry gradients."""
+        return -log_prob * advantages
+
+    def value_terms(self, values: Tensor, targets: Tensor, behaviour: Tensor | None) -> Tensor:
+        """[T, B], of which the mean is minimised."""
+        return (targets - values).square()
+
+    def diagnostics(self, ratios: Tensor) -> dict[str, Tensor]:
+        """More scalars for logging, from ratios [T, B]."""
+        return {}
+
+    def __call__(
+        self, logits: Tensor, values: Tensor, batch: Transitions, ranks: Ranks | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and its parts.
+
+        Args:
+            logits: [T + 1, B, A] of the present policy; the last step is there for its value alone.
+            values: [T + 1, B].
+            ranks: whose gradients will be averaged; statistics are over all of them, and a sum is scaled so that the
+                average is the sum over all. None is this process alone.
+
+        Returns:
+            the loss (scalar with gradient), and detached scalars for logging.
+        """
+        ranks = ranks or OneRank()
+        log_probs = torch.log_softmax(logits[:-1], dim=-1)  # (T, B, A)
+        action = batch.actions[..., None]
+        log_prob = log_probs.gather(-1, action)[..., 0]  # (T, B)
+        behaviour = torch.log_softmax(batch.behaviour_logits, dim=-1).gather(-1, action)[..., 0]
+        ratios = torch.exp(log_prob - behaviour)
+        old = values.detach() if batch.behaviour_values is None else batch.behaviour_values  # (T + 1, B)
+        rewards = torch.where(batch.truncated, old[:-1], batch.rewards)
+        discounts = self.gamma * (~batch.resets[1:]).to(values.dtype)
+        with torch.no_grad():
+            targets = self.targets(old, rewards, discounts, ratios)
+        advantages = targets.advantages
+        if self.normalize_advantages:
+            advantages = standardized(advantages, ~batch.truncated, ranks)
+        mask = (~batch.truncated).to(values.dtype)
+        pg_loss = (self.policy_terms(log_prob, ratios, advantages) * mask).mean()
+        v_loss = (self.value_terms(values[:-1], targets.values, batch.behaviour_values) * mask).mean()
+        entropy = (-(log_probs.exp() * log_probs).sum(-1) * mask).mean()
+        loss = pg_loss + self.vf_coef * v_loss - self.ent_coef * entropy
+        if self.logit_l2_coef:
+            loss = loss + self.logit_l2_coef * ranks.size * logits.square().sum()
+        errors = targets.values - values[:-1].detach()
+        unexplained = errors.var(correction=0) / targets.values.var(correction=0).clamp(min=1e-12)
+        parts = {
+            "total": loss,
+            "policy": pg_loss,
+            "value": v_loss,
+            "entropy": entropy,
+            "rho": ratios.mean(),
+            "explained_variance": 1 - unexplained,
+        }
+        parts |= self.diagnostics(ratios.detach())
+        return loss, {name: part.detach() for name, part in parts.items()}

@@ -1,0 +1,38 @@
+"""The processes of a distributed training, as far as a loss or a metric has to know of them."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class Ranks:
+    """All ranks of this training; one where nothing is distributed."""
+
+    @property
+    def size(self) -> int:
+        return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+    def sum(self, value: Tensor) -> Tensor:
+        """Over all ranks, the same on each; without gradient."""
+        value = value.detach().clone()
+        if self.size > 1:
+            dist.all_reduce(value)
+        return value
+
+    def mean(self, value: Tensor) -> Tensor:
+        return self.sum(value) / self.size
+
+
+class OneRank(Ranks):
+    """This process by itself, whatever else is running."""
+
+    size = 1
+
+
+def standardized(values: Tensor, used: Tensor, ranks: Ranks) -> Tensor:
+    """``values`` less their mean, over their standard deviation, both over the ``used`` ones of all ranks."""
+    chosen = values[used]
+    count, total = ranks.sum(torch.stack([used.sum().to(values.dtype), chosen.sum()]))
+    mean = total / count.clamp(min=1)
+    variance = ranks.sum((chosen - mean).square().sum()) / (count - 1).clamp(min=1)
+    return (values - mean) / (variance.sqrt() + 1e-8)

@@ -1,0 +1,93 @@
+"""The sizes of rollouts, and how they are gone through."""
+
+from dataclasses import dataclass
+
+from drc_lab.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class RolloutSpec:
+    """How experience is collected, and how it is gone through.
+
+    Args:
+        num_envs: of all ranks together.
+        num_steps: T.
+        minibatches: parts that a rollout is split into, over envs; each is one optimizer step.
+        passes: times that every rollout is gone through.
+        frames: env steps of the whole training, rounded up to whole rollouts.
+        bptt_steps: steps that a gradient reaches back through time at most; None is the rollout's. With fewer, the
+            rollout is cut into sequences; with more, the steps before it are gone through again.
+        burn_in: steps before those that are gone through without gradient, for a carry of the present weights.
+        min_repeats, max_repeats: ticks per env step are drawn from this range, alike for all envs; null is the
+            policy's own number at every step.
+        draw_repeats: "step", anew for each step, or "rollout", the same for all steps of one.
+        progressive_weight: share of the loss on what the net says after a random number of ticks, of which a random
+            number carry gradients (Bansal et al. 2022, arXiv 2202.05826); the rest is the ordinary loss.
+    """
+
+    num_envs: int = 64
+    num_steps: int = 10
+    minibatches: int = 1
+    passes: int = 1
+    frames: int = 1_000_000
+    bptt_steps: int | None = None
+    burn_in: int = 0
+    min_repeats: int | None = None
+    max_repeats: int | None = None
+    draw_repeats: str = "step"
+    progressive_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        for key in ("num_envs", "num_steps", "minibatches", "passes", "frames", "bptt_steps"):
+            if (value := getattr(self, key)) is not None and value < 1:
+                raise ConfigError(key, value, "at least 1")
+        if self.num_envs % self.minibatches:
+            raise ConfigError("minibatches", self.minibatches, f"a divisor of num_envs = {self.num_envs}")
+        if self.burn_in < 0:
+            raise ConfigError("burn_in", self.burn_in, "0 or more")
+        if (self.min_repeats is None) != (self.max_repeats is None):
+            raise ConfigError("min_repeats", self.min_repeats, "both min_repeats and max_repeats, or neither")
+        if self.min_repeats is not None and not 1 <= self.min_repeats <= (self.max_repeats or 0):
+            raise ConfigError("min_repeats", self.min_repeats, f"1 to max_repeats = {self.max_repeats}")
+        if self.draw_repeats not in ("step", "rollout"):
+            raise ConfigError("draw_repeats", self.draw_repeats, "step | rollout")
+        if not 0 <= self.progressive_weight <= 1:
+            raise ConfigError("progressive_weight", self.progressive_weight, "0 to 1")
+
+    @property
+    def frames_per_rollout(self) -> int:
+        return self.num_envs * self.num_steps
+
+    @property
+    def rollouts(self) -> int:
+        return -(-self.frames // self.frames_per_rollout)
+
+    @property
+    def optimizer_steps_per_rollout(self) -> int:
+        return self.minibatches * self.passes
+
+    @property
+    def optimizer_steps(self) -> int:
+        """Of the whole training."""
+        return self.rollouts * self.optimizer_steps_per_rollout
+
+    @property
+    def learned_context(self) -> int:
+        """Steps before the rollout that gradients reach."""
+        return max(0, (self.bptt_steps or 0) - self.num_steps)
+
+    @property
+    def context(self) -> int:
+        """Steps before the rollout that are gone through again."""
+        return self.burn_in + self.learned_context
+
+    def share(self, ranks: int) -> int:
+        """Envs of one rank.
+
+        Raises:
+            ConfigError: they cannot be shared out evenly.
+        """
+        if self.num_envs % (ranks * self.minibatches):
+            needed = f"a multiple of minibatches x ranks = {self.minibatches} x {ranks}"
+            raise ConfigError("num_envs", self.num_envs, needed)
+        return self.num_envs // ranks

@@ -1,0 +1,38 @@
+"""Learning-rate schedules of torch, with their lengths in env frames."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from drc_lab.errors import ConfigError
+
+Schedule = Callable[[Optimizer], LRScheduler]
+LENGTHS = ("total_iters", "T_max", "T_0", "step_size", "milestones", "total_steps")  # torch's names for them
+
+
+def in_optimizer_steps(schedule: Schedule, frames_per_step: float) -> Schedule:
+    """A schedule whose lengths, given in env frames, are in optimizer steps, which is what torch counts.
+
+    Args:
+        schedule: a partial of one of torch's, for the optimizer.
+        frames_per_step: env frames to an optimizer step.
+
+    Raises:
+        ConfigError: a length below 1.
+    """
+    if not isinstance(schedule, partial):
+        return schedule
+    lengths = {name: schedule.keywords[name] for name in LENGTHS if name in schedule.keywords}
+    for name, frames in lengths.items():
+        if min(frames if isinstance(frames, list | tuple) else [frames], default=1) < 1:
+            raise ConfigError(f"schedule.{name}", frames, "at least 1, in frames")
+    return partial(schedule, **{name: _steps(frames, frames_per_step) for name, frames in lengths.items()})
+
+
+def _steps(frames: Any, frames_per_step: float) -> Any:
+    if isinstance(frames, list | tuple):
+        return [_steps(each, frames_per_step) for each in frames]
+    return max(1, round(frames / frames_per_step))
