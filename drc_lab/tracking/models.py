@@ -7,7 +7,6 @@ checkpoint is there to go on from, is replaced all the time and was measured by 
 import re
 from pathlib import Path
 
-
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
