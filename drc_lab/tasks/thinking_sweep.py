@@ -11,6 +11,7 @@ from drc_lab.evaluation.report import plot, terminal_tables, write_csv
 from drc_lab.evaluation.thinking import RANDOM, Row, sweep, table
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
+from drc_lab.tasks.record import log_held_out
 from drc_lab.tasks.start import console
 from drc_lab.tasks.train import Stopped, fit, prepare, resume_command, start_run
 from drc_lab.tracking.run import Run
@@ -24,6 +25,7 @@ def main(config: DictConfig, folder: Path) -> None:
     check_fits(training.agent.policy, actions, levels, size_key(config))
     with start_run(config, folder) as run:
         best = fit(training, run)
+        log_held_out(run, "test", levels, training.agent.config)
         try:
             rows = think(config, best, levels, training.trainer.strategy.root_device)
         except KeyboardInterrupt as stop:

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from drc_lab.arguments import check_types, errors_under, from_mapping
 from drc_lab.config import build, build_policy, make_env, plain
+from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.learning.agent import Agent
 from drc_lab.learning.checkpoints import read_checkpoint
@@ -26,10 +27,13 @@ from drc_lab.learning.progress import TrainingProgress
 from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.learning.stop import GracefulStop
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
+from drc_lab.tasks.record import default_name, log_held_out, run_tags
 from drc_lab.tasks.start import console, say, start
+from drc_lab.tracking.datasets import log_levels
 from drc_lab.tracking.mlflow import flatten
 from drc_lab.tracking.run import Run, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
+from drc_lab.tracking.system import system_metrics
 
 
 class Stopped(KeyboardInterrupt):
@@ -46,6 +50,7 @@ class Training:
     evaluation: HeldOutEvaluation
     stop: GracefulStop
     resume: str | None
+    env: BatchEnv  # a copy of what the policy is trained in
 
 
 def main(config: DictConfig, folder: Path) -> None:
@@ -91,7 +96,7 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     for key in ("world_size", "accumulate_grad_batches"):
         if getattr(trainer, key) != 1:
             raise ConfigError(f"trainer ({key})", getattr(trainer, key), "1")
-    return Training(agent, data, trainer, evaluation, stop, None if config.resume is None else str(config.resume))
+    return Training(agent, data, trainer, evaluation, stop, None if config.resume is None else str(config.resume), env)
 
 
 def check_optimization(agent: Agent) -> None:
@@ -114,6 +119,9 @@ def fit(training: Training, run: Run) -> Path:
     """
     trainer, last = training.trainer, training.stop.checkpoint
     trainer.loggers = [run.logger]
+    config = training.agent.config
+    log_levels(run, "train", training.env, config["env"])
+    log_held_out(run, "valid", training.evaluation.env, config)
     if training.agent.policy.note:
         console.print(training.agent.policy.note, soft_wrap=True)
     try:
@@ -129,6 +137,10 @@ def fit(training: Training, run: Run) -> Path:
     if training.stop.signal is not None:
         frames, command = training.agent.frames, resume_command(last)
         raise Stopped(f"{training.stop.signal} after {frames:,} frames. Go on with:  {command}")
+    # MLflow's table of runs shows last values: sorted by these, it compares whole trainings.
+    last_seen = {k.split("/")[1]: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("valid/")}
+    frames = training.agent.frames
+    run.log_metrics({f"final/{name}": value for name, value in last_seen.items()} | {"final/frames": frames}, frames)
     return best
 
 
@@ -150,10 +162,14 @@ def check_same_training(config: DictConfig) -> None:
 @contextmanager
 def start_run(config: DictConfig, folder: Path) -> Iterator[Run]:
     """The recorded run of this training, with the config in it and in ``folder/config.yaml``."""
-    tags = {"task": config.task, "env": config.env.id, "policy": config.policy._target_, "seed": str(config.seed)}
+    tags = run_tags(config)
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
     resume = config.resume is not None
-    with tracked_run(spec, folder, config.study, config.name, tags, resume, say) as run:
+    name = str(config.name or default_name(config))
+    with (
+        tracked_run(spec, folder, config.study, name, tags, resume, say) as run,
+        system_metrics(run, spec.system_metrics_seconds),
+    ):
         path = folder / "config.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(config, path, resolve=True)
