@@ -5,8 +5,7 @@ from collections.abc import Collection, Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-LENGTH = 120  # of a name, VALUE of one value in it
-VALUE = 30
+LENGTH, VALUE = 100, 30  # at most, of a name without its seed and of one value in it
 # Keys, and whole groups of them, that say where and how a run goes on, not what it computes.
 SAY_NOTHING = {"task", "study", "experiment", "name", "root", "folder", "resume", "threads", "tracking", "hydra",
                "checkpoints", "callbacks", "trainer.accelerator", "trainer.devices"}  # fmt: skip
@@ -36,11 +35,9 @@ def run_name(overrides: Sequence[str], groups: Collection[str], study: str, seed
         said.pop("env", None)  # it goes without saying
     options = {key for key in said if key in groups or key == "env.id"}
     words = [value if key in options else f"{shortest_end(key, said)}={value}" for key, value in said.items()]
-    words = words or [study]
-    if with_seed or words == [study]:
-        words.append(f"seed={seed}")
-    name = " ".join(words)
-    return name if len(name) <= LENGTH else name[: LENGTH - 1] + "…"
+    seeded = f" seed={seed}" if with_seed or not words else ""
+    name = " ".join(words) or study
+    return (name if len(name) <= LENGTH else name[: LENGTH - 1] + "…") + seeded
 
 
 def _short(value: object) -> str:

@@ -34,19 +34,21 @@ def system_metrics(run: Run, seconds: float | None) -> Iterator[None]:
     monitors = _monitors()
     first, started = run.journal.last_step(PREFIX) + 1, time.monotonic()
 
-    def measure() -> None:
+    def measure() -> dict[str, float]:
         values: dict[str, float] = {}
         for monitor in monitors:
             monitor.collect_metrics()
             values |= {PREFIX + name: value for name, value in monitor.aggregate_metrics().items()}
             monitor.clear_metrics()
-        run.log_metrics(values, first + int(time.monotonic() - started))
+        return values
 
     def watch() -> None:
         with suppress(Exception):  # a run is not worth less without; a full disk shows elsewhere
-            while not over.wait(seconds):
-                measure()
-            measure()
+            measure()  # the processor's load is that since this thread's call before, and the first means nothing
+            ended = False
+            while not ended:
+                ended = over.wait(seconds)
+                run.log_metrics(measure(), first + int(time.monotonic() - started))
 
     over, thread = threading.Event(), threading.Thread(target=watch, name="system metrics", daemon=True)
     thread.start()
@@ -62,7 +64,4 @@ def _monitors() -> list[BaseMetricsMonitor]:
     for gpus in (GPUMonitor, ROCMMonitor):
         with suppress(Exception):  # no such GPUs, or not the library that asks them
             found.append(gpus())
-    for monitor in found:
-        monitor.collect_metrics()  # the processor's load is that since the call before
-        monitor.clear_metrics()
     return found
