@@ -1,12 +1,14 @@
 """The command line: ``python -m drc_lab [group=option] [key=value] [+experiment=name]``.
 
-Exit codes: 0 done; 2 the user's mistake, told in one line; 130 stopped by Ctrl-C or SIGTERM; 1 an error of ours.
+Exit codes: 0 done; 2 the user's mistake, told in one line; 130 stopped by Ctrl-C; 75 stopped by a scheduler's signal
+(the same command goes on); 1 an error of ours, or a training that diverged.
 """
 
 import difflib
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 import hydra
@@ -15,8 +17,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from drc_lab.errors import ConfigError, UserError
+from drc_lab.errors import ConfigError, Diverged, UserError
 from drc_lab.paths import CONF
+from drc_lab.signals import STOPPING, stop_at_once
 
 TASKS = (
     "train",
@@ -49,6 +52,8 @@ def run_task(config: DictConfig) -> None:
         import_module(f"drc_lab.tasks.{config.task}").main(config, folder)
     except UserError as error:
         sys.exit(_complain(str(error)))
+    except Diverged as error:
+        sys.exit(_complain(str(error), code=1))
     finally:
         for made in (folder, *folder.parents):  # and the parents that Hydra made for it
             if made == Path.cwd() or not made.is_dir() or any(made.iterdir()):
@@ -99,7 +104,8 @@ def implied(arguments: list[str]) -> list[str]:
 def main() -> None:
     """Entry point: composes the config, runs the task, and turns mistakes into one line and an exit code."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a run as KILLED, as Ctrl-C does
+    for number in set(STOPPING) - {signal.SIGINT}:
+        signal.signal(number, stop_at_once)  # ends a run as KILLED, as Ctrl-C does
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, instead of printing them and exiting with 1
     sys.argv += implied(sys.argv[1:])
     try:
@@ -110,14 +116,17 @@ def main() -> None:
         if not str(error).startswith("Config group override"):  # Hydra's, of env=3
             raise
         sys.exit(_complain(one_line(error)))
+    except OSError as error:
+        if any(frame.f_code is run_task.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)):
+            raise
+        sys.exit(_complain(f"folder: {error.filename}: {error.strerror}"))  # Hydra could not make it
     except KeyboardInterrupt as stop:
-        print(f"drc_lab: stopped. {stop}".rstrip(), file=sys.stderr)
-        sys.exit(130)
+        sys.exit(_complain(f"stopped. {stop}".rstrip(), getattr(stop, "exit_code", 130)))
 
 
-def _complain(line: str) -> int:
+def _complain(line: str, code: int = 2) -> int:
     print(f"drc_lab: {line}", file=sys.stderr)
-    return 2
+    return code
 
 
 if __name__ == "__main__":

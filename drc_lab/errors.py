@@ -23,3 +23,7 @@ class ConfigError(UserError, ValueError):
     def under(self, prefix: str) -> "ConfigError":
         """The same error with the key seen from further out, e.g. ``height`` under ``env`` is ``env.height``."""
         return ConfigError(f"{prefix}.{self.key}", self.found, self.allowed)
+
+
+class Diverged(Exception):
+    """A training came to numbers that are none. The command line prints it as one line and exits with code 1."""

@@ -4,11 +4,16 @@ import ctypes
 import logging
 import os
 import platform
+import random
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 
 from drc_lab.errors import ConfigError
@@ -29,6 +34,33 @@ def start_process(seed: int, threads: int | None) -> None:
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(threads or allowed)
     reuse_freed_memory()
+
+
+def random_states() -> dict[str, Any]:
+    """The states of all global generators, as tensors and plain types."""
+    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 - the global one is meant
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    states = {"torch": torch.get_rng_state(), "cuda": cuda, "python": random.getstate()}
+    return states | {"numpy": (kind, [int(key) for key in keys], *rest)}
+
+
+def set_random_states(states: dict[str, Any]) -> None:
+    """Goes back to where `random_states` was called."""
+    torch.set_rng_state(states["torch"])
+    if torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"][: torch.cuda.device_count()])
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])  # noqa: NPY002
+
+
+@contextmanager
+def random_states_kept() -> Iterator[None]:
+    """Nothing drawn within moves the global generators."""
+    states = random_states()
+    try:
+        yield
+    finally:
+        set_random_states(states)
 
 
 def reuse_freed_memory() -> None:

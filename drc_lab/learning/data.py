@@ -23,12 +23,20 @@ class RolloutData(L.LightningDataModule):
         policy: the one that is being trained.
         seed: of the stream.
         values: whether the loss asks for the values that the policy had while acting.
+        held_out: builds an env of the first so many held-out levels, without autoreset: for callbacks.
     """
 
     def __init__(
-        self, spec: RolloutSpec, make_env: Callable[[int], BatchEnv], policy: Policy, seed: int, values: bool = False
+        self,
+        spec: RolloutSpec,
+        make_env: Callable[[int], BatchEnv],
+        policy: Policy,
+        seed: int,
+        values: bool = False,
+        held_out: Callable[[int], BatchEnv] | None = None,
     ):
         super().__init__()
+        self.held_out = held_out
         self.spec, self.make_env, self.policy, self.seed, self.values = spec, make_env, policy, seed, values
         self.stream: RolloutStream | None = None
         self._saved: list[dict[str, Any]] | None = None

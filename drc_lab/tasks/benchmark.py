@@ -11,19 +11,23 @@ from drc_lab.errors import ConfigError
 from drc_lab.learning.timing import TimeShares
 from drc_lab.process import machine_name
 from drc_lab.tasks.start import console
-from drc_lab.tasks.train import fit, prepare, start_run
+from drc_lab.tasks.train import fit, prepare, start_run, tell_finished
 
 
 def main(config: DictConfig, folder: Path) -> None:
     """Trains for ``algo.rollouts.frames`` as ever (rollouts, Lightning, logging, evaluation, checkpoints), timed."""
     training = prepare(config, folder)
+    if training.beginning.finished:
+        tell_finished(training.beginning)
+        return
+    folder = training.beginning.folder
     timer = TimeShares(training.evaluation)
     training.trainer.callbacks.append(timer)  # type: ignore[attr-defined]
     spec = training.agent.spec
     if spec.rollouts <= timer.skip_rollouts:
         least = (timer.skip_rollouts + 1) * spec.frames_per_rollout
         raise ConfigError("algo.rollouts.frames", spec.frames, f"{least} or more in a benchmark")
-    with start_run(config, folder) as run:
+    with start_run(config, training.beginning) as run:
         fit(training, run)
         shares, speed = timer.shares(), timer.frames / timer.seconds["total"]
         run.log_metrics({f"time/{k}_share": v for k, v in shares.items()} | {"time/frames_per_second": speed},

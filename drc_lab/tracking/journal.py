@@ -162,6 +162,8 @@ class Journal:
             self.sent = operation["position"]
         elif operation["op"] == "status":
             self.ended = operation["status"] != "RUNNING"
+        elif operation["op"] == "drop":
+            self._seen.pop(("checkpoint", operation["name"]), None)  # it may come again
         for name, step in points(operation):
             self._seen[operation["op"], name].add(step)
         if goes_to := target(operation):
