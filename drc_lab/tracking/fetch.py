@@ -10,10 +10,11 @@ from mlflow.tracking import MlflowClient
 
 from drc_lab.errors import ConfigError
 from drc_lab.files import written
-from drc_lab.tracking.models import FOLDER, models_of
+from drc_lab.tracking.models import FOLDER, SOLVE_RATE, best_first, models_of
 
 MODEL = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/]+)|/(?P<version>\d+))")
 RUN = re.compile(rf"runs:/(?P<run>[^/]+)/(?P<path>{FOLDER}/[^/]+)")
+BEST = "best.ckpt"  # a training's second name for the best of its checkpoints
 ALLOWED = f"a file, models:/NAME@ALIAS, models:/NAME/VERSION or runs:/ID/{FOLDER}/FILE"
 
 
@@ -37,8 +38,10 @@ def fetch_checkpoint(client: MlflowClient, checkpoint: str, cache: Path) -> Path
             return _download(client, client.get_model_version_download_uri(name, version), file, cache)
         if match := RUN.fullmatch(checkpoint):
             run, file = client.get_run(match["run"]), match["path"].split("/")[1]
-            if models := models_of(client, run.info.run_id, run.info.experiment_id, file):
-                return _download(client, models[-1].artifact_location, file, cache)
+            models = models_of(client, run.info.run_id, run.info.experiment_id)
+            named = [model for model in models if model.tags["file"] == file]
+            for model in named or (best_first(models, SOLVE_RATE) if file == BEST else []):
+                return _download(client, model.artifact_location, model.tags["file"], cache)
             # Any other artifact may have been written anew.
             return _download(client, f"{run.info.artifact_uri}/{FOLDER}", file, cache, again=True)
     except (MlflowException, OSError, KeyError) as error:

@@ -4,6 +4,7 @@ A model has the tags ``file`` (of the checkpoint, ``best.ckpt``) and ``frames``;
 checkpoint is there to go on from, is replaced all the time and was measured by nobody: it stays with the run.
 """
 
+import math
 import re
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from drc_lab.tracking.journal import Operation
 FOLDER = "checkpoints"
 LAST = "last.ckpt"
 MODEL_TYPE = "policy"
+SOLVE_RATE, RETURN = "valid/solve_rate", "valid/return"
 
 
 def send_checkpoint(client: MlflowClient, run_id: str, experiment_id: str, operation: Operation) -> None:
@@ -63,6 +65,20 @@ def models_of(client: MlflowClient, run_id: str, experiment_id: str, file: str |
         token = page.token
         if not token:
             return found
+
+
+def best_first(models: list[LoggedModel], metric: str) -> list[LoggedModel]:
+    """Those that have the metric, as a training ranks them: of equals that with the higher return, then the earlier."""
+
+    def rank(model: LoggedModel) -> tuple[float, float, int]:
+        return worth(model, metric), worth(model, RETURN), -int(model.tags["frames"])
+
+    return sorted((model for model in models if worth(model, metric) > -math.inf), key=rank, reverse=True)
+
+
+def worth(model: LoggedModel, metric: str) -> float:
+    """The value of a checkpoint's metric; -inf without it."""
+    return next((point.value for point in model.metrics or [] if point.key == metric), -math.inf)
 
 
 def metrics_of(client: MlflowClient, run_id: str, model_id: str, operation: Operation) -> list[Metric]:

@@ -11,6 +11,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from drc_lab.errors import ConfigError
+from drc_lab.tracking.models import SOLVE_RATE, best_first, worth
 from drc_lab.tracking.reading import listed, pages, runs_of, study_ids
 
 LATEST = "latest"
@@ -26,14 +27,14 @@ class RegisterSpec:
         study: where the run is looked for; None is everywhere.
         name: of the registered model; None is ``drc-`` and the last part of the env's id.
         alias: that moves to the version; None for none.
-        metric: of the checkpoints; that with the highest value is registered, of equals the later one.
+        metric: of the checkpoints; that with the highest value is registered.
     """
 
     run: str = LATEST
     study: str | list[str] | None = None
     name: str | None = None
     alias: str | None = "champion"
-    metric: str = "valid/solve_rate"
+    metric: str = SOLVE_RATE
 
     def __post_init__(self) -> None:
         if self.name is not None and not re.fullmatch(r"\w[\w.-]*", self.name):  # MLflow takes more, URIs do not
@@ -49,12 +50,11 @@ def register(client: MlflowClient, spec: RegisterSpec) -> ModelVersion:
         ConfigError: about ``run``, ``study`` or ``metric``: nothing there to register.
     """
     run, models = find_run(client, spec)
-    worth = {model.model_id: worth_of(model, spec.metric) for model in models}
-    measured = [model for model in models if worth[model.model_id] is not None]
-    if not measured:
+    ranked = best_first(models, spec.metric)
+    if not ranked:
         known = sorted({metric.key for model in models for metric in model.metrics or []})
         raise ConfigError("metric", spec.metric, listed(known) or "a metric of the checkpoints: they have none")
-    best = max(measured, key=lambda model: (worth[model.model_id], int(model.tags["frames"])))
+    best = ranked[0]
     env = str(run.data.tags.get("env", "policy")).split("/")[-1]
     name = spec.name or "drc-" + re.sub(r"[^\w.-]", "_", env)
     if not client.search_registered_models(f"name = '{name}'"):
@@ -67,7 +67,7 @@ def register(client: MlflowClient, spec: RegisterSpec) -> ModelVersion:
         with _process_wide(client.tracking_uri):
             version = client.create_model_version(
                 name, f"models:/{best.model_id}", run.info.run_id, tags | {"file": file, "frames": str(frames)},
-                description=f"{file} of {run.info.run_name}: {spec.metric} {worth[best.model_id]:.4g} "
+                description=f"{file} of {run.info.run_name}: {spec.metric} {worth(best, spec.metric):.4g} "
                             f"after {frames:,} frames",
                 model_id=best.model_id,
             )  # fmt: skip
@@ -102,11 +102,6 @@ def find_run(client: MlflowClient, spec: RegisterSpec) -> tuple[Run, list[Logged
     if found[0].info.run_id not in checkpoints:
         raise ConfigError("run", spec.run, "a run with a checkpoint: MLflow has none of this one")
     return found[0], checkpoints[found[0].info.run_id]
-
-
-def worth_of(model: LoggedModel, metric: str) -> float | None:
-    """The value of a checkpoint's metric, if it has it."""
-    return next((point.value for point in model.metrics or [] if point.key == metric), None)
 
 
 @contextmanager
