@@ -38,6 +38,8 @@ TASKS = (
     "policy_speed",
     "benchmark",
     "import_weights",
+    "compare",
+    "register",
     "sync",
 )
 ENV_GROUPS = {"drc_lab/RicochetRobots-v0": "ricochet", "drc_lab/Sokoban-v0": "sokoban"}
