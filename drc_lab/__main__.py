@@ -6,6 +6,7 @@ Exit codes: 0 done; 2 the user's mistake, told in one line; 130 stopped by Ctrl-
 
 import difflib
 import os
+import re
 import signal
 import sys
 import traceback
@@ -37,6 +38,8 @@ TASKS = (
     "policy_speed",
     "benchmark",
     "import_weights",
+    "compare",
+    "register",
     "sync",
 )
 ENV_GROUPS = {"drc_lab/RicochetRobots-v0": "ricochet", "drc_lab/Sokoban-v0": "sokoban"}
@@ -87,6 +90,9 @@ def one_line(error: Exception) -> str:
         close = close or [k for k in known if k.endswith(key.split(".")[-1])]
         hint = f"closest: {', '.join(close)}" if close else "see --help"
         return f"{key}: no such key; {hint} (a new key needs a leading +)"
+    if found := re.fullmatch(r"In 'config': Could not load '(\w+)/(.*)'\.", text):  # what it says of one of several
+        group, option = found.groups()
+        return f"{group}: found {option!r}, allowed: {' | '.join(sorted(p.stem for p in (CONF / group).iterdir()))}"
     return text
 
 

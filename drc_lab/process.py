@@ -104,7 +104,7 @@ def machine_name() -> str:
 
 def quieten_libraries() -> None:
     """Leaves warnings and errors, drops banners, tips and notes about a library's own deprecations."""
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "mlflow", "alembic"):
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "mlflow", "alembic", "matplotlib"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*", category=FutureWarning)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")

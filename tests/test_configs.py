@@ -1,5 +1,6 @@
 """Every shipped config composes, builds, and says what it is; the wheel carries them all."""
 
+import importlib.util
 import subprocess
 import sys
 import zipfile
@@ -9,9 +10,10 @@ import hydra
 import pytest
 import torch
 
-from drc_lab.config import build, build_policy, make_env
+from drc_lab.config import build, build_policy, make_env, plain
 from drc_lab.models.policy import Policy
 from drc_lab.paths import CONF
+from drc_lab.tracking.mlflow import flatten
 
 OPTIONS = [(path.parent.name, path.stem) for path in sorted(CONF.glob("*/*.yaml"))]
 EXPERIMENTS = [stem for group, stem in OPTIONS if group == "experiment"]
@@ -49,6 +51,20 @@ def test_every_option_opens_with_what_it_is(group, option):
         assert lines[0] == "# @package _global_" and any(f"+experiment={option}" in line for line in lines[1:6])
 
 
+def test_the_docs_explain_every_key_as_the_configs_do():
+    """Written by ``python tools/config_docs.py``."""
+    text = (CONF.parent / "docs/config.md").read_text()
+    spec = importlib.util.spec_from_file_location("config_docs", CONF.parent / "tools/config_docs.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    assert text == tool.page()
+    assert not [line for line in text.splitlines() if line.startswith("|") and line.endswith("|  |")]
+    for group in ("evaluation", "checkpoints", "algo", "env", "policy"):
+        for key in flatten(plain(compose()[group])):
+            if not key.endswith(("_target_", "_partial_")):
+                assert f"| `{key}` |" in text, key
+
+
 def test_every_key_of_the_configs_of_envs_and_tasks_is_an_argument():
     """Configs mirror constructors one to one; tests/models/test_policies.py holds the policies to it."""
     import inspect
@@ -62,12 +78,15 @@ def test_every_key_of_the_configs_of_envs_and_tasks_is_an_argument():
     from drc_lab.tasks.env_speed import SpeedSpec
     from drc_lab.tasks.policy_runs import PolicySpeedSpec
     from drc_lab.tasks.search_speed import SearchSpec
+    from drc_lab.tracking.spec import TrackingSpec
 
     for option, env in {"ricochet": RicochetVectorEnv, "sokoban": SokobanVectorEnv, "gym": GymVectorEnv}.items():
         assert set(compose(f"env={option}").env) - {"id"} <= set(inspect.signature(env).parameters)
     specs = {"speed": SpeedSpec, "search_speed": SearchSpec, "policy_speed": PolicySpeedSpec, "export": ExportSpec}
     for group, spec in {**specs, "evaluation": EvaluationSpec, "benchmark": BenchmarkSpec}.items():
         assert set(compose()[group]) == set(inspect.signature(spec).parameters)
+    everywhere = compose("tracking=[mlflow,csv,tensorboard]").tracking
+    assert set(everywhere) == set(inspect.signature(TrackingSpec).parameters)
 
 
 def test_a_whole_float_becomes_the_int_that_is_asked_for():

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from drc_lab.arguments import check_types, errors_under, from_mapping
 from drc_lab.config import build, build_policy, make_env, plain
+from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.files import written
 from drc_lab.launch import in_sweep
@@ -27,11 +28,14 @@ from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.learning.stop import GracefulStop
 from drc_lab.signals import Stopped
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
+from drc_lab.tasks.record import default_name, log_held_out, run_tags
 from drc_lab.tasks.resume import CONFIG, Beginning, beginning, resume_command
 from drc_lab.tasks.start import console, say, start
 from drc_lab.tasks.sweep import job_tags
+from drc_lab.tracking.datasets import log_levels
 from drc_lab.tracking.run import Run, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
+from drc_lab.tracking.system import system_metrics
 
 
 @dataclass
@@ -45,6 +49,7 @@ class Training:
     checkpoints: Checkpoints
     stop: GracefulStop
     beginning: Beginning
+    env: BatchEnv  # a copy of what the policy is trained in
 
 
 def main(config: DictConfig, folder: Path) -> float:
@@ -96,7 +101,7 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     )  # fmt: skip
     trainer.strategy.checkpoint_io = AtomicCheckpointIO()
     check_trainer(trainer, spec)
-    return Training(agent, data, trainer, evaluation, checkpoints, stop, begin)
+    return Training(agent, data, trainer, evaluation, checkpoints, stop, begin, env)
 
 
 def check_trainer(trainer: L.Trainer, spec: RolloutSpec) -> None:
@@ -145,6 +150,9 @@ def fit(training: Training, run: Run) -> Path:
     """
     trainer, checkpoints, start = training.trainer, training.checkpoints, training.beginning
     trainer.loggers = [run.logger]
+    config = training.agent.config
+    log_levels(run, "train", training.env, config["env"])
+    log_held_out(run, "valid", training.evaluation.env, config)
     if training.agent.policy.note:
         console.print(training.agent.policy.note, soft_wrap=True)
     try:
@@ -156,7 +164,7 @@ def fit(training: Training, run: Run) -> Path:
         raise
     if not (checkpoints.finished or checkpoints.stopped):  # no step was left, and Lightning called no hook
         training.agent.to(trainer.strategy.root_device)
-        for callback in (training.evaluation, checkpoints):
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
             callback.on_train_end(trainer, training.agent)
     for path in {checkpoints.last, checkpoints.best}:
         run.log_artifact(path, "checkpoints")
@@ -167,6 +175,9 @@ def fit(training: Training, run: Run) -> Path:
             resume_command(start.folder),
         )
         raise Stopped(by, f"{by.name} after {frames:,} frames. Go on with:  {command}")
+    # MLflow's table of runs shows last values: sorted by these, it compares whole trainings.
+    worth, frames = training.evaluation.result, training.agent.frames
+    run.log_metrics({f"final/{name}": value for name, value in worth.items()} | {"final/frames": frames}, frames)
     return checkpoints.best
 
 
@@ -186,10 +197,12 @@ def tell_finished(start: Beginning) -> None:
 @contextmanager
 def start_run(config: DictConfig, start: Beginning) -> Iterator[Run]:
     """The recorded run of this training, with the config in it and in ``config.yaml`` of its folder."""
-    tags = {"task": config.task, "env": config.env.id, "policy": config.policy._target_, "seed": str(config.seed)}
-    tags |= job_tags()
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
-    with tracked_run(spec, start.folder, config.study, config.name, tags, start.same_run, say) as run:
+    name, tags = str(config.name or default_name(config)), run_tags(config) | job_tags()
+    with (
+        tracked_run(spec, start.folder, config.study, name, tags, start.same_run, say) as run,
+        system_metrics(run, spec.system_metrics_seconds),
+    ):
         if start.checkpoint is None or not start.same_run:
             path = start.folder / CONFIG
             with written(path) as part:

@@ -108,6 +108,11 @@ def run(folder, *overrides, timeout=120):
         (["algo.optimizer.lr=-1"], "algo.optimizer: Invalid learning rate"),
         (["algo.schedule.end_factor=3"], "algo.schedule: Ending multiplicative factor"),
         (["tracking.uri=mlruns"], "tracking.uri: found 'mlruns'"),
+        (["tracking.uri=http://127.0.0.1:1"], "tracking.uri: found 'http://127.0.0.1:1'"),
+        (["tracking.patience_seconds=-1"], "tracking.patience_seconds: found -1.0, allowed: at least 0"),
+        (["tracking=csv", "tracking.uri=a"], "tracking.uri: no such key"),
+        (["tracking=[mlflow,excel]"], "tracking: found 'excel', allowed: csv | mlflow | tensorboard"),
+        (["task=sync"], "folder: found no tracking.jsonl in '"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -181,7 +186,8 @@ def test_the_thinking_sweep_leaves_its_table_plot_and_runs(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "Does more thinking help? 20 held-out levels" in result.stdout
     (folder,) = (tmp_path / "outputs/runs/thinking_sweep").iterdir()
-    assert {p.name for p in folder.iterdir()} == {"config.yaml", "thinking.csv", "thinking.png", "checkpoints"}
+    files = {"config.yaml", "tracking.jsonl", "thinking.csv", "thinking.png", "checkpoints"}
+    assert {p.name for p in folder.iterdir()} == files
     client, (experiment,) = store(tmp_path)
     assert experiment.name == "thinking_sweep"
     runs = client.search_runs([experiment.experiment_id])
