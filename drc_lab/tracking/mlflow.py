@@ -71,8 +71,8 @@ class Store:
             os.environ.setdefault(name, value)
         for name in TALKATIVE:
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        if self.uri.startswith(tuple(DATABASE_ENGINES)):
-            self._knock()
+        if self.uri.startswith(tuple(DATABASE_ENGINES)) and not self.uri.startswith(SQLITE):
+            self._knock()  # which would make an SQLite file, an empty one
         try:
             with self._alone():
                 if self.uri.startswith(SQLITE):
