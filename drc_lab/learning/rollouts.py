@@ -19,7 +19,7 @@ from drc_lab.learning.losses import Transitions
 from drc_lab.learning.rollout import Context, EndedEpisodes, Progressive, Rollout, select
 from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.models.policy import Policy, PolicyValue
-from drc_lab.process import random_states, set_random_states
+from drc_lab.process import random_states, seed_everywhere, set_random_states
 
 
 class RolloutStream:
@@ -50,6 +50,7 @@ class RolloutStream:
         self.rollouts_done = 0
         self._random: dict[str, Any] | None = None
         own = seed if rank == 0 else int(np.random.SeedSequence([seed, rank]).generate_state(1)[0])
+        self._own_seed = own
         self.generator = torch.Generator().manual_seed(own)
         self.repeats_rng = np.random.default_rng([seed, 1])
         device = next(policy.parameters()).device
@@ -70,7 +71,10 @@ class RolloutStream:
         return self.spec.optimizer_steps
 
     def __iter__(self) -> Iterator[Rollout]:
-        if self._random is not None:  # only now, after all that a start draws
+        # Only now: what a start draws depends on what is there already (a run in MLflow, say).
+        if self._random is None:
+            seed_everywhere(self._own_seed)
+        else:
             set_random_states(self._random)
         while self.rollouts_done < self.spec.rollouts:
             rollout = self.collect()
