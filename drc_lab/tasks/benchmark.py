@@ -45,7 +45,7 @@ def main(config: DictConfig, folder: Path) -> None:
     rows = []
     for name in spec.only or spec.trainings:
         each = hydra.compose(
-            "config", [*spec.trainings[name], f"study={config.study}", f"name={name}", "resume=never", *common]
+            "config", [*spec.trainings[name], f"study={config.study}", f"name={name}", *common, "resume=never"]
         )
         rows.append((name, *time_training(each, folder / name)))
     caption = f"shares of wall time; {machine_name()}, {torch.get_num_threads()} torch threads, seed {config.seed}"
@@ -55,6 +55,8 @@ def main(config: DictConfig, folder: Path) -> None:
 def time_training(config: DictConfig, folder: Path) -> list[float]:
     """Frames a second, and the share of each of `PARTS`: outside is all but the policy's forward and backward."""
     training = prepare(config, folder)
+    if training.trainer.world_size > 1:
+        raise ConfigError("trainer.devices", training.trainer.world_size, "1 in a benchmark")
     timer = TimeShares(training.evaluation)
     training.trainer.callbacks.append(timer)  # type: ignore[attr-defined]
     spec = training.agent.spec

@@ -14,6 +14,7 @@ from drc_lab.files import written
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.signals import Stopped
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
+from drc_lab.tasks.record import log_held_out
 from drc_lab.tasks.resume import resume_command
 from drc_lab.tasks.start import console
 from drc_lab.tasks.train import fit, prepare, start_run, tell_finished
@@ -33,6 +34,9 @@ def main(config: DictConfig, folder: Path) -> None:
         return
     with start_run(config, training.beginning) as run:
         best = fit(training, run)
+        if not training.trainer.is_global_zero:
+            return
+        log_held_out(run, "test", levels, training.agent.config)
         try:
             rows = think(config, best, levels, training.trainer.strategy.root_device)
         except KeyboardInterrupt as stop:

@@ -8,12 +8,16 @@ from functools import partial
 from pathlib import Path
 
 import lightning as L
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher, _SubprocessScriptLauncher
 from omegaconf import DictConfig, OmegaConf
 
 from drc_lab.arguments import check_types, errors_under, from_mapping
 from drc_lab.config import build, build_policy, make_env, plain
+from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.files import written
+from drc_lab.launch import in_sweep
 from drc_lab.learning.agent import Agent
 from drc_lab.learning.data import RolloutData
 from drc_lab.learning.held_out import HeldOutEvaluation
@@ -24,10 +28,14 @@ from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.learning.stop import GracefulStop
 from drc_lab.signals import Stopped
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
+from drc_lab.tasks.record import default_name, log_held_out, run_tags
 from drc_lab.tasks.resume import CONFIG, Beginning, beginning, resume_command
 from drc_lab.tasks.start import console, say, start
+from drc_lab.tasks.sweep import job_tags
+from drc_lab.tracking.datasets import log_levels
 from drc_lab.tracking.run import Run, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
+from drc_lab.tracking.system import system_metrics
 
 
 @dataclass
@@ -41,17 +49,19 @@ class Training:
     checkpoints: Checkpoints
     stop: GracefulStop
     beginning: Beginning
+    env: BatchEnv  # a copy of what the policy is trained in
 
 
-def main(config: DictConfig, folder: Path) -> None:
-    """Trains, and says where the best checkpoint is."""
+def main(config: DictConfig, folder: Path) -> float:
+    """Trains, says where the best checkpoint is, and returns its held-out solve rate."""
     training = prepare(config, folder)
     if training.beginning.finished:
         tell_finished(training.beginning)
-        return
+        return training.evaluation.best_solve_rate
     with start_run(config, training.beginning) as run:
         best = fit(training, run)
     console.print(f"checkpoint {best}", soft_wrap=True)
+    return training.evaluation.best_solve_rate
 
 
 def prepare(config: DictConfig, folder: Path) -> Training:
@@ -90,10 +100,23 @@ def prepare(config: DictConfig, folder: Path) -> Training:
         log_every_n_steps=1,
     )  # fmt: skip
     trainer.strategy.checkpoint_io = AtomicCheckpointIO()
-    for key in ("world_size", "accumulate_grad_batches"):
-        if getattr(trainer, key) != 1:
-            raise ConfigError(f"trainer ({key})", getattr(trainer, key), "1")
-    return Training(agent, data, trainer, evaluation, checkpoints, stop, begin)
+    check_trainer(trainer, spec)
+    return Training(agent, data, trainer, evaluation, checkpoints, stop, begin, env)
+
+
+def check_trainer(trainer: L.Trainer, spec: RolloutSpec) -> None:
+    """What Lightning can do and an exact, on-policy training cannot."""
+    if trainer.accumulate_grad_batches != 1:
+        raise ConfigError("trainer (accumulate_grad_batches)", trainer.accumulate_grad_batches, "1")
+    strategy = trainer.strategy
+    spawned = isinstance(strategy.launcher, _MultiProcessingLauncher)  # what they learn does not come back
+    if spawned or not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
+        raise ConfigError("trainer.strategy", type(strategy).__name__, "auto | ddp")
+    if in_sweep() and isinstance(strategy.launcher, _SubprocessScriptLauncher):
+        allowed = "1 in a job of -m, unless its launcher starts all ranks (hydra/launcher=submitit_slurm)"
+        raise ConfigError("trainer.devices", trainer.num_devices, allowed)
+    with errors_under("algo.rollouts"):
+        spec.share(trainer.world_size)
 
 
 def chosen_callbacks(config: DictConfig) -> list[L.Callback]:
@@ -127,26 +150,43 @@ def fit(training: Training, run: Run) -> Path:
     """
     trainer, checkpoints, start = training.trainer, training.checkpoints, training.beginning
     trainer.loggers = [run.logger]
+    config = training.agent.config
+    log_levels(run, "train", training.env, config["env"])
+    log_held_out(run, "valid", training.evaluation.env, config)
     if training.agent.policy.note:
         console.print(training.agent.policy.note, soft_wrap=True)
     try:
         trainer.fit(training.agent, datamodule=training.data, ckpt_path=start.checkpoint, weights_only=True)
     except SystemExit as error:  # what Lightning makes of a KeyboardInterrupt
         raise error.__context__ or KeyboardInterrupt from None
+    except BaseException:
+        end_other_ranks(trainer)
+        raise
     if not (checkpoints.finished or checkpoints.stopped):  # no step was left, and Lightning called no hook
         training.agent.to(trainer.strategy.root_device)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             callback.on_train_end(trainer, training.agent)
     for path in {checkpoints.last, checkpoints.best}:
         run.log_artifact(path, "checkpoints")
-    if checkpoints.stopped:
+    if checkpoints.stopped and trainer.is_global_zero:  # the other ranks are done, and not an error to whoever watches
         by, frames, command = (
             training.stop.signal or signal.SIGTERM,
             training.agent.frames,
             resume_command(start.folder),
         )
         raise Stopped(by, f"{by.name} after {frames:,} frames. Go on with:  {command}")
+    # MLflow's table of runs shows last values: sorted by these, it compares whole trainings.
+    worth, frames = training.evaluation.result, training.agent.frames
+    run.log_metrics({f"final/{name}": value for name, value in worth.items()} | {"final/frames": frames}, frames)
     return checkpoints.best
+
+
+def end_other_ranks(trainer: L.Trainer) -> None:
+    """Ends the processes that Lightning started: they would wait for this one, or fail with it and say so."""
+    launcher = trainer.strategy.launcher
+    if isinstance(launcher, _SubprocessScriptLauncher):
+        launcher.kill(signal.SIGKILL)
+        launcher.procs.clear()  # Lightning watches them, and would kill this process too before its run has ended
 
 
 def tell_finished(start: Beginning) -> None:
@@ -157,9 +197,12 @@ def tell_finished(start: Beginning) -> None:
 @contextmanager
 def start_run(config: DictConfig, start: Beginning) -> Iterator[Run]:
     """The recorded run of this training, with the config in it and in ``config.yaml`` of its folder."""
-    tags = {"task": config.task, "env": config.env.id, "policy": config.policy._target_, "seed": str(config.seed)}
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
-    with tracked_run(spec, start.folder, config.study, config.name, tags, start.same_run, say) as run:
+    name, tags = str(config.name or default_name(config)), run_tags(config) | job_tags()
+    with (
+        tracked_run(spec, start.folder, config.study, name, tags, start.same_run, say) as run,
+        system_metrics(run, spec.system_metrics_seconds),
+    ):
         if start.checkpoint is None or not start.same_run:
             path = start.folder / CONFIG
             with written(path) as part:
