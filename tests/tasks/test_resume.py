@@ -76,7 +76,8 @@ def left(folder):
     """What a training leaves: its checkpoints, and all that MLflow has but for times and names."""
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     (one,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
-    history = {name: client.get_metric_history(one.info.run_id, name) for name in one.data.metrics}
+    names = [name for name in one.data.metrics if not name.startswith("system/")]  # of the machine, by the clock
+    history = {name: client.get_metric_history(one.info.run_id, name) for name in names}
     files = sorted(p.name for p in (folder / "run").rglob("*") if p.is_file())
     artifacts = {f.path for part in ("", "checkpoints", "videos") for f in client.list_artifacts(one.info.run_id, part)}
     checkpoints = (folder / "run/checkpoints").glob("*.ckpt")
