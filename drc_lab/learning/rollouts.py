@@ -48,7 +48,7 @@ class RolloutStream:
     ):
         self.spec, self.env, self.policy, self.values, self.acting = spec, env, policy, values, acting
         self.rollouts_done = 0
-        self._random: dict[str, Any] | None = None
+        self._random: dict[str, Any] | None = None  # the states that the next rollout begins with, if not the present
         own = seed if rank == 0 else int(np.random.SeedSequence([seed, rank]).generate_state(1)[0])
         self._own_seed = own
         self.generator = torch.Generator().manual_seed(own)
@@ -76,6 +76,7 @@ class RolloutStream:
             seed_everywhere(self._own_seed)
         else:
             set_random_states(self._random)
+            self._random = None
         while self.rollouts_done < self.spec.rollouts:
             rollout = self.collect()
             parts = self.spec.minibatches
@@ -167,7 +168,7 @@ class RolloutStream:
         """Everything the coming rollouts depend on but the weights: tensors and plain types only."""
         return {
             "rollouts_done": self.rollouts_done,
-            "random": random_states(),  # a policy may draw from the global generators
+            "random": self._random or random_states(),  # a policy may draw from the global generators
             "generator": self.generator.get_state(),
             "repeats_rng": self.repeats_rng.bit_generator.state,
             "next_repeats": list(self.next_repeats),

@@ -113,13 +113,15 @@ def test_each_way_to_resume(tmp_path, begin):
     """never begins anew in the same folder; a path goes on in its run's folder, another training is refused."""
 
     def leave(*more, signals=()):
+        last = tmp_path / "run/checkpoints/last.ckpt"
+        before = last.stat().st_mtime_ns if last.exists() else 0
         process = begin(tmp_path, [*WHOLE, *more])
         for number in signals:
-            wait_until((tmp_path / "run/checkpoints/last.ckpt").exists, process)
+            wait_until(lambda: last.exists() and last.stat().st_mtime_ns > before, process)
             os.kill(process.pid, number)
         process.join()
         log = (tmp_path / "log.txt").read_text()
-        (tmp_path / "log.txt").unlink()
+        (tmp_path / "log.txt").write_text("")
         return process.exitcode, log
 
     def runs():
