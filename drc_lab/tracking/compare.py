@@ -39,10 +39,6 @@ class CompareSpec:
         if not 0 < self.confidence < 1:
             raise ConfigError("confidence", self.confidence, "between 0 and 1")
 
-    @property
-    def studies(self) -> list[str]:
-        return _as_list(self.study)
-
 
 class ComparedRun(NamedTuple):
     """A run, the curve of the metric (empty if it has none), and whether a group's mean counts it."""
@@ -81,16 +77,14 @@ def compare(client: MlflowClient, spec: CompareSpec) -> Comparison:
         ConfigError: a study, metric or param that is not there.
         UserError: a study without runs, or none of the filter's.
     """
-    if not spec.studies:
-        study_ids(client, [""], "study")  # says which there are
-    experiments = study_ids(client, spec.studies, "study")
+    experiments = study_ids(client, spec.study, "study", all_if_none=False)
     try:
         runs = runs_of(client, experiments, spec.filter)
     except MlflowException as error:
         raise ConfigError("filter", spec.filter, f"a filter of MLflow's: {' '.join(str(error).split())}") from error
     if not runs:
         there = f"that match filter={spec.filter!r}" if spec.filter else "yet"
-        raise UserError(f"compare.study: found no runs {there} in {' and '.join(spec.studies)}")
+        raise UserError(f"compare.study: found no runs {there} in {spec.study}")
     metrics = sorted({name for run in runs for name in run.data.metrics})
     if spec.metric not in metrics:
         raise ConfigError("metric", spec.metric, listed(metrics) or "one that was logged: these runs have none")

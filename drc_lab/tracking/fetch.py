@@ -1,5 +1,6 @@
 """From the name of a checkpoint in MLflow to a file."""
 
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -51,6 +52,7 @@ def fetch_checkpoint(client: MlflowClient, checkpoint: str, cache: Path) -> Path
 
 def _download(client: MlflowClient, folder: str, file: str, cache: Path, again: bool = False) -> Path:
     place = cache / folder.removesuffix("/artifacts").removesuffix(f"/artifacts/{FOLDER}").split("/")[-1] / file
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     if again or not place.is_file():
         with written(place) as part, tempfile.TemporaryDirectory(dir=part.parent) as there:
             Path(download_artifacts(f"{folder}/{file}", dst_path=there, tracking_uri=client.tracking_uri)).rename(part)

@@ -1,7 +1,7 @@
 """Reading what runs recorded: studies, runs, curves. Nothing here writes."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -34,18 +34,25 @@ def open_store(uri: str) -> MlflowClient:
     return client
 
 
-def study_ids(client: MlflowClient, names: Iterable[str], key: str) -> list[str]:
-    """The experiments of that name; all there are if none is named.
+def studies(client: MlflowClient) -> dict[str, str]:
+    """The experiments there are: ids by name."""
+    return {experiment.name: experiment.experiment_id for experiment in pages(client.search_experiments)}
+
+
+def study_ids(client: MlflowClient, names: str | list[str] | None, key: str, all_if_none: bool) -> list[str]:
+    """The experiments of one name or several.
 
     Raises:
-        ConfigError: about ``key``: a study that is not there.
+        ConfigError: about ``key``: one that is not there, or none is named and not all are meant.
     """
-    known = {experiment.name: experiment.experiment_id for experiment in pages(client.search_experiments)}
-    wanted = list(names)
-    for name in wanted:
-        if name not in known:
-            raise ConfigError(key, name, listed(sorted(set(known) - {"Default"})) or "one that has runs: there is none")
-    return [known[name] for name in wanted] or list(known.values())
+    known = studies(client)
+    if not names and all_if_none:
+        return list(known.values())
+    wanted = [names] if isinstance(names, str) else list(names or [])
+    if not set(wanted) <= set(known) or not wanted:
+        there = sorted(set(known) - {"Default"})
+        raise ConfigError(key, names, listed(there) or "a study with runs: there is none")
+    return [known[name] for name in wanted]
 
 
 def runs_of(client: MlflowClient, experiment_ids: list[str], filter_string: str = "") -> list[Run]:
