@@ -80,3 +80,11 @@ def writable(path: Path) -> None:
 def size_of(path: Path) -> int:
     """Bytes of a file, or of all files in a folder."""
     return path.stat().st_size if path.is_file() else sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+
+
+def remove_empty(folder: Path) -> None:
+    """Removes a folder if it is empty, then its parents as far as that leaves them empty."""
+    for path in (folder, *folder.parents):
+        if path.resolve() == Path.cwd() or not path.is_dir() or any(path.iterdir()):
+            break
+        path.rmdir()

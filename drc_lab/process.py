@@ -18,21 +18,37 @@ import torch
 
 from drc_lab.errors import ConfigError
 
+MATMUL_PRECISIONS = ("highest", "high", "medium")
 
-def start_process(seed: int, threads: int | None) -> None:
+
+def start_process(
+    seed: int, threads: int | None, matmul_precision: str = "highest", deterministic: bool = False
+) -> None:
     """Seeds every global generator, and sets torch's threads: its own guess counts cores that are not this process's.
 
     Args:
         seed: 0 to 2^32 - 1.
-        threads: of torch; None is one for each core that this process may use.
+        threads: of torch; None is OMP_NUM_THREADS (torchrun and joblib set it), or else one for each core that this
+            process may use.
+        matmul_precision: of float32 products and convolutions: "highest" is float32, "high" TF32 on GPUs, "medium"
+            bfloat16 where the hardware has it (see `torch.set_float32_matmul_precision`).
+        deterministic: whether torch may use only algorithms that give the same result each time, also on GPUs.
     """
+    if matmul_precision not in MATMUL_PRECISIONS:
+        raise ConfigError("matmul_precision", matmul_precision, " | ".join(MATMUL_PRECISIONS))
     if not 0 <= seed < 2**32:
         raise ConfigError("seed", seed, "0 to 2^32 - 1")
     if threads is not None and threads < 1:
         raise ConfigError("threads", threads, "at least 1, or null for all cores of this process")
     L.seed_everything(seed, verbose=False)
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(threads or allowed)
+    torch.set_num_threads(threads or int(os.environ.get("OMP_NUM_THREADS") or allowed))
+    torch.use_deterministic_algorithms(deterministic)
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # is read when cuBLAS starts
+        torch.backends.cudnn.benchmark = False
+    torch.set_float32_matmul_precision(matmul_precision)
+    torch.backends.cudnn.allow_tf32 = matmul_precision != "highest"
     reuse_freed_memory()
 
 
@@ -88,7 +104,7 @@ def machine_name() -> str:
 
 def quieten_libraries() -> None:
     """Leaves warnings and errors, drops banners, tips and notes about a library's own deprecations."""
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "mlflow", "alembic"):
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "mlflow", "alembic", "matplotlib"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*", category=FutureWarning)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import lightning as L
-import torch
 
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError
@@ -57,12 +56,7 @@ class RolloutData(L.LightningDataModule):
         """The streams of all ranks, in their order. Every rank has to call it."""
         if self.stream is None:
             return {}
-        own = self.stream.get_state()
-        states = [own]
-        if (ranks := Ranks().size) > 1:
-            states = [{}] * ranks
-            torch.distributed.all_gather_object(states, own)
-        return {"streams": states}
+        return {"streams": Ranks().gather(self.stream.get_state())}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._saved = state_dict["streams"]

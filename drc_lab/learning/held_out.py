@@ -44,23 +44,32 @@ class HeldOutEvaluation(L.Callback):
         self.result: dict[str, float] = {}
         self.running = False
 
-    def _evaluate(self, agent: Agent, last: bool) -> None:
-        self.running = True
-        try:
-            with random_states_kept():
-                greedy = evaluate(agent.policy, self.env, watch=self._watch)
-                live = last or agent.rollouts // self.every_rollouts % self.spec.live_every == 0
-                more = self._live(agent, greedy) if live else {}
-        except CutShort:
+    def _evaluate(self, trainer: L.Trainer, agent: Agent, last: bool) -> None:
+        """One rank plays, all of them learn what came of it."""
+        played = self._play(agent, last) if trainer.is_global_zero else None
+        played = trainer.strategy.broadcast(played)
+        if played is None:
             return
-        finally:
-            self.running = False
-        self.result, self.evaluated_at = greedy.summary(), agent.frames
+        self.result, more = played
+        self.evaluated_at = agent.frames
         # Where nothing is solved yet, or everything, the return decides.
         best = max((self.best_solve_rate, self.best_return), (self.result["solve_rate"], self.result["return"]))
         self.best_solve_rate, self.best_return = best
         valid = {f"valid/{name}": value for name, value in self.result.items()}
         agent.log_metrics(valid | {"best/solve_rate": self.best_solve_rate} | more)
+
+    def _play(self, agent: Agent, last: bool) -> tuple[dict[str, float], dict[str, float]] | None:
+        """Means over levels, and what is logged of the other ways to play; None where a signal cut it short."""
+        self.running = True
+        try:
+            with random_states_kept():
+                greedy = evaluate(agent.policy, self.env, watch=self._watch)
+                live = last or agent.rollouts // self.every_rollouts % self.spec.live_every == 0
+                return greedy.summary(), self._live(agent, greedy) if live else {}
+        except CutShort:
+            return None
+        finally:
+            self.running = False
 
     def _live(self, agent: Agent, greedy: Episodes) -> dict[str, float]:
         sampled = evaluate(agent.policy, self.env, greedy=False, watch=self._watch).summary()
@@ -83,7 +92,7 @@ class HeldOutEvaluation(L.Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
         assert isinstance(agent, Agent)
         if self._due(agent):  # cut short where the training stopped
-            self._evaluate(agent, last=False)
+            self._evaluate(trainer, agent, last=False)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch: Rollout, batch_idx
@@ -91,12 +100,12 @@ class HeldOutEvaluation(L.Callback):
         assert isinstance(agent, Agent)
         last = agent.rollouts == agent.spec.rollouts
         if batch.last and (last or self._due(agent)):
-            self._evaluate(agent, last)
+            self._evaluate(trainer, agent, last)
 
     def on_train_end(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
         assert isinstance(agent, Agent)
-        if agent.frames != self.evaluated_at and not self.stop.signal:
-            self._evaluate(agent, last=True)
+        if agent.frames != self.evaluated_at and not self.stop.requested(trainer):
+            self._evaluate(trainer, agent, last=True)
 
     def state_dict(self) -> dict[str, Any]:
         names = ("best_solve_rate", "best_return", "evaluated_at", "result")

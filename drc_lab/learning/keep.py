@@ -110,9 +110,8 @@ class Checkpoints(Checkpoint):
             else:
                 self._bring_along(source)
             self._remove_others(trainer)
-        trainer.strategy.barrier()
-        # A checkpoint that was moved names files that are not beside it any more.
-        self.kept = [one for one in self.kept if (self.folder / one["name"]).is_file()]
+        # A checkpoint that was moved names files that are not beside it any more. Ranks may name folders differently.
+        self.kept = trainer.strategy.broadcast([one for one in self.kept if (self.folder / one["name"]).is_file()])
         if trainer.is_global_zero:
             self._link_best()
 

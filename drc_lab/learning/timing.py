@@ -39,13 +39,13 @@ class TimeShares(L.Callback):
             self.seconds["act" if len(obs) == 1 else "forward"] += _now() - started
             return result
 
-        def timed_evaluate(*args: Any) -> None:
+        def timed_evaluate(*args: Any, **kwargs: Any) -> None:
             started = _now()
-            evaluate(*args)
+            evaluate(*args, **kwargs)
             self.seconds["evaluation"] += _now() - started
 
         agent.policy.unroll = timed_unroll  # type: ignore[method-assign]
-        self.evaluation._evaluate = timed_evaluate  # type: ignore[method-assign, assignment]
+        self.evaluation._evaluate = timed_evaluate  # type: ignore[method-assign]
 
     def on_before_backward(self, *args: Any) -> None:
         self._backward = _now()
@@ -63,9 +63,11 @@ class TimeShares(L.Callback):
             self.frames = agent.frames - self._start_frames
 
     def shares(self) -> dict[str, float]:
-        """Each part of the total; "policy" is acting, forward and backward together, without evaluation."""
+        """Each part of the total; "policy" is acting, forward and backward together, "outside" all the rest, "other"
+        what of it is not evaluation."""
         parts = {k: v / self.seconds["total"] for k, v in self.seconds.items() if k != "total"}
-        return parts | {"policy": parts["act"] + parts["forward"] + parts["backward"]}
+        policy = parts["act"] + parts["forward"] + parts["backward"]
+        return parts | {"policy": policy, "outside": 1 - policy, "other": 1 - policy - parts["evaluation"]}
 
 
 def _now() -> float:

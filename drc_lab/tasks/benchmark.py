@@ -1,26 +1,62 @@
-"""task=benchmark: which share of a training's wall time is spent inside the policy's forward and backward."""
+"""task=benchmark: how many frames a second trainings make, and which share of the time their policies take."""
 
-import csv
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
+import hydra
 import torch
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.table import Table
 
+from drc_lab.arguments import from_mapping
+from drc_lab.config import plain
 from drc_lab.errors import ConfigError
 from drc_lab.learning.timing import TimeShares
 from drc_lab.process import machine_name
-from drc_lab.tasks.start import console
-from drc_lab.tasks.train import fit, prepare, start_run, tell_finished
+from drc_lab.tasks.measure import report, rounded
+from drc_lab.tasks.train import fit, prepare, start_run
+
+PARTS = ("act", "forward", "backward", "evaluation", "other", "outside")
+
+
+@dataclass(frozen=True)
+class BenchmarkSpec:
+    """What is timed.
+
+    Args:
+        trainings: the overrides of each training, by name. Those of the command come after them.
+        only: names of the trainings that are wanted; None is all.
+    """
+
+    trainings: dict[str, list[str]]
+    only: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.only or []:
+            if name not in self.trainings:
+                raise ConfigError("only", name, " | ".join(self.trainings))
 
 
 def main(config: DictConfig, folder: Path) -> None:
-    """Trains for ``algo.rollouts.frames`` as ever (rollouts, Lightning, logging, evaluation, checkpoints), timed."""
+    """Trains each with everything on (Lightning, logging, evaluation, checkpoints), timed; writes benchmark.csv."""
+    spec = from_mapping(BenchmarkSpec, plain(config.benchmark), "benchmark")
+    common = [o for o in HydraConfig.get().overrides.task if not re.match(r"\+experiment=|task=|benchmark\.", o)]
+    rows = []
+    for name in spec.only or spec.trainings:
+        each = hydra.compose(
+            "config", [*spec.trainings[name], f"study={config.study}", f"name={name}", *common, "resume=never"]
+        )
+        rows.append((name, *time_training(each, folder / name)))
+    caption = f"shares of wall time; {machine_name()}, {torch.get_num_threads()} torch threads, seed {config.seed}"
+    report("Wall time of training", ("training", "frames/s", *PARTS), rows, folder / "benchmark.csv", caption)
+
+
+def time_training(config: DictConfig, folder: Path) -> list[float]:
+    """Frames a second, and the share of each of `PARTS`: outside is all but the policy's forward and backward."""
     training = prepare(config, folder)
-    if training.beginning.finished:
-        tell_finished(training.beginning)
-        return
-    folder = training.beginning.folder
+    if training.trainer.world_size > 1:
+        raise ConfigError("trainer.devices", training.trainer.world_size, "1 in a benchmark")
     timer = TimeShares(training.evaluation)
     training.trainer.callbacks.append(timer)  # type: ignore[attr-defined]
     spec = training.agent.spec
@@ -30,24 +66,6 @@ def main(config: DictConfig, folder: Path) -> None:
     with start_run(config, training.beginning) as run:
         fit(training, run)
         shares, speed = timer.shares(), timer.frames / timer.seconds["total"]
-        run.log_metrics({f"time/{k}_share": v for k, v in shares.items()} | {"time/frames_per_second": speed},
-                        training.agent.frames)  # fmt: skip
-        path = folder / "benchmark.csv"
-        with path.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["part", "share"])
-            writer.writerows((name, round(share, 4)) for name, share in shares.items())
-        run.log_artifact(path)
-    table = Table(title="Wall time of training", caption=f"{machine_name()}, "
-                  f"{torch.get_num_threads()} torch threads, {timer.frames:,} frames, seed {config.seed}")  # fmt: skip
-    table.add_column("part")
-    table.add_column("share", justify="right")
-    names = {"act": "policy forward, acting", "forward": "policy forward, learning", "backward": "backward",
-             "evaluation": "held-out evaluation"}  # fmt: skip
-    for part, name in names.items():
-        table.add_row(name, f"{shares[part]:.1%}")
-    rest = 1 - shares["policy"] - shares["evaluation"]
-    table.add_row("env, optimizer, Lightning, logging", f"{rest:.1%}", end_section=True)
-    table.add_row("[bold]inside the policy[/bold]", f"[bold]{shares['policy']:.1%}[/bold]")
-    table.add_row("frames/s", f"{speed:,.0f}")
-    console.print(table)
+        metrics = {f"time/{part}_share": shares[part] for part in (*PARTS, "policy")}
+        run.log_metrics(metrics | {"time/frames_per_second": speed}, training.agent.frames)
+    return [rounded(speed), *(rounded(shares[part]) for part in PARTS)]

@@ -14,6 +14,7 @@ from drc_lab.config import plain
 from drc_lab.errors import ConfigError
 from drc_lab.learning.checkpoints import read_checkpoint
 from drc_lab.learning.keep import LAST
+from drc_lab.tracking.journal import last_status
 from drc_lab.tracking.mlflow import flatten
 
 CHECKPOINTS, CONFIG = "checkpoints", "config.yaml"  # in a run's folder
@@ -27,12 +28,14 @@ class Beginning:
     Args:
         folder: of the run.
         checkpoint: to go on from; None begins anew.
-        finished: whether that one is of a training's end.
+        trained: whether that one is of a training's end.
+        finished: whether the whole task came to its end, its record included.
         same_run: whether what is recorded is the run of that folder, if there is one.
     """
 
     folder: Path
     checkpoint: Path | None = None
+    trained: bool = False
     finished: bool = False
     same_run: bool = True
 
@@ -63,13 +66,13 @@ def beginning(config: DictConfig, folder: Path) -> Beginning:
     state = read_checkpoint(path, "resume")
     which = f"{folder} holds (resume=never begins anew there)" if choice == "auto" else f"resume={path} began"
     check_same_training(state["config"], config, which)
-    finished, own = bool(state.get("finished")), path.resolve().parents[1]
+    trained, own = bool(state.get("finished")), path.resolve().parents[1]
     if choice != "auto":
         recorded = own / CONFIG
-        if not recorded.is_file() or (finished and recorded_evaluation(recorded) != config.evaluation):
-            return Beginning(folder, path, finished, same_run=False)
+        if not recorded.is_file() or (trained and recorded_evaluation(recorded) != config.evaluation):
+            return Beginning(folder, path, trained, same_run=False)
         folder = own
-    return Beginning(folder, path, finished)
+    return Beginning(folder, path, trained, finished=trained and last_status(folder) == "FINISHED")
 
 
 def recorded_evaluation(path: Path) -> Any:

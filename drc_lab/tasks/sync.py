@@ -18,14 +18,13 @@ def main(config: DictConfig, folder: Path) -> None:
     path = folder / FILE
     if not path.is_file():
         raise UserError(f"folder: found no {FILE} in {str(folder)!r}, allowed: the folder of a run")
-    journal = Journal(path)
-    if not journal.run.get("run_id"):
-        raise UserError(f"folder: the run in {str(folder)!r} was recorded without MLflow")
-    store = Store(journal.run["uri"])
-    store.check_run(journal.run["run_id"])
-    if not journal.ended:
-        journal.add("status", status="KILLED")
-    to_mlflow(journal, store, say).flush()
-    journal.close()
-    where = store.pages(journal.run["experiment_id"], journal.run["run_id"])
-    console.print(f"MLflow has all of it: {where}", soft_wrap=True)
+    with Journal(path) as journal:
+        ids = journal.run["experiment_id"], journal.run["run_id"]
+        if None in ids:
+            raise UserError(f"folder: the run in {str(folder)!r} was recorded without MLflow")
+        store = Store(journal.run["uri"])
+        store.check_run(journal.run["run_id"])
+        if not journal.ended:
+            journal.add("status", status="KILLED")
+        to_mlflow(journal, store, say).flush()
+    console.print(f"MLflow has all of it: {store.pages(*ids)}", soft_wrap=True)

@@ -34,6 +34,8 @@ def main(config: DictConfig, folder: Path) -> None:
         return
     with start_run(config, training.beginning) as run:
         best = fit(training, run)
+        if not training.trainer.is_global_zero:
+            return
         log_held_out(run, "test", levels, training.agent.config)
         try:
             rows = think(config, best, levels, training.trainer.strategy.root_device)

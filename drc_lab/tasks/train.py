@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 
 import lightning as L
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher, _SubprocessScriptLauncher
 from omegaconf import DictConfig, OmegaConf
 
 from drc_lab.arguments import check_types, errors_under, from_mapping
@@ -15,6 +17,7 @@ from drc_lab.config import build, build_policy, make_env, plain
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.files import written
+from drc_lab.launch import in_sweep
 from drc_lab.learning.agent import Agent
 from drc_lab.learning.data import RolloutData
 from drc_lab.learning.held_out import HeldOutEvaluation
@@ -28,6 +31,7 @@ from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, si
 from drc_lab.tasks.record import default_name, log_held_out, run_tags
 from drc_lab.tasks.resume import CONFIG, Beginning, beginning, resume_command
 from drc_lab.tasks.start import console, say, start
+from drc_lab.tasks.sweep import job_tags
 from drc_lab.tracking.datasets import log_levels
 from drc_lab.tracking.run import Run, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
@@ -48,15 +52,16 @@ class Training:
     env: BatchEnv  # a copy of what the policy is trained in
 
 
-def main(config: DictConfig, folder: Path) -> None:
-    """Trains, and says where the best checkpoint is."""
+def main(config: DictConfig, folder: Path) -> float:
+    """Trains, says where the best checkpoint is, and returns its held-out solve rate."""
     training = prepare(config, folder)
     if training.beginning.finished:
         tell_finished(training.beginning)
-        return
+        return training.evaluation.best_solve_rate
     with start_run(config, training.beginning) as run:
         best = fit(training, run)
     console.print(f"checkpoint {best}", soft_wrap=True)
+    return training.evaluation.best_solve_rate
 
 
 def prepare(config: DictConfig, folder: Path) -> Training:
@@ -95,10 +100,23 @@ def prepare(config: DictConfig, folder: Path) -> Training:
         log_every_n_steps=1,
     )  # fmt: skip
     trainer.strategy.checkpoint_io = AtomicCheckpointIO()
-    for key in ("world_size", "accumulate_grad_batches"):
-        if getattr(trainer, key) != 1:
-            raise ConfigError(f"trainer ({key})", getattr(trainer, key), "1")
+    check_trainer(trainer, spec)
     return Training(agent, data, trainer, evaluation, checkpoints, stop, begin, env)
+
+
+def check_trainer(trainer: L.Trainer, spec: RolloutSpec) -> None:
+    """What Lightning can do and an exact, on-policy training cannot."""
+    if trainer.accumulate_grad_batches != 1:
+        raise ConfigError("trainer (accumulate_grad_batches)", trainer.accumulate_grad_batches, "1")
+    strategy = trainer.strategy
+    spawned = isinstance(strategy.launcher, _MultiProcessingLauncher)  # what they learn does not come back
+    if spawned or not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
+        raise ConfigError("trainer.strategy", type(strategy).__name__, "auto | ddp")
+    if in_sweep() and isinstance(strategy.launcher, _SubprocessScriptLauncher):
+        allowed = "1 in a job of -m, unless its launcher starts all ranks (hydra/launcher=submitit_slurm)"
+        raise ConfigError("trainer.devices", trainer.num_devices, allowed)
+    with errors_under("algo.rollouts"):
+        spec.share(trainer.world_size)
 
 
 def chosen_callbacks(config: DictConfig) -> list[L.Callback]:
@@ -141,13 +159,16 @@ def fit(training: Training, run: Run) -> Path:
         trainer.fit(training.agent, datamodule=training.data, ckpt_path=start.checkpoint, weights_only=True)
     except SystemExit as error:  # what Lightning makes of a KeyboardInterrupt
         raise error.__context__ or KeyboardInterrupt from None
+    except BaseException:
+        end_other_ranks(trainer)
+        raise
     if not (checkpoints.finished or checkpoints.stopped):  # no step was left, and Lightning called no hook
         training.agent.to(trainer.strategy.root_device)
-        for callback in (training.evaluation, checkpoints):
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
             callback.on_train_end(trainer, training.agent)
     for path in {checkpoints.last, checkpoints.best}:
         run.log_artifact(path, "checkpoints")
-    if checkpoints.stopped:
+    if checkpoints.stopped and trainer.is_global_zero:  # the other ranks are done, and not an error to whoever watches
         by, frames, command = (
             training.stop.signal or signal.SIGTERM,
             training.agent.frames,
@@ -160,6 +181,14 @@ def fit(training: Training, run: Run) -> Path:
     return checkpoints.best
 
 
+def end_other_ranks(trainer: L.Trainer) -> None:
+    """Ends the processes that Lightning started: they would wait for this one, or fail with it and say so."""
+    launcher = trainer.strategy.launcher
+    if isinstance(launcher, _SubprocessScriptLauncher):
+        launcher.kill(signal.SIGKILL)
+        launcher.procs.clear()  # Lightning watches them, and would kill this process too before its run has ended
+
+
 def tell_finished(start: Beginning) -> None:
     """What a command says that has nothing to do."""
     console.print(f"{start.folder} holds this run, finished; resume=never begins anew there", soft_wrap=True)
@@ -169,7 +198,7 @@ def tell_finished(start: Beginning) -> None:
 def start_run(config: DictConfig, start: Beginning) -> Iterator[Run]:
     """The recorded run of this training, with the config in it and in ``config.yaml`` of its folder."""
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
-    name, tags = str(config.name or default_name(config)), run_tags(config)
+    name, tags = str(config.name or default_name(config)), run_tags(config) | job_tags()
     with (
         tracked_run(spec, start.folder, config.study, name, tags, start.same_run, say) as run,
         system_metrics(run, spec.system_metrics_seconds),

@@ -22,6 +22,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,6 @@ class Journal:
     @classmethod
     def new(cls, path: Path, **run: Any) -> "Journal":
         """Begins a journal, in place of one of an earlier run."""
-        if path.is_file():
-            cls(path).close()  # nobody else's
         with written(path) as part:
             part.write_text(json.dumps({"op": "run", "time": now(), **run}) + "\n")
         return cls(path)
@@ -103,7 +102,7 @@ class Journal:
                 if self._file.write(line) != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError as error:
-                os.ftruncate(self._file.fileno(), self.size)  # half a line would spoil the next one
+                os.truncate(self.path, self.size)  # half a line would spoil the next one
                 raise UserError(f"{self.path}: {error.strerror}") from None
             self._take_in(operation, self.size + len(line))
         return True
@@ -154,6 +153,12 @@ class Journal:
         """Lets another process write to it."""
         self._file.close()
 
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     def _take_in(self, operation: Operation, end: int) -> None:
         self.size = end
         if operation["op"] == "run":
@@ -168,6 +173,19 @@ class Journal:
             self._seen[operation["op"], name].add(step)
         if goes_to := target(operation):
             self._latest[goes_to] = end
+
+
+def last_status(folder: Path) -> str | None:
+    """Of the run that was recorded in a folder, as MLflow calls it; None where there is no journal.
+
+    Raises:
+        UserError: see `Journal`.
+    """
+    if not (folder / FILE).is_file():
+        return None
+    with closing(Journal(folder / FILE)) as journal:
+        found = [operation["status"] for operation, _ in journal.read(0) if operation["op"] == "status"]
+    return found[-1] if found else None
 
 
 def points(operation: Operation) -> list[tuple[str, int | None]]:

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.files import written
 
 SQLITE = "sqlite:///"
 ENVIRONMENT = {
@@ -47,10 +49,15 @@ class Store:
 
     Attributes:
         uri: the same store, from any working folder.
+        name: as it was given, without a password.
     """
 
     def __init__(self, uri: str):
-        self.uri = f"{SQLITE}{Path(uri.removeprefix(SQLITE)).resolve()}" if uri.startswith(SQLITE) else uri
+        self.name = re.sub("(?<=://)([^/@]*):[^/@]*@", r"\1:***@", uri)
+        if uri.startswith(SQLITE):
+            uri = f"{SQLITE}{Path(uri.removeprefix(SQLITE)).resolve()}"
+        # The driver that drc-lab[postgres] brings; which one goes without saying changed in SQLAlchemy 2.1.
+        self.uri = re.sub("^postgres(ql)?://", "postgresql+psycopg2://", uri)
 
     @cached_property
     def client(self) -> MlflowClient:
@@ -64,15 +71,15 @@ class Store:
             os.environ.setdefault(name, value)
         for name in TALKATIVE:
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        if self.uri.startswith(SQLITE):
-            Path(self.uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
-        elif self.uri.startswith(tuple(DATABASE_ENGINES)):
+        if self.uri.startswith(tuple(DATABASE_ENGINES)):
             self._knock()
         try:
             with self._alone():
+                if self.uri.startswith(SQLITE):
+                    self._make_file(Path(self.uri.removeprefix(SQLITE)))
                 return MlflowClient(self.uri)
         except MlflowException as error:
-            raise UserError(f"tracking.uri: found {self.uri!r}: {in_one_line(error)}") from error
+            raise UserError(f"tracking.uri: found {self.name!r}: {in_one_line(error)}") from error
 
     def begin_run(
         self, artifacts: str | None, experiment: str, name: str | None, tags: Mapping[str, str]
@@ -102,7 +109,7 @@ class Store:
                 raise ConfigError("study", experiment, "another name: that experiment was deleted in MLflow")
             run = client.create_run(existing.experiment_id, tags=resolve_tags({**tags, **git_tags()}), run_name=name)
         except MlflowException as error:
-            raise Away(f"tracking.uri: found {self.uri!r}: {in_one_line(error)}") from error
+            raise Away(f"tracking.uri: found {self.name!r}: {in_one_line(error)}") from error
         return existing.experiment_id, run.info.run_id
 
     def check_run(self, run_id: str) -> None:
@@ -117,22 +124,28 @@ class Store:
         except MlflowException as error:
             if error.get_http_status_code() == 404:
                 allowed = f"the store of run {run_id}, which this folder is of"
-                raise ConfigError("tracking.uri", self.uri, allowed) from None
-            raise Away(f"tracking.uri: found {self.uri!r}: {in_one_line(error)}") from error
+                raise ConfigError("tracking.uri", self.name, allowed) from None
+            raise Away(f"tracking.uri: found {self.name!r}: {in_one_line(error)}") from error
         if run.info.lifecycle_stage == "deleted":
             raise UserError(f"tracking.uri: run {run_id}, which this folder is of, was deleted in MLflow")
 
     def pages(self, experiment_id: str, run_id: str) -> str:
         """Where a person looks at a run."""
         if self.uri.startswith("http"):
-            return f"{self.uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
-        return "make ui" if self.uri.startswith(SQLITE) else self.uri
+            return f"{self.name.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+        return "make ui" if self.uri.startswith(SQLITE) else self.name
 
     def _artifact_location(self, artifacts: str | None) -> str | None:
         if artifacts is None or "://" in artifacts:
             return artifacts
         served = self.uri.startswith(("http://", "https://", "databricks"))
         return None if served else Path(artifacts).resolve().as_uri()
+
+    def _make_file(self, path: Path) -> None:
+        """A new database appears whole: MLflow cannot go on with one whose making was cut short."""
+        if not path.exists():
+            with written(path) as part:
+                MlflowClient(f"{SQLITE}{part}").search_experiments(max_results=1)  # the first call makes the tables
 
     def _knock(self) -> None:
         """One try at a database; MLflow makes ten of them, which takes minutes."""
@@ -141,9 +154,9 @@ class Store:
             engine.connect().close()
             engine.dispose()
         except OperationalError as error:
-            raise Away(f"tracking.uri: found {self.uri!r}: {in_one_line(error)}") from error
+            raise Away(f"tracking.uri: found {self.name!r}: {in_one_line(error)}") from error
         except (ImportError, SQLAlchemyError) as error:
-            raise UserError(f"tracking.uri: found {self.uri!r}: {in_one_line(error)}") from error
+            raise UserError(f"tracking.uri: found {self.name!r}: {in_one_line(error)}") from error
 
     def _alone(self) -> AbstractContextManager:
         """One process of this machine at a time: two that make the tables of a database get in each other's way."""

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ class Run:
         run_id, experiment_id: MLflow's, None without it.
         logger: Lightning's way to it.
         shown: where a person looks at it: pairs of a word and a file, an address or a command.
+        first_send: what a new run does for MLflow to have its config before anything else.
     """
 
     def __init__(self, experiment: str, journal: Journal | None = None, store: Store | None = None):
@@ -68,7 +69,7 @@ class Run:
         self.experiment_id: str | None = ids.get("experiment_id")
         self.logger = RunLogger(self)
         self.shown: list[tuple[str, str]] = []
-        self._first_send: Callable[[], None] = lambda: None
+        self.first_send: Callable[[], None] = lambda: None
 
     @property
     def client(self) -> MlflowClient | None:
@@ -84,7 +85,7 @@ class Run:
             params = {name: str(value) for name, value in flatten(config).items()}
             self.journal.add("params", values=params)  # of a run that goes on, those it did not have
             self.log_artifact(path)
-            self._first_send()
+            self.first_send()
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int = 0) -> None:
         """Scalars at a number of env frames. A metric keeps the first value that it has at a step."""
@@ -185,9 +186,12 @@ def tracked_run(
     if getattr(rank_zero_only, "rank", 0) > 0:
         yield Run(experiment)
         return
-    run, senders = _open(spec, folder, experiment, name, tags, resume, say)
-    journal = run.journal
-    assert journal is not None
+    store = None if spec.uri is None else Store(spec.uri)
+    journal, new = _open(store, spec, folder, experiment, name, tags, resume)
+    run = Run(experiment, journal, store)
+    senders = _senders(run, spec, say)
+    if new and store is not None:
+        run.first_send = senders[0].flush
     for sender in senders:
         sender.start()
     error: BaseException | None = None
@@ -202,48 +206,52 @@ def tracked_run(
 
 
 def _open(
+    store: Store | None,
     spec: TrackingSpec,
     folder: Path,
     experiment: str,
     name: str | None,
     tags: Mapping[str, str],
     resume: bool,
-    say: Say,
-) -> tuple[Run, list[Sender]]:
+) -> tuple[Journal, bool]:
+    """The journal, and whether it is a new one. Nothing is written before MLflow knows the run."""
     path = folder / journals.FILE
-    journal = Journal(path) if resume and path.is_file() else None
-    before = {} if journal is None else journal.run
-    ids = {key: before.get(key) for key in ("experiment_id", "run_id", "uri")}
-    store = None if spec.uri is None else Store(spec.uri)
-    if store is not None:
-        ids["uri"] = store.uri
-        if not ids["run_id"]:
-            ids["experiment_id"], ids["run_id"] = store.begin_run(spec.artifacts, experiment, name, tags)
-        else:
-            with suppress(Away):  # as the sender will tell
-                store.check_run(ids["run_id"])
-    if journal is None:
-        journal = Journal.new(path, experiment=experiment, **ids)
-    else:
+    with ExitStack() as stack:
+        old = stack.enter_context(Journal(path)) if path.is_file() else None  # no other process has it
+        before = old.run if old is not None and resume else {}
+        ids = {key: before.get(key) for key in ("experiment_id", "run_id", "uri")}
+        if store is not None:
+            ids["uri"] = store.uri
+            if ids["run_id"] is None:
+                ids["experiment_id"], ids["run_id"] = store.begin_run(spec.artifacts, experiment, name, tags)
+            else:
+                with suppress(Away):  # as the sender will tell
+                    store.check_run(ids["run_id"])
+        if old is None or not resume:
+            return Journal.new(path, experiment=experiment, **ids), True
         if ids != {key: before.get(key) for key in ids}:
-            journal.add("run", experiment=experiment, **ids)
-        journal.add("status", status="RUNNING")
-    run, senders = Run(experiment, journal, store), []
-    if store is not None:
-        sender = to_mlflow(journal, store, say)
-        senders.append(sender)
-        if not before:
-            run._first_send = sender.flush
-        run.shown.append(("MLflow", store.pages(str(run.experiment_id), str(run.run_id))))
+            old.add("run", experiment=experiment, **ids)
+        old.add("status", status="RUNNING")
+        stack.pop_all()
+        return old, False
+
+
+def _senders(run: Run, spec: TrackingSpec, say: Say) -> list[Sender]:
+    """One for each place that the run is sent to, MLflow's first; notes in the run where a person finds it."""
+    journal, senders = run.journal, []
+    assert journal is not None
+    if run.store is not None:
+        senders.append(to_mlflow(journal, run.store, say))
+        run.shown.append(("MLflow", run.store.pages(str(run.experiment_id), str(run.run_id))))
     if spec.csv:
-        csv = CSVSink(folder)
+        csv = CSVSink(journal.folder)
         senders.append(Sender(journal, csv, 0, lambda position: None, say))
         run.shown.append(("metrics", str(csv.path)))
     if spec.tensorboard:
-        board = TensorBoardSink(folder)
+        board = TensorBoardSink(journal.folder)
         senders.append(Sender(journal, board, 0, lambda position: None, say))
         run.shown.append(("curves", f"tensorboard --logdir {board.path}"))
-    return run, senders
+    return senders
 
 
 def to_mlflow(journal: Journal, store: Store, say: Say) -> Sender:

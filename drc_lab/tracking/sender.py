@@ -126,6 +126,7 @@ class Sender(threading.Thread):
         if not batch:
             return False
         if batch[0]["op"] != "replaced":
+            self.journal.sync()  # or a power cut could make the run record again what the sink has
             try:
                 self.sink.send(batch)
             except Refused as error:

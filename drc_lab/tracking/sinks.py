@@ -8,7 +8,6 @@ from pathlib import Path
 
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from drc_lab.errors import ConfigError
 from drc_lab.tracking.journal import Operation
 
 
@@ -38,10 +37,7 @@ class TensorBoardSink:
         self.path = folder / "tensorboard"
         self.name = str(self.path)
         shutil.rmtree(self.path, ignore_errors=True)
-        try:
-            self.logger = TensorBoardLogger(folder, name="", version=self.path.name)
-        except ModuleNotFoundError:
-            raise ConfigError("tracking.tensorboard", True, "false, or: pip install drc-lab[tensorboard]") from None
+        self.logger = TensorBoardLogger(folder, name="", version=self.path.name)
 
     def send(self, operations: list[Operation]) -> None:
         for operation in operations:

@@ -1,6 +1,7 @@
 """The ``tracking`` group of the config, checked."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from drc_lab.errors import ConfigError
 
@@ -29,6 +30,8 @@ class TrackingSpec:
     def __post_init__(self):
         if not self.patience_seconds >= 0:
             raise ConfigError("patience_seconds", self.patience_seconds, "at least 0")
+        if self.tensorboard and find_spec("tensorboard") is None:
+            raise ConfigError("tensorboard", True, "false, or: pip install drc-lab[tensorboard]")
         if self.system_metrics_seconds is not None and not self.system_metrics_seconds >= 1:
             raise ConfigError("system_metrics_seconds", self.system_metrics_seconds, "at least 1, or null")
         if self.uri == "":

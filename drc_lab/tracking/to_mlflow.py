@@ -33,7 +33,7 @@ class MLflowSink:
 
     def __init__(self, store: Store, experiment_id: str, run_id: str, folder: Path):
         self.store, self.experiment_id, self.run_id, self.folder = store, experiment_id, run_id, folder
-        self.name = f"MLflow at {store.uri}"
+        self.name = f"MLflow at {store.name}"
 
     def send(self, operations: list[Operation]) -> None:
         try:

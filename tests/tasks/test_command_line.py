@@ -108,6 +108,11 @@ def run(folder, *overrides, timeout=120):
         (["algo.optimizer.lr=-1"], "algo.optimizer: Invalid learning rate"),
         (["algo.schedule.end_factor=3"], "algo.schedule: Ending multiplicative factor"),
         (["tracking.uri=mlruns"], "tracking.uri: found 'mlruns'"),
+        (["tracking.uri=http://127.0.0.1:1"], "tracking.uri: found 'http://127.0.0.1:1'"),
+        (["tracking.patience_seconds=-1"], "tracking.patience_seconds: found -1.0, allowed: at least 0"),
+        (["tracking=csv", "tracking.uri=a"], "tracking.uri: no such key"),
+        (["tracking=[mlflow,excel]"], "tracking: found 'excel', allowed: csv | mlflow | tensorboard"),
+        (["task=sync"], "folder: found no tracking.jsonl in '"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -181,7 +186,8 @@ def test_the_thinking_sweep_leaves_its_table_plot_and_runs(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "Does more thinking help? 20 held-out levels" in result.stdout
     (folder,) = (tmp_path / "outputs/runs/thinking_sweep").iterdir()
-    assert {p.name for p in folder.iterdir()} == {"config.yaml", "thinking.csv", "thinking.png", "checkpoints"}
+    files = {"config.yaml", "tracking.jsonl", "thinking.csv", "thinking.png", "checkpoints"}
+    assert {p.name for p in folder.iterdir()} == files
     client, (experiment,) = store(tmp_path)
     assert experiment.name == "thinking_sweep"
     runs = client.search_runs([experiment.experiment_id])
@@ -347,14 +353,25 @@ def test_a_foreign_env_trains_by_its_id_alone(tmp_path, overrides):
 
 
 @pytest.mark.slow
-def test_the_benchmark_prints_and_logs_the_share_inside_the_policy(tmp_path):
-    result = run(tmp_path, "+experiment=benchmark", *TINY, "algo.rollouts.min_repeats=1", "algo.rollouts.max_repeats=2")
+def test_the_benchmark_prints_and_logs_the_pace_and_shares_of_each_training(tmp_path):
+    more = [
+        "+benchmark.trainings.mine=['algo=ppo','algo.loss.target_kl=0.01']",
+        "benchmark.only=[impala_main_job,mine]",
+    ]
+    result = run(tmp_path, "+experiment=benchmark", *TINY, *more)
     assert result.returncode == 0, result.stderr
-    assert "inside the policy" in result.stdout and "frames/s" in result.stdout
+    (path,) = tmp_path.glob("outputs/runs/benchmark/*/benchmark.csv")
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert [row["training"] for row in rows] == ["impala_main_job", "mine"] and "frames/s" in result.stdout
     client, (experiment,) = store(tmp_path)
-    (one,) = client.search_runs([experiment.experiment_id])
-    parts = [one.data.metrics[f"time/{k}_share"] for k in ("act", "forward", "backward")]
-    assert 0 < sum(parts) < 1 and one.data.metrics["time/policy_share"] == pytest.approx(sum(parts))
+    logged = {one.info.run_name: one.data.metrics for one in client.search_runs([experiment.experiment_id])}
+    for row in rows:
+        metrics = logged[row["training"]]
+        assert float(row["frames/s"]) == pytest.approx(metrics["time/frames_per_second"], rel=0.01)
+        parts = sum(metrics[f"time/{part}_share"] for part in ("act", "forward", "backward"))
+        assert 0 < parts < 1 and metrics["time/policy_share"] == pytest.approx(parts)
+        rest = metrics["time/evaluation_share"] + metrics["time/other_share"]
+        assert metrics["time/outside_share"] == pytest.approx(rest) == pytest.approx(1 - parts)
 
 
 def wait_for(condition, process, seconds=90):

@@ -106,6 +106,7 @@ class ActorCriticLoss:
             the loss (scalar with gradient), and detached scalars for logging.
         """
         ranks = ranks or OneRank()
+        logits, values = logits.to(batch.rewards.dtype), values.to(batch.rewards.dtype)  # a net may have half of it
         log_probs = torch.log_softmax(logits[:-1], dim=-1)  # (T, B, A)
         action = batch.actions[..., None]
         log_prob = log_probs.gather(-1, action)[..., 0]  # (T, B)

@@ -1,0 +1,86 @@
+"""Real stores for tests: an MLflow server that can be killed, and a PostgreSQL of one's own."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from urllib.request import urlopen
+
+import pytest
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class MLflowServer:
+    """`mlflow server` on SQLite, always at the same port."""
+
+    def __init__(self, folder):
+        self.port, self.folder, self.process = free_port(), folder, None
+        self.uri = f"http://127.0.0.1:{self.port}"
+
+    def start(self):
+        words = [
+            sys.executable, "-m", "mlflow", "server", "--port", str(self.port), "--workers", "1",
+            "--backend-store-uri", f"sqlite:///{self.folder}/server.db", "--artifacts-destination", str(self.folder),
+        ]  # fmt: skip
+        env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(words, env=env, start_new_session=True, **quiet)
+        for _ in range(600):
+            assert self.process.poll() is None, "the server died"
+            with contextlib.suppress(OSError), urlopen(f"{self.uri}/health", timeout=1):
+                return self
+            time.sleep(0.1)
+        raise AssertionError("the server did not start")
+
+    def kill(self):
+        """SIGKILL for it and its workers."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@contextlib.contextmanager
+def postgres(folder):
+    """The URI of an empty database in a new server, which ends with the context."""
+    if missing := [name for name in ("initdb", "postgres") if shutil.which(name) is None]:
+        pytest.skip(f"PostgreSQL's {' and '.join(missing)} are not on the PATH")
+    pytest.importorskip("psycopg2")
+    user, port, data = {}, free_port(), folder / "data"
+    if os.getuid() == 0:  # it refuses to run as root
+        names = {entry.pw_name for entry in pwd.getpwall()}
+        name = next((name for name in ("postgres", "nobody") if name in names), None)
+        if name is None:
+            pytest.skip("PostgreSQL does not run as root, and there is no user postgres or nobody")
+        user = {"user": name, "group": pwd.getpwnam(name).pw_gid, "extra_groups": []}
+        data.mkdir()
+        shutil.chown(data, name)
+        for parent in data.parents[:-1]:  # tmp_path is for its owner only
+            if parent.stat().st_uid == 0 and parent.name.startswith("pytest-"):
+                parent.chmod(0o755)
+        folder.chmod(0o755)
+    words = ["initdb", "--pgdata", data, "--username", "tester", "--auth", "trust", "--no-sync"]
+    subprocess.run(words, check=True, capture_output=True, timeout=60, cwd="/", **user)
+    words = ["postgres", "-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1", "-k", "", "-c", "fsync=off"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen(words, cwd="/", **quiet, **user)
+    try:
+        for _ in range(100):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            time.sleep(0.1)
+        time.sleep(0.5)
+        yield f"postgresql://tester@127.0.0.1:{port}/postgres"
+    finally:
+        server.send_signal(signal.SIGINT)  # a fast shutdown
+        server.wait(timeout=30)
