@@ -9,7 +9,6 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 from mlflow.tracking import MlflowClient
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from drc_lab.errors import ConfigError, UserError
 
@@ -56,9 +55,12 @@ def study_ids(client: MlflowClient, names: str | list[str] | None, key: str, all
 
 
 def runs_of(client: MlflowClient, experiment_ids: list[str], filter_string: str = "") -> list[Run]:
-    """The runs of studies, the oldest first, without those that are nested in another."""
+    """The trainings of studies, the oldest first: those that were started by themselves and the jobs of sweeps.
+
+    Neither the run above a sweep nor an evaluation that is nested in a training has a seed.
+    """
     found = pages(client.search_runs, experiment_ids, filter_string, order_by=["attributes.start_time ASC"])
-    return [run for run in found if MLFLOW_PARENT_RUN_ID not in run.data.tags]
+    return [run for run in found if "seed" in run.data.tags]
 
 
 def curve(client: MlflowClient, run_id: str, metric: str) -> tuple[np.ndarray, np.ndarray]:
