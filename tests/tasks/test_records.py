@@ -52,6 +52,8 @@ def test_a_run_ends_with_final_metrics_and_what_the_machine_did(runs):
     client, (first, _) = runs
     metrics = first.data.metrics
     assert metrics["final/frames"] == 1920 and metrics["final/solve_rate"] == metrics["valid/solve_rate"]
+    rates = {p.step: p.value for p in client.get_metric_history(first.info.run_id, "valid/solve_rate")}
+    assert rates[metrics["best/frames"]] == max(rates.values()) == metrics["best/solve_rate"]
     assert 0 < metrics["system/system_memory_usage_percentage"] < 100
     points = client.get_metric_history(first.info.run_id, "system/cpu_utilization_percentage")
     assert points and all(p.timestamp <= first.info.end_time for p in points) and max(p.value for p in points) > 0
