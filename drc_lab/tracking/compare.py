@@ -11,6 +11,7 @@ from mlflow.utils.time import get_current_time_millis
 
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.evaluation.curves import Group, Points
+from drc_lab.tracking.mlflow import in_one_line
 from drc_lab.tracking.naming import SAY_NOTHING, shortest_end
 from drc_lab.tracking.reading import curve, listed, runs_of, study_ids
 
@@ -81,7 +82,7 @@ def compare(client: MlflowClient, spec: CompareSpec) -> Comparison:
     try:
         runs = runs_of(client, experiments, spec.filter)
     except MlflowException as error:
-        raise ConfigError("filter", spec.filter, f"a filter of MLflow's: {' '.join(str(error).split())}") from error
+        raise ConfigError("filter", spec.filter, f"a filter of MLflow's: {in_one_line(error)}") from error
     if not runs:
         there = f"that match filter={spec.filter!r}" if spec.filter else "yet"
         raise UserError(f"compare.study: found no runs {there} in {spec.study}")

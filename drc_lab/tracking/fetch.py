@@ -11,6 +11,7 @@ from mlflow.tracking import MlflowClient
 
 from drc_lab.errors import ConfigError
 from drc_lab.files import written
+from drc_lab.tracking.mlflow import in_one_line
 from drc_lab.tracking.models import FOLDER, SOLVE_RATE, best_first, models_of
 
 MODEL = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/]+)|/(?P<version>\d+))")
@@ -46,7 +47,7 @@ def fetch_checkpoint(client: MlflowClient, checkpoint: str, cache: Path) -> Path
             # Any other artifact may have been written anew.
             return _download(client, f"{run.info.artifact_uri}/{FOLDER}", file, cache, again=True)
     except (MlflowException, OSError, KeyError) as error:
-        raise ConfigError("checkpoint", checkpoint, f"one that is in MLflow: {' '.join(str(error).split())}") from error
+        raise ConfigError("checkpoint", checkpoint, f"one that is in MLflow: {in_one_line(error)}") from error
     raise ConfigError("checkpoint", checkpoint, ALLOWED)
 
 

@@ -71,7 +71,7 @@ class Store:
             os.environ.setdefault(name, value)
         for name in TALKATIVE:
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        if self.uri.startswith(tuple(DATABASE_ENGINES)):
+        if self.uri.startswith(tuple(DATABASE_ENGINES)) and not self.uri.startswith(SQLITE):  # a knock makes its file
             self._knock()
         try:
             with self._alone():

@@ -1,6 +1,5 @@
 """Reading what runs recorded: studies, runs, curves. Nothing here writes."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from mlflow.store.entities import PagedList
 from mlflow.tracking import MlflowClient
 
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.tracking.mlflow import SQLITE, Away, Store, in_one_line
 
 SHOWN = 12  # names in a message
 
@@ -21,16 +21,14 @@ def open_store(uri: str) -> MlflowClient:
     Raises:
         UserError: there is none, or it does not answer.
     """
-    path = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:///") and not path.is_file():  # MLflow would make an empty one
+    store, path = Store(uri), Path(uri.removeprefix(SQLITE))
+    if uri.startswith(SQLITE) and not path.is_file():  # MLflow would make an empty one
         raise UserError(f"tracking.uri: found no runs, {str(path)!r} is not there; a training makes it")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # somebody waits; the default takes minutes
     try:
-        client = MlflowClient(uri)
-        client.search_experiments(max_results=1)
+        store.client.search_experiments(max_results=1)
     except MlflowException as error:
-        raise UserError(f"tracking.uri: found {uri!r}: {' '.join(str(error).split())[:300]}") from error
-    return client
+        raise Away(f"tracking.uri: found {store.name!r}: {in_one_line(error)}") from error
+    return store.client
 
 
 def studies(client: MlflowClient) -> dict[str, str]:

@@ -8,6 +8,7 @@ from matplotlib.image import imread
 from test_command_line import TINY, run, run_here, store
 
 from drc_lab.tracking.models import models_of
+from drc_lab.tracking.reading import runs_of
 
 MODEL = "models:/drc-RicochetRobots-v0"
 SILENT = ["play.show=none", "play.video=null", "play.episodes=1"]
@@ -26,7 +27,7 @@ def trained(tmp_path_factory):
 @pytest.fixture
 def runs(trained):
     client, (study,) = store(trained)
-    return client, client.search_runs([study.experiment_id], order_by=["attributes.start_time ASC"])
+    return client, runs_of(client, [study.experiment_id])
 
 
 @pytest.mark.slow
