@@ -10,8 +10,8 @@ LINE = re.compile(r"(?P<indent> *)(?P<key>[A-Za-z_]\w*):(?P<value>(?:\s+[^#\n]*)
 INTRO = """# Config
 
 Every key, from the comments in [conf](../conf), which `python tools/config_docs.py` collects here. `key=value`
-overrides a key, `group=file` chooses a file of a group, `python -m drc_lab --help` shows the config that comes of it. A key that
-several files of a group have is explained with the first of them.
+overrides a key, `group=file` chooses a file of a group, `python -m drc_lab --help` shows the config that comes of it. A
+key that several files of a group have is explained with the first of them.
 """
 
 
