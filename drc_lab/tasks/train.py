@@ -57,7 +57,7 @@ def main(config: DictConfig, folder: Path) -> float:
     training = prepare(config, folder)
     if training.beginning.finished:
         tell_finished(training.beginning)
-        return training.evaluation.best_solve_rate
+        return training.beginning.best_solve_rate
     with start_run(config, training.beginning) as run:
         best = fit(training, run)
     console.print(f"checkpoint {best}", soft_wrap=True)
