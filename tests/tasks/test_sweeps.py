@@ -65,7 +65,7 @@ def test_jobs_of_submitit_are_children_too_and_a_mistake_in_one_leaves_the_other
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 2, errors
     assert errors.endswith("drc_lab: algo.rollouts.minibatches: found 3, allowed: a divisor of num_envs = 16\n")
-    logs = tmp_path.glob("outputs/runs/train/*/.submitit/*/*_0_log.err")
+    logs = tmp_path.glob("outputs/runs/train/*/.submitit/*/*_0_log.out")
     assert sum("Requeued job" in log.read_text() for log in logs) == 1
     client, parent, (child,) = family(tmp_path)
     assert (parent.info.status, child.info.status) == ("FAILED", "FINISHED")
