@@ -1,6 +1,7 @@
 """The command line: ``python -m drc_lab [group=option] [key=value] [+experiment=name]``.
 
-Exit codes: 0 done; 2 the user's mistake, told in one line; 130 stopped by Ctrl-C or SIGTERM; 1 an error of ours.
+Exit codes: 0 done; 2 the user's mistake, told in one line; 130 stopped by Ctrl-C; 75 stopped by a scheduler's signal
+(the same command goes on); 1 an error of ours, or a training that diverged.
 """
 
 import difflib
@@ -8,7 +9,9 @@ import os
 import re
 import signal
 import sys
+import traceback
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -16,8 +19,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from drc_lab.errors import ConfigError, UserError
+from drc_lab.errors import ConfigError, Diverged, UserError, complain
+from drc_lab.files import remove_empty
+from drc_lab.launch import in_sweep
 from drc_lab.paths import CONF
+from drc_lab.signals import STOPPING, stop_at_once
+from drc_lab.tasks.sweep import opened
 
 TASKS = (
     "train",
@@ -31,13 +38,19 @@ TASKS = (
     "policy_speed",
     "benchmark",
     "import_weights",
+    "compare",
+    "register",
     "sync",
 )
 ENV_GROUPS = {"drc_lab/RicochetRobots-v0": "ricochet", "drc_lab/Sokoban-v0": "sokoban"}
 
 
-def run_task(config: DictConfig) -> None:
-    """Runs the task that the config names, in the folder that Hydra made."""
+def run_task(config: DictConfig) -> Any:
+    """Runs the task that the config names, in the folder that Hydra made.
+
+    Returns:
+        what the task returns; of a training, the objective of a sweep.
+    """
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         if config.task not in TASKS:
@@ -45,14 +58,21 @@ def run_task(config: DictConfig) -> None:
         # Torch, Lightning and MLflow take seconds to import: only once the config is known to be good.
         from importlib import import_module
 
-        import_module(f"drc_lab.tasks.{config.task}").main(config, folder)
+        return import_module(f"drc_lab.tasks.{config.task}").main(config, folder)
     except UserError as error:
-        sys.exit(_complain(str(error)))
+        if in_sweep() and not in_a_row():
+            raise  # to the process that started this job
+        sys.exit(complain(error))
+    except Diverged as error:
+        sys.exit(complain(error, code=1))
     finally:
-        for made in (folder, *folder.parents):  # and the parents that Hydra made for it
-            if made == Path.cwd() or not made.is_dir() or any(made.iterdir()):
-                break
-            made.rmdir()
+        remove_empty(folder)
+
+
+def in_a_row() -> bool:
+    """Whether jobs run one after the other in this process, so that the first mistake can end them all."""
+    choices = HydraConfig.get().runtime.choices
+    return choices["hydra/launcher"] == choices["hydra/sweeper"] == "basic"
 
 
 def one_line(error: Exception) -> str:
@@ -101,25 +121,27 @@ def implied(arguments: list[str]) -> list[str]:
 def main() -> None:
     """Entry point: composes the config, runs the task, and turns mistakes into one line and an exit code."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a run as KILLED, as Ctrl-C does
+    for number in set(STOPPING) - {signal.SIGINT}:
+        signal.signal(number, stop_at_once)  # ends a run as KILLED, as Ctrl-C does
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, instead of printing them and exiting with 1
     sys.argv += implied(sys.argv[1:])
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run_task)()
+        with opened:
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run_task)()
+    except UserError as error:  # of a job in another process
+        sys.exit(complain(error))
     except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(_complain(one_line(error)))
+        sys.exit(complain(one_line(error)))
     except ValueError as error:
         if not str(error).startswith("Config group override"):  # Hydra's, of env=3
             raise
-        sys.exit(_complain(one_line(error)))
+        sys.exit(complain(one_line(error)))
+    except OSError as error:
+        if any(frame.f_code is run_task.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)):
+            raise
+        sys.exit(complain(f"folder: {error.filename}: {error.strerror}"))  # Hydra could not make it
     except KeyboardInterrupt as stop:
-        print(f"drc_lab: stopped. {stop}".rstrip(), file=sys.stderr)
-        sys.exit(130)
-
-
-def _complain(line: str) -> int:
-    print(f"drc_lab: {line}", file=sys.stderr)
-    return 2
+        sys.exit(complain(f"stopped. {stop}".rstrip(), getattr(stop, "exit_code", 130)))
 
 
 if __name__ == "__main__":

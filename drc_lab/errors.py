@@ -1,6 +1,9 @@
 """The user's mistakes, each told in one line."""
 
+import sys
 from typing import Any
+
+from drc_lab.launch import rank
 
 
 class UserError(Exception):
@@ -20,6 +23,20 @@ class ConfigError(UserError, ValueError):
         super().__init__(f"{key}: found {found!r}, allowed: {allowed}")
         self.key, self.found, self.allowed = key, found, allowed
 
+    def __reduce__(self) -> Any:  # from a sweep's worker to the command line
+        return ConfigError, (self.key, self.found, self.allowed)
+
     def under(self, prefix: str) -> "ConfigError":
         """The same error with the key seen from further out, e.g. ``height`` under ``env`` is ``env.height``."""
         return ConfigError(f"{prefix}.{self.key}", self.found, self.allowed)
+
+
+class Diverged(Exception):
+    """A training came to numbers that are none. The command line prints it as one line and exits with code 1."""
+
+
+def complain(error: Exception | str, code: int = 2) -> int:
+    """Prints one line, once for all ranks; returns the exit code for it, by default that for the user's mistake."""
+    if rank() == 0:
+        print(f"drc_lab: {error}", file=sys.stderr)
+    return code

@@ -4,11 +4,16 @@ import ctypes
 import logging
 import os
 import platform
+import random
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 
 from drc_lab.errors import ConfigError
@@ -16,14 +21,18 @@ from drc_lab.errors import ConfigError
 MATMUL_PRECISIONS = ("highest", "high", "medium")
 
 
-def start_process(seed: int, threads: int | None, matmul_precision: str = "highest") -> None:
+def start_process(
+    seed: int, threads: int | None, matmul_precision: str = "highest", deterministic: bool = False
+) -> None:
     """Seeds every global generator, and sets torch's threads: its own guess counts cores that are not this process's.
 
     Args:
         seed: 0 to 2^32 - 1.
-        threads: of torch; None is one for each core that this process may use.
+        threads: of torch; None is OMP_NUM_THREADS (torchrun and joblib set it), or else one for each core that this
+            process may use.
         matmul_precision: of float32 products and convolutions: "highest" is float32, "high" TF32 on GPUs, "medium"
             bfloat16 where the hardware has it (see `torch.set_float32_matmul_precision`).
+        deterministic: whether torch may use only algorithms that give the same result each time, also on GPUs.
     """
     if matmul_precision not in MATMUL_PRECISIONS:
         raise ConfigError("matmul_precision", matmul_precision, " | ".join(MATMUL_PRECISIONS))
@@ -33,10 +42,41 @@ def start_process(seed: int, threads: int | None, matmul_precision: str = "highe
         raise ConfigError("threads", threads, "at least 1, or null for all cores of this process")
     L.seed_everything(seed, verbose=False)
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(threads or allowed)
+    torch.set_num_threads(threads or int(os.environ.get("OMP_NUM_THREADS") or allowed))
+    torch.use_deterministic_algorithms(deterministic)
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # is read when cuBLAS starts
+        torch.backends.cudnn.benchmark = False
     torch.set_float32_matmul_precision(matmul_precision)
     torch.backends.cudnn.allow_tf32 = matmul_precision != "highest"
     reuse_freed_memory()
+
+
+def random_states() -> dict[str, Any]:
+    """The states of all global generators, as tensors and plain types."""
+    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 - the global one is meant
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    states = {"torch": torch.get_rng_state(), "cuda": cuda, "python": random.getstate()}
+    return states | {"numpy": (kind, [int(key) for key in keys], *rest)}
+
+
+def set_random_states(states: dict[str, Any]) -> None:
+    """Goes back to where `random_states` was called."""
+    torch.set_rng_state(states["torch"])
+    if torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"][: torch.cuda.device_count()])
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])  # noqa: NPY002
+
+
+@contextmanager
+def random_states_kept() -> Iterator[None]:
+    """Nothing drawn within moves the global generators."""
+    states = random_states()
+    try:
+        yield
+    finally:
+        set_random_states(states)
 
 
 def reuse_freed_memory() -> None:

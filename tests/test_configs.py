@@ -1,5 +1,6 @@
 """Every shipped config composes, builds, and says what it is; the wheel carries them all."""
 
+import importlib.util
 import subprocess
 import sys
 import zipfile
@@ -9,9 +10,10 @@ import hydra
 import pytest
 import torch
 
-from drc_lab.config import build, build_policy, make_env
+from drc_lab.config import build, build_policy, make_env, plain
 from drc_lab.models.policy import Policy
 from drc_lab.paths import CONF
+from drc_lab.tracking.mlflow import flatten
 
 OPTIONS = [(path.parent.name, path.stem) for path in sorted(CONF.glob("*/*.yaml"))]
 EXPERIMENTS = [stem for group, stem in OPTIONS if group == "experiment"]
@@ -47,6 +49,20 @@ def test_every_option_opens_with_what_it_is(group, option):
     assert lines[0].startswith("#")
     if group == "experiment":
         assert lines[0] == "# @package _global_" and any(f"+experiment={option}" in line for line in lines[1:6])
+
+
+def test_the_docs_explain_every_key_as_the_configs_do():
+    """Written by ``python tools/config_docs.py``."""
+    text = (CONF.parent / "docs/config.md").read_text()
+    spec = importlib.util.spec_from_file_location("config_docs", CONF.parent / "tools/config_docs.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    assert text == tool.page()
+    assert not [line for line in text.splitlines() if line.startswith("|") and line.endswith("|  |")]
+    for group in ("evaluation", "checkpoints", "algo", "env", "policy"):
+        for key in flatten(plain(compose()[group])):
+            if not key.endswith(("_target_", "_partial_")):
+                assert f"| `{key}` |" in text, key
 
 
 def test_every_key_of_the_configs_of_envs_and_tasks_is_an_argument():

@@ -1,5 +1,6 @@
 """Plays every level of a batch env once with any policy, at a given amount of thinking."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +67,7 @@ def evaluate(
     greedy: bool = True,
     seed: int = 0,
     chunk: int = 512,
+    watch: Callable[[np.ndarray, dict[str, Any]], None] | None = None,
 ) -> Episodes:
     """Plays the first episode of every env in the batch to its end.
 
@@ -79,12 +81,24 @@ def evaluate(
         greedy: the most probable action, or else sampled.
         seed: of the env and of sampling.
         chunk: envs in one forward pass; more do not fit into the CPU's cache.
+        watch: is called with the numbers of the envs that play and the env's info, at the start and after each step.
+            What it raises ends the evaluation.
     """
     with policy.frozen():
-        return _evaluate(policy, env, thinking or Thinking(), greedy, seed, chunk)
+        return _evaluate(
+            policy, env, thinking or Thinking(), greedy, seed, chunk, watch or (lambda playing, info: None)
+        )
 
 
-def _evaluate(policy: Policy, env: BatchEnv, thinking: Thinking, greedy: bool, seed: int, chunk: int) -> Episodes:
+def _evaluate(
+    policy: Policy,
+    env: BatchEnv,
+    thinking: Thinking,
+    greedy: bool,
+    seed: int,
+    chunk: int,
+    watch: Callable[[np.ndarray, dict[str, Any]], None],
+) -> Episodes:
     device, generator = next(policy.parameters()).device, torch.Generator().manual_seed(seed)
     first, info = env.reset(seed=seed)
     N = len(first)
@@ -93,6 +107,7 @@ def _evaluate(policy: Policy, env: BatchEnv, thinking: Thinking, greedy: bool, s
     solved, length, returns = np.zeros(N, bool), np.zeros(N, np.int64), np.zeros(N)
     parts = list(torch.arange(N).split(chunk))
     carries: list[Any] = [None] * len(parts)
+    watch(np.arange(N), info)
     for i, part in enumerate(parts):
         for _ in range(thinking.first_passes):
             _, carries[i] = policy(obs[part].to(device), carries[i], thinking.repeats)
@@ -109,8 +124,9 @@ def _evaluate(policy: Policy, env: BatchEnv, thinking: Thinking, greedy: bool, s
         following, _, terminated, truncated, info = env.step(actions)
         done = terminated | truncated
         obs = torch.from_numpy(following.copy())
-        ended = np.concatenate([part.numpy() for part in parts])
-        ended = ended[done[ended]]
+        playing = np.concatenate([part.numpy() for part in parts])
+        watch(playing, info)
+        ended = playing[done[playing]]
         if len(ended):
             final = info.get("final_info", info)  # without autoreset it is still there
             for kept, key in ((solved, "solved"), (length, "length"), (returns, "return")):

@@ -19,6 +19,8 @@ class EvaluationSpec:
         board: size of the levels in place of training's, N for N x N or [H, W]; only where they are generated.
         env: settings of the env in place of training's, for example {"difficulty": "medium"}.
         every_frames: between two evaluations while training, rounded to whole rollouts.
+        live_first_passes: amounts of extra first passes while training, beside the greedy evaluation without any.
+        live_every: at each so many-th evaluation, and at the last, actions are also sampled and those amounts tried.
         first_passes: amounts of extra forward passes on the first observation.
         repeats: amounts of ticks at every step; None is 1 to 4 times the policy's own.
         confidence: of all intervals.
@@ -31,6 +33,8 @@ class EvaluationSpec:
     board: int | list[int] | None
     env: dict[str, Any]
     every_frames: int
+    live_first_passes: list[int]
+    live_every: int
     first_passes: list[int]
     repeats: list[int] | None
     confidence: float
@@ -46,11 +50,14 @@ class EvaluationSpec:
         for key in ("height", "width"):
             if key in self.env and self.board is not None:
                 raise ConfigError(f"env.{key}", self.env[key], "no such key with evaluation.board, which sets both")
-        for key, least in (("num_levels", 1), ("level_seed", 0), ("every_frames", 1)):
+        for key, least in (("num_levels", 1), ("level_seed", 0), ("every_frames", 1), ("live_every", 1)):
             if getattr(self, key) < least:
                 raise ConfigError(key, getattr(self, key), f"at least {least}")
         for passes in self.first_passes:
             Thinking(first_passes=passes)
+        for passes in self.live_first_passes:
+            if passes < 1:
+                raise ConfigError("live_first_passes", passes, "at least 1; none is what they are compared with")
         for repeats in self.repeats or []:
             Thinking(repeats=repeats)
         if not 0 < self.confidence < 1:

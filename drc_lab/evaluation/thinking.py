@@ -1,6 +1,6 @@
 """The thinking sweep: one policy, the same levels, several amounts of thinking."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,24 +30,33 @@ class Setting:
 
 
 def sweep(
-    policy: Policy, env: BatchEnv, first_passes: Sequence[int], repeats: Sequence[int], seed: int = 0
+    policy: Policy,
+    env: BatchEnv,
+    first_passes: Sequence[int],
+    repeats: Sequence[int] = (),
+    control: bool = False,
+    seed: int = 0,
+    watch: Callable[..., None] | None = None,
 ) -> Iterator[Setting]:
-    """Evaluates greedily at each setting, then the random policy under the same step limit.
+    """Evaluates greedily at each setting.
 
     Args:
         first_passes: amounts of extra first passes; 0 is the baseline.
         repeats: amounts of ticks at every step; the policy's own number is the baseline.
+        control: whether the random policy comes last, under the same step limit.
+        seed, watch: see `evaluate`.
     """
     for amount in first_passes:
-        yield Setting(
-            FIRST_PASSES, amount, amount == 0, evaluate(policy, env, Thinking(first_passes=amount), seed=seed)
-        )
+        episodes = evaluate(policy, env, Thinking(first_passes=amount), seed=seed, watch=watch)
+        yield Setting(FIRST_PASSES, amount, amount == 0, episodes)
     for amount in repeats:
-        episodes = evaluate(policy, env, Thinking(repeats=amount), seed=seed)
+        episodes = evaluate(policy, env, Thinking(repeats=amount), seed=seed, watch=watch)
         yield Setting(REPEATS, amount, amount == policy.repeats_per_step, episodes)
+    if not control:
+        return
     actions = int(env.single_action_space.n)
-    control = RandomPolicy(env.single_observation_space.shape, actions)  # type: ignore[arg-type]
-    yield Setting(RANDOM, 0, False, evaluate(control, env, greedy=False, seed=seed))
+    random = RandomPolicy(env.single_observation_space.shape, actions)  # type: ignore[arg-type]
+    yield Setting(RANDOM, 0, False, evaluate(random, env, greedy=False, seed=seed, watch=watch))
 
 
 @dataclass(frozen=True)
@@ -71,13 +80,14 @@ class Row:
     mean_return: float
 
 
-def table(settings: Sequence[Setting], confidence: float = 0.95) -> list[Row]:
-    """All settings by optimal length. The random policy is compared with no baseline (difference nan)."""
+def table(settings: Sequence[Setting], confidence: float = 0.95, by_length: bool = True) -> list[Row]:
+    """All settings, also by optimal length. The random policy is compared with no baseline (difference nan)."""
     baselines = {s.kind: s.episodes for s in settings if s.is_baseline}
     rows = []
     for setting in settings:
         episodes, baseline = setting.episodes, baselines.get(setting.kind)
-        for name, chosen in groups(episodes.optimal).items():
+        everything = {"all": np.ones(len(episodes.level), bool)}
+        for name, chosen in (groups(episodes.optimal) if by_length else everything).items():
             solved = episodes.solved[chosen]
             interval, difference, gain = rate_interval(solved, confidence), Interval(np.nan, np.nan), np.nan
             if baseline is not None:

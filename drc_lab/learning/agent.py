@@ -56,6 +56,11 @@ class Agent(L.LightningModule):
         self.parts: dict[str, Tensor] = {}
         self._far_enough = False  # the policy has moved as far from the one that acted as it may
 
+    @property
+    def rollouts(self) -> int:
+        """Rollouts that the weights have learned from."""
+        return self.frames // self.spec.frames_per_rollout
+
     def training_step(self, rollout: Rollout, batch_idx: int) -> Tensor | None:
         """The minibatch's loss, or None where the policy has moved far enough in this rollout: no step is made."""
         self.frames = rollout.frames
@@ -122,8 +127,12 @@ class Agent(L.LightningModule):
         return PolicyValue(*(x.unflatten(1, shape)[0] for x in out))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        self.measure_gradients()
+
+    def measure_gradients(self) -> None:
+        """Puts "grad_norm" among the parts, if there are gradients. Lightning tells callbacks first, and it is once."""
         gradients = [p.grad for p in self.policy.parameters() if p.grad is not None]
-        if gradients:
+        if gradients and "grad_norm" not in self.parts:
             self.parts["grad_norm"] = torch.nn.utils.get_total_norm(gradients)
 
     def on_train_epoch_end(self) -> None:

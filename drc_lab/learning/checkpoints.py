@@ -11,21 +11,21 @@ from drc_lab.errors import UserError
 from drc_lab.models.policy import Policy
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The checkpoint as tensors and plain types.
+def read_checkpoint(path: str | Path, key: str = "checkpoint") -> dict[str, Any]:
+    """The checkpoint as tensors and plain types; ``key`` is what names it in the config.
 
     Raises:
         UserError: there is no such file, or it is no checkpoint of drc_lab.
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"checkpoint: found no file {str(path)!r}, allowed: a .ckpt file that a training wrote")
+        raise UserError(f"{key}: found no file {str(path)!r}, allowed: a .ckpt file that a training wrote")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the broken bytes lead to
-        raise UserError(f"checkpoint: {str(path)!r} cannot be read, it is damaged or not one of drc_lab") from error
+        raise UserError(f"{key}: {str(path)!r} cannot be read, it is damaged or not one of drc_lab") from error
     if not isinstance(checkpoint, dict) or not {"config", "state_dict"} <= set(checkpoint):
-        raise UserError(f"checkpoint: {str(path)!r} holds no config and state_dict, it is not one of drc_lab")
+        raise UserError(f"{key}: {str(path)!r} holds no config and state_dict, it is not one of drc_lab")
     return checkpoint
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import lightning as L
-import torch
 
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError
@@ -23,12 +22,20 @@ class RolloutData(L.LightningDataModule):
         policy: the one that is being trained.
         seed: of the stream.
         values: whether the loss asks for the values that the policy had while acting.
+        held_out: builds an env of the first so many held-out levels, without autoreset: for callbacks.
     """
 
     def __init__(
-        self, spec: RolloutSpec, make_env: Callable[[int], BatchEnv], policy: Policy, seed: int, values: bool = False
+        self,
+        spec: RolloutSpec,
+        make_env: Callable[[int], BatchEnv],
+        policy: Policy,
+        seed: int,
+        values: bool = False,
+        held_out: Callable[[int], BatchEnv] | None = None,
     ):
         super().__init__()
+        self.held_out = held_out
         self.spec, self.make_env, self.policy, self.seed, self.values = spec, make_env, policy, seed, values
         self.stream: RolloutStream | None = None
         self._saved: list[dict[str, Any]] | None = None
@@ -49,12 +56,7 @@ class RolloutData(L.LightningDataModule):
         """The streams of all ranks, in their order. Every rank has to call it."""
         if self.stream is None:
             return {}
-        own = self.stream.get_state()
-        states = [own]
-        if (ranks := Ranks().size) > 1:
-            states = [{}] * ranks
-            torch.distributed.all_gather_object(states, own)
-        return {"streams": states}
+        return {"streams": Ranks().gather(self.stream.get_state())}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._saved = state_dict["streams"]

@@ -1,63 +1,114 @@
-"""Held-out evaluation while training, which chooses the best checkpoint."""
+"""Held-out evaluation while training: what the best checkpoint is chosen by, and whether thinking begins to help."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import lightning as L
 
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.evaluation.evaluator import evaluate
+from drc_lab.evaluation.evaluator import Episodes, evaluate
+from drc_lab.evaluation.spec import EvaluationSpec
+from drc_lab.evaluation.thinking import FIRST_PASSES, Setting, sweep, table
 from drc_lab.learning.agent import Agent
+from drc_lab.learning.rollout import Rollout
 from drc_lab.learning.stop import GracefulStop
+from drc_lab.process import random_states_kept
+
+
+class CutShort(Exception):
+    """An evaluation that a signal ended."""
 
 
 class HeldOutEvaluation(L.Callback):
-    """Plays the held-out levels greedily every so many steps and when training ends, and keeps the best weights.
+    """Plays the held-out levels every so many rollouts and when training ends.
 
-    Logs valid/solve_rate, valid/return, valid/length, valid/optimality_gap and best/solve_rate. Draws no random number
-    that training uses.
+    Greedily each time (valid/*, best/solve_rate); at every ``spec.live_every``-th time and the last one also with
+    sampled actions (valid_sampled/*) and with extra first passes (valid_thinking/*). Draws no random number that
+    training uses. One that a signal cuts short is made up for when the training goes on.
 
     Args:
         env: a batch env with one held-out level for each env in the batch.
-        every_steps: optimizer steps between two evaluations, a whole number of rollouts.
-        best: where the checkpoint with the highest solve rate goes.
-        stop: a training that is stopped is not evaluated at its end, it will go on.
+        spec: amounts of thinking, and how often.
+        every_rollouts: rollouts between two evaluations.
+        stop: tells of signals.
 
     Attributes:
+        evaluated_at: frames before the last evaluation.
+        result: its means over levels.
         running: whether an evaluation is going on.
     """
 
-    def __init__(self, env: BatchEnv, every_steps: int, best: Path, stop: GracefulStop):
-        self.env, self.every_steps, self.best, self.stop = env, every_steps, best, stop
-        self.best_path, self.best_solve_rate, self.best_return, self.evaluated_at = "", -1.0, -math.inf, -1
+    def __init__(self, env: BatchEnv, spec: EvaluationSpec, every_rollouts: int, stop: GracefulStop):
+        self.env, self.spec, self.every_rollouts, self.stop = env, spec, every_rollouts, stop
+        self.best_solve_rate, self.best_return, self.evaluated_at = -1.0, -math.inf, 0
+        self.result: dict[str, float] = {}
         self.running = False
 
-    def _evaluate(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
-        assert isinstance(agent, Agent)
-        self.running = True
-        result, self.evaluated_at = evaluate(agent.policy, self.env).summary(), trainer.global_step
+    def _evaluate(self, trainer: L.Trainer, agent: Agent, last: bool) -> None:
+        """One rank plays, all of them learn what came of it."""
+        played = self._play(agent, last) if trainer.is_global_zero else None
+        played = trainer.strategy.broadcast(played)
+        if played is None:
+            return
+        self.result, more = played
+        self.evaluated_at = agent.frames
         # Where nothing is solved yet, or everything, the return decides.
-        better = (result["solve_rate"], result["return"]) > (self.best_solve_rate, self.best_return)
-        if better:
-            self.best_path = str(self.best)
-            self.best_solve_rate, self.best_return = result["solve_rate"], result["return"]
-        metrics = {f"valid/{name}": value for name, value in result.items()}
-        agent.log_metrics(metrics | {"best/solve_rate": self.best_solve_rate})
-        if better:
-            trainer.save_checkpoint(self.best)
-        self.running = False
+        best = max((self.best_solve_rate, self.best_return), (self.result["solve_rate"], self.result["return"]))
+        self.best_solve_rate, self.best_return = best
+        valid = {f"valid/{name}": value for name, value in self.result.items()}
+        agent.log_metrics(valid | {"best/solve_rate": self.best_solve_rate} | more)
 
-    def on_train_batch_end(self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch, batch_idx) -> None:
-        if trainer.global_step % self.every_steps == 0:
-            self._evaluate(trainer, agent)
+    def _play(self, agent: Agent, last: bool) -> tuple[dict[str, float], dict[str, float]] | None:
+        """Means over levels, and what is logged of the other ways to play; None where a signal cut it short."""
+        self.running = True
+        try:
+            with random_states_kept():
+                greedy = evaluate(agent.policy, self.env, watch=self._watch)
+                live = last or agent.rollouts // self.every_rollouts % self.spec.live_every == 0
+                return greedy.summary(), self._live(agent, greedy) if live else {}
+        except CutShort:
+            return None
+        finally:
+            self.running = False
+
+    def _live(self, agent: Agent, greedy: Episodes) -> dict[str, float]:
+        sampled = evaluate(agent.policy, self.env, greedy=False, watch=self._watch).summary()
+        metrics = {f"valid_sampled/{name}": value for name, value in sampled.items()}
+        thinking = sweep(agent.policy, self.env, self.spec.live_first_passes, watch=self._watch)
+        settings = [Setting(FIRST_PASSES, 0, True, greedy), *thinking]
+        for row in table(settings, self.spec.confidence, by_length=False)[1:]:
+            name = f"valid_thinking/{row.kind}_{row.amount}"
+            metrics |= {f"{name}_solve_rate": row.solve_rate, f"{name}_gain": row.difference,
+                        f"{name}_gain_low": row.difference_low, f"{name}_gain_high": row.difference_high}  # fmt: skip
+        return metrics
+
+    def _watch(self, playing: Any, info: Any) -> None:
+        if self.stop.signal:
+            raise CutShort
+
+    def _due(self, agent: Agent) -> bool:
+        return agent.frames != self.evaluated_at and agent.rollouts % self.every_rollouts == 0
+
+    def on_train_epoch_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
+        assert isinstance(agent, Agent)
+        if self._due(agent):  # cut short where the training stopped
+            self._evaluate(trainer, agent, last=False)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch: Rollout, batch_idx
+    ) -> None:
+        assert isinstance(agent, Agent)
+        last = agent.rollouts == agent.spec.rollouts
+        if batch.last and (last or self._due(agent)):
+            self._evaluate(trainer, agent, last)
 
     def on_train_end(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
-        if self.evaluated_at != trainer.global_step and not self.stop.saved:
-            self._evaluate(trainer, agent)
+        assert isinstance(agent, Agent)
+        if agent.frames != self.evaluated_at and not self.stop.requested(trainer):
+            self._evaluate(trainer, agent, last=True)
 
     def state_dict(self) -> dict[str, Any]:
-        names = ("best_path", "best_solve_rate", "best_return", "evaluated_at")
+        names = ("best_solve_rate", "best_return", "evaluated_at", "result")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

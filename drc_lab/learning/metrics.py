@@ -1,21 +1,30 @@
 """The training's own metrics, as means over some rollouts."""
 
+from statistics import fmean
 from typing import Any
 
 import lightning as L
+import torch
 
 from drc_lab.errors import ConfigError
 from drc_lab.learning.agent import Agent
+from drc_lab.learning.ranks import Ranks
 from drc_lab.learning.rollout import Rollout
 
+Sums = dict[str, list[float]]  # of each metric: its total, and how many it is the mean of
 EPISODE_METRICS = {"train/solve_rate": "solved", "train/return": "returns", "train/length": "lengths"}
 
 
 class TrainingMetrics(L.Callback):
-    """Logs loss/*, train/* and lr as means over some rollouts. Has to come before whatever saves a checkpoint.
+    """Logs loss/*, train/* and lr as means over some rollouts and all ranks. Has to come before whatever saves a
+    checkpoint.
 
     Args:
         log_every_rollouts: rollouts in one mean.
+
+    Attributes:
+        sums: since the last logging, over all ranks.
+        own: of this rank, in the present rollout.
     """
 
     def __init__(self, log_every_rollouts: int):
@@ -26,12 +35,11 @@ class TrainingMetrics(L.Callback):
 
     def _clear(self) -> None:
         self.rollouts = 0
-        self.sums: dict[str, list[float]] = {}  # of each metric: its total, and how many it is the mean of
+        self.sums: Sums = {}
+        self.own: Sums = {}
 
     def _add(self, name: str, total: Any, count: int = 1) -> None:
-        so_far = self.sums.setdefault(name, [0.0, 0.0])
-        so_far[0] += float(total)
-        so_far[1] += count
+        _add(self.own, name, float(total), count)
 
     def on_train_batch_end(self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch: Rollout, batch_idx):
         assert isinstance(agent, Agent)
@@ -43,11 +51,14 @@ class TrainingMetrics(L.Callback):
         for name, field in EPISODE_METRICS.items():
             values = getattr(batch.episodes, field)
             self._add(name, values.sum(), len(values))
+        for name, (total, count) in _over_ranks(self.own, agent.device).items():
+            _add(self.sums, name, total, count)
+        self.own = {}
         if self.rollouts >= self.log_every_rollouts:
             means = {name: total / count for name, (total, count) in self.sums.items() if count}
             more = {"lr": trainer.optimizers[0].param_groups[0]["lr"]}
             env = trainer.datamodule.stream.env  # type: ignore[attr-defined]
-            agent.log_metrics(means | more | env.metrics())
+            agent.log_metrics(means | more | _mean(Ranks().gather(env.metrics())))
             self._clear()
 
     def state_dict(self) -> dict[str, Any]:
@@ -55,3 +66,23 @@ class TrainingMetrics(L.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         vars(self).update(state_dict)
+
+
+def _add(sums: Sums, name: str, total: float, count: float) -> None:
+    so_far = sums.setdefault(name, [0.0, 0.0])
+    so_far[0] += total
+    so_far[1] += count
+
+
+def _over_ranks(sums: Sums, device: torch.device) -> Sums:
+    """The sums of all ranks together; all have the same names."""
+    if Ranks().size == 1:
+        return sums
+    totals = Ranks().sum(torch.tensor(list(sums.values()), dtype=torch.float64, device=device))  # (metrics, 2)
+    return dict(zip(sums, totals.tolist(), strict=True))
+
+
+def _mean(metrics: list[dict[str, float]]) -> dict[str, float]:
+    """Of each metric, over the ranks that have it: an env may not have measured it yet."""
+    names = {name for each in metrics for name in each}
+    return {name: fmean(each[name] for each in metrics if name in each) for name in sorted(names)}

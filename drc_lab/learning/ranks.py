@@ -1,5 +1,7 @@
 """The processes of a distributed training, as far as a loss or a metric has to know of them."""
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -18,6 +20,13 @@ class Ranks:
         if self.size > 1:
             dist.all_reduce(value)
         return value
+
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all ranks, in their order, the same on each."""
+        values = [value] * self.size
+        if self.size > 1:
+            dist.all_gather_object(values, value)
+        return values
 
     def mean(self, value: Tensor) -> Tensor:
         return self.sum(value) / self.size

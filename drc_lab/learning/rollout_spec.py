@@ -58,6 +58,10 @@ class RolloutSpec:
     def frames_per_rollout(self) -> int:
         return self.num_envs * self.num_steps
 
+    def in_rollouts(self, frames: int) -> int:
+        """The number of rollouts that is closest to so many frames, at least one."""
+        return max(1, round(frames / self.frames_per_rollout))
+
     @property
     def rollouts(self) -> int:
         return -(-self.frames // self.frames_per_rollout)

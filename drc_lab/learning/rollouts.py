@@ -19,6 +19,7 @@ from drc_lab.learning.losses import Transitions
 from drc_lab.learning.rollout import Context, EndedEpisodes, Progressive, Rollout, select
 from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.models.policy import Policy, PolicyValue
+from drc_lab.process import random_states, set_random_states
 
 
 class RolloutStream:
@@ -47,6 +48,7 @@ class RolloutStream:
     ):
         self.spec, self.env, self.policy, self.values, self.acting = spec, env, policy, values, acting
         self.rollouts_done = 0
+        self._random: dict[str, Any] | None = None
         own = seed if rank == 0 else int(np.random.SeedSequence([seed, rank]).generate_state(1)[0])
         self.generator = torch.Generator().manual_seed(own)
         self.repeats_rng = np.random.default_rng([seed, 1])
@@ -68,6 +70,8 @@ class RolloutStream:
         return self.spec.optimizer_steps
 
     def __iter__(self) -> Iterator[Rollout]:
+        if self._random is not None:  # only now, after all that a start draws
+            set_random_states(self._random)
         while self.rollouts_done < self.spec.rollouts:
             rollout = self.collect()
             parts = self.spec.minibatches
@@ -159,6 +163,7 @@ class RolloutStream:
         """Everything the coming rollouts depend on but the weights: tensors and plain types only."""
         return {
             "rollouts_done": self.rollouts_done,
+            "random": random_states(),  # a policy may draw from the global generators
             "generator": self.generator.get_state(),
             "repeats_rng": self.repeats_rng.bit_generator.state,
             "next_repeats": list(self.next_repeats),
@@ -172,6 +177,7 @@ class RolloutStream:
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes on exactly where `get_state` was called."""
         self.rollouts_done = state["rollouts_done"]
+        self._random = state["random"]
         self.generator.set_state(state["generator"])
         self.repeats_rng.bit_generator.state = state["repeats_rng"]
         self.next_repeats = tuple(state["next_repeats"])

@@ -39,13 +39,13 @@ class TimeShares(L.Callback):
             self.seconds["act" if len(obs) == 1 else "forward"] += _now() - started
             return result
 
-        def timed_evaluate(*args: Any) -> None:
+        def timed_evaluate(*args: Any, **kwargs: Any) -> None:
             started = _now()
-            evaluate(*args)
+            evaluate(*args, **kwargs)
             self.seconds["evaluation"] += _now() - started
 
         agent.policy.unroll = timed_unroll  # type: ignore[method-assign]
-        self.evaluation._evaluate = timed_evaluate  # type: ignore[method-assign, assignment]
+        self.evaluation._evaluate = timed_evaluate  # type: ignore[method-assign]
 
     def on_before_backward(self, *args: Any) -> None:
         self._backward = _now()

@@ -44,7 +44,9 @@ def main(config: DictConfig, folder: Path) -> None:
     common = [o for o in HydraConfig.get().overrides.task if not re.match(r"\+experiment=|task=|benchmark\.", o)]
     rows = []
     for name in spec.only or spec.trainings:
-        each = hydra.compose("config", [*spec.trainings[name], f"study={config.study}", f"name={name}", *common])
+        each = hydra.compose(
+            "config", [*spec.trainings[name], f"study={config.study}", f"name={name}", *common, "resume=never"]
+        )
         rows.append((name, *time_training(each, folder / name)))
     caption = f"shares of wall time; {machine_name()}, {torch.get_num_threads()} torch threads, seed {config.seed}"
     report("Wall time of training", ("training", "frames/s", *PARTS), rows, folder / "benchmark.csv", caption)
@@ -53,13 +55,15 @@ def main(config: DictConfig, folder: Path) -> None:
 def time_training(config: DictConfig, folder: Path) -> list[float]:
     """Frames a second, and the share of each of `PARTS`: outside is all but the policy's forward and backward."""
     training = prepare(config, folder)
+    if training.trainer.world_size > 1:
+        raise ConfigError("trainer.devices", training.trainer.world_size, "1 in a benchmark")
     timer = TimeShares(training.evaluation)
     training.trainer.callbacks.append(timer)  # type: ignore[attr-defined]
     spec = training.agent.spec
     if spec.rollouts <= timer.skip_rollouts:
         least = (timer.skip_rollouts + 1) * spec.frames_per_rollout
         raise ConfigError("algo.rollouts.frames", spec.frames, f"{least} or more in a benchmark")
-    with start_run(config, folder) as run:
+    with start_run(config, training.beginning) as run:
         fit(training, run)
         shares, speed = timer.shares(), timer.frames / timer.seconds["total"]
         metrics = {f"time/{part}_share": shares[part] for part in (*PARTS, "policy")}

@@ -31,6 +31,7 @@ from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, si
 from drc_lab.tasks.measure import timed
 from drc_lab.tasks.play import as_trained, num_actions
 from drc_lab.tasks.start import console, start
+from drc_lab.tasks.store import checkpoint_file
 
 ITSELF = "the policy"
 PLAYED_BOARDS, PLAYED_STEPS = 64, 20  # of the plays that int8 is calibrated on and logits are compared over
@@ -41,10 +42,10 @@ def main(config: DictConfig, folder: Path) -> None:
     seed = start(config)
     spec = from_mapping(ExportSpec, plain(config.export), "export")
     if config.checkpoint is None:
-        raise ConfigError("checkpoint", None, "a .ckpt file that a training wrote")
+        raise ConfigError("checkpoint", None, "a .ckpt file that a training wrote, or models:/NAME@ALIAS")
     if spec.format == "onnx":
         check_installed()
-    policy, trained = load_policy(config.checkpoint)
+    policy, trained = load_policy(checkpoint_file(config))
     config = as_trained(config, trained, HydraConfig.get().overrides.task)
     levels = held_out_env(config, evaluation_spec(config).report_split, "evaluation.report_split")
     check_fits(policy, num_actions(policy), levels, size_key(config, "env"))

@@ -18,6 +18,7 @@ from drc_lab.tasks.held_out import check_fits, size_key
 from drc_lab.tasks.keyboard import NEXT, QUIT, RESTART, Keyboard, keys
 from drc_lab.tasks.stage import PlaySpec, Stage
 from drc_lab.tasks.start import console, start
+from drc_lab.tasks.store import checkpoint_file
 
 SHOWN_ACTIONS = 3  # the most probable ones
 
@@ -30,7 +31,7 @@ def main(config: DictConfig, folder: Path) -> None:
         stage = Stage(config, spec, pace=False)
         play = partial(play_by_hand, stage, spec)
     else:
-        policy, trained = load_policy(config.checkpoint)
+        policy, trained = load_policy(checkpoint_file(config))
         config = as_trained(config, trained, HydraConfig.get().overrides.task)
         stage = Stage(config, spec, pace=True)
         check_fits(policy, num_actions(policy), stage.env, size_key(config, "env"))

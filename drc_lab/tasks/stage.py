@@ -13,6 +13,7 @@ from drc_lab.envs.levels import FixedLevels, split_index
 from drc_lab.envs.render import Window, check_cell_size
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
+from drc_lab.evaluation.episode_video import progress
 from drc_lab.evaluation.evaluator import Thinking
 from drc_lab.evaluation.video import caption, check_video
 from drc_lab.tasks.held_out import held_out_env
@@ -95,10 +96,7 @@ class Stage:
     @property
     def brief(self) -> str:
         """Where the episode is or how it ended, for the narrow line beneath a picture."""
-        steps = int(self.info["length"][0])
-        if not self.over:
-            return f"{steps}/{self.env.limit[0]}"
-        return f"{'solved' if self.info['solved'][0] else 'not solved'} in {steps} step{'s' * (steps != 1)}"
+        return progress(self.info, 0, self.env.limit[0], self.over)
 
     @property
     def status(self) -> str:

@@ -4,6 +4,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from drc_lab.arguments import check_types
+from drc_lab.launch import rank
 from drc_lab.process import quieten_libraries, start_process
 
 console = Console()
@@ -15,8 +16,10 @@ def say(text: str) -> None:
 
 
 def start(config: DictConfig) -> int:
-    """Sets the process up as ``seed`` and ``threads`` say; the checked seed."""
-    values = check_types(start_process, {key: config[key] for key in ("seed", "threads", "matmul_precision")}, "")
+    """Sets the process up as ``seed``, ``threads`` and other keys say; the checked seed. Only one rank prints."""
+    keys = ("seed", "threads", "matmul_precision", "deterministic")
+    values = check_types(start_process, {key: config[key] for key in keys}, "")
     start_process(**values)
     quieten_libraries()
+    console.quiet = rank() > 0
     return values["seed"]

@@ -1,8 +1,6 @@
 """task=train: a policy learns in an env; the run's record gets the curve and the checkpoints."""
 
-import re
-import shlex
-import sys
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,30 +8,34 @@ from functools import partial
 from pathlib import Path
 
 import lightning as L
-from hydra.core.hydra_config import HydraConfig
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher, _SubprocessScriptLauncher
 from omegaconf import DictConfig, OmegaConf
 
 from drc_lab.arguments import check_types, errors_under, from_mapping
 from drc_lab.config import build, build_policy, make_env, plain
+from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.files import written
+from drc_lab.launch import in_sweep
 from drc_lab.learning.agent import Agent
-from drc_lab.learning.checkpoints import read_checkpoint
 from drc_lab.learning.data import RolloutData
 from drc_lab.learning.held_out import HeldOutEvaluation
+from drc_lab.learning.keep import AtomicCheckpointIO, Checkpoints, CheckpointSpec
 from drc_lab.learning.metrics import TrainingMetrics
 from drc_lab.learning.progress import TrainingProgress
 from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.learning.stop import GracefulStop
+from drc_lab.signals import Stopped
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
+from drc_lab.tasks.record import default_name, log_held_out, run_tags
+from drc_lab.tasks.resume import CONFIG, Beginning, beginning, resume_command
 from drc_lab.tasks.start import console, say, start
-from drc_lab.tracking.mlflow import flatten
+from drc_lab.tasks.sweep import job_tags
+from drc_lab.tracking.datasets import log_levels
 from drc_lab.tracking.run import Run, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
-
-
-class Stopped(KeyboardInterrupt):
-    """Ended early on request; the message says how to go on."""
+from drc_lab.tracking.system import system_metrics
 
 
 @dataclass
@@ -44,23 +46,28 @@ class Training:
     data: RolloutData
     trainer: L.Trainer
     evaluation: HeldOutEvaluation
+    checkpoints: Checkpoints
     stop: GracefulStop
-    resume: str | None
+    beginning: Beginning
+    env: BatchEnv  # a copy of what the policy is trained in
 
 
-def main(config: DictConfig, folder: Path) -> None:
-    """Trains, and says where the best checkpoint is."""
+def main(config: DictConfig, folder: Path) -> float:
+    """Trains, says where the best checkpoint is, and returns its held-out solve rate."""
     training = prepare(config, folder)
-    with start_run(config, folder) as run:
+    if training.beginning.finished:
+        tell_finished(training.beginning)
+        return training.evaluation.best_solve_rate
+    with start_run(config, training.beginning) as run:
         best = fit(training, run)
     console.print(f"checkpoint {best}", soft_wrap=True)
+    return training.evaluation.best_solve_rate
 
 
 def prepare(config: DictConfig, folder: Path) -> Training:
     """Builds envs, policy, loss, rollouts and trainer; every mistake in the config shows here."""
     start(config)
-    if config.resume is not None:
-        check_same_training(config)
+    begin = beginning(config, folder)
     spec: RolloutSpec = build(config.algo.rollouts, "algo.rollouts")
     env = make_env(config.env, num_envs=1)
     policy = build_policy(config.policy, env)
@@ -72,26 +79,55 @@ def prepare(config: DictConfig, folder: Path) -> Training:
         agent = Agent(policy, loss, optimizer, spec, schedule, config=plain(config), **penalty)
         metrics = TrainingMetrics(**every)
     check_optimization(agent)
-    data = RolloutData(spec, partial(make_env, config.env, copy=False), policy, config.seed, loss.uses_behaviour_values)
-
-    # Evaluations and checkpoints fall on the ends of rollouts: only there is a run's state small and whole.
     held_out = evaluation_spec(config)
-    steps = max(1, round(held_out.every_frames / spec.frames_per_rollout)) * spec.optimizer_steps_per_rollout
-    checkpoints = folder / "checkpoints"
-    stop = GracefulStop(checkpoints / "last.ckpt")
     levels = held_out_env(config, held_out.split)
     check_fits(policy, int(env.single_action_space.n), levels, size_key(config))
-    evaluation = HeldOutEvaluation(levels, steps, checkpoints / "best.ckpt", stop)
-    keep_last = ModelCheckpoint(checkpoints, "last", every_n_train_steps=steps, enable_version_counter=False)
-    trainer: L.Trainer = build(
-        config.trainer, "trainer", max_steps=spec.optimizer_steps, max_epochs=-1, logger=False,
-        callbacks=[metrics, evaluation, TrainingProgress(console), stop, keep_last], default_root_dir=folder,
-        num_sanity_val_steps=0, enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=1,
+    data = RolloutData(
+        spec, partial(make_env, config.env, copy=False), policy, config.seed, loss.uses_behaviour_values,
+        lambda n: held_out_env(config, held_out.split, num_envs=min(n, levels.num_envs), autoreset=False),
     )  # fmt: skip
-    for key in ("world_size", "accumulate_grad_batches"):
-        if getattr(trainer, key) != 1:
-            raise ConfigError(f"trainer ({key})", getattr(trainer, key), "1")
-    return Training(agent, data, trainer, evaluation, stop, None if config.resume is None else str(config.resume))
+
+    # Evaluations and checkpoints fall on the ends of rollouts: only there is a run's state small and whole.
+    stop = GracefulStop()
+    evaluation = HeldOutEvaluation(levels, held_out, spec.in_rollouts(held_out.every_frames), stop)
+    kept = from_mapping(CheckpointSpec, plain(config.checkpoints), "checkpoints")
+    often = spec.in_rollouts(kept.every_frames or held_out.every_frames)
+    checkpoints = Checkpoints(begin.checkpoints, kept, often, evaluation, stop)
+    callbacks = [metrics, evaluation, *chosen_callbacks(config), TrainingProgress(console), stop, checkpoints]
+    trainer: L.Trainer = build(
+        config.trainer, "trainer", max_steps=spec.optimizer_steps, max_epochs=-1, logger=False, callbacks=callbacks,
+        default_root_dir=begin.folder, num_sanity_val_steps=0, enable_progress_bar=False, enable_model_summary=False,
+        log_every_n_steps=1,
+    )  # fmt: skip
+    trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+    check_trainer(trainer, spec)
+    return Training(agent, data, trainer, evaluation, checkpoints, stop, begin, env)
+
+
+def check_trainer(trainer: L.Trainer, spec: RolloutSpec) -> None:
+    """What Lightning can do and an exact, on-policy training cannot."""
+    if trainer.accumulate_grad_batches != 1:
+        raise ConfigError("trainer (accumulate_grad_batches)", trainer.accumulate_grad_batches, "1")
+    strategy = trainer.strategy
+    spawned = isinstance(strategy.launcher, _MultiProcessingLauncher)  # what they learn does not come back
+    if spawned or not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
+        raise ConfigError("trainer.strategy", type(strategy).__name__, "auto | ddp")
+    if in_sweep() and isinstance(strategy.launcher, _SubprocessScriptLauncher):
+        allowed = "1 in a job of -m, unless its launcher starts all ranks (hydra/launcher=submitit_slurm)"
+        raise ConfigError("trainer.devices", trainer.num_devices, allowed)
+    with errors_under("algo.rollouts"):
+        spec.share(trainer.world_size)
+
+
+def chosen_callbacks(config: DictConfig) -> list[L.Callback]:
+    """Those of the ``callbacks`` group."""
+    built = {}
+    for name, node in config.callbacks.items():
+        if node is not None:
+            built[name] = build(node, f"callbacks.{name}")
+            if not isinstance(built[name], L.Callback):
+                raise ConfigError(f"callbacks.{name}._target_", node._target_, "a subclass of lightning.Callback")
+    return list(built.values())
 
 
 def check_optimization(agent: Agent) -> None:
@@ -110,61 +146,66 @@ def fit(training: Training, run: Run) -> Path:
     """Runs the trainer. Returns the checkpoint that was best on held-out levels.
 
     Raises:
-        Stopped: on Ctrl-C or SIGTERM, with a checkpoint written.
+        Stopped: by a signal, with a checkpoint written.
     """
-    trainer, last = training.trainer, training.stop.checkpoint
+    trainer, checkpoints, start = training.trainer, training.checkpoints, training.beginning
     trainer.loggers = [run.logger]
+    config = training.agent.config
+    log_levels(run, "train", training.env, config["env"])
+    log_held_out(run, "valid", training.evaluation.env, config)
     if training.agent.policy.note:
         console.print(training.agent.policy.note, soft_wrap=True)
     try:
-        trainer.fit(training.agent, datamodule=training.data, ckpt_path=training.resume, weights_only=True)
-    except SystemExit as error:  # what Lightning makes of a second Ctrl-C
-        raise KeyboardInterrupt from error
-    if not training.stop.saved:
-        trainer.save_checkpoint(last)
-    best = Path(training.evaluation.best_path)
-    best = best if best.is_file() else last  # resumed, and the folder of the first part is gone
-    for path in {last, best}:
+        trainer.fit(training.agent, datamodule=training.data, ckpt_path=start.checkpoint, weights_only=True)
+    except SystemExit as error:  # what Lightning makes of a KeyboardInterrupt
+        raise error.__context__ or KeyboardInterrupt from None
+    except BaseException:
+        end_other_ranks(trainer)
+        raise
+    if not (checkpoints.finished or checkpoints.stopped):  # no step was left, and Lightning called no hook
+        training.agent.to(trainer.strategy.root_device)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            callback.on_train_end(trainer, training.agent)
+    for path in {checkpoints.last, checkpoints.best}:
         run.log_artifact(path, "checkpoints")
-    if training.stop.signal is not None:
-        frames, command = training.agent.frames, resume_command(last)
-        raise Stopped(f"{training.stop.signal} after {frames:,} frames. Go on with:  {command}")
-    return best
+    if checkpoints.stopped and trainer.is_global_zero:  # the other ranks are done, and not an error to whoever watches
+        by, frames, command = (
+            training.stop.signal or signal.SIGTERM,
+            training.agent.frames,
+            resume_command(start.folder),
+        )
+        raise Stopped(by, f"{by.name} after {frames:,} frames. Go on with:  {command}")
+    # MLflow's table of runs shows last values: sorted by these, it compares whole trainings.
+    worth, frames = training.evaluation.result, training.agent.frames
+    run.log_metrics({f"final/{name}": value for name, value in worth.items()} | {"final/frames": frames}, frames)
+    return checkpoints.best
 
 
-def check_same_training(config: DictConfig) -> None:
-    """A run is resumed with the settings it began with, or its state would not fit or, worse, fit and mislead.
+def end_other_ranks(trainer: L.Trainer) -> None:
+    """Ends the processes that Lightning started: they would wait for this one, or fail with it and say so."""
+    launcher = trainer.strategy.launcher
+    if isinstance(launcher, _SubprocessScriptLauncher):
+        launcher.kill(signal.SIGKILL)
+        launcher.procs.clear()  # Lightning watches them, and would kill this process too before its run has ended
 
-    Raises:
-        ConfigError: naming the first key that differs from the checkpoint's config.
-    """
-    before, now = flatten(read_checkpoint(config.resume)["config"]), flatten(plain(config))
-    for key in sorted(before | now):
-        group = key.split(".")[0]
-        if group in ("env", "policy", "algo", "seed") and before.get(key) != now.get(key):
-            raise ConfigError(
-                key, now.get(key), f"{before.get(key)!r}, as in the run that resume={config.resume} began"
-            )
+
+def tell_finished(start: Beginning) -> None:
+    """What a command says that has nothing to do."""
+    console.print(f"{start.folder} holds this run, finished; resume=never begins anew there", soft_wrap=True)
 
 
 @contextmanager
-def start_run(config: DictConfig, folder: Path) -> Iterator[Run]:
-    """The recorded run of this training, with the config in it and in ``folder/config.yaml``."""
-    tags = {"task": config.task, "env": config.env.id, "policy": config.policy._target_, "seed": str(config.seed)}
+def start_run(config: DictConfig, start: Beginning) -> Iterator[Run]:
+    """The recorded run of this training, with the config in it and in ``config.yaml`` of its folder."""
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
-    resume = config.resume is not None
-    with tracked_run(spec, folder, config.study, config.name, tags, resume, say) as run:
-        path = folder / "config.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(config, path, resolve=True)
-        run.log_config(plain(config), path)
+    name, tags = str(config.name or default_name(config)), run_tags(config) | job_tags()
+    with (
+        tracked_run(spec, start.folder, config.study, name, tags, start.same_run, say) as run,
+        system_metrics(run, spec.system_metrics_seconds),
+    ):
+        if start.checkpoint is None or not start.same_run:
+            path = start.folder / CONFIG
+            with written(path) as part:
+                OmegaConf.save(config, part, resolve=True)
+            run.log_config(plain(config), path)
         yield run
-
-
-def resume_command(checkpoint: Path) -> str:
-    """The command that goes on from a checkpoint, with the overrides of this one."""
-    overrides = [o for o in HydraConfig.get().overrides.task if not o.startswith("resume=")]
-    python, path = Path(sys.executable), str(checkpoint)
-    python = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
-    quoted = path if re.fullmatch(r"[\w./-]+", path) else f"'{path}'"  # for Hydra's grammar
-    return shlex.join([str(python), "-m", "drc_lab", *overrides, f"resume={quoted}"])

@@ -6,6 +6,7 @@ Each line is one operation as JSON, with ``op`` for its kind (Python's NaN, Infi
 - ``metrics``: ``values`` by name at ``step``; ``params``: ``values`` by name; ``tags``: ``values`` by name
 - ``artifact``: the file ``path`` for the artifact folder ``folder``
 - ``checkpoint``: the file ``path`` with ``metrics`` at ``step``; ``drop``: the checkpoint called ``name`` is gone
+- ``dataset``: levels, by ``name`` and ``digest``, that the run used in a ``context``
 - ``child``: a nested run, whole
 - ``status``: of the run, as MLflow calls it
 - ``sent``: MLflow has all lines up to the byte ``position``
@@ -21,6 +22,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +139,12 @@ class Journal:
         """Whether the file of this operation, which ends at a byte, is written again by a later one."""
         return self._latest.get(target(operation) or "", end) > end
 
+    def last_step(self, prefix: str) -> int:
+        """The highest step of the metrics whose names begin so; -1 if there are none."""
+        steps = [step for (op, name), seen in self._seen.items() if op == "metrics" and name.startswith(prefix)
+                 for step in seen if step is not None]  # fmt: skip
+        return max(steps, default=-1)
+
     def sync(self) -> None:
         """Returns when all of it is on disk, also if the machine loses power."""
         os.fsync(self._file.fileno())
@@ -159,10 +167,25 @@ class Journal:
             self.sent = operation["position"]
         elif operation["op"] == "status":
             self.ended = operation["status"] != "RUNNING"
+        elif operation["op"] == "drop":
+            self._seen.pop(("checkpoint", operation["name"]), None)  # it may come again
         for name, step in points(operation):
             self._seen[operation["op"], name].add(step)
         if goes_to := target(operation):
             self._latest[goes_to] = end
+
+
+def last_status(folder: Path) -> str | None:
+    """Of the run that was recorded in a folder, as MLflow calls it; None where there is no journal.
+
+    Raises:
+        UserError: see `Journal`.
+    """
+    if not (folder / FILE).is_file():
+        return None
+    with closing(Journal(folder / FILE)) as journal:
+        found = [operation["status"] for operation, _ in journal.read(0) if operation["op"] == "status"]
+    return found[-1] if found else None
 
 
 def points(operation: Operation) -> list[tuple[str, int | None]]:
@@ -172,6 +195,8 @@ def points(operation: Operation) -> list[tuple[str, int | None]]:
             return [(name, operation.get("step")) for name in values]
         case {"op": "checkpoint", "path": path, "step": step}:
             return [(Path(path).name, step)]
+        case {"op": "dataset", "name": name, "digest": digest, "context": context}:
+            return [(f"{name} {digest} {context}", None)]
         case {"op": "child", "name": name, "status": "FINISHED"}:
             return [(name, None)]
     return []

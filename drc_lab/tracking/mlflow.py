@@ -23,6 +23,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.files import written
 
 SQLITE = "sqlite:///"
 ENVIRONMENT = {
@@ -70,12 +71,12 @@ class Store:
             os.environ.setdefault(name, value)
         for name in TALKATIVE:
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        if self.uri.startswith(SQLITE):
-            Path(self.uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
-        elif self.uri.startswith(tuple(DATABASE_ENGINES)):
+        if self.uri.startswith(tuple(DATABASE_ENGINES)):
             self._knock()
         try:
             with self._alone():
+                if self.uri.startswith(SQLITE):
+                    self._make_file(Path(self.uri.removeprefix(SQLITE)))
                 return MlflowClient(self.uri)
         except MlflowException as error:
             raise UserError(f"tracking.uri: found {self.name!r}: {in_one_line(error)}") from error
@@ -139,6 +140,12 @@ class Store:
             return artifacts
         served = self.uri.startswith(("http://", "https://", "databricks"))
         return None if served else Path(artifacts).resolve().as_uri()
+
+    def _make_file(self, path: Path) -> None:
+        """A new database appears whole: MLflow cannot go on with one whose making was cut short."""
+        if not path.exists():
+            with written(path) as part:
+                MlflowClient(f"{SQLITE}{part}").search_experiments(max_results=1)  # the first call makes the tables
 
     def _knock(self) -> None:
         """One try at a database; MLflow makes ten of them, which takes minutes."""

@@ -113,6 +113,11 @@ class Run:
         if self.journal is not None:
             self.journal.add("drop", name=name)
 
+    def log_dataset(self, dataset: Mapping[str, str]) -> None:
+        """Names data that the run used, once: see `drc_lab.tracking.datasets`."""
+        if self.journal is not None:
+            self.journal.add("dataset", **dataset)
+
     @contextmanager
     def child(self, name: str, params: Mapping[str, Any]) -> Iterator["ChildRun"]:
         """A nested run, recorded when it ends. There is one of each name: a second one leaves the first as it is."""

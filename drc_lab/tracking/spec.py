@@ -16,6 +16,7 @@ class TrackingSpec:
             a local folder.
         csv: whether the metrics also go to ``csv/metrics.csv`` in the run's folder.
         tensorboard: whether they also go to ``tensorboard/`` there.
+        system_metrics_seconds: between two looks at processor, memory, disk and GPUs; None is never.
         patience_seconds: how long the end of a run waits for a server that is away.
     """
 
@@ -23,6 +24,7 @@ class TrackingSpec:
     artifacts: str | None = None
     csv: bool = False
     tensorboard: bool = False
+    system_metrics_seconds: float | None = None
     patience_seconds: float = 60
 
     def __post_init__(self):
@@ -30,5 +32,7 @@ class TrackingSpec:
             raise ConfigError("patience_seconds", self.patience_seconds, "at least 0")
         if self.tensorboard and find_spec("tensorboard") is None:
             raise ConfigError("tensorboard", True, "false, or: pip install drc-lab[tensorboard]")
+        if self.system_metrics_seconds is not None and not self.system_metrics_seconds >= 1:
+            raise ConfigError("system_metrics_seconds", self.system_metrics_seconds, "at least 1, or null")
         if self.uri == "":
             raise ConfigError("uri", self.uri, "where MLflow is; tracking=csv or tensorboard for none")

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, ErrorCode
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
 
 from drc_lab.tracking.journal import Operation
 from drc_lab.tracking.mlflow import Store, in_one_line
@@ -13,6 +13,13 @@ from drc_lab.tracking.models import drop_checkpoint, send_checkpoint
 from drc_lab.tracking.sender import Refused
 
 PARAM_LENGTH = 500
+
+
+def dataset_input(operation: Operation) -> DatasetInput:
+    """A dataset as MLflow takes it; one that the run has already is left as it is."""
+    name, digest, source, profile = (operation[key] for key in ("name", "digest", "source", "profile"))
+    dataset = Dataset(name, digest, source_type="drc_lab", source=source, profile=profile)
+    return DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, operation["context"])])
 
 
 class MLflowSink:
@@ -70,6 +77,8 @@ class MLflowSink:
                 send_checkpoint(client, run_id, self.experiment_id, operation)
             case {"op": "drop"}:
                 drop_checkpoint(client, run_id, self.experiment_id, operation)
+            case {"op": "dataset"}:
+                client.log_inputs(run_id, [dataset_input(operation)])
             case {"op": "child"}:
                 self._send_child(operation)
             case {"op": "status", "status": "RUNNING"}:

@@ -113,7 +113,7 @@ def test_saved_and_loaded_it_goes_on_bit_for_bit():
     for _ in range(6):
         next(iterator)
     state = stream.get_state()
-    assert not [x for x in tree_leaves(state) if not isinstance(x, torch.Tensor | int | float | str | bool)]
+    assert not [x for x in tree_leaves(state) if not isinstance(x, torch.Tensor | int | float | str | bool | None)]
     state = tree_map(lambda x: x.clone() if isinstance(x, torch.Tensor) else x, state)
     expected = [next(iterator) for _ in range(4)]
     other = make(seed=0, min_repeats=1, max_repeats=3, minibatches=2)

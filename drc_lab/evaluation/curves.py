@@ -1,0 +1,77 @@
+"""Learning curves over seeds: their mean with an interval, on frames that all of them have seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from scipy import stats
+
+MOST_POINTS = 500  # of a mean curve
+
+Points = tuple[np.ndarray, np.ndarray]  # frames (rising) and values, both [N]
+
+
+@dataclass
+class MeanCurve:
+    """The mean over n curves, float [N] each; low and high are the interval of the mean, nan with a single curve."""
+
+    frames: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclass
+class Group:
+    """Runs that differ in nothing but the seed.
+
+    Args:
+        label: what sets them apart from the other groups.
+        curves: one for each seed.
+    """
+
+    label: str
+    curves: list[Points] = field(default_factory=list)
+
+
+def mean_curve(curves: Sequence[Points], confidence: float) -> MeanCurve:
+    """The mean with Student's t interval over the curves, which are taken as independent samples.
+
+    Curves with points at different frames are interpolated linearly, only within the frames that all of them cover:
+    from the last of the first points to the first of the last ones. Where there is no such range, it is empty.
+    """
+    first, last = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
+    frames = np.unique(np.concatenate([x[(x >= first) & (x <= last)] for x, _ in curves])).astype(float)  # (N,)
+    if len(frames) > MOST_POINTS:
+        frames = np.linspace(first, last, MOST_POINTS)
+    values = np.stack([np.interp(frames, x, y) for x, y in curves])  # (n, N)
+    mean, n = values.mean(axis=0), len(values)
+    if n == 1:
+        return MeanCurve(frames, mean, *np.full((2, len(frames)), np.nan))
+    half = stats.t.ppf((1 + confidence) / 2, n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n)
+    return MeanCurve(frames, mean, mean - half, mean + half)
+
+
+def plot_groups(groups: Sequence[Group], metric: str, confidence: float, path: Path) -> None:
+    """A line for each group, with a band where it has several seeds, each of which is a thin line."""
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    for number, group in enumerate(groups):
+        color, seeds = f"C{number % 10}", len(group.curves)
+        line = mean_curve(group.curves, confidence)
+        count = f"{seeds} seed{'s' * (seeds != 1)}"
+        axis.plot(line.frames, line.mean, color=color, label=f"{group.label} ({count})")
+        if seeds > 1:
+            axis.fill_between(line.frames, line.low, line.high, color=color, alpha=0.2, linewidth=0)
+            for x, y in group.curves:
+                axis.plot(x, y, color=color, alpha=0.3, linewidth=0.7)
+    axis.set(xlabel="env frames", ylabel=metric)
+    if metric.endswith("solve_rate"):
+        axis.set(ylim=(0, 1))  # an interval of a mean knows nothing of these limits
+    axis.set_title(f"mean over seeds, {confidence:.0%} t interval", fontsize="small")
+    axis.legend(fontsize="small")
+    figure.savefig(path, dpi=120)

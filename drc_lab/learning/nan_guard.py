@@ -1,0 +1,76 @@
+"""Stops a training before a NaN or an infinity gets into the weights, and says where it came from."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from drc_lab.errors import Diverged
+from drc_lab.learning.agent import Agent
+from drc_lab.learning.rollout import Rollout
+
+
+class NaNGuard(L.Callback):
+    """Checks loss and gradient norm before each optimizer step, and the weights after it.
+
+    Only where one of them is not finite does it look for the first tensor that is not, in the order in which they are
+    computed: weights, what the rollout holds, the loss's parts, gradients. Checkpoints are left as they are: all of
+    them are of finite weights.
+
+    Raises:
+        Diverged: naming that tensor and the frames.
+    """
+
+    def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
+        assert isinstance(agent, Agent)
+        self._check_weights(agent)
+        for optimizer in trainer.optimizers:
+            optimizer.register_step_post_hook(lambda *_: self._check_weights(agent))
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, agent: L.LightningModule, batch: Rollout, batch_idx: int
+    ) -> None:
+        self._batch = batch
+
+    def on_before_optimizer_step(self, trainer: L.Trainer, agent: L.LightningModule, optimizer: Any) -> None:
+        assert isinstance(agent, Agent)
+        agent.measure_gradients()
+        names = ["total"]
+        if getattr(trainer.precision_plugin, "scaler", None) is None:  # a scaler leaves out such a step, and goes on
+            names.append("grad_norm")
+        if not all(agent.parts[name].isfinite() for name in names if name in agent.parts):
+            raise Diverged(self._message(agent, self._tensors(agent)))
+
+    def _check_weights(self, agent: Agent) -> None:
+        weights = [weight.detach() for weight in agent.policy.parameters()]
+        if not torch.isfinite(torch.nn.utils.get_total_norm(weights)):
+            raise Diverged(self._message(agent, _weights(agent)))
+
+    def _tensors(self, agent: Agent) -> Iterator[tuple[str, Tensor]]:
+        yield from _weights(agent)
+        moves = self._batch.transitions._asdict()
+        read = {"observations": self._batch.obs, "carry": self._batch.carry, **moves}
+        for name, tree in read.items():
+            yield from ((name, leaf) for leaf in tree_leaves(tree))
+        parts = sorted(agent.parts.items(), key=lambda part: part[0] == "total")  # which is the sum of the others
+        yield from ((f"loss/{name}", value) for name, value in parts if name != "grad_norm")
+        for name, weight in agent.policy.named_parameters():
+            if weight.grad is not None:
+                yield f"gradient of {name}", weight.grad
+
+    def _message(self, agent: Agent, tensors: Iterator[tuple[str, Tensor]]) -> str:
+        where, found = "the gradients' norm", "inf"  # of finite gradients: their squares overflow
+        for name, tensor in tensors:
+            if isinstance(tensor, Tensor) and tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                where, found = name, "nan" if tensor.isnan().any() else "inf"
+                break
+        return (
+            f"{where} is {found} at {agent.frames:,} frames; the training stops, and its last checkpoint stays as it is"
+        )
+
+
+def _weights(agent: Agent) -> Iterator[tuple[str, Tensor]]:
+    return ((f"weight {name}", weight) for name, weight in agent.policy.named_parameters())

@@ -1,0 +1,81 @@
+"""Ends the trials of an Optuna study that do worse than others did at the same point.
+
+Hydra's sweeper asks Optuna for trials and tells it their values, but a job does not learn which trial it is. So each
+trial is given the name of its job when it is asked for (`name_trial`), and `TrialPruning` finds it by that name.
+"""
+
+import os
+from typing import Any
+
+import lightning as L
+from omegaconf import DictConfig
+
+from drc_lab.errors import ConfigError
+from drc_lab.launch import SWEEP, job
+from drc_lab.learning.agent import Agent
+from drc_lab.learning.held_out import HeldOutEvaluation
+from drc_lab.learning.rollout import Rollout
+
+JOB = "job"  # the trial's user attribute
+
+
+def name_trial(config: DictConfig, trial: Any) -> None:
+    """For ``hydra.sweeper.custom_search_space``, which sees every trial: adds nothing to the search space."""
+    sweep = os.environ[SWEEP]
+    before = [t for t in trial.study.get_trials(deepcopy=False) if t.user_attrs.get(JOB, "").startswith(f"{sweep}/")]
+    trial.set_user_attr(JOB, f"{sweep}/{len(before)}")
+
+
+class TrialPruning(L.Callback):
+    """Reports each held-out solve rate to the study, and ends the training where the pruner says so.
+
+    A trial that was pruned is a complete one for Optuna: its value is the best that it reached. Outside of a sweep
+    nothing is done.
+
+    Args:
+        storage: URL of the database with the study.
+        study: its name.
+        pruner: compares trials after the same number of evaluations.
+    """
+
+    def __init__(self, storage: str, study: str, pruner: Any):
+        import optuna
+
+        if not isinstance(pruner, optuna.pruners.BasePruner):
+            raise ConfigError("pruner", pruner, "a pruner of optuna.pruners")
+        self.storage, self.study_name, self.pruner = storage, study, pruner
+        self.reported_at = 0
+
+    def on_fit_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
+        self.job = job()
+        if self.job is None or not trainer.is_global_zero:
+            return
+        import optuna
+
+        # Several jobs write to one SQLite file: each waits for its turn. Other databases have no such setting.
+        wait = {"connect_args": {"timeout": 60}} if self.storage.startswith("sqlite") else None
+        self.rdb = optuna.storages.RDBStorage(self.storage, engine_kwargs=wait)
+        self.study = optuna.load_study(study_name=self.study_name, storage=self.rdb, pruner=self.pruner)
+        (self.trial,) = (
+            t._trial_id for t in self.study.get_trials(deepcopy=False) if t.user_attrs.get(JOB) == self.job
+        )
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch: Rollout, batch_idx
+    ) -> None:
+        assert isinstance(agent, Agent)
+        (evaluation,) = (one for one in trainer.callbacks if isinstance(one, HeldOutEvaluation))  # type: ignore[attr-defined]
+        if self.job is None or not batch.last or evaluation.evaluated_at != agent.frames:
+            return
+        number = agent.rollouts // evaluation.every_rollouts
+        pruned = trainer.is_global_zero and self._report(number, evaluation.result["solve_rate"])
+        if agent.rollouts < agent.spec.rollouts and trainer.strategy.broadcast(pruned):
+            trainer.should_stop = True
+            for logger in trainer.loggers:
+                if hasattr(logger, "run"):
+                    logger.run.log_tags({"pruned": agent.frames})
+
+    def _report(self, number: int, value: float) -> bool:
+        """Whether the trial should end now."""
+        self.rdb.set_trial_intermediate_value(self.trial, number, value)
+        return self.study.pruner.prune(self.study, self.rdb.get_trial(self.trial))

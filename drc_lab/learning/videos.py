@@ -1,0 +1,77 @@
+"""Videos of held-out episodes while training."""
+
+import math
+from pathlib import Path
+
+import lightning as L
+
+from drc_lab.envs.render import check_cell_size
+from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.errors import ConfigError
+from drc_lab.evaluation.episode_video import record
+from drc_lab.evaluation.video import check_video, write_video
+from drc_lab.learning.agent import Agent
+from drc_lab.learning.rollout import Rollout
+from drc_lab.learning.stop import stopping
+from drc_lab.process import random_states_kept
+
+
+class EpisodeVideos(L.Callback):
+    """Records the first held-out levels, played greedily, when training ends and every so many frames.
+
+    They go to the folder ``videos`` of the run and of its artifacts. Foreign envs have no pictures, and no videos.
+
+    Args:
+        levels: how many, one after the other in a video.
+        every_frames: between two videos, rounded to whole rollouts; None makes one at the end only.
+        cell_size: pixels of a cell.
+        fps: frames a second.
+        suffix: ".gif" or ".mp4".
+    """
+
+    def __init__(
+        self,
+        levels: int = 4,
+        every_frames: int | None = None,
+        cell_size: int = 32,
+        fps: float = 4,
+        suffix: str = ".gif",
+    ):
+        if levels < 1:
+            raise ConfigError("levels", levels, "at least 1")
+        if every_frames is not None and every_frames < 1:
+            raise ConfigError("every_frames", every_frames, "at least 1, or null")
+        check_cell_size(cell_size)
+        check_video(Path(f"video{suffix}"), fps)
+        self.levels, self.every_frames = levels, every_frames
+        self.cell_size, self.fps, self.suffix = cell_size, fps, suffix
+        self._made_at = -1
+
+    def _make(self, trainer: L.Trainer, agent: Agent) -> None:
+        if self._made_at == agent.frames or not trainer.is_global_zero:
+            return
+        self._made_at = agent.frames
+        env = trainer.datamodule.held_out(self.levels)  # type: ignore[attr-defined]
+        if not isinstance(env, LevelVectorEnv):
+            return
+        with random_states_kept():
+            frames = record(agent.policy, env, self.cell_size, math.ceil(self.fps))
+        path = Path(trainer.default_root_dir) / "videos" / f"frames-{agent.frames:012}{self.suffix}"
+        write_video(frames, path, self.fps)
+        for logger in trainer.loggers:
+            if hasattr(logger, "run"):
+                logger.run.log_artifact(path, "videos")
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch: Rollout, batch_idx
+    ) -> None:
+        assert isinstance(agent, Agent)
+        if self.every_frames is None or not batch.last:
+            return
+        if agent.rollouts % agent.spec.in_rollouts(self.every_frames) == 0:
+            self._make(trainer, agent)
+
+    def on_train_end(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
+        assert isinstance(agent, Agent)
+        if not stopping(trainer):
+            self._make(trainer, agent)

@@ -1,0 +1,103 @@
+"""task=compare: what the runs of a study came to, as a table and as learning curves with intervals over seeds."""
+
+import csv
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+from omegaconf import DictConfig
+from rich.table import Table
+
+from drc_lab.arguments import errors_under, from_mapping
+from drc_lab.config import plain
+from drc_lab.evaluation.curves import Group, MeanCurve, mean_curve, plot_groups
+from drc_lab.files import written
+from drc_lab.process import quieten_libraries
+from drc_lab.tasks.start import console
+from drc_lab.tasks.store import reading_client
+from drc_lab.tracking.compare import MISSING, CompareSpec, Comparison, compare, short_value
+from drc_lab.tracking.naming import shortest_end
+
+
+def main(config: DictConfig, folder: Path) -> None:
+    """Prints the tables; writes runs.csv, curves.csv and curves.png."""
+    quieten_libraries()
+    spec = from_mapping(CompareSpec, plain(config.compare), "compare")
+    client = reading_client(config)
+    with console.status("reading"), errors_under("compare"):
+        found = compare(client, spec)
+    runs, curves, plot = (folder / name for name in ("runs.csv", "curves.csv", "curves.png"))
+    with written(runs) as part:
+        write_runs(found, part)
+    with written(curves) as part:
+        write_curves(found.groups, spec.confidence, part)
+    with written(plot) as part:
+        plot_groups(found.groups, spec.metric, spec.confidence, part)
+    console.print(runs_table(found, spec.metric), groups_table(found.groups, spec), sep="\n")
+    for name, path in (("runs", runs), ("curves", curves), ("plot", plot)):
+        console.print(f"{name:8}{path}", soft_wrap=True, highlight=False)
+
+
+def runs_table(found: Comparison, metric: str) -> Table:
+    """A row for each run, group by group; those that no mean counts are dim."""
+    dropped = any(not run.counted for run in found.runs)
+    table = Table(title=f"Runs, by {metric}", caption="dim: without the metric, or the same seed got further" * dropped)
+    table.add_column("run", overflow="fold")
+    for key in found.keys:
+        table.add_column("policy" if key == "policy._target_" else shortest_end(key, found.keys))
+    for name in ("seed", "frames", "highest", "last", "status", "time"):
+        table.add_column(name, justify="left" if name == "status" else "right", no_wrap=True)
+    for run in sorted(found.runs, key=lambda run: (run.values(found.keys), run.values(["seed"]))):
+        frames, values = run.curve
+        numbers = [f"{frames[-1]:,}", f"{values.max():.3f}", f"{values[-1]:.3f}"] if len(frames) else [MISSING] * 3
+        settings = [short_value(key, value) for key, value in zip(found.keys, run.values(found.keys), strict=True)]
+        table.add_row(run.name, *settings, *run.values(["seed"]), *numbers, run.run.info.status,
+                      str(timedelta(seconds=round(run.seconds))), style="" if run.counted else "dim")  # fmt: skip
+    return table
+
+
+def groups_table(groups: Sequence[Group], spec: CompareSpec) -> Table:
+    """A row for each group: its mean where all of its curves end, and the mean of their highest points."""
+    table = Table(title=f"Means over seeds [{spec.confidence:.0%} t interval]")
+    for name in ("group", "seeds", "frames", f"{spec.metric} there", "highest"):
+        table.add_column(name, justify="left" if name == "group" else "right")
+    for group in groups:
+        line = mean_curve(group.curves, spec.confidence)
+        # The highest points as curves of one point each.
+        best = mean_curve([(np.zeros(1), np.array([values.max()])) for _, values in group.curves], spec.confidence)
+        there = f"{line.frames[-1]:,.0f}" if len(line.frames) else MISSING
+        table.add_row(group.label, str(len(group.curves)), there, _last(line), _last(best))
+    return table
+
+
+def _last(line: MeanCurve) -> str:
+    if not len(line.frames):
+        return MISSING
+    interval = "" if np.isnan(line.low[-1]) else f" [{line.low[-1]:.3f}, {line.high[-1]:.3f}]"
+    return f"{line.mean[-1]:.3f}{interval}"
+
+
+def write_runs(found: Comparison, path: Path) -> None:
+    """A line for each run."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["run_id", "name", *found.keys, "seed", "frames", "highest", "last", "status", "seconds",
+                         "counted"])  # fmt: skip
+        for run in found.runs:
+            frames, values = run.curve
+            numbers = [frames[-1], round(values.max(), 6), round(values[-1], 6)] if len(frames) else [""] * 3
+            writer.writerow([run.run.info.run_id, run.name, *run.values([*found.keys, "seed"]), *numbers,
+                             run.run.info.status, round(run.seconds), run.counted])  # fmt: skip
+
+
+def write_curves(groups: Sequence[Group], confidence: float, path: Path) -> None:
+    """A line for each point of each group's mean curve; without an interval where there is one seed."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["group", "seeds", "frames", "mean", "low", "high"])
+        for group in groups:
+            line = mean_curve(group.curves, confidence)
+            for frames, *numbers in zip(line.frames, line.mean, line.low, line.high, strict=True):
+                shown = ["" if np.isnan(x) else round(float(x), 6) for x in numbers]
+                writer.writerow([group.label, len(group.curves), round(float(frames)), *shown])

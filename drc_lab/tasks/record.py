@@ -1,0 +1,48 @@
+"""What a training's run is called, its tags and its data."""
+
+import platform
+import shlex
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+import drc_lab
+from drc_lab.envs.interface import BatchEnv
+from drc_lab.tracking.datasets import log_levels
+from drc_lab.tracking.naming import run_name
+from drc_lab.tracking.run import Run, python
+
+COMMAND_LENGTH = 5000  # of a tag's value; MLflow takes 8,000
+
+
+def default_name(config: DictConfig) -> str:
+    """What the command line changes, see `run_name`."""
+    hydra = HydraConfig.get()
+    return run_name(hydra.overrides.task, set(hydra.runtime.choices), str(config.study), int(config.seed))
+
+
+def run_tags(config: DictConfig) -> dict[str, str]:
+    """What runs are looked for by; git's commit and the user come with MLflow's own."""
+    hydra = HydraConfig.get()
+    choices = hydra.runtime.choices
+    return {
+        "task": str(config.task),
+        "env": str(config.env.id),
+        "policy": str(choices["policy"]),
+        "algo": str(choices["algo"]),
+        "seed": str(config.seed),
+        "host": platform.node(),
+        "drc_lab": drc_lab.__version__,
+        "torch": str(torch.__version__),
+        "command": shlex.join([*python(), *hydra.overrides.task])[:COMMAND_LENGTH],
+    }
+
+
+def log_held_out(run: Run, use: str, env: BatchEnv, config: dict[str, Any]) -> None:
+    """Records held-out levels (valid, test) that were made with a config, by `held_out_env`."""
+    e = config["evaluation"]
+    split = e["split"] if use == "valid" else e["report_split"]
+    settings = config["env"] | e["env"] | {"split": split} | {key: e[key] for key in ("num_levels", "level_seed")}
+    log_levels(run, use, env, settings)

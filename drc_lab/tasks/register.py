@@ -1,0 +1,24 @@
+"""task=register: a run's best checkpoint becomes a version of a registered model, to be played by its name."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from drc_lab.arguments import errors_under, from_mapping
+from drc_lab.config import plain
+from drc_lab.process import quieten_libraries
+from drc_lab.tasks.start import console
+from drc_lab.tasks.store import reading_client
+from drc_lab.tracking.register import RegisterSpec, register
+
+
+def main(config: DictConfig, folder: Path) -> None:
+    """Registers it, and says what it is called now."""
+    quieten_libraries()
+    spec = from_mapping(RegisterSpec, plain(config.register), "register")
+    client = reading_client(config)
+    with errors_under("register"):
+        version = register(client, spec)
+    name = f"models:/{version.name}" + (f"@{spec.alias}" if spec.alias else f"/{version.version}")
+    console.print(f"{version.name} version {version.version}: {version.description}", soft_wrap=True, highlight=False)
+    console.print(f"python -m drc_lab task=play checkpoint={name}", soft_wrap=True, highlight=False)

@@ -1,0 +1,106 @@
+"""Where a training begins: anew, or where the one in its folder stopped."""
+
+import re
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from drc_lab.config import plain
+from drc_lab.errors import ConfigError
+from drc_lab.learning.checkpoints import read_checkpoint
+from drc_lab.learning.keep import LAST
+from drc_lab.tracking.journal import last_status
+from drc_lab.tracking.mlflow import flatten
+
+CHECKPOINTS, CONFIG = "checkpoints", "config.yaml"  # in a run's folder
+SAME = ("env", "policy", "algo", "seed")  # groups of the config that the state of a training depends on
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """Where a training begins.
+
+    Args:
+        folder: of the run.
+        checkpoint: to go on from; None begins anew.
+        trained: whether that one is of a training's end.
+        finished: whether the whole task came to its end, its record included.
+        same_run: whether what is recorded is the run of that folder, if there is one.
+    """
+
+    folder: Path
+    checkpoint: Path | None = None
+    trained: bool = False
+    finished: bool = False
+    same_run: bool = True
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / CHECKPOINTS
+
+
+def beginning(config: DictConfig, folder: Path) -> Beginning:
+    """What ``resume`` comes to.
+
+    ``auto`` goes on with ``folder``, also where no checkpoint was written yet. ``never`` begins anew. A path goes on in
+    the folder of the run that it is from; where that has come to its end and is now to be evaluated otherwise, or where
+    the file lies elsewhere, it goes on in ``folder`` as a new run.
+
+    Raises:
+        ConfigError: no such choice, or the training that would go on is another one.
+        UserError: no file, or no checkpoint.
+    """
+    choice = config.resume
+    if not isinstance(choice, str):
+        raise ConfigError("resume", choice, "auto | never | the path of a checkpoint")
+    if choice == "never":
+        return Beginning(folder, same_run=False)
+    path = folder / CHECKPOINTS / LAST if choice == "auto" else Path(choice)
+    if choice == "auto" and not path.exists():
+        return Beginning(folder)
+    state = read_checkpoint(path, "resume")
+    which = f"{folder} holds (resume=never begins anew there)" if choice == "auto" else f"resume={path} began"
+    check_same_training(state["config"], config, which)
+    trained, own = bool(state.get("finished")), path.resolve().parents[1]
+    if choice != "auto":
+        recorded = own / CONFIG
+        if not recorded.is_file() or (trained and recorded_evaluation(recorded) != config.evaluation):
+            return Beginning(folder, path, trained, same_run=False)
+        folder = own
+    return Beginning(folder, path, trained, finished=trained and last_status(folder) == "FINISHED")
+
+
+def recorded_evaluation(path: Path) -> Any:
+    """The ``evaluation`` group of a run's config.yaml."""
+    return OmegaConf.select(OmegaConf.load(path), "evaluation")
+
+
+def check_same_training(before: dict[str, Any], now: DictConfig, which: str) -> None:
+    """A run goes on with the settings it began with, or its state would not fit or, worse, fit and mislead.
+
+    Args:
+        before: the checkpoint's config.
+        which: the run it is of, in words.
+
+    Raises:
+        ConfigError: naming the first key that differs.
+    """
+    old, new = flatten(before), flatten(plain(now))
+    for key in sorted(old | new):
+        if key.split(".")[0] in SAME and old.get(key) != new.get(key):
+            raise ConfigError(key, new.get(key), f"{old.get(key)!r}, as in the run that {which}")
+
+
+def resume_command(folder: Path) -> str:
+    """The command that goes on with the run of a folder: this one, with that folder."""
+    overrides = [o for o in HydraConfig.get().overrides.task if not o.startswith(("resume=", "folder="))]
+    python = Path(sys.executable)
+    python = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    quoted = str(folder) if re.fullmatch(r"[\w./-]+", str(folder)) else f"'{folder}'"  # for Hydra's grammar
+    return shlex.join([str(python), "-m", "drc_lab", *overrides, f"folder={quoted}"])

@@ -1,0 +1,39 @@
+"""What tasks read from the store that ``tracking`` names."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from drc_lab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+
+def reading_client(config: DictConfig) -> "MlflowClient":
+    """A client of MLflow's store, which has to be there.
+
+    Raises:
+        UserError: it is not, or does not answer.
+    """
+    from drc_lab.tracking.reading import open_store  # MLflow takes seconds, and a local checkpoint does not need it
+
+    uri = (config.get("tracking") or {}).get("uri")
+    if uri is None:
+        raise ConfigError("tracking.uri", None, "MLflow's store: tracking=mlflow")
+    return open_store(str(uri))
+
+
+def checkpoint_file(config: DictConfig) -> Path:
+    """The file of ``checkpoint``; one that MLflow has is downloaded to ``root/models``.
+
+    Raises:
+        UserError: MLflow does not have it, or is not there.
+    """
+    checkpoint = str(config.checkpoint)
+    if not checkpoint.startswith(("models:", "runs:")):
+        return Path(checkpoint)
+    from drc_lab.tracking.fetch import fetch_checkpoint
+
+    return fetch_checkpoint(reading_client(config), checkpoint, Path(config.root) / "models")

@@ -1,0 +1,71 @@
+"""The levels of a run as MLflow datasets: which ones, how many, how hard."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Protocol
+
+from drc_lab.envs.external import GymVectorEnv
+from drc_lab.envs.interface import BatchEnv
+from drc_lab.envs.levels import AugmentedLevels, FixedLevels, LevelSet
+from drc_lab.envs.sokoban.files import LevelFiles
+
+CONTEXTS = {"train": "training", "valid": "validation", "test": "test"}  # MLflow's words
+NOT_OF_LEVELS = ("max_steps", "observation", "noop", "crop_border")
+DIGEST = 16  # hex digits; MLflow takes up to 36
+
+
+class TakesDatasets(Protocol):
+    """What a run is here."""
+
+    def log_dataset(self, dataset: Mapping[str, str]) -> None: ...
+
+
+def log_levels(run: TakesDatasets, use: str, env: BatchEnv, settings: Mapping[str, Any]) -> None:
+    """Records the levels that an env deals as an input of the run.
+
+    Args:
+        use: train, valid or test.
+        env: that deals them.
+        settings: the arguments of that env, with its id.
+    """
+    levels = fixed_levels(env)
+    of_levels = {
+        k: v for k, v in settings.items() if k not in NOT_OF_LEVELS and not k.endswith(("_reward", "_penalty"))
+    }
+    profile: dict[str, Any] = {"levels": "endless" if levels is None else len(levels)}
+    profile["observation"] = list(env.single_observation_space.shape or ())
+    optimal = getattr(levels, "optimal", None)
+    if optimal is not None and (known := optimal[optimal >= 0]).size:
+        profile["optimal"] = {"known": len(known), "min": int(known.min()), "max": int(known.max()),
+                              "mean": round(float(known.mean()), 3)}  # fmt: skip
+    run.log_dataset({
+        "name": f"{settings['id']} {settings.get('split', use)}",
+        "digest": digest(env, of_levels),
+        "context": CONTEXTS[use],
+        "source": json.dumps(of_levels, sort_keys=True, default=str),
+        "profile": json.dumps(profile),
+    })  # fmt: skip
+
+
+def fixed_levels(env: BatchEnv) -> Any:
+    """The set that an env deals from; None if it generates them without end."""
+    stream = getattr(env, "levels", None)
+    while isinstance(stream, AugmentedLevels):
+        stream = stream.stream
+    return stream.levels if isinstance(stream, FixedLevels) else None
+
+
+def digest(env: BatchEnv, settings: Mapping[str, Any]) -> str:
+    """Alike for the same levels: of a set by what it holds, of files by their names and sizes, else by the settings."""
+    levels, found = fixed_levels(env), hashlib.sha256()
+    if isinstance(levels, LevelSet):
+        for field in fields(levels):
+            array = getattr(levels, field.name)
+            found.update(f"{field.name} {array.dtype} {array.shape}".encode() + array.tobytes())
+    elif isinstance(levels, LevelFiles):
+        found.update(json.dumps([(path.name, path.stat().st_size) for path in levels.files]).encode())
+    if not isinstance(levels, LevelSet | LevelFiles) or isinstance(env, GymVectorEnv):  # those have seeds for levels
+        found.update(json.dumps(settings, sort_keys=True, default=str).encode())
+    return found.hexdigest()[:DIGEST]

@@ -1,0 +1,57 @@
+"""From the name of a checkpoint in MLflow to a file."""
+
+import re
+import tempfile
+from pathlib import Path
+
+from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from drc_lab.errors import ConfigError
+from drc_lab.files import written
+from drc_lab.tracking.models import FOLDER, SOLVE_RATE, best_first, models_of
+
+MODEL = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/]+)|/(?P<version>\d+))")
+RUN = re.compile(rf"runs:/(?P<run>[^/]+)/(?P<path>{FOLDER}/[^/]+)")
+BEST = "best.ckpt"  # a training's second name for the best of its checkpoints
+ALLOWED = f"a file, models:/NAME@ALIAS, models:/NAME/VERSION or runs:/ID/{FOLDER}/FILE"
+
+
+def fetch_checkpoint(client: MlflowClient, checkpoint: str, cache: Path) -> Path:
+    """The file of a checkpoint in MLflow. It never changes what a model holds, so that is downloaded once.
+
+    Args:
+        client: of the store.
+        checkpoint: see `ALLOWED`.
+        cache: folder for the files.
+
+    Raises:
+        ConfigError: about ``checkpoint``: no such name, or nothing in MLflow under it.
+    """
+    try:
+        if match := MODEL.fullmatch(checkpoint):
+            name, version = match["name"], match["version"]
+            if match["alias"]:
+                version = client.get_model_version_by_alias(name, match["alias"]).version
+            file = client.get_model_version(name, version).tags["file"]
+            return _download(client, client.get_model_version_download_uri(name, version), file, cache)
+        if match := RUN.fullmatch(checkpoint):
+            run, file = client.get_run(match["run"]), match["path"].split("/")[1]
+            models = models_of(client, run.info.run_id, run.info.experiment_id)
+            named = [model for model in models if model.tags["file"] == file]
+            for model in named or (best_first(models, SOLVE_RATE) if file == BEST else []):
+                return _download(client, model.artifact_location, model.tags["file"], cache)
+            # Any other artifact may have been written anew.
+            return _download(client, f"{run.info.artifact_uri}/{FOLDER}", file, cache, again=True)
+    except (MlflowException, OSError, KeyError) as error:
+        raise ConfigError("checkpoint", checkpoint, f"one that is in MLflow: {' '.join(str(error).split())}") from error
+    raise ConfigError("checkpoint", checkpoint, ALLOWED)
+
+
+def _download(client: MlflowClient, folder: str, file: str, cache: Path, again: bool = False) -> Path:
+    place = cache / folder.removesuffix("/artifacts").removesuffix(f"/artifacts/{FOLDER}").split("/")[-1] / file
+    if again or not place.is_file():
+        with written(place) as part, tempfile.TemporaryDirectory(dir=part.parent) as there:
+            Path(download_artifacts(f"{folder}/{file}", dst_path=there, tracking_uri=client.tracking_uri)).rename(part)
+    return place

@@ -1,0 +1,58 @@
+"""The name of a run that was given none: what differs from the defaults."""
+
+import re
+from collections.abc import Collection, Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+LENGTH, VALUE = 100, 30  # at most, of a name without its seed and of one value in it
+# Keys, and whole groups of them, that say where and how a run goes on, not what it computes.
+SAY_NOTHING = {"task", "study", "experiment", "name", "root", "folder", "resume", "threads", "tracking", "hydra",
+               "checkpoints", "callbacks", "trainer.accelerator", "trainer.devices"}  # fmt: skip
+
+
+def run_name(overrides: Sequence[str], groups: Collection[str], study: str, seed: int) -> str:
+    """What the command line changes, in its order, keys as short as they can be told apart; the seed last.
+
+    ``policy=transformer env.height=6 seed=1`` is ``transformer height=6 seed=1``; without anything that matters the
+    name is that of the study.
+
+    Args:
+        overrides: as Hydra took them.
+        groups: names of config groups, of which the option alone is said.
+        study: of the run.
+        seed: of the run; it is always in a name that nothing else makes, and else if it is overridden.
+    """
+    said: dict[str, str] = {}
+    with_seed = False
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key = override.key_or_group
+        with_seed |= key == "seed"
+        if key != "seed" and not {key, key.split(".")[0]} & SAY_NOTHING:
+            said.pop(key, None)  # of two the last counts
+            said[key] = "null" if override.is_delete() else _short(override.value())
+    if "env.id" in said:
+        said.pop("env", None)  # it goes without saying
+    options = {key for key in said if key in groups or key == "env.id"}
+    words = [value if key in options else f"{shortest_end(key, said)}={value}" for key, value in said.items()]
+    seeded = f" seed={seed}" if with_seed or not words else ""
+    name = " ".join(words) or study
+    return (name if len(name) <= LENGTH else name[: LENGTH - 1] + "…") + seeded
+
+
+def _short(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))
+    text = re.sub(r"[\s']", "", text)
+    return text if len(text) <= VALUE else text[: VALUE - 1] + "…"
+
+
+def shortest_end(key: str, keys: Collection[str]) -> str:
+    """The shortest end of a dotted key that no other key has."""
+    parts = key.split(".")
+    for length in range(1, len(parts) + 1):
+        end = ".".join(parts[-length:])
+        if not any(other != key and f".{other}".endswith(f".{end}") for other in keys):
+            return end
+    return key

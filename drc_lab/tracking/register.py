@@ -1,0 +1,115 @@
+"""The best checkpoint of a run as a version of a registered model."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import mlflow
+from mlflow.entities import LoggedModel, LoggedModelStatus, Run
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
+
+from drc_lab.errors import ConfigError
+from drc_lab.tracking.models import SOLVE_RATE, best_first, worth
+from drc_lab.tracking.reading import listed, pages, runs_of, study_ids
+
+LATEST = "latest"
+CARRIED = ("env", "policy", "algo", "seed")  # tags of the run that its model versions have too
+
+
+@dataclass(frozen=True)
+class RegisterSpec:
+    """What is registered as what.
+
+    Args:
+        run: an ID, a name, or "latest": the newest run that has a checkpoint.
+        study: where the run is looked for; None is everywhere.
+        name: of the registered model; None is ``drc-`` and the last part of the env's id.
+        alias: that moves to the version; None for none.
+        metric: of the checkpoints; that with the highest value is registered.
+    """
+
+    run: str = LATEST
+    study: str | list[str] | None = None
+    name: str | None = None
+    alias: str | None = "champion"
+    metric: str = SOLVE_RATE
+
+    def __post_init__(self) -> None:
+        if self.name is not None and not re.fullmatch(r"\w[\w.-]*", self.name):  # MLflow takes more, URIs do not
+            raise ConfigError("name", self.name, "letters, digits, '-', '_' and '.'")
+        if self.alias is not None and not re.fullmatch(r"(?!v\d+$)(?!(?i:latest)$)[\w-]{1,255}", self.alias):
+            raise ConfigError("alias", self.alias, "letters, digits, '-' and '_', but not latest or v and a number")
+
+
+def register(client: MlflowClient, spec: RegisterSpec) -> ModelVersion:
+    """Registers a run's best checkpoint. One that is a version of that model already stays it; the alias moves.
+
+    Raises:
+        ConfigError: about ``run``, ``study`` or ``metric``: nothing there to register.
+    """
+    run, models = find_run(client, spec)
+    ranked = best_first(models, spec.metric)
+    if not ranked:
+        known = sorted({metric.key for model in models for metric in model.metrics or []})
+        raise ConfigError("metric", spec.metric, listed(known) or "a metric of the checkpoints: they have none")
+    best = ranked[0]
+    env = str(run.data.tags.get("env", "policy")).split("/")[-1]
+    name = spec.name or "drc-" + re.sub(r"[^\w.-]", "_", env)
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
+    there = pages(client.search_model_versions, f"name = '{name}'")
+    version = next((v for v in there if best.model_id in str(v.source).split("/")), None)
+    if version is None:
+        file, frames = best.tags["file"], int(best.tags["frames"])
+        tags = {key: run.data.tags[key] for key in CARRIED if key in run.data.tags}
+        with _process_wide(client.tracking_uri):
+            version = client.create_model_version(
+                name, f"models:/{best.model_id}", run.info.run_id, tags | {"file": file, "frames": str(frames)},
+                description=f"{file} of {run.info.run_name}: {spec.metric} {worth(best, spec.metric):.4g} "
+                            f"after {frames:,} frames",
+                model_id=best.model_id,
+            )  # fmt: skip
+    if spec.alias is not None:
+        client.set_registered_model_alias(name, spec.alias, version.version)
+    return version
+
+
+def find_run(client: MlflowClient, spec: RegisterSpec) -> tuple[Run, list[LoggedModel]]:
+    """A run that has checkpoints, and them.
+
+    Raises:
+        ConfigError: no run of that name, several of them, or one without checkpoints.
+    """
+    studies = [spec.study] if isinstance(spec.study, str) else list(spec.study or [])
+    experiments = study_ids(client, studies, "study")
+    checkpoints: dict[str, list[LoggedModel]] = {}
+    for model in pages(client.search_logged_models, experiments):
+        if "file" in model.tags and model.status == LoggedModelStatus.READY:
+            checkpoints.setdefault(model.source_run_id, []).append(model)
+    runs = runs_of(client, experiments)[::-1]  # the newest first
+    with_checkpoint = [run for run in runs if run.info.run_id in checkpoints]
+    found = [run for run in runs if spec.run in (run.info.run_id, run.info.run_name)]
+    if not found and spec.run == LATEST:
+        found = with_checkpoint[:1]
+    if not found:
+        names = list(dict.fromkeys(str(run.info.run_name) for run in with_checkpoint))
+        raise ConfigError("run", spec.run, listed(names) or "a run with a checkpoint: there is none")
+    if len(found) > 1:
+        ids = [run.info.run_id for run in found]
+        raise ConfigError("run", spec.run, f"the ID of one of the runs of that name, the newest first: {listed(ids)}")
+    if found[0].info.run_id not in checkpoints:
+        raise ConfigError("run", spec.run, "a run with a checkpoint: MLflow has none of this one")
+    return found[0], checkpoints[found[0].info.run_id]
+
+
+@contextmanager
+def _process_wide(uri: str) -> Iterator[None]:
+    """Of an SQL store MLflow (3.17) looks the model up by the process's own URI, whatever the client's is."""
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)

@@ -1,0 +1,88 @@
+"""The run above the jobs of a sweep, with the schema and the experiment that they all need: made by eight at once,
+those would race."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from mlflow.entities import Run as RecordedRun
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from drc_lab.files import remove_empty
+from drc_lab.tracking.journal import FILE
+from drc_lab.tracking.mlflow import SQLITE
+from drc_lab.tracking.run import Run, Say, tracked_run
+from drc_lab.tracking.spec import TrackingSpec
+
+OBJECTIVE = "best/solve_rate"
+
+
+@contextmanager
+def sweep_run(
+    spec: TrackingSpec, folder: Path, experiment: str, name: str | None, tags: Mapping[str, str], say: Say = print
+) -> Iterator[str | None]:
+    """The id of the run, None without MLflow. At its end it gets ``sweep.csv``, a line for each job, and the best's
+    metric.
+
+    A sweep that ends in an error before any job has a run leaves nothing: neither its own, nor a store made for it.
+
+    Args:
+        spec, folder, experiment, name, tags, say: see `tracked_run`.
+    """
+    store = Path((spec.uri or "").removeprefix(SQLITE))
+    new = spec.uri is not None and spec.uri.startswith(SQLITE) and not store.exists()
+    only_mlflow = replace(spec, csv=False, tensorboard=False)  # the jobs have curves, not the sweep
+    with ExitStack() as undo, tracked_run(only_mlflow, folder, experiment, name, tags, say=say) as run:
+        if new:
+            undo.callback(_remove, store)
+        elif run.client is not None and run.run_id is not None:
+            undo.callback(run.client.delete_run, run.run_id)
+        undo.callback((folder / FILE).unlink)
+        try:
+            yield run.run_id
+            undo.pop_all()
+        finally:
+            if jobs := find_jobs(run):
+                undo.pop_all()
+                log_summary(run, jobs, folder / "sweep.csv")
+
+
+def _remove(store: Path) -> None:
+    for path in (store, *store.parent.glob(f"{store.name}-*")):  # and SQLite's own files beside it
+        path.unlink(missing_ok=True)
+    remove_empty(store.parent)
+
+
+def find_jobs(run: Run) -> list[RecordedRun]:
+    """The children of a run, as they were started."""
+    if run.client is None or run.experiment_id is None:
+        return []
+    of_this = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.run_id}'"
+    found: list[RecordedRun] = []
+    token = None
+    while token != "":
+        page = run.client.search_runs([run.experiment_id], of_this, order_by=["start_time"], page_token=token)
+        found += page
+        token = page.token or ""
+    return found
+
+
+def log_summary(run: Run, jobs: list[RecordedRun], path: Path) -> None:
+    """``path`` as an artifact: job, run, status, objective, and the overrides that not all jobs share; and the metric
+    of the best job."""
+    jobs = sorted(jobs, key=lambda job: int(job.data.tags["sweep.job"]))
+    overrides = [job.data.tags["sweep.overrides"].split() for job in jobs]
+    shared = set.intersection(*map(set, overrides)) if len(jobs) > 1 else set()
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["job", "run", "status", OBJECTIVE, "overrides"])
+        for job, words in zip(jobs, overrides, strict=True):
+            own = " ".join(word for word in words if word not in shared)
+            objective = job.data.metrics.get(OBJECTIVE, "")
+            writer.writerow([job.data.tags["sweep.job"], job.info.run_id, job.info.status, objective, own])
+    run.log_artifact(path)
+    reached = [job.data.metrics[OBJECTIVE] for job in jobs if OBJECTIVE in job.data.metrics]
+    if reached:
+        run.log_metrics({OBJECTIVE: max(reached)})

@@ -1,0 +1,157 @@
+"""The same command in the same folder goes on: what was stopped or killed ends like what was not."""
+
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import time
+
+import pytest
+import torch
+from mlflow.tracking import MlflowClient
+from test_command_line import TINY
+
+from drc_lab.__main__ import main
+
+WHOLE = [  # a curriculum, random ticks, two passes over two minibatches, evaluations and checkpoints all the time
+    *TINY, "algo.rollouts.frames=6400", "algo.rollouts.minibatches=2", "algo.rollouts.passes=2",
+    "algo.rollouts.min_repeats=1", "algo.rollouts.max_repeats=2", "evaluation.every_frames=320",
+    "evaluation.live_every=2",
+    "env.curriculum={stages: [{max_optimal: 1}, {max_optimal: 2}], advance_at: 0.2, window: 20}",
+    "checkpoints.keep_best=2", "checkpoints.every_minutes=0.01", "threads=1", "callbacks.videos.levels=1",
+    "folder=run", "root=.",
+]  # fmt: skip
+KILLS = 20
+
+
+def work(folder, words):
+    """The command line, in a process of its own."""
+    folder.mkdir(exist_ok=True)
+    os.chdir(folder)
+    log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    sys.argv = ["drc_lab", *words]
+    main()
+
+
+@pytest.fixture(scope="module")
+def begin():
+    """Starts command lines as forks of a process that has torch imported: a second each instead of many."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["drc_lab.tasks.train"])
+
+    def begin(folder, words):
+        process = context.Process(target=work, args=(folder, words))
+        process.start()
+        return process
+
+    return begin
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_at_20_random_moments_and_resumed_a_training_leaves_what_one_does_that_never_stopped(tmp_path, begin):
+    process, started = begin(tmp_path / "whole", WHOLE), time.monotonic()
+    process.join()
+    seconds = time.monotonic() - started
+    assert process.exitcode == 0, (tmp_path / "whole/log.txt").read_text()
+    reference, moments, chain, kills = left(tmp_path / "whole"), random.Random(0), 0, 0
+    while kills < KILLS:
+        folder, chain = tmp_path / f"chain{chain}", chain + 1
+        while True:
+            process = begin(folder, WHOLE)
+            process.join(moments.uniform(0, 0.6 * seconds) if kills < KILLS else None)
+            if process.exitcode is not None:
+                break
+            process.kill()
+            process.join()
+            kills += 1
+        assert process.exitcode == 0, (folder / "log.txt").read_text()
+        same(left(folder), reference, folder.name)
+
+
+def left(folder):
+    """What a training leaves: its checkpoints, and all that MLflow has but for times and names."""
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    (one,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    history = {name: client.get_metric_history(one.info.run_id, name) for name in one.data.metrics}
+    files = sorted(p.name for p in (folder / "run").rglob("*") if p.is_file())
+    artifacts = {f.path for part in ("", "checkpoints", "videos") for f in client.list_artifacts(one.info.run_id, part)}
+    checkpoints = (folder / "run/checkpoints").glob("*.ckpt")
+    return {
+        "status": one.info.status,
+        "params": one.data.params,
+        "metrics": {name: sorted((m.step, m.value) for m in points) for name, points in history.items()},
+        "files": files,
+        "artifacts": sorted(artifacts),
+        "checkpoints": {path.name: torch.load(path, weights_only=True) for path in checkpoints},
+    }
+
+
+def same(found, wanted, where):
+    """Equal in all bits, NaN being NaN."""
+    assert type(found) is type(wanted), where
+    if isinstance(wanted, dict):
+        assert list(found) == list(wanted) or sorted(map(str, found)) == sorted(map(str, wanted)), where
+        for key in wanted:
+            same(found[key], wanted[key], f"{where}.{key}")
+    elif isinstance(wanted, list | tuple):
+        assert len(found) == len(wanted), (where, found, wanted)
+        for i, (one, other) in enumerate(zip(found, wanted, strict=True)):
+            same(one, other, f"{where}[{i}]")
+    elif isinstance(wanted, torch.Tensor):
+        assert found.dtype == wanted.dtype and torch.equal(found, wanted), where
+    else:
+        assert found == wanted or (found != found and wanted != wanted), (where, found, wanted)
+
+
+@pytest.mark.slow
+def test_each_way_to_resume(tmp_path, begin):
+    """never begins anew in the same folder; a path goes on in its run's folder, another training is refused."""
+
+    def leave(*more, signals=()):
+        process = begin(tmp_path, [*WHOLE, *more])
+        for number in signals:
+            wait_until((tmp_path / "run/checkpoints/last.ckpt").exists, process)
+            os.kill(process.pid, number)
+        process.join()
+        log = (tmp_path / "log.txt").read_text()
+        (tmp_path / "log.txt").unlink()
+        return process.exitcode, log
+
+    def runs():
+        client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+        found = client.search_runs([e.experiment_id for e in client.search_experiments()])
+        return {one.info.run_id: one.info.status for one in found}
+
+    def frames(name="last.ckpt"):
+        return torch.load(tmp_path / "run/checkpoints" / name, weights_only=True)["frames"]
+
+    code, log = leave(signals=[signal.SIGTERM])
+    assert code == 75 and "SIGTERM after" in log and "folder=run" in log, log
+    assert set(runs().values()) == {"KILLED"} and 0 < (stopped := frames()) < 6400
+    code, log = leave("algo.loss.gamma=0.5")
+    assert code == 2 and "algo.loss.gamma: found 0.5, allowed: 0.97, as in the run that " in log, log
+    code, log = leave("resume=now")
+    assert code == 2 and "resume: found no file 'now'" in log, log
+    code, log = leave(signals=[signal.SIGUSR1])
+    assert code == 75 and "SIGUSR1 after" in log and frames() > stopped, log
+    code, log = leave("folder=other", "resume=run/checkpoints/last.ckpt")
+    assert code == 0 and "run/checkpoints/best.ckpt" in log and not (tmp_path / "other").exists(), log
+    assert list(runs().values()) == ["FINISHED"] and frames() == 6400
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    code, log = leave()
+    assert code == 0 and log.count("\n") == 1 and "finished; resume=never begins anew" in log, log
+    assert written == {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    code, log = leave("resume=never", signals=[signal.SIGINT])
+    assert code == 130 and frames() < 6400 and len(runs()) == 2, log
+    assert all(frames(path.name) <= frames() for path in (tmp_path / "run/checkpoints").glob("*.ckpt"))
+
+
+def wait_until(condition, process, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.exitcode is None and time.monotonic() < deadline
+        time.sleep(0.05)

@@ -1,0 +1,35 @@
+"""A run without a name is called by what differs from the defaults."""
+
+import pytest
+
+from drc_lab.tracking.naming import LENGTH, run_name
+
+GROUPS = ("env", "policy", "algo", "tracking", "trainer")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        (["policy=transformer", "env.height=6", "seed=1"], "transformer height=6 seed=1"),
+        ([], "thinking_sweep seed=1"),
+        (["seed=1"], "thinking_sweep seed=1"),
+        (["+experiment=boxoban", "root=/elsewhere", "tracking.uri=http://box:5000", "threads=1"], "boxoban seed=1"),
+        (["algo.optimizer.lr=0.000123456", "env.max_steps=[30, 120]"], "lr=0.0001235 max_steps=[30,120]"),
+        (["env.height=6", "env.height=7"], "height=7"),
+        (["env.id=CartPole-v1", "policy=mlp", "env=gym"], "CartPole-v1 mlp"),
+        (["~env.curriculum", "env.augment=true", "env.bank=null"], "curriculum=null augment=true bank=null"),
+        (["env.height=6", "policy.height=3"], "env.height=6 policy.height=3"),
+        (["env.noop=true", "+evaluation.env.noop=false"], "env.noop=true evaluation.env.noop=false"),
+        (["trainer.accelerator=gpu", "trainer.precision=bf16-mixed"], "precision=bf16-mixed"),
+    ],
+)
+def test_a_name_says_what_was_overridden(overrides, name):
+    study = "boxoban" if "+experiment=boxoban" in overrides else "thinking_sweep"
+    assert run_name(overrides, GROUPS, study, 1) == name
+
+
+def test_names_stay_short_and_keep_their_seed():
+    many = [f"env.key{i}={'x' * 80}" for i in range(40)]
+    name = run_name([*many, "seed=7"], GROUPS, "train", 7)
+    assert len(name) == LENGTH + len(" seed=7") and name.endswith("… seed=7")
+    assert len(run_name(many[:1], GROUPS, "train", 0)) < 40
