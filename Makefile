@@ -37,10 +37,10 @@ run: $(STAMP) ## Run the thinking-time experiment (installs first if needed)
 	$(BIN)/python -m drc_lab +experiment=thinking_sweep $(ARGS)
 
 bench: $(STAMP) $(PEERS) ## Measure envs, generators, solvers and policies beside others, and where a training's time goes
-	$(BIN)/python -m drc_lab +experiment=env_speed hydra.run.dir=$(BENCH)/env_speed $(ARGS)
-	$(BIN)/python -m drc_lab +experiment=search_speed hydra.run.dir=$(BENCH)/search_speed $(ARGS)
-	$(BIN)/python -m drc_lab +experiment=policy_speed hydra.run.dir=$(BENCH)/policy_speed $(ARGS)
-	$(BIN)/python -m drc_lab +experiment=benchmark hydra.run.dir=$(BENCH)/benchmark $(ARGS)
+	$(BIN)/python -m drc_lab +experiment=env_speed folder=$(BENCH)/env_speed $(ARGS)
+	$(BIN)/python -m drc_lab +experiment=search_speed folder=$(BENCH)/search_speed $(ARGS)
+	$(BIN)/python -m drc_lab +experiment=policy_speed folder=$(BENCH)/policy_speed $(ARGS)
+	$(BIN)/python -m drc_lab +experiment=benchmark folder=$(BENCH)/benchmark $(ARGS)
 	cp $(BENCH)/*/*.csv experiments/benchmarks/
 
 $(PEERS): pyproject.toml constraints.txt | $(STAMP)

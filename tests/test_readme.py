@@ -1,4 +1,4 @@
-"""What the README says one can do, one can."""
+"""What the README and the pages beside it say one can do, one can."""
 
 import re
 import shlex
@@ -10,7 +10,8 @@ import pytest
 from test_command_line import TINY, run
 
 ROOT = Path(__file__).parents[1]
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+PAGES = ["README.md", "docs/algorithms.md"]
+BLOCKS = [block for page in PAGES for block in re.findall(r"```(\w+)\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)]
 COMMANDS = [
     line.split("#")[0].strip()
     for language, block in BLOCKS if language == "bash"
@@ -23,7 +24,8 @@ def tiny(words):
     mine = {word.split("=")[0] for word in words}
     words = ["trainer.accelerator=cpu" if word == "trainer.accelerator=gpu" else word for word in words]
     sizes = [word for word in TINY if "policy" not in mine or not word.startswith("policy.")]  # those are the DRC's
-    return [*words, *(word for word in sizes if word.split("=")[0] not in mine), "algo.rollouts.frames=640"]
+    return [*words, *(word for word in sizes if word.split("=")[0] not in mine), "algo.rollouts.frames=640",
+            "benchmark.only=[a2c_main_job]"]  # fmt: skip
 
 
 @pytest.mark.slow
@@ -56,7 +58,7 @@ def test_make_bench_writes_the_records():
     """Every table of experiments/benchmarks comes from one of the commands, and is copied there at the end."""
     shown = subprocess.run(["make", "-n", "bench"], cwd=ROOT, capture_output=True, text=True, timeout=60).stdout
     *commands, copy = [line for line in shown.splitlines() if "python -m drc_lab" in line or line.startswith("cp ")]
-    names = [re.search(r"\+experiment=(\w+) hydra.run.dir=(\S+)", line) for line in commands]
+    names = [re.search(r"\+experiment=(\w+) folder=(\S+)", line) for line in commands]
     assert {name[1] for name in names} == {"env_speed", "search_speed", "policy_speed", "benchmark"}
     (folder,) = {str(Path(name[2]).parent) for name in names}
     assert copy == f"cp {folder}/*/*.csv experiments/benchmarks/"

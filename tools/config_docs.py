@@ -9,9 +9,9 @@ FULLEST = ("default", "impala", "drc", "ricochet", "sokoban", "mlflow", "generat
 LINE = re.compile(r"(?P<indent> *)(?P<key>[A-Za-z_]\w*):(?P<value>(?:\s+[^#\n]*)?)(?:#\s*(?P<comment>.*))?$")
 INTRO = """# Config
 
-Every key, from the comments in [conf](../conf), which `python tools/config_docs.py` collects here. `key=value` overrides
-a key, `group=file` chooses a file of a group, `python -m drc_lab --help` shows the config that comes of it. A key that
-several files of a group have is explained with the first of them.
+Every key, from the comments in [conf](../conf), which `python tools/config_docs.py` collects here. `key=value`
+overrides a key, `group=file` chooses a file of a group, `python -m drc_lab --help` shows the config that comes of it.
+A key that several files of a group have is explained with the first of them.
 """
 
 
