@@ -32,7 +32,9 @@ from drc_lab.tasks.record import default_name, log_held_out, run_tags
 from drc_lab.tasks.resume import CONFIG, Beginning, beginning, resume_command
 from drc_lab.tasks.start import console, say, start
 from drc_lab.tasks.sweep import job_tags
+from drc_lab.tasks.sync import send_rest
 from drc_lab.tracking.datasets import log_levels
+from drc_lab.tracking.journal import FILE, Journal
 from drc_lab.tracking.run import Run, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
 from drc_lab.tracking.system import system_metrics
@@ -190,7 +192,11 @@ def end_other_ranks(trainer: L.Trainer) -> None:
 
 
 def tell_finished(start: Beginning) -> None:
-    """What a command says that has nothing to do."""
+    """What a command does that has nothing to train: sends what MLflow may lack, and says so."""
+    with Journal(start.folder / FILE) as journal:
+        unsent = journal.run.get("run_id") is not None and journal.unsent
+    if unsent:
+        send_rest(start.folder)
     console.print(f"{start.folder} holds this run, finished; resume=never begins anew there", soft_wrap=True)
 
 

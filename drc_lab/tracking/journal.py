@@ -116,6 +116,11 @@ class Journal:
         path, folder = path.resolve(), self.folder.resolve()
         return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
+    @property
+    def unsent(self) -> bool:
+        """Whether MLflow lacks something."""
+        return any(True for _ in self.read(self.sent))
+
     def mark_sent(self, position: int) -> None:
         """MLflow has everything up to this byte."""
         self.add("sent", position=position)

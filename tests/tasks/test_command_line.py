@@ -186,7 +186,7 @@ def test_the_thinking_sweep_leaves_its_table_plot_and_runs(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "Does more thinking help? 20 held-out levels" in result.stdout
     (folder,) = (tmp_path / "outputs/runs/thinking_sweep").iterdir()
-    files = {"config.yaml", "tracking.jsonl", "thinking.csv", "thinking.png", "checkpoints"}
+    files = {"config.yaml", "tracking.jsonl", "thinking.csv", "thinking.png", "checkpoints", "videos"}
     assert {p.name for p in folder.iterdir()} == files
     client, (experiment,) = store(tmp_path)
     assert experiment.name == "thinking_sweep"
@@ -272,7 +272,7 @@ def test_sigterm_while_evaluating_marks_the_run_killed(tmp_path):
     time.sleep(2)  # into the sweep
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130 and errors.startswith("drc_lab: stopped.") and errors.count("\n") == 1, errors
+    assert process.returncode == 75 and errors.startswith("drc_lab: stopped.") and errors.count("\n") == 1, errors
     client, (experiment,) = store(tmp_path)
     runs = client.search_runs([experiment.experiment_id])
     assert [r.info.status for r in runs if "mlflow.parentRunId" not in r.data.tags] == ["KILLED"]

@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from servers import free_port, postgres
 
 from drc_lab.errors import UserError
+from drc_lab.tasks.sync import send_rest
 from drc_lab.tracking.journal import FILE, Journal
 from drc_lab.tracking.mlflow import Store
 from drc_lab.tracking.run import to_mlflow, tracked_run
@@ -69,7 +70,7 @@ def test_everything_arrives_once_even_if_all_of_it_is_sent_again(tmp_path, uri):
         for step in range(0, 2500, 5):
             run.log_metrics({"x": step / 7, "y": 1.0}, step)
         run.log_metrics(odd, 7)
-        run.log_checkpoint(folder / "best.ckpt", {"x": 1}, 7)
+        run.log_checkpoint(folder / "best.ckpt", {"third": 1 / 3}, 7)
         run.log_tags({"colour": "red"})
         with run.child("small", {"size": 1}) as child:
             child.log_metrics({"gain": 0.5}, 3)
@@ -87,8 +88,9 @@ def test_everything_arrives_once_even_if_all_of_it_is_sent_again(tmp_path, uri):
         got = {name: points(run.run_id, uri, name) for name in odd}
         assert {k: v[0][1].replace("1.7976931348623157e+308", big) for k, v in got.items()} == expected
         assert {len(v) for v in got.values()} == {1}
-        files = {f.path for f in client.list_artifacts(run.run_id)}
-        assert files == {"config.yaml", "checkpoints"}
+        assert [file.path for file in client.list_artifacts(run.run_id)] == ["config.yaml"]
+        (model,) = client.search_logged_models([run.experiment_id])
+        assert (model.name, model.source_run_id, model.status) == ("best", run.run_id, "READY")
         assert (child.info.status, child.info.run_name, child.data.params) == ("FINISHED", "small", {"size": "1"})
         assert points(child.info.run_id, uri, "gain") == [(3, "0.5")]
 
@@ -246,6 +248,27 @@ def test_parallel_starts_on_a_store_that_does_not_exist_yet_share_one_experiment
     outputs = [job.communicate(timeout=120) for job in jobs]
     assert [job.returncode for job in jobs] == [0] * 3, outputs
     assert len({out.split()[0] for out, _ in outputs}) == 1 and len({out.split()[1] for out, _ in outputs}) == 3
+
+
+def test_what_cannot_be_stored_is_kept_until_it_can(tmp_path, sqlite, capfd):
+    """The artifact store is away: its folder is a file."""
+    artifacts, said = tmp_path / "artifacts", []
+    with started(TrackingSpec(sqlite, str(artifacts), patience_seconds=0), tmp_path / "run", say=said.append) as run:
+        (tmp_path / "run/a.txt").write_text("kept")
+        artifacts.write_text("in the way")
+        run.log_artifact(tmp_path / "run/a.txt")
+        run.log_metrics({"x": 1.0}, 1)
+    assert len(said) == 2 and " is away, the run goes on" in said[0] and "task=sync" in said[1], said
+    for _ in range(2):
+        with pytest.raises(UserError, match="does not have all of it"):
+            send_rest(tmp_path / "run")
+    artifacts.unlink()
+    send_rest(tmp_path / "run")
+    assert points(run.run_id, sqlite, "x") == [(1, "1.0")]
+    client = Store(sqlite).client
+    assert client.get_run(run.run_id).info.status == "FINISHED"
+    assert [file.path for file in client.list_artifacts(run.run_id)] == ["a.txt"]
+    assert "MLflow has all of it: make ui" in capfd.readouterr().out
 
 
 def test_other_ranks_record_nothing(tmp_path, monkeypatch):
