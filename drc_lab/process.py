@@ -40,7 +40,7 @@ def start_process(
         raise ConfigError("seed", seed, "0 to 2^32 - 1")
     if threads is not None and threads < 1:
         raise ConfigError("threads", threads, "at least 1, or null for all cores of this process")
-    L.seed_everything(seed, verbose=False)
+    seed_everywhere(seed)
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(threads or int(os.environ.get("OMP_NUM_THREADS") or allowed))
     torch.use_deterministic_algorithms(deterministic)
@@ -50,6 +50,11 @@ def start_process(
     torch.set_float32_matmul_precision(matmul_precision)
     torch.backends.cudnn.allow_tf32 = matmul_precision != "highest"
     reuse_freed_memory()
+
+
+def seed_everywhere(seed: int) -> None:
+    """Seeds the global generators of torch, numpy and Python."""
+    L.seed_everything(seed, verbose=False)
 
 
 def random_states() -> dict[str, Any]:

@@ -78,11 +78,14 @@ def test_every_key_of_the_configs_of_envs_and_tasks_is_an_argument():
     from drc_lab.tasks.env_speed import SpeedSpec
     from drc_lab.tasks.policy_runs import PolicySpeedSpec
     from drc_lab.tasks.search_speed import SearchSpec
+    from drc_lab.tracking.compare import CompareSpec
+    from drc_lab.tracking.register import RegisterSpec
     from drc_lab.tracking.spec import TrackingSpec
 
     for option, env in {"ricochet": RicochetVectorEnv, "sokoban": SokobanVectorEnv, "gym": GymVectorEnv}.items():
         assert set(compose(f"env={option}").env) - {"id"} <= set(inspect.signature(env).parameters)
     specs = {"speed": SpeedSpec, "search_speed": SearchSpec, "policy_speed": PolicySpeedSpec, "export": ExportSpec}
+    specs |= {"compare": CompareSpec, "register": RegisterSpec}
     for group, spec in {**specs, "evaluation": EvaluationSpec, "benchmark": BenchmarkSpec}.items():
         assert set(compose()[group]) == set(inspect.signature(spec).parameters)
     everywhere = compose("tracking=[mlflow,csv,tensorboard]").tracking

@@ -22,7 +22,7 @@ class CutShort(Exception):
 class HeldOutEvaluation(L.Callback):
     """Plays the held-out levels every so many rollouts and when training ends.
 
-    Greedily each time (valid/*, best/solve_rate); at every ``spec.live_every``-th time and the last one also with
+    Greedily each time (valid/*, best/*); at every ``spec.live_every``-th time and the last one also with
     sampled actions (valid_sampled/*) and with extra first passes (valid_thinking/*). Draws no random number that
     training uses. One that a signal cuts short is made up for when the training goes on.
 
@@ -40,7 +40,7 @@ class HeldOutEvaluation(L.Callback):
 
     def __init__(self, env: BatchEnv, spec: EvaluationSpec, every_rollouts: int, stop: GracefulStop):
         self.env, self.spec, self.every_rollouts, self.stop = env, spec, every_rollouts, stop
-        self.best_solve_rate, self.best_return, self.evaluated_at = -1.0, -math.inf, 0
+        self.best_solve_rate, self.best_return, self.best_frames, self.evaluated_at = -1.0, -math.inf, 0, 0
         self.result: dict[str, float] = {}
         self.running = False
 
@@ -53,10 +53,13 @@ class HeldOutEvaluation(L.Callback):
         self.result, more = played
         self.evaluated_at = agent.frames
         # Where nothing is solved yet, or everything, the return decides.
-        best = max((self.best_solve_rate, self.best_return), (self.result["solve_rate"], self.result["return"]))
-        self.best_solve_rate, self.best_return = best
+        worth = (self.result["solve_rate"], self.result["return"])
+        if worth > (self.best_solve_rate, self.best_return):
+            self.best_solve_rate, self.best_return = worth
+            self.best_frames = agent.frames
         valid = {f"valid/{name}": value for name, value in self.result.items()}
-        agent.log_metrics(valid | {"best/solve_rate": self.best_solve_rate} | more)
+        best = {"best/solve_rate": self.best_solve_rate, "best/frames": self.best_frames}
+        agent.log_metrics(valid | best | more)
 
     def _play(self, agent: Agent, last: bool) -> tuple[dict[str, float], dict[str, float]] | None:
         """Means over levels, and what is logged of the other ways to play; None where a signal cut it short."""
@@ -108,7 +111,7 @@ class HeldOutEvaluation(L.Callback):
             self._evaluate(trainer, agent, last=True)
 
     def state_dict(self) -> dict[str, Any]:
-        names = ("best_solve_rate", "best_return", "evaluated_at", "result")
+        names = ("best_solve_rate", "best_return", "best_frames", "evaluated_at", "result")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from drc_lab.learning.losses import Transitions
 from drc_lab.learning.rollout import Context, EndedEpisodes, Progressive, Rollout, select
 from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.models.policy import Policy, PolicyValue
-from drc_lab.process import random_states, set_random_states
+from drc_lab.process import random_states, seed_everywhere, set_random_states
 
 
 class RolloutStream:
@@ -48,8 +48,9 @@ class RolloutStream:
     ):
         self.spec, self.env, self.policy, self.values, self.acting = spec, env, policy, values, acting
         self.rollouts_done = 0
-        self._random: dict[str, Any] | None = None
+        self._random: dict[str, Any] | None = None  # the states that the next rollout begins with, if not the present
         own = seed if rank == 0 else int(np.random.SeedSequence([seed, rank]).generate_state(1)[0])
+        self._own_seed = own
         self.generator = torch.Generator().manual_seed(own)
         self.repeats_rng = np.random.default_rng([seed, 1])
         device = next(policy.parameters()).device
@@ -70,8 +71,12 @@ class RolloutStream:
         return self.spec.optimizer_steps
 
     def __iter__(self) -> Iterator[Rollout]:
-        if self._random is not None:  # only now, after all that a start draws
+        # Only now: what a start draws depends on what is there already (a run in MLflow, say).
+        if self._random is None:
+            seed_everywhere(self._own_seed)
+        else:
             set_random_states(self._random)
+            self._random = None
         while self.rollouts_done < self.spec.rollouts:
             rollout = self.collect()
             parts = self.spec.minibatches
@@ -163,7 +168,7 @@ class RolloutStream:
         """Everything the coming rollouts depend on but the weights: tensors and plain types only."""
         return {
             "rollouts_done": self.rollouts_done,
-            "random": random_states(),  # a policy may draw from the global generators
+            "random": self._random or random_states(),  # a policy may draw from the global generators
             "generator": self.generator.get_state(),
             "repeats_rng": self.repeats_rng.bit_generator.state,
             "next_repeats": list(self.next_repeats),

@@ -9,7 +9,7 @@ from drc_lab.envs.render import check_cell_size
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.episode_video import record
-from drc_lab.evaluation.video import check_video, write_video
+from drc_lab.evaluation.video import SUFFIXES, check_video, write_video
 from drc_lab.learning.agent import Agent
 from drc_lab.learning.rollout import Rollout
 from drc_lab.learning.stop import stopping
@@ -41,6 +41,8 @@ class EpisodeVideos(L.Callback):
             raise ConfigError("levels", levels, "at least 1")
         if every_frames is not None and every_frames < 1:
             raise ConfigError("every_frames", every_frames, "at least 1, or null")
+        if suffix not in SUFFIXES:
+            raise ConfigError("suffix", suffix, " | ".join(SUFFIXES))
         check_cell_size(cell_size)
         check_video(Path(f"video{suffix}"), fps)
         self.levels, self.every_frames = levels, every_frames

@@ -1,5 +1,6 @@
 """Where a training begins: anew, or where the one in its folder stopped."""
 
+import math
 import re
 import shlex
 import sys
@@ -13,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from drc_lab.config import plain
 from drc_lab.errors import ConfigError
 from drc_lab.learning.checkpoints import read_checkpoint
+from drc_lab.learning.held_out import HeldOutEvaluation
 from drc_lab.learning.keep import LAST
 from drc_lab.tracking.journal import last_status
 from drc_lab.tracking.mlflow import flatten
@@ -30,6 +32,7 @@ class Beginning:
         checkpoint: to go on from; None begins anew.
         trained: whether that one is of a training's end.
         finished: whether the whole task came to its end, its record included.
+        best_solve_rate: of held-out levels, before the checkpoint.
         same_run: whether what is recorded is the run of that folder, if there is one.
     """
 
@@ -37,6 +40,7 @@ class Beginning:
     checkpoint: Path | None = None
     trained: bool = False
     finished: bool = False
+    best_solve_rate: float = math.nan
     same_run: bool = True
 
     @property
@@ -64,6 +68,8 @@ def beginning(config: DictConfig, folder: Path) -> Beginning:
     if choice == "auto" and not path.exists():
         return Beginning(folder)
     state = read_checkpoint(path, "resume")
+    if "loops" not in state:
+        raise ConfigError("resume", str(path), "a checkpoint that a training wrote; this one holds weights alone")
     which = f"{folder} holds (resume=never begins anew there)" if choice == "auto" else f"resume={path} began"
     check_same_training(state["config"], config, which)
     trained, own = bool(state.get("finished")), path.resolve().parents[1]
@@ -72,7 +78,8 @@ def beginning(config: DictConfig, folder: Path) -> Beginning:
         if not recorded.is_file() or (trained and recorded_evaluation(recorded) != config.evaluation):
             return Beginning(folder, path, trained, same_run=False)
         folder = own
-    return Beginning(folder, path, trained, finished=trained and last_status(folder) == "FINISHED")
+    best = state["callbacks"][HeldOutEvaluation.__qualname__]["best_solve_rate"]
+    return Beginning(folder, path, trained, trained and last_status(folder) == "FINISHED", best)
 
 
 def recorded_evaluation(path: Path) -> Any:

@@ -49,7 +49,8 @@ def _open(config: DictConfig) -> None:
     spec = from_mapping(TrackingSpec, plain(config.tracking) if "tracking" in config else {}, "tracking")
     opened.callback(_remove_unused, folder)
     tags = {"task": config.task, "sweep": folder.name}
-    run_id = opened.enter_context(sweep_run(spec, folder, config.study, config.name, tags, say))
+    outlive = config.hydra.runtime.choices["hydra/launcher"] == "submitit_slurm"
+    run_id = opened.enter_context(sweep_run(spec, folder, config.study, config.name, tags, outlive, say))
     for name, value in ((SWEEP, uuid.uuid4().hex), (PARENT, run_id)):
         if value is not None:
             os.environ[name] = value

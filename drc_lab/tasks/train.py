@@ -32,9 +32,7 @@ from drc_lab.tasks.record import default_name, log_held_out, run_tags
 from drc_lab.tasks.resume import CONFIG, Beginning, beginning, resume_command
 from drc_lab.tasks.start import console, say, start
 from drc_lab.tasks.sweep import job_tags
-from drc_lab.tasks.sync import send_rest
 from drc_lab.tracking.datasets import log_levels
-from drc_lab.tracking.journal import FILE, Journal
 from drc_lab.tracking.run import Run, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
 from drc_lab.tracking.system import system_metrics
@@ -59,7 +57,7 @@ def main(config: DictConfig, folder: Path) -> float:
     training = prepare(config, folder)
     if training.beginning.finished:
         tell_finished(training.beginning)
-        return training.evaluation.best_solve_rate
+        return training.beginning.best_solve_rate
     with start_run(config, training.beginning) as run:
         best = fit(training, run)
     console.print(f"checkpoint {best}", soft_wrap=True)
@@ -192,11 +190,7 @@ def end_other_ranks(trainer: L.Trainer) -> None:
 
 
 def tell_finished(start: Beginning) -> None:
-    """What a command does that has nothing to train: sends what MLflow may lack, and says so."""
-    with Journal(start.folder / FILE) as journal:
-        unsent = journal.run.get("run_id") is not None and journal.unsent
-    if unsent:
-        send_rest(start.folder)
+    """What a command says that has nothing to do."""
     console.print(f"{start.folder} holds this run, finished; resume=never begins anew there", soft_wrap=True)
 
 

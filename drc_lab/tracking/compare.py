@@ -11,6 +11,7 @@ from mlflow.utils.time import get_current_time_millis
 
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.evaluation.curves import Group, Points
+from drc_lab.tracking.mlflow import in_one_line
 from drc_lab.tracking.naming import SAY_NOTHING, shortest_end
 from drc_lab.tracking.reading import curve, listed, runs_of, study_ids
 
@@ -38,10 +39,6 @@ class CompareSpec:
     def __post_init__(self) -> None:
         if not 0 < self.confidence < 1:
             raise ConfigError("confidence", self.confidence, "between 0 and 1")
-
-    @property
-    def studies(self) -> list[str]:
-        return _as_list(self.study)
 
 
 class ComparedRun(NamedTuple):
@@ -81,16 +78,14 @@ def compare(client: MlflowClient, spec: CompareSpec) -> Comparison:
         ConfigError: a study, metric or param that is not there.
         UserError: a study without runs, or none of the filter's.
     """
-    if not spec.studies:
-        study_ids(client, [""], "study")  # says which there are
-    experiments = study_ids(client, spec.studies, "study")
+    experiments = study_ids(client, spec.study, "study", all_if_none=False)
     try:
         runs = runs_of(client, experiments, spec.filter)
     except MlflowException as error:
-        raise ConfigError("filter", spec.filter, f"a filter of MLflow's: {' '.join(str(error).split())}") from error
+        raise ConfigError("filter", spec.filter, f"a filter of MLflow's: {in_one_line(error)}") from error
     if not runs:
         there = f"that match filter={spec.filter!r}" if spec.filter else "yet"
-        raise UserError(f"compare.study: found no runs {there} in {' and '.join(spec.studies)}")
+        raise UserError(f"compare.study: found no runs {there} in {spec.study}")
     metrics = sorted({name for run in runs for name in run.data.metrics})
     if spec.metric not in metrics:
         raise ConfigError("metric", spec.metric, listed(metrics) or "one that was logged: these runs have none")

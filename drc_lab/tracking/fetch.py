@@ -1,5 +1,6 @@
 """From the name of a checkpoint in MLflow to a file."""
 
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -10,6 +11,7 @@ from mlflow.tracking import MlflowClient
 
 from drc_lab.errors import ConfigError
 from drc_lab.files import written
+from drc_lab.tracking.mlflow import in_one_line
 from drc_lab.tracking.models import FOLDER, SOLVE_RATE, best_first, models_of
 
 MODEL = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/]+)|/(?P<version>\d+))")
@@ -45,12 +47,13 @@ def fetch_checkpoint(client: MlflowClient, checkpoint: str, cache: Path) -> Path
             # Any other artifact may have been written anew.
             return _download(client, f"{run.info.artifact_uri}/{FOLDER}", file, cache, again=True)
     except (MlflowException, OSError, KeyError) as error:
-        raise ConfigError("checkpoint", checkpoint, f"one that is in MLflow: {' '.join(str(error).split())}") from error
+        raise ConfigError("checkpoint", checkpoint, f"one that is in MLflow: {in_one_line(error)}") from error
     raise ConfigError("checkpoint", checkpoint, ALLOWED)
 
 
 def _download(client: MlflowClient, folder: str, file: str, cache: Path, again: bool = False) -> Path:
     place = cache / folder.removesuffix("/artifacts").removesuffix(f"/artifacts/{FOLDER}").split("/")[-1] / file
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     if again or not place.is_file():
         with written(place) as part, tempfile.TemporaryDirectory(dir=part.parent) as there:
             Path(download_artifacts(f"{folder}/{file}", dst_path=there, tracking_uri=client.tracking_uri)).rename(part)

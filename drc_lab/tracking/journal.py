@@ -22,7 +22,6 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +70,8 @@ class Journal:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lifts it when the process ends
             for operation, end in self.read(0, notes=True):
                 self._take_in(operation, end)
-            os.ftruncate(descriptor, self.size)
+            if os.fstat(descriptor).st_size > self.size:
+                os.ftruncate(descriptor, self.size)
         except BlockingIOError:
             self.close()
             raise UserError(f"{path}: another process is recording this run") from None
@@ -183,14 +183,16 @@ class Journal:
 def last_status(folder: Path) -> str | None:
     """Of the run that was recorded in a folder, as MLflow calls it; None where there is no journal.
 
+    One that MLflow does not know yet, because the process was killed, is not the last word: None too.
+
     Raises:
         UserError: see `Journal`.
     """
     if not (folder / FILE).is_file():
         return None
-    with closing(Journal(folder / FILE)) as journal:
+    with Journal(folder / FILE) as journal:
         found = [operation["status"] for operation, _ in journal.read(0) if operation["op"] == "status"]
-    return found[-1] if found else None
+        return None if not found or (journal.run.get("run_id") and journal.unsent) else found[-1]
 
 
 def points(operation: Operation) -> list[tuple[str, int | None]]:

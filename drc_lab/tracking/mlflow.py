@@ -71,11 +71,12 @@ class Store:
             os.environ.setdefault(name, value)
         for name in TALKATIVE:
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        if self.uri.startswith(tuple(DATABASE_ENGINES)):
+        file = self.uri.startswith(SQLITE)
+        if self.uri.startswith(tuple(DATABASE_ENGINES)) and not file:
             self._knock()
         try:
             with self._alone():
-                if self.uri.startswith(SQLITE):
+                if file:
                     self._make_file(Path(self.uri.removeprefix(SQLITE)))
                 return MlflowClient(self.uri)
         except MlflowException as error:
@@ -145,7 +146,7 @@ class Store:
         """A new database appears whole: MLflow cannot go on with one whose making was cut short."""
         if not path.exists():
             with written(path) as part:
-                MlflowClient(f"{SQLITE}{part}").search_experiments(max_results=1)  # the first call makes the tables
+                MlflowClient(f"{SQLITE}{part}")
 
     def _knock(self) -> None:
         """One try at a database; MLflow makes ten of them, which takes minutes."""

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-LENGTH, VALUE = 100, 30  # at most, of a name without its seed and of one value in it
+LENGTH, VALUE = 100, 30  # at most, of a name and of one value in it
 # Keys, and whole groups of them, that say where and how a run goes on, not what it computes.
 SAY_NOTHING = {"task", "study", "experiment", "name", "root", "folder", "resume", "threads", "tracking", "hydra",
                "checkpoints", "callbacks", "trainer.accelerator", "trainer.devices"}  # fmt: skip
@@ -35,9 +35,11 @@ def run_name(overrides: Sequence[str], groups: Collection[str], study: str, seed
         said.pop("env", None)  # it goes without saying
     options = {key for key in said if key in groups or key == "env.id"}
     words = [value if key in options else f"{shortest_end(key, said)}={value}" for key, value in said.items()]
-    seeded = f" seed={seed}" if with_seed or not words else ""
-    name = " ".join(words) or study
-    return (name if len(name) <= LENGTH else name[: LENGTH - 1] + "…") + seeded
+    if with_seed or not words:
+        words = [*(words or [study]), f"seed={seed}"]
+    while len(" ".join(words)) > LENGTH:
+        words = ["…", *words[2 if words[0] == "…" else 1 :]]  # the first ones are often those of all runs of a sweep
+    return " ".join(words)
 
 
 def _short(value: object) -> str:

@@ -1,7 +1,6 @@
 """Reading what runs recorded: studies, runs, curves. Nothing here writes."""
 
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,9 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 from mlflow.tracking import MlflowClient
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.tracking.mlflow import SQLITE, Away, Store, in_one_line
 
 SHOWN = 12  # names in a message
 
@@ -22,36 +21,44 @@ def open_store(uri: str) -> MlflowClient:
     Raises:
         UserError: there is none, or it does not answer.
     """
-    path = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:///") and not path.is_file():  # MLflow would make an empty one
+    store, path = Store(uri), Path(uri.removeprefix(SQLITE))
+    if uri.startswith(SQLITE) and not path.is_file():  # MLflow would make an empty one
         raise UserError(f"tracking.uri: found no runs, {str(path)!r} is not there; a training makes it")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # somebody waits; the default takes minutes
     try:
-        client = MlflowClient(uri)
-        client.search_experiments(max_results=1)
+        store.client.search_experiments(max_results=1)
     except MlflowException as error:
-        raise UserError(f"tracking.uri: found {uri!r}: {' '.join(str(error).split())[:300]}") from error
-    return client
+        raise Away(f"tracking.uri: found {store.name!r}: {in_one_line(error)}") from error
+    return store.client
 
 
-def study_ids(client: MlflowClient, names: Iterable[str], key: str) -> list[str]:
-    """The experiments of that name; all there are if none is named.
+def studies(client: MlflowClient) -> dict[str, str]:
+    """The experiments there are: ids by name."""
+    return {experiment.name: experiment.experiment_id for experiment in pages(client.search_experiments)}
+
+
+def study_ids(client: MlflowClient, names: str | list[str] | None, key: str, all_if_none: bool) -> list[str]:
+    """The experiments of one name or several.
 
     Raises:
-        ConfigError: about ``key``: a study that is not there.
+        ConfigError: about ``key``: one that is not there, or none is named and not all are meant.
     """
-    known = {experiment.name: experiment.experiment_id for experiment in pages(client.search_experiments)}
-    wanted = list(names)
-    for name in wanted:
-        if name not in known:
-            raise ConfigError(key, name, listed(sorted(set(known) - {"Default"})) or "one that has runs: there is none")
-    return [known[name] for name in wanted] or list(known.values())
+    known = studies(client)
+    if not names and all_if_none:
+        return list(known.values())
+    wanted = [names] if isinstance(names, str) else list(names or [])
+    if not set(wanted) <= set(known) or not wanted:
+        there = sorted(set(known) - {"Default"})
+        raise ConfigError(key, names, listed(there) or "a study with runs: there is none")
+    return [known[name] for name in wanted]
 
 
 def runs_of(client: MlflowClient, experiment_ids: list[str], filter_string: str = "") -> list[Run]:
-    """The runs of studies, the oldest first, without those that are nested in another."""
+    """The trainings of studies, the oldest first: those that were started by themselves and the jobs of sweeps.
+
+    Neither the run above a sweep nor an evaluation that is nested in a training has a seed.
+    """
     found = pages(client.search_runs, experiment_ids, filter_string, order_by=["attributes.start_time ASC"])
-    return [run for run in found if MLFLOW_PARENT_RUN_ID not in run.data.tags]
+    return [run for run in found if "seed" in run.data.tags]
 
 
 def curve(client: MlflowClient, run_id: str, metric: str) -> tuple[np.ndarray, np.ndarray]:

@@ -82,8 +82,7 @@ def find_run(client: MlflowClient, spec: RegisterSpec) -> tuple[Run, list[Logged
     Raises:
         ConfigError: no run of that name, several of them, or one without checkpoints.
     """
-    studies = [spec.study] if isinstance(spec.study, str) else list(spec.study or [])
-    experiments = study_ids(client, studies, "study")
+    experiments = study_ids(client, spec.study, "study", all_if_none=True)
     checkpoints: dict[str, list[LoggedModel]] = {}
     for model in pages(client.search_logged_models, experiments):
         if "file" in model.tags and model.status == LoggedModelStatus.READY:

@@ -21,7 +21,13 @@ OBJECTIVE = "best/solve_rate"
 
 @contextmanager
 def sweep_run(
-    spec: TrackingSpec, folder: Path, experiment: str, name: str | None, tags: Mapping[str, str], say: Say = print
+    spec: TrackingSpec,
+    folder: Path,
+    experiment: str,
+    name: str | None,
+    tags: Mapping[str, str],
+    outlive: bool = False,
+    say: Say = print,
 ) -> Iterator[str | None]:
     """The id of the run, None without MLflow. At its end it gets ``sweep.csv``, a line for each job, and the best's
     metric.
@@ -30,6 +36,7 @@ def sweep_run(
 
     Args:
         spec, folder, experiment, name, tags, say: see `tracked_run`.
+        outlive: whether jobs go on after an early end of the sweep.
     """
     store = Path((spec.uri or "").removeprefix(SQLITE))
     new = spec.uri is not None and spec.uri.startswith(SQLITE) and not store.exists()
@@ -44,7 +51,7 @@ def sweep_run(
             yield run.run_id
             undo.pop_all()
         finally:
-            if jobs := find_jobs(run):
+            if jobs := find_jobs(run, outlive):
                 undo.pop_all()
                 log_summary(run, jobs, folder / "sweep.csv")
 
@@ -55,8 +62,8 @@ def _remove(store: Path) -> None:
     remove_empty(store.parent)
 
 
-def find_jobs(run: Run) -> list[RecordedRun]:
-    """The children of a run, as they were started."""
+def find_jobs(run: Run, outlive: bool) -> list[RecordedRun]:
+    """The children of a run. Those that could not tell of their end (a launcher kills its workers) are KILLED now."""
     if run.client is None or run.experiment_id is None:
         return []
     of_this = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.run_id}'"
@@ -66,6 +73,10 @@ def find_jobs(run: Run) -> list[RecordedRun]:
         page = run.client.search_runs([run.experiment_id], of_this, order_by=["start_time"], page_token=token)
         found += page
         token = page.token or ""
+    for number, job in enumerate(found):
+        if job.info.status == "RUNNING" and not outlive:
+            run.client.set_terminated(job.info.run_id, "KILLED")
+            found[number] = run.client.get_run(job.info.run_id)
     return found
 
 

@@ -2,8 +2,11 @@
 
 import csv
 
+import optuna
 import pytest
-from test_command_line import run, store
+from mlflow.tracking import MlflowClient
+from optuna.trial import TrialState, create_trial
+from test_command_line import run, run_here, store
 
 TINY = [
     "algo.rollouts.frames=640", "algo.rollouts.num_envs=16", "algo.rollouts.num_steps=4", "algo.log_every_rollouts=1",
@@ -12,31 +15,95 @@ TINY = [
 
 
 def family(folder):
-    """The store's client, the run without a parent, and the runs under it."""
+    """The store's client, the run without a parent, and the runs under it, by number of their job."""
     client, (experiment,) = store(folder)
     runs = client.search_runs([experiment.experiment_id])
     (parent,) = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
     children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert len(runs) == 1 + len(children)
-    return client, parent, children
+    return client, parent, sorted(children, key=lambda child: int(child.data.tags["sweep.job"]))
+
+
+def rows(folder):
+    (table,) = folder.glob("outputs/runs/*/*/sweep.csv")
+    return list(csv.DictReader(table.read_text().splitlines()))
 
 
 @pytest.mark.slow
 def test_eight_parallel_jobs_on_one_sqlite_store_lose_nothing(tmp_path):
-    result = run(tmp_path, "-m", "seed=0,1,2,3,4,5,6,7", *TINY, "hydra/launcher=joblib", "hydra.launcher.n_jobs=4")
+    parallel = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=4"]
+    result = run(tmp_path, "-m", "seed=0,1,2,3,4,5,6,7", *TINY, *parallel, timeout=280)
     assert result.returncode == 0, result.stderr
     client, parent, children = family(tmp_path)
     assert {r.info.status for r in [parent, *children]} == {"FINISHED"}
-    assert {r.data.params["seed"] for r in children} == set("01234567") and len(children) == 8
+    assert [r.data.params["seed"] for r in children] == list("01234567")
     for child in children:
         steps = {name: [m.step for m in client.get_metric_history(child.info.run_id, name)] for name in
                  ("loss/total", "valid/solve_rate")}  # fmt: skip
         assert steps == {"loss/total": list(range(64, 641, 64)), "valid/solve_rate": [320, 640]}
         files = {f.path for f in client.list_artifacts(child.info.run_id, "checkpoints")}
         assert files >= {"checkpoints/best.ckpt", "checkpoints/last.ckpt"}
-    (table,) = tmp_path.glob("outputs/runs/train/*/sweep.csv")
-    rows = list(csv.DictReader(table.open()))
-    assert [row["overrides"] for row in rows] == [f"seed={seed}" for seed in range(8)]
+    assert [row["overrides"] for row in rows(tmp_path)] == [f"seed={seed}" for seed in range(8)]
     best = max(child.data.metrics["best/solve_rate"] for child in children)
-    assert parent.data.metrics["best/solve_rate"] == best == max(float(row["best/solve_rate"]) for row in rows)
+    assert parent.data.metrics["best/solve_rate"] == best == max(float(r["best/solve_rate"]) for r in rows(tmp_path))
     assert "sweep.csv" in {f.path for f in client.list_artifacts(parent.info.run_id)}
+
+
+@pytest.mark.slow
+def test_jobs_of_submitit_are_children_too_and_a_mistake_in_one_leaves_the_others(tmp_path):
+    """Submitit's local executor stands in for Slurm: each job is a process of its own that it starts."""
+    result = run(tmp_path, "-m", "algo.rollouts.minibatches=1,3", *TINY, "hydra/launcher=submitit_local", timeout=200)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.endswith("drc_lab: algo.rollouts.minibatches: found 3, allowed: a divisor of num_envs = 16\n")
+    _, parent, (child,) = family(tmp_path)
+    assert (parent.info.status, child.info.status) == ("FAILED", "FINISHED")
+    assert [row["overrides"] for row in rows(tmp_path)] != []
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [["env.height=0"], ["tracking.uri=mlruns"], ["trainer.devices=2", "trainer.accelerator=cpu"]],
+    ids=lambda overrides: overrides[0],
+)
+def test_a_mistake_in_all_jobs_gets_one_line_and_leaves_nothing(tmp_path, monkeypatch, capfd, overrides):
+    monkeypatch.chdir(tmp_path)
+    code, _, errors = run_here(monkeypatch, capfd, "-m", "seed=0,1", *TINY, *overrides)
+    assert code == 2 and errors.count("\n") == 1 and errors.startswith(f"drc_lab: {overrides[0].split('=')[0]}"), errors
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_mistake_in_a_sweep_leaves_a_store_as_it_was(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs").mkdir()
+    MlflowClient("sqlite:///outputs/mlflow.db").create_experiment("mine")
+    code, _, _ = run_here(monkeypatch, capfd, "-m", "seed=0,1", *TINY, "env.height=0")
+    client = MlflowClient("sqlite:///outputs/mlflow.db")
+    experiments = client.search_experiments()
+    assert code == 2 and "mine" in {e.name for e in experiments}
+    assert client.search_runs([e.experiment_id for e in experiments]) == []
+    assert {path.name for path in (tmp_path / "outputs").iterdir()} <= {"mlflow.db", "artifacts"}
+
+
+@pytest.mark.slow
+def test_optuna_searches_prunes_by_the_held_out_metric_and_shares_its_study(tmp_path):
+    """The study has two trials from elsewhere that solved everything at once, so those of this sweep are pruned as
+    soon as the warm-up allows."""
+    (tmp_path / "outputs").mkdir()
+    where = {"storage": f"sqlite:///{tmp_path}/outputs/optuna.db", "study_name": "hpo_small"}
+    study = optuna.create_study(**where, direction="maximize")
+    for _ in range(2):
+        study.add_trial(create_trial(value=1.0, intermediate_values=dict.fromkeys(range(1, 11), 1.0)))
+    sizes = [word for word in TINY if word != "policy=mlp"] + ["evaluation.every_frames=64", "policy.hidden_channels=4"]
+    few = ["hydra.sweeper.n_trials=2", "callbacks.pruning.pruner.n_startup_trials=1"]
+    result = run(tmp_path, "+experiment=hpo_small", *sizes, *few, timeout=280)
+    assert result.returncode == 0, result.stderr
+    trials = optuna.load_study(**where).trials[2:]
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 2
+    _, parent, children = family(tmp_path)
+    assert {r.info.status for r in [parent, *children]} == {"FINISHED"}
+    for trial, child in zip(trials, children, strict=True):
+        assert set(trial.params) == {"algo.optimizer.lr", "algo.loss.ent_coef", "algo.loss.lam"}
+        assert float(child.data.params["algo.loss.lam"]) == trial.params["algo.loss.lam"]
+        assert child.data.metrics["best/solve_rate"] == trial.value == max(trial.intermediate_values.values()) < 1
+        assert set(trial.intermediate_values) == {1, 2} and child.data.tags["pruned"] == "128"

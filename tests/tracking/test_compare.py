@@ -21,6 +21,7 @@ def study(client, tmp_path):
         run_id = client.create_run(experiment, run_name=name, start_time=add.runs).info.run_id
         add.runs += 1
         tags = [RunTag("mlflow.parentRunId", parent)] if parent else []
+        tags += [RunTag("seed", str(params["seed"]))] if "seed" in params else []
         steps = steps or range(0, 100 * len(values), 100)
         metrics = [Metric(RATE, v, 1000 + i, s) for i, (s, v) in enumerate(zip(steps, values, strict=True))]
         for i in range(0, len(metrics), 1000):
@@ -39,14 +40,22 @@ def labels(comparison):
 
 
 def test_runs_are_grouped_by_what_differs_but_for_the_seed(client, study):
-    """And nothing that only says where a run went; nested runs are no runs of their own."""
+    """And nothing that only says where a run went; what an evaluation nests in a run is none of its own."""
     name, add = study
     for seed in (0, 1):
         for height in (5, 6):
             parent = add([0.1, 0.5], env__height=height, seed=seed, folder=f"{seed}{height}", tracking__uri=str(seed))
-    add([0.9], parent=parent, env__height=9)
+    add([0.9], parent=parent)
     found = compare(client, CompareSpec(name))
     assert found.keys == ["env.height"] and labels(found) == {"height=5": 2, "height=6": 2} and len(found.runs) == 4
+
+
+def test_the_jobs_of_a_sweep_are_runs_and_the_run_above_them_is_none(client, study):
+    name, add = study
+    parent = add([0.9])
+    for seed in (0, 1):
+        add([0.5], parent=parent, seed=seed)
+    assert labels(compare(client, CompareSpec(name))) == {RATE: 2}
 
 
 def test_policies_with_other_params_are_told_apart_by_their_class_alone(client, study):

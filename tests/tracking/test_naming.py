@@ -28,8 +28,8 @@ def test_a_name_says_what_was_overridden(overrides, name):
     assert run_name(overrides, GROUPS, study, 1) == name
 
 
-def test_names_stay_short_and_keep_their_seed():
+def test_names_stay_short_and_keep_what_comes_last():
     many = [f"env.key{i}={'x' * 80}" for i in range(40)]
     name = run_name([*many, "seed=7"], GROUPS, "train", 7)
-    assert len(name) == LENGTH + len(" seed=7") and name.endswith("… seed=7")
+    assert len(name) <= LENGTH and name.startswith("… key38=xxx") and name.endswith("x… seed=7")
     assert len(run_name(many[:1], GROUPS, "train", 0)) < 40

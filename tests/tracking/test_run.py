@@ -16,6 +16,7 @@ from drc_lab.errors import UserError
 from drc_lab.tasks.sync import send_rest
 from drc_lab.tracking.journal import FILE, Journal
 from drc_lab.tracking.mlflow import Store
+from drc_lab.tracking.models import models_of
 from drc_lab.tracking.run import to_mlflow, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
 
@@ -70,7 +71,7 @@ def test_everything_arrives_once_even_if_all_of_it_is_sent_again(tmp_path, uri):
         for step in range(0, 2500, 5):
             run.log_metrics({"x": step / 7, "y": 1.0}, step)
         run.log_metrics(odd, 7)
-        run.log_checkpoint(folder / "best.ckpt", {"third": 1 / 3}, 7)
+        run.log_checkpoint(folder / "best.ckpt", {"y": 1.0}, 5)
         run.log_tags({"colour": "red"})
         with run.child("small", {"size": 1}) as child:
             child.log_metrics({"gain": 0.5}, 3)
@@ -88,9 +89,9 @@ def test_everything_arrives_once_even_if_all_of_it_is_sent_again(tmp_path, uri):
         got = {name: points(run.run_id, uri, name) for name in odd}
         assert {k: v[0][1].replace("1.7976931348623157e+308", big) for k, v in got.items()} == expected
         assert {len(v) for v in got.values()} == {1}
-        assert [file.path for file in client.list_artifacts(run.run_id)] == ["config.yaml"]
-        (model,) = client.search_logged_models([run.experiment_id])
-        assert (model.name, model.source_run_id, model.status) == ("best", run.run_id, "READY")
+        assert {f.path for f in client.list_artifacts(run.run_id)} == {"config.yaml"}
+        (model,) = models_of(client, run.run_id, run.experiment_id)
+        assert model.tags["file"] == "best.ckpt" and [(m.key, m.value, m.step) for m in model.metrics] == [("y", 1, 5)]
         assert (child.info.status, child.info.run_name, child.data.params) == ("FINISHED", "small", {"size": "1"})
         assert points(child.info.run_id, uri, "gain") == [(3, "0.5")]
 

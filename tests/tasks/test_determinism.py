@@ -1,0 +1,33 @@
+"""Same seed, same machine: the same training, bit for bit."""
+
+import subprocess
+
+import pytest
+import torch
+from test_command_line import TINY, command, curve
+
+METRICS = ("loss/total", "loss/grad_norm", "train/return", "valid/solve_rate", "valid_sampled/solve_rate")
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_training_twice_and_another_seed_another_one(tmp_path):
+    """Three processes at a time, which is also what other work on the machine looks like."""
+    overrides = [*TINY, "algo.rollouts.min_repeats=1", "algo.rollouts.max_repeats=3", "algo.rollouts.minibatches=2",
+                 "deterministic=true"]  # fmt: skip
+    runs = {"first": "seed=3", "again": "seed=3", "other": "seed=4"}
+    pipes = {"cwd": tmp_path, "stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    started = [
+        subprocess.Popen(command(*overrides, seed, f"root={name}", f"folder={name}/run"), **pipes)
+        for name, seed in runs.items()
+    ]
+    for process in started:
+        _, errors = process.communicate(timeout=200)
+        assert process.returncode == 0, errors
+    first, again, other = (
+        torch.load(tmp_path / name / "run/checkpoints/last.ckpt", weights_only=True)["state_dict"] for name in runs
+    )
+    assert all(torch.equal(weight, again[name]) for name, weight in first.items())
+    assert not all(torch.equal(weight, other[name]) for name, weight in first.items())
+    for metric in METRICS:
+        assert curve(tmp_path / "first", metric) == curve(tmp_path / "again", metric), metric
+    assert curve(tmp_path / "first", "loss/total") != curve(tmp_path / "other", "loss/total")
