@@ -103,7 +103,7 @@ class Checkpoints(Checkpoint):
         self._saved_at = time.monotonic()
         source = None if trainer.ckpt_path is None else Path(trainer.ckpt_path).parent
         if trainer.is_global_zero:
-            remove_unfinished(self.folder)
+            remove_unfinished(self.folder.parent)
             if source is None:
                 for name in (LAST, BEST):
                     (self.folder / name).unlink(missing_ok=True)
