@@ -58,8 +58,8 @@ def link(source: Path, path: Path) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what `written` left in a folder when its process was killed."""
-    for path in folder.glob(f"{UNFINISHED}*"):
+    """Removes what `written` left in a folder, and in those in it, when its process was killed."""
+    for path in list(folder.rglob(f"{UNFINISHED}*")):
         shutil.rmtree(path, ignore_errors=True)
 
 

@@ -1,8 +1,6 @@
 """Pictures in a row as a GIF or MP4, with a line of text beneath them if wanted."""
 
-import os
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +8,8 @@ from PIL import Image, ImageDraw
 from scipy.spatial import KDTree
 
 from drc_lab.envs.render import INK, WHITE, font, play_extra
-from drc_lab.errors import ConfigError, UserError
+from drc_lab.errors import ConfigError
+from drc_lab.files import written
 
 SUFFIXES = (".gif", ".mp4")
 MAX_GIF_FPS = 50  # a GIF counts in hundredths of a second, and viewers slow down what is faster than two of them
@@ -56,16 +55,8 @@ def write_video(frames: Iterable[np.ndarray], path: str | Path, fps: float) -> N
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.shape != frames[0].shape:
             raise ValueError("frames: wanted at least one, uint8 [H, W, 3], all of one size; "
                              f"found {len(frames)}, one of them {frame.dtype} {list(frame.shape)}")  # fmt: skip
-    unfinished = path.with_name(f".{os.getpid()}-{path.name}")  # the same suffix: ffmpeg goes by it
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        (_write_gif if path.suffix == ".gif" else _write_mp4)(frames, unfinished, fps)
-        unfinished.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    finally:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
+    with written(path) as part:
+        (_write_gif if path.suffix == ".gif" else _write_mp4)(frames, part, fps)
 
 
 def caption(frame: np.ndarray, text: str) -> np.ndarray:

@@ -103,7 +103,7 @@ class Checkpoints(Checkpoint):
         self._saved_at = time.monotonic()
         source = None if trainer.ckpt_path is None else Path(trainer.ckpt_path).parent
         if trainer.is_global_zero:
-            remove_unfinished(self.folder)
+            remove_unfinished(self.folder.parent)
             if source is None:
                 for name in (LAST, BEST):
                     (self.folder / name).unlink(missing_ok=True)
@@ -141,8 +141,8 @@ class Checkpoints(Checkpoint):
     def on_train_end(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
         self.stopped = self.stop.requested(trainer)
         self.finished = not self.stopped
-        self._keep_best(trainer, agent)
-        self._save_last(trainer)
+        if self._keep_best(trainer, agent) or not self._mark_last(trainer, agent):
+            self._save_last(trainer)
 
     def on_save_checkpoint(self, trainer: L.Trainer, agent: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["finished"] = self.finished
@@ -182,6 +182,21 @@ class Checkpoints(Checkpoint):
         trainer.save_checkpoint(self.last)
         if trainer.is_global_zero:
             self._remove_others(trainer)
+
+    def _mark_last(self, trainer: L.Trainer, agent: L.LightningModule) -> bool:
+        """Whether the last one is of now already, and says now whether the training is finished.
+
+        It is written at the end of the last rollout and not after it, where Lightning counts differently: a process
+        that was killed in between could not write the same.
+        """
+        assert isinstance(agent, Agent)
+        is_last = False
+        if trainer.is_global_zero and self.last.is_file():
+            state = torch.load(self.last, map_location="cpu", weights_only=True)
+            is_last = state["frames"] == agent.frames
+            if is_last and state["finished"] != self.finished:
+                trainer.strategy.checkpoint_io.save_checkpoint(state | {"finished": self.finished}, self.last)
+        return trainer.strategy.broadcast(is_last)
 
     def _remove_others(self, trainer: L.Trainer) -> None:
         """Those that are not among the best any more, or come from what this training does not go on with."""

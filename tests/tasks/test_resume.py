@@ -15,7 +15,7 @@ from test_command_line import TINY
 from drc_lab.__main__ import main
 
 WHOLE = [  # a curriculum, random ticks, two passes over two minibatches, evaluations and checkpoints all the time
-    *TINY, "algo.rollouts.frames=6400", "algo.rollouts.minibatches=2", "algo.rollouts.passes=2",
+    *TINY, "algo.rollouts.frames=4800", "algo.rollouts.minibatches=2", "algo.rollouts.passes=2",
     "algo.rollouts.min_repeats=1", "algo.rollouts.max_repeats=2", "evaluation.every_frames=320",
     "evaluation.live_every=2",
     "env.curriculum={stages: [{max_optimal: 1}, {max_optimal: 2}], advance_at: 0.2, window: 20}",
@@ -62,7 +62,7 @@ def test_killed_at_20_random_moments_and_resumed_a_training_leaves_what_one_does
         folder, chain = tmp_path / f"chain{chain}", chain + 1
         while True:
             process = begin(folder, WHOLE)
-            process.join(moments.uniform(0, 0.6 * seconds) if kills < KILLS else None)
+            process.join(moments.uniform(0, 0.4 * seconds) if kills < KILLS else None)
             if process.exitcode is not None:
                 break
             process.kill()
@@ -134,7 +134,7 @@ def test_each_way_to_resume(tmp_path, begin):
 
     code, log = leave(signals=[signal.SIGTERM])
     assert code == 75 and "SIGTERM after" in log and "folder=run" in log, log
-    assert set(runs().values()) == {"KILLED"} and 0 < (stopped := frames()) < 6400
+    assert set(runs().values()) == {"KILLED"} and 0 < (stopped := frames()) < 4800
     code, log = leave("algo.loss.gamma=0.5")
     assert code == 2 and "algo.loss.gamma: found 0.5, allowed: 0.97, as in the run that " in log, log
     code, log = leave("resume=now")
@@ -143,13 +143,13 @@ def test_each_way_to_resume(tmp_path, begin):
     assert code == 75 and "SIGUSR1 after" in log and frames() > stopped, log
     code, log = leave("folder=other", "resume=run/checkpoints/last.ckpt")
     assert code == 0 and "run/checkpoints/best.ckpt" in log and not (tmp_path / "other").exists(), log
-    assert list(runs().values()) == ["FINISHED"] and frames() == 6400
+    assert list(runs().values()) == ["FINISHED"] and frames() == 4800
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
     code, log = leave()
     assert code == 0 and log.count("\n") == 1 and "finished; resume=never begins anew" in log, log
     assert written == {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
     code, log = leave("resume=never", signals=[signal.SIGINT])
-    assert code == 130 and frames() < 6400 and len(runs()) == 2, log
+    assert code == 130 and frames() < 4800 and len(runs()) == 2, log
     assert all(frames(path.name) <= frames() for path in (tmp_path / "run/checkpoints").glob("*.ckpt"))
 
 
