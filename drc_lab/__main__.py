@@ -23,7 +23,7 @@ from drc_lab.errors import ConfigError, Diverged, UserError, complain
 from drc_lab.files import remove_empty
 from drc_lab.launch import in_sweep
 from drc_lab.paths import CONF
-from drc_lab.signals import STOPPING, stop_at_once
+from drc_lab.signals import STOPPING, Stopped, stop_at_once
 from drc_lab.tasks.sweep import opened
 
 TASKS = (
@@ -63,10 +63,19 @@ def run_task(config: DictConfig) -> Any:
         if in_sweep() and not in_a_row():
             raise  # to the process that started this job
         sys.exit(complain(error))
+    except Stopped as stop:
+        put_back(stop)
+        raise
     except Diverged as error:
         sys.exit(complain(error, code=1))
     finally:
         remove_empty(folder)
+
+
+def put_back(stop: Stopped) -> None:
+    """Lets submitit put a job of its own that was stopped back into the queue, as its handler of this signal does."""
+    if "SUBMITIT_EXECUTOR" in os.environ and stop.by != signal.SIGINT:
+        signal.raise_signal(getattr(signal, f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}"))
 
 
 def in_a_row() -> bool:

@@ -20,7 +20,10 @@ def check_types(function: Callable, values: Mapping[str, Any], key: str) -> dict
         ConfigError: naming the first value that does not fit, or that is for no argument at all.
     """
     target = function.__init__ if inspect.isclass(function) else function
-    hints, arguments = get_type_hints(target), inspect.signature(function).parameters
+    try:
+        hints, arguments = get_type_hints(target), inspect.signature(function).parameters
+    except ValueError:  # a builtin that does not tell its arguments
+        return dict(values)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in arguments.values())
     fitting = dict(values)
     for name, value in values.items():

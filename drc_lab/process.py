@@ -42,7 +42,9 @@ def start_process(
         raise ConfigError("threads", threads, "at least 1, or null for all cores of this process")
     seed_everywhere(seed)
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(threads or int(os.environ.get("OMP_NUM_THREADS") or allowed))
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # without it Lightning shares out the cores among ranks
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or allowed))
     torch.use_deterministic_algorithms(deterministic)
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # is read when cuBLAS starts

@@ -55,6 +55,7 @@ class Agent(L.LightningModule):
         self.frames = 0
         self.parts: dict[str, Tensor] = {}
         self._far_enough = False  # the policy has moved as far from the one that acted as it may
+        self._left_out = False  # whether the present minibatch is
 
     @property
     def rollouts(self) -> int:
@@ -62,17 +63,26 @@ class Agent(L.LightningModule):
         return self.frames // self.spec.frames_per_rollout
 
     def training_step(self, rollout: Rollout, batch_idx: int) -> Tensor | None:
-        """The minibatch's loss, or None where the policy has moved far enough in this rollout: no step is made."""
+        """The minibatch's loss. Where the policy has moved far enough in this rollout, the weights stay as they are."""
         self.frames = rollout.frames
         loss = None
         if not self._far_enough:
             loss = self._loss(rollout)
-        if self._far_enough:
-            self.parts, loss = {"kl_stop": torch.ones(())}, None
+        self._left_out = self._far_enough
+        if self._left_out:
+            self.parts, loss = {"kl_stop": torch.ones(())}, self._nothing()
         elif self.loss.target_kl is not None:
             self.parts["kl_stop"] = torch.zeros(())
         self._far_enough &= not rollout.last
         return loss
+
+    def _nothing(self) -> Tensor | None:
+        """A loss that makes no step: None, or for several ranks, which Lightning lets skip none, a gradient of zero."""
+        return 0 * torch.stack([p.sum() for p in self.policy.parameters()]).sum() if Ranks().size > 1 else None
+
+    def on_after_backward(self) -> None:
+        if self._left_out:
+            self.zero_grad()  # an optimizer with momentum moves by a zero, too
 
     def _loss(self, rollout: Rollout) -> Tensor:
         ranks = Ranks()

@@ -2,19 +2,29 @@
 
 from pathlib import Path
 
+from mlflow.exceptions import MlflowException
 from omegaconf import DictConfig
 
 from drc_lab.errors import UserError
 from drc_lab.process import quieten_libraries
 from drc_lab.tasks.start import console, say
 from drc_lab.tracking.journal import FILE, Journal
-from drc_lab.tracking.mlflow import Store
+from drc_lab.tracking.mlflow import Away, Store, in_one_line
 from drc_lab.tracking.run import to_mlflow
 
 
 def main(config: DictConfig, folder: Path) -> None:
-    """Sends the rest of the folder's journal, the status last. A run that was killed hard has none, and is KILLED."""
+    """Sends the rest of the folder's journal."""
     quieten_libraries()
+    send_rest(folder)
+
+
+def send_rest(folder: Path) -> None:
+    """Sends the rest of a folder's journal, the status last. A run that was killed hard has none, and is KILLED.
+
+    Raises:
+        UserError: there is no such run, it is still going on, or its store is away.
+    """
     path = folder / FILE
     if not path.is_file():
         raise UserError(f"folder: found no {FILE} in {str(folder)!r}, allowed: the folder of a run")
@@ -26,5 +36,8 @@ def main(config: DictConfig, folder: Path) -> None:
         store.check_run(journal.run["run_id"])
         if not journal.ended:
             journal.add("status", status="KILLED")
-        to_mlflow(journal, store, say).flush()
+        try:
+            to_mlflow(journal, store, say).flush()
+        except (MlflowException, OSError) as error:
+            raise Away(f"MLflow at {store.name} does not have all of it: {in_one_line(error)}") from error
     console.print(f"MLflow has all of it: {store.pages(*ids)}", soft_wrap=True)

@@ -116,6 +116,11 @@ class Journal:
         path, folder = path.resolve(), self.folder.resolve()
         return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
+    @property
+    def unsent(self) -> bool:
+        """Whether MLflow lacks something."""
+        return any(True for _ in self.read(self.sent))
+
     def mark_sent(self, position: int) -> None:
         """MLflow has everything up to this byte."""
         self.add("sent", position=position)
@@ -186,10 +191,8 @@ def last_status(folder: Path) -> str | None:
     if not (folder / FILE).is_file():
         return None
     with Journal(folder / FILE) as journal:
-        status, end = None, 0
-        for operation, end in journal.read(0):  # noqa: B007 - the last end is of interest
-            status = operation["status"] if operation["op"] == "status" else status
-        return None if journal.run.get("run_id") and journal.sent < end else status
+        found = [operation["status"] for operation, _ in journal.read(0) if operation["op"] == "status"]
+        return None if not found or (journal.run.get("run_id") and journal.unsent) else found[-1]
 
 
 def points(operation: Operation) -> list[tuple[str, int | None]]:

@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,7 @@ def tracked_run(
     run = Run(experiment, journal, store)
     senders = _senders(run, spec, say)
     if new and store is not None:
-        run.first_send = senders[0].flush
+        run.first_send = partial(_send_first, senders[0])
     for sender in senders:
         sender.start()
     error: BaseException | None = None
@@ -252,6 +253,14 @@ def _senders(run: Run, spec: TrackingSpec, say: Say) -> list[Sender]:
         senders.append(Sender(journal, board, 0, lambda position: None, say))
         run.shown.append(("curves", f"tensorboard --logdir {board.path}"))
     return senders
+
+
+def _send_first(sender: Sender) -> None:
+    try:
+        sender.flush()
+    except Exception:
+        sender.leave_out()  # for the run to end as FAILED
+        raise
 
 
 def to_mlflow(journal: Journal, store: Store, say: Say) -> Sender:

@@ -90,15 +90,16 @@ class Sender(threading.Thread):
         """Sends everything now and in the calling thread.
 
         Raises:
-            Exception: what the sink raised; what it did not take is left out.
+            Exception: what the sink raised; it does not have the rest.
         """
         with self._turn:
-            try:
-                while self._send_next():
-                    pass
-            except Exception:
-                self._arrived(self.journal.size)
-                raise
+            while self._send_next():
+                pass
+
+    def leave_out(self) -> None:
+        """What is in the journal now is not sent."""
+        with self._turn:
+            self._arrived(self.journal.size)
 
     def finish(self, patience: float) -> None:
         """Waits until everything has arrived, ``patience`` seconds at most while the sink is away."""

@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.learning.agent import Agent
 from drc_lab.learning.losses import A2CLoss, PPOLoss, VTraceLoss
+from drc_lab.learning.metrics import _mean, _over_ranks
 from drc_lab.learning.ranks import Ranks
 from drc_lab.learning.rollout import select
 from drc_lab.learning.rollout_spec import RolloutSpec
@@ -67,7 +68,12 @@ def work(rank, folder):
     store = f"file://{folder}/rendezvous"
     dist.init_process_group("gloo", store, datetime.timedelta(seconds=60), world_size=2, rank=rank)
     mine = torch.arange(ENVS).chunk(2)[rank]
-    torch.save({name: gradients(loss, mine) for name, loss in LOSSES.items()}, folder / f"{rank}.pt")
+    results = {name: gradients(loss, mine) for name, loss in LOSSES.items()}
+    results["metrics"] = (
+        _over_ranks({"loss/total": [1.0 + rank, 2.0], "train/return": [10.0 * rank, rank]}, torch.device("cpu")),
+        _mean(Ranks().gather({"curriculum/stage": rank} | ({"curriculum/solve_rate": 0.5} if rank else {}))),
+    )
+    torch.save(results, folder / f"{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -90,6 +96,14 @@ def test_two_ranks_with_half_the_envs_each_have_the_gradients_of_one_with_all(bo
     for part in ("policy", "value", "entropy", "total"):
         mean = (first[1][part] + second[1][part]) / 2
         torch.testing.assert_close(mean, parts[part], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_metrics_are_sums_over_ranks_and_those_of_envs_means_over_the_ranks_that_have_them(both_ranks):
+    sums = {"loss/total": [3.0, 4.0], "train/return": [10.0, 1.0]}
+    assert [rank["metrics"] for rank in both_ranks] == [
+        (sums, {"curriculum/stage": 0.5, "curriculum/solve_rate": 0.5})
+    ] * 2
 
 
 def test_no_two_envs_of_a_training_see_the_same_levels_and_ranks_draw_other_actions():

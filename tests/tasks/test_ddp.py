@@ -14,7 +14,7 @@ from test_command_line import command, curve, run, start, store, wait_for
 TINY = [
     "trainer=ddp", "algo.rollouts.num_envs=16", "algo.rollouts.num_steps=4", "algo.rollouts.minibatches=2",
     "algo.rollouts.frames=12_800", "algo.log_every_rollouts=50", "policy=mlp", "evaluation.num_levels=20",
-    "evaluation.every_frames=1280", "threads=1",
+    "evaluation.every_frames=1280", "threads=1", "algo=ppo", "algo.rollouts.passes=2", "algo.loss.target_kl=0.0005",
 ]  # fmt: skip
 CRASH = """
 import lightning as L
@@ -73,11 +73,13 @@ def test_every_launcher_trains_the_same_and_a_stop_changes_nothing(tmp_path):
     a, b = (
         torch.load(tmp_path / f"{root}/run/checkpoints/last.ckpt", weights_only=True) for root in ("whole", "outputs")
     )
-    assert a["frames"] == b["frames"] == 12_800 and a["global_step"] == b["global_step"] == 400
+    assert a["frames"] == b["frames"] == 12_800 and a["global_step"] == b["global_step"] == 800
     for name, weight in a["state_dict"].items():
         assert torch.equal(weight, b["state_dict"][name]), name
     for metric in ("loss/total", "loss/grad_norm", "train/return", "valid/solve_rate"):
         assert curve(tmp_path / "outputs", metric) == curve(tmp_path / "whole", metric), metric
+    left_out = [value for _, value in curve(tmp_path / "whole", "loss/kl_stop")]
+    assert 0 < sum(left_out) < len(left_out)
     ours = MlflowClient(f"sqlite:///{tmp_path}/whole/mlflow.db")
     assert len(ours.search_runs([e.experiment_id for e in ours.search_experiments()])) == 1
     assert {path.name for path in (tmp_path / "outputs").iterdir()} == {"mlflow.db", "artifacts", "run"}

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import resource
 import signal
 import subprocess
 import sys
@@ -102,14 +103,21 @@ def test_a_damaged_line_within_gets_one_line(path, opened):
     assert "\n" not in str(error.value)
 
 
-def test_a_full_disk_leaves_no_half_line(path, opened):
-    """/dev/full is a disk without space."""
+@pytest.fixture
+def little_space():
+    """Files can grow to so many bytes, and what is written beyond is cut, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_no_half_line(path, opened, little_space):
     journal = opened(Journal.new(path))
     before = path.read_bytes()
-    file = journal._file
-    with open("/dev/full", "ab", buffering=0) as journal._file, pytest.raises(UserError, match="No space left"):
+    little_space(len(before) + 20)
+    with pytest.raises(UserError, match="No space left"):
         journal.add("metrics", step=1, values={"a": 1.0})
-    journal._file = file
+    little_space(2**20)
     assert path.read_bytes() == before
     assert journal.add("metrics", step=1, values={"a": 1.0}) and kept(journal) == [("a", 1, "1.0")]
 

@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from servers import free_port, postgres
 
 from drc_lab.errors import UserError
+from drc_lab.tasks.sync import send_rest
 from drc_lab.tracking.journal import FILE, Journal
 from drc_lab.tracking.mlflow import Store
 from drc_lab.tracking.models import models_of
@@ -177,7 +178,8 @@ def test_csv_and_tensorboard_hold_each_point_once_after_a_run_went_on(tmp_path):
     assert [e.step for e in board.Scalars("x")] == list(range(8))
     with Journal(tmp_path / FILE) as journal:
         times = {o["step"]: o["time"] for o, _ in journal.read(0) if o["op"] == "metrics" and "x" in o["values"]}
-    assert [e.wall_time for e in board.Scalars("x")] == pytest.approx([times[step] / 1000 for step in range(8)])
+    logged_at = [times[step] / 1000 for step in range(8)]
+    assert [e.wall_time for e in board.Scalars("x")] == pytest.approx(logged_at, rel=0, abs=1e-3)
 
 
 def test_a_run_without_mlflow_that_goes_on_with_it_is_sent_from_its_start(tmp_path, sqlite):
@@ -247,6 +249,27 @@ def test_parallel_starts_on_a_store_that_does_not_exist_yet_share_one_experiment
     outputs = [job.communicate(timeout=120) for job in jobs]
     assert [job.returncode for job in jobs] == [0] * 3, outputs
     assert len({out.split()[0] for out, _ in outputs}) == 1 and len({out.split()[1] for out, _ in outputs}) == 3
+
+
+def test_what_cannot_be_stored_is_kept_until_it_can(tmp_path, sqlite, capfd):
+    """The artifact store is away: its folder is a file."""
+    artifacts, said = tmp_path / "artifacts", []
+    with started(TrackingSpec(sqlite, str(artifacts), patience_seconds=0), tmp_path / "run", say=said.append) as run:
+        (tmp_path / "run/a.txt").write_text("kept")
+        artifacts.write_text("in the way")
+        run.log_artifact(tmp_path / "run/a.txt")
+        run.log_metrics({"x": 1.0}, 1)
+    assert len(said) == 2 and " is away, the run goes on" in said[0] and "task=sync" in said[1], said
+    for _ in range(2):
+        with pytest.raises(UserError, match="does not have all of it"):
+            send_rest(tmp_path / "run")
+    artifacts.unlink()
+    send_rest(tmp_path / "run")
+    assert points(run.run_id, sqlite, "x") == [(1, "1.0")]
+    client = Store(sqlite).client
+    assert client.get_run(run.run_id).info.status == "FINISHED"
+    assert [file.path for file in client.list_artifacts(run.run_id)] == ["a.txt"]
+    assert "MLflow has all of it: make ui" in capfd.readouterr().out
 
 
 def test_other_ranks_record_nothing(tmp_path, monkeypatch):

@@ -2,14 +2,13 @@
 
 import re
 import shlex
-import subprocess
 import threading
 import time
 
 import pytest
 import torch
 from servers import MLflowServer
-from test_command_line import TINY, start, wait_for
+from test_command_line import TINY, run_here, start, wait_for
 
 from drc_lab.tracking.journal import FILE, Journal
 from drc_lab.tracking.mlflow import Store
@@ -80,7 +79,7 @@ def test_a_server_that_dies_and_comes_back_has_everything_once_and_the_training_
 
 
 @pytest.mark.slow
-def test_a_server_that_stays_away_ends_the_wait_and_gets_the_rest_later(tmp_path, server):
+def test_a_server_that_stays_away_ends_the_wait_and_gets_the_rest_later(tmp_path, server, monkeypatch, capfd):
     process, path = train(tmp_path, server, "tracking.patience_seconds=2")
     server.kill()
     output, errors = process.communicate(timeout=120)
@@ -100,7 +99,8 @@ def test_a_server_that_stays_away_ends_the_wait_and_gets_the_rest_later(tmp_path
     assert time.monotonic() - clock < 10 and len(said) == 2, said
 
     server.start()
-    synced = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert (synced.returncode, synced.stderr) == (0, "") and "MLflow has all of it" in synced.stdout
+    monkeypatch.chdir(tmp_path)
+    code, output, errors = run_here(monkeypatch, capfd, *words[words.index("drc_lab") + 1 :])
+    assert (code, errors) == (0, "") and "MLflow has all of it" in output
     _, one = check_history(server, path)
     assert one.info.status == "FINISHED" and one.data.metrics["late"] == 1
