@@ -74,6 +74,7 @@ def test_every_key_of_the_configs_of_envs_and_tasks_is_an_argument():
     from drc_lab.envs.ricochet import RicochetVectorEnv
     from drc_lab.envs.sokoban import SokobanVectorEnv
     from drc_lab.evaluation.spec import EvaluationSpec
+    from drc_lab.learning.keep import CheckpointSpec
     from drc_lab.tasks.benchmark import BenchmarkSpec
     from drc_lab.tasks.env_speed import SpeedSpec
     from drc_lab.tasks.policy_runs import PolicySpeedSpec
@@ -85,7 +86,7 @@ def test_every_key_of_the_configs_of_envs_and_tasks_is_an_argument():
     for option, env in {"ricochet": RicochetVectorEnv, "sokoban": SokobanVectorEnv, "gym": GymVectorEnv}.items():
         assert set(compose(f"env={option}").env) - {"id"} <= set(inspect.signature(env).parameters)
     specs = {"speed": SpeedSpec, "search_speed": SearchSpec, "policy_speed": PolicySpeedSpec, "export": ExportSpec}
-    specs |= {"compare": CompareSpec, "register": RegisterSpec}
+    specs |= {"compare": CompareSpec, "register": RegisterSpec, "checkpoints": CheckpointSpec}
     for group, spec in {**specs, "evaluation": EvaluationSpec, "benchmark": BenchmarkSpec}.items():
         assert set(compose()[group]) == set(inspect.signature(spec).parameters)
     everywhere = compose("tracking=[mlflow,csv,tensorboard]").tracking

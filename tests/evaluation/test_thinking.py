@@ -94,7 +94,7 @@ def test_csv_holds_the_rows_and_the_picture_and_tables_are_drawn(tmp_path):
 
 def test_the_sweep_knows_its_baselines_and_uses_the_same_levels():
     env = gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=4, layout="v1", max_steps=2, order="sequential")
-    settings = list(sweep(Counting(7), env, [0, 1, 2], [1, 3, 7]))
+    settings = list(sweep(Counting(7), env, [0, 1, 2], [1, 3, 7], control=True))
     assert [(s.kind, s.amount, s.is_baseline) for s in settings] == [
         ("first_passes", 0, True), ("first_passes", 1, False), ("first_passes", 2, False),
         ("repeats", 1, False), ("repeats", 3, True), ("repeats", 7, False), ("random", 0, False),
