@@ -164,7 +164,7 @@ def test_help_names_the_groups_and_ways_to_start(tmp_path):
 
 
 def test_every_experiment_has_its_tiny_run():
-    here = {"thinking_sweep", "benchmark", "env_speed", "search_speed", "policy_speed", *WORLDS}
+    here = {"thinking_sweep", "benchmark", "env_speed", "search_speed", "policy_speed", "hpo_small", *WORLDS}
     assert {path.stem for path in (CONF / "experiment").iterdir()} == here
 
 
