@@ -5,11 +5,10 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
 from drc_lab.errors import Diverged
 from drc_lab.learning.agent import Agent
+from drc_lab.learning.finite import first_not_finite, weights
 from drc_lab.learning.rollout import Rollout
 
 
@@ -45,32 +44,21 @@ class NaNGuard(L.Callback):
             raise Diverged(self._message(agent, self._tensors(agent)))
 
     def _check_weights(self, agent: Agent) -> None:
-        weights = [weight.detach() for weight in agent.policy.parameters()]
-        if not torch.isfinite(torch.nn.utils.get_total_norm(weights)):
-            raise Diverged(self._message(agent, _weights(agent)))
+        values = [weight.detach() for weight in agent.policy.parameters()]
+        if not torch.isfinite(torch.nn.utils.get_total_norm(values)):
+            raise Diverged(self._message(agent, weights(agent.policy)))
 
-    def _tensors(self, agent: Agent) -> Iterator[tuple[str, Tensor]]:
-        yield from _weights(agent)
-        moves = self._batch.transitions._asdict()
-        read = {"observations": self._batch.obs, "carry": self._batch.carry, **moves}
-        for name, tree in read.items():
-            yield from ((name, leaf) for leaf in tree_leaves(tree))
+    def _tensors(self, agent: Agent) -> Iterator[tuple[str, Any]]:
+        yield from weights(agent.policy)
+        yield from (("observations", self._batch.obs), ("carry", self._batch.carry))
+        yield from self._batch.transitions._asdict().items()
         parts = sorted(agent.parts.items(), key=lambda part: part[0] == "total")  # which is the sum of the others
         yield from ((f"loss/{name}", value) for name, value in parts if name != "grad_norm")
-        for name, weight in agent.policy.named_parameters():
-            if weight.grad is not None:
-                yield f"gradient of {name}", weight.grad
+        yield from ((f"gradient of {name}", weight.grad) for name, weight in agent.policy.named_parameters())
 
-    def _message(self, agent: Agent, tensors: Iterator[tuple[str, Tensor]]) -> str:
-        where, found = "the gradients' norm", "inf"  # of finite gradients: their squares overflow
-        for name, tensor in tensors:
-            if isinstance(tensor, Tensor) and tensor.is_floating_point() and not torch.isfinite(tensor).all():
-                where, found = name, "nan" if tensor.isnan().any() else "inf"
-                break
+    def _message(self, agent: Agent, tensors: Iterator[tuple[str, Any]]) -> str:
+        # Of finite gradients the squares may overflow.
+        where, found = first_not_finite(tensors) or ("the gradients' norm", "inf")
         return (
             f"{where} is {found} at {agent.frames:,} frames; the training stops, and its last checkpoint stays as it is"
         )
-
-
-def _weights(agent: Agent) -> Iterator[tuple[str, Tensor]]:
-    return ((f"weight {name}", weight) for name, weight in agent.policy.named_parameters())

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.errors import Diverged
+from drc_lab.learning.finite import first_not_finite, weights
 from drc_lab.learning.losses import Transitions
 from drc_lab.learning.rollout import Context, EndedEpisodes, Progressive, Rollout, select
 from drc_lab.learning.rollout_spec import RolloutSpec
@@ -111,7 +113,7 @@ class RolloutStream:
             resets.append(self.resets)
             out, self.carry = self._act(repeats[t])
             step_logits = out.policy_logits[0].float().cpu()  # (B, A)
-            action = torch.multinomial(torch.softmax(step_logits, -1), 1, generator=self.generator)[:, 0]
+            action = self._sample(step_logits)
             obs, reward, terminated, truncated, info = self.env.step(action.numpy())
             done = terminated | truncated
             if done.any():
@@ -144,6 +146,21 @@ class RolloutStream:
         """One step of all envs: logits [1, B, A], values [1, B, 1], the carry after it."""
         device = next(self.policy.parameters()).device
         return self.policy.unroll(self.obs[None].to(device), self.carry, self.resets[None].to(device), (repeats,))
+
+    def _sample(self, logits: Tensor) -> Tensor:
+        """Actions [B] from logits [B, A].
+
+        Raises:
+            Diverged: the logits are no numbers; it names what was not before them.
+        """
+        try:
+            return torch.multinomial(torch.softmax(logits, -1), 1, generator=self.generator)[:, 0]
+        except RuntimeError:
+            seen = [*weights(self.policy), ("observation", self.obs), ("carry", self.carry), ("logits", logits)]
+            if (culprit := first_not_finite(seen)) is None:
+                raise
+            name, value = culprit
+            raise Diverged(f"{name} is {value} while acting after {self.frames:,} frames") from None
 
     def _context(self) -> Context | None:
         """Of the rollout that begins now; shorter, or none, at the start of a training."""

@@ -9,7 +9,7 @@ import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
 import drc_lab  # noqa: F401 - registers the envs
-from drc_lab.errors import ConfigError
+from drc_lab.errors import ConfigError, Diverged
 from drc_lab.learning.rollouts import RolloutSpec, RolloutStream
 from drc_lab.models.drc import DRCPolicy
 
@@ -152,3 +152,20 @@ def test_impossible_sizes_name_the_key(kwargs, key):
     with pytest.raises(ConfigError) as error:
         make(**kwargs)
     assert error.value.key == key
+
+
+@pytest.mark.parametrize("what", ["weight head.policy.bias", "observation", "carry"])
+def test_acting_with_what_is_no_number_says_in_one_line_what_it_was(what):
+    """The message of torch.multinomial would be about probabilities."""
+    stream = make()
+    stream.collect()
+    if what == "observation":
+        stream.obs = stream.obs.float().index_fill(0, torch.tensor([2]), torch.nan)
+    elif what == "carry":
+        stream.carry = tree_map(lambda x: x.fill_(torch.nan), stream.carry)
+        stream.resets[:] = False
+    else:
+        stream.policy.head.policy.bias.data[1] = torch.inf
+    kind = "inf" if "bias" in what else "nan"
+    with pytest.raises(Diverged, match=f"^{what} is {kind} while acting after 30 frames$"):
+        stream.collect()

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from drc_lab.tracking.journal import Journal
 journal = Journal.new(Path(sys.argv[1]), run_id=None)
-for step in range(10**9):
+for step in range(10**6):  # an end, should nobody kill it
     journal.add("metrics", step=step, values={"a": step / 7, "b": float("nan")})
 """
 

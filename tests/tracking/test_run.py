@@ -111,7 +111,7 @@ from drc_lab.tracking.spec import TrackingSpec
 folder = Path(sys.argv[1])
 spec = TrackingSpec(f"sqlite:///{folder}/mlflow.db", csv=True)
 with tracked_run(spec, folder / "run", "study", None, {}) as run:
-    for step in range(10**9):
+    for step in range(10**6):  # an end, should nobody kill it
         run.log_metrics({"x": step / 7}, step)
         time.sleep(0.002)
 """
