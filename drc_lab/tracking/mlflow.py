@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import platform
 import re
 import subprocess
 import tempfile
@@ -26,6 +27,7 @@ from drc_lab.errors import ConfigError, UserError
 from drc_lab.files import written
 
 SQLITE = "sqlite:///"
+PLACE = "drc_lab.place"  # tag: a digest of machine and folder
 ENVIRONMENT = {
     # MLflow's own are minutes of retries, in which neither a wrong address nor a dead server would show.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -83,13 +85,17 @@ class Store:
             raise UserError(f"tracking.uri: found {self.name!r}: {in_one_line(error)}") from error
 
     def begin_run(
-        self, artifacts: str | None, experiment: str, name: str | None, tags: Mapping[str, str]
+        self, artifacts: str | None, experiment: str, name: str | None, tags: Mapping[str, str], folder: Path
     ) -> tuple[str, str]:
         """A new run. Returns the ids of its experiment, which is made if it is new, and of the run.
+
+        One that was begun for the same folder and has nothing in it is taken: its process was killed before it could
+        note the id.
 
         Args:
             artifacts: where those of a new experiment go, see `TrackingSpec`.
             experiment, name, tags: of the run.
+            folder: of the run.
 
         Raises:
             Away: the store does not answer.
@@ -108,7 +114,13 @@ class Store:
             assert existing is not None
             if existing.lifecycle_stage == "deleted":
                 raise ConfigError("study", experiment, "another name: that experiment was deleted in MLflow")
-            run = client.create_run(existing.experiment_id, tags=resolve_tags({**tags, **git_tags()}), run_name=name)
+            place = hashlib.sha256(f"{platform.node()}:{folder.resolve()}".encode()).hexdigest()[:16]
+            begun = client.search_runs([existing.experiment_id], f"tags.`{PLACE}` = '{place}' and status = 'RUNNING'")
+            for run in begun:
+                if not (run.data.params or run.data.metrics):
+                    return existing.experiment_id, run.info.run_id
+            tags = {**tags, **git_tags(), PLACE: place}
+            run = client.create_run(existing.experiment_id, tags=resolve_tags(tags), run_name=name)
         except MlflowException as error:
             raise Away(f"tracking.uri: found {self.name!r}: {in_one_line(error)}") from error
         return existing.experiment_id, run.info.run_id

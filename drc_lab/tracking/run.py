@@ -224,7 +224,7 @@ def _open(
         if store is not None:
             ids["uri"] = store.uri
             if ids["run_id"] is None:
-                ids["experiment_id"], ids["run_id"] = store.begin_run(spec.artifacts, experiment, name, tags)
+                ids["experiment_id"], ids["run_id"] = store.begin_run(spec.artifacts, experiment, name, tags, folder)
             else:
                 with suppress(Away):  # as the sender will tell
                     store.check_run(ids["run_id"])

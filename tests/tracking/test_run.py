@@ -142,6 +142,19 @@ def test_a_run_that_is_killed_goes_on_as_the_same_mlflow_run_without_holes_or_du
     assert [(int(row["step"]), row["x"]) for row in rows] == whole
 
 
+def test_a_start_that_was_killed_before_it_could_note_its_run_leaves_no_second_one(tmp_path, sqlite):
+    store = Store(sqlite)
+    begun = store.begin_run(None, "study", None, {}, tmp_path / "run")
+    with started(TrackingSpec(sqlite), tmp_path / "run", resume=True) as run:
+        assert (run.experiment_id, run.run_id) == begun
+        run.log_metrics({"x": 1.0}, 0)
+    (path := tmp_path / "run" / FILE).unlink()
+    for folder in ("run", "other"):  # that one has something in it, and another folder is another run
+        with started(TrackingSpec(sqlite), tmp_path / folder, resume=True) as run:
+            assert run.run_id != begun[1]
+    assert path.is_file() and len(store.client.search_runs([begun[0]])) == 3
+
+
 @pytest.mark.parametrize(("error", "status"), [(RuntimeError, "FAILED"), (KeyboardInterrupt, "KILLED")])
 def test_a_run_that_ends_early_says_so_and_runs_again_when_it_goes_on(tmp_path, sqlite, error, status):
     client = Store(sqlite).client
@@ -235,8 +248,9 @@ def test_a_run_that_the_store_does_not_know_cannot_go_on_there(tmp_path, sqlite,
 
 BEGIN = """
 import sys
+from pathlib import Path
 from drc_lab.tracking.mlflow import Store
-print(*Store(sys.argv[1]).begin_run(None, "study", None, {}))
+print(*Store(sys.argv[1]).begin_run(None, "study", None, {}, Path(sys.argv[2])))
 """
 
 
@@ -245,7 +259,7 @@ def test_parallel_starts_on_a_store_that_does_not_exist_yet_share_one_experiment
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     words = [sys.executable, "-W", "ignore", "-c", BEGIN, uri]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    jobs = [subprocess.Popen(words, text=True, **pipes) for _ in range(3)]
+    jobs = [subprocess.Popen([*words, f"run{i}"], text=True, **pipes) for i in range(3)]
     outputs = [job.communicate(timeout=120) for job in jobs]
     assert [job.returncode for job in jobs] == [0] * 3, outputs
     assert len({out.split()[0] for out, _ in outputs}) == 1 and len({out.split()[1] for out, _ in outputs}) == 3
