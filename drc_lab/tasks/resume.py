@@ -3,7 +3,6 @@
 import math
 import re
 import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from drc_lab.learning.held_out import HeldOutEvaluation
 from drc_lab.learning.keep import LAST
 from drc_lab.tracking.journal import last_status
 from drc_lab.tracking.mlflow import flatten
+from drc_lab.tracking.run import python
 
 CHECKPOINTS, CONFIG = "checkpoints", "config.yaml"  # in a run's folder
 SAME = ("env", "policy", "algo", "seed")  # groups of the config that the state of a training depends on
@@ -106,8 +106,6 @@ def check_same_training(before: dict[str, Any], now: DictConfig, which: str) -> 
 def resume_command(folder: Path) -> str:
     """The command that goes on with the run of a folder: this one, with that folder."""
     overrides = [o for o in HydraConfig.get().overrides.task if not o.startswith(("resume=", "folder="))]
-    python = Path(sys.executable)
-    python = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
     folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     quoted = str(folder) if re.fullmatch(r"[\w./-]+", str(folder)) else f"'{folder}'"  # for Hydra's grammar
-    return shlex.join([str(python), "-m", "drc_lab", *overrides, f"folder={quoted}"])
+    return shlex.join([*python(), *overrides, f"folder={quoted}"])
