@@ -18,7 +18,7 @@ def say(text: str) -> None:
 def start(config: DictConfig) -> int:
     """Sets the process up as ``seed``, ``threads`` and other keys say; the checked seed. Only one rank prints."""
     keys = ("seed", "threads", "matmul_precision", "deterministic")
-    values = check_types(start_process, {key: config[key] for key in keys}, "")
+    values = check_types(start_process, {key: config[key] for key in keys if key in config}, "")
     start_process(**values)
     quieten_libraries()
     console.quiet = rank() > 0
