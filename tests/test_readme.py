@@ -25,7 +25,7 @@ def tiny(words):
     words = ["trainer.accelerator=cpu" if word == "trainer.accelerator=gpu" else word for word in words]
     sizes = [word for word in TINY if "policy" not in mine or not word.startswith("policy.")]  # those are the DRC's
     return [*words, *(word for word in sizes if word.split("=")[0] not in mine), "algo.rollouts.frames=640",
-            "benchmark.only=[a2c_main_job]"]  # fmt: skip
+            "benchmark.only=[a2c]"]  # fmt: skip
 
 
 @pytest.mark.slow

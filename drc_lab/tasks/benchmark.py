@@ -17,7 +17,7 @@ from drc_lab.process import machine_name
 from drc_lab.tasks.measure import report, rounded
 from drc_lab.tasks.train import fit, prepare, start_run
 
-PARTS = ("act", "forward", "backward", "evaluation", "other", "outside")
+PARTS = ("act", "forward", "backward", "evaluation", "outside")
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,6 @@ def time_training(config: DictConfig, folder: Path) -> list[float]:
     with start_run(config, training.beginning) as run:
         fit(training, run)
         shares, speed = timer.shares(), timer.frames / timer.seconds["total"]
-        metrics = {f"time/{part}_share": shares[part] for part in (*PARTS, "policy")}
+        metrics = {f"time/{part}_share": share for part, share in shares.items()}
         run.log_metrics(metrics | {"time/frames_per_second": speed}, training.agent.frames)
     return [rounded(speed), *(rounded(shares[part]) for part in PARTS)]
