@@ -60,12 +60,13 @@ class TimeShares(L.Callback):
             self.seconds = dict.fromkeys(self.seconds, 0.0)
         else:
             self.seconds["total"] = _now() - self._started
+            self._measured = dict(self.seconds)  # what plays after the last rollout is not of the training
             self.frames = agent.frames - self._start_frames
 
     def shares(self) -> dict[str, float]:
         """Each part of the total; "policy" is acting, forward and backward together, "outside" all the rest, "other"
         what of it is not evaluation."""
-        parts = {k: v / self.seconds["total"] for k, v in self.seconds.items() if k != "total"}
+        parts = {k: v / self._measured["total"] for k, v in self._measured.items() if k != "total"}
         policy = parts["act"] + parts["forward"] + parts["backward"]
         return parts | {"policy": policy, "outside": 1 - policy, "other": 1 - policy - parts["evaluation"]}
 
