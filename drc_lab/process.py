@@ -115,6 +115,5 @@ def quieten_libraries() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*", category=FutureWarning)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    # Of a resumed run: its DataModule brings the rollout stream back, and its checkpoints go to a folder of their own.
-    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
-    warnings.filterwarnings("ignore", message="The dirpath has changed from.*")
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")  # its DataModule brings it back
+    warnings.filterwarnings("ignore", message=".*training_step. returned .None.*")  # PPO leaves a minibatch out

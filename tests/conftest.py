@@ -14,9 +14,14 @@ REFERENCE = Path(__file__).parents[2] / "shared" / "reference"  # data of the or
 
 @pytest.fixture(autouse=True)
 def _same_start():
-    """Tests pass or fail alike in any order: fixed seed, fixed threads."""
+    """Tests pass or fail alike in any order: fixed seed, fixed threads, also of the processes that they start."""
     torch.manual_seed(0)
     torch.set_num_threads(2)
+    threads = os.environ.get("OMP_NUM_THREADS")
+    yield
+    os.environ.pop("OMP_NUM_THREADS", None)  # a training in this process may have set it
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = threads
 
 
 @pytest.fixture

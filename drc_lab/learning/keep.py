@@ -167,7 +167,7 @@ class Checkpoints(Checkpoint):
             trainer.save_checkpoint(path)
             if trainer.is_global_zero:
                 self._link_best()
-                for run in _runs(trainer):
+                for run in recorders(trainer):
                     run.log_checkpoint(path, {f"valid/{key}": value for key, value in worth.items()}, agent.frames)
         return True
 
@@ -176,8 +176,8 @@ class Checkpoints(Checkpoint):
             link(self.folder / self.kept[0]["name"], self.folder / BEST)
 
     def _save_last(self, trainer: L.Trainer) -> None:
-        for run in _runs(trainer):  # what was logged is on the disk before the state that goes on from there
-            getattr(run, "sync", lambda: None)()
+        for run in recorders(trainer):  # what was logged is on the disk before the state that goes on from there
+            run.sync()
         self._saved_at = time.monotonic()
         trainer.save_checkpoint(self.last)
         if trainer.is_global_zero:
@@ -203,7 +203,7 @@ class Checkpoints(Checkpoint):
         names = {one["name"] for one in self.kept}
         for path in self.folder.glob("frames-*.ckpt"):
             if path.name not in names:
-                for run in _runs(trainer):
+                for run in recorders(trainer):
                     run.drop_checkpoint(path.name)
                 path.unlink()
 
@@ -214,6 +214,6 @@ class Checkpoints(Checkpoint):
         vars(self).update(state_dict)
 
 
-def _runs(trainer: L.Trainer) -> list[Any]:
+def recorders(trainer: L.Trainer) -> list[Any]:
     """Of the loggers, those that keep checkpoints."""
     return [logger.run for logger in trainer.loggers if hasattr(logger, "run")]

@@ -14,6 +14,7 @@ from drc_lab.errors import ConfigError
 from drc_lab.launch import SWEEP, job
 from drc_lab.learning.agent import Agent
 from drc_lab.learning.held_out import HeldOutEvaluation
+from drc_lab.learning.keep import recorders
 from drc_lab.learning.rollout import Rollout
 
 JOB = "job"  # the trial's user attribute
@@ -71,9 +72,8 @@ class TrialPruning(L.Callback):
         pruned = trainer.is_global_zero and self._report(number, evaluation.result["solve_rate"])
         if agent.rollouts < agent.spec.rollouts and trainer.strategy.broadcast(pruned):
             trainer.should_stop = True
-            for logger in trainer.loggers:
-                if hasattr(logger, "run"):
-                    logger.run.log_tags({"pruned": agent.frames})
+            for run in recorders(trainer):
+                run.log_tags({"pruned": agent.frames})
 
     def _report(self, number: int, value: float) -> bool:
         """Whether the trial should end now."""

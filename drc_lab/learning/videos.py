@@ -11,6 +11,7 @@ from drc_lab.errors import ConfigError
 from drc_lab.evaluation.episode_video import record
 from drc_lab.evaluation.video import SUFFIXES, check_video, write_video
 from drc_lab.learning.agent import Agent
+from drc_lab.learning.keep import recorders
 from drc_lab.learning.rollout import Rollout
 from drc_lab.learning.stop import stopping
 from drc_lab.process import random_states_kept
@@ -60,9 +61,8 @@ class EpisodeVideos(L.Callback):
             frames = record(agent.policy, env, self.cell_size, math.ceil(self.fps))
         path = Path(trainer.default_root_dir) / "videos" / f"frames-{agent.frames:012}{self.suffix}"
         write_video(frames, path, self.fps)
-        for logger in trainer.loggers:
-            if hasattr(logger, "run"):
-                logger.run.log_artifact(path, "videos")
+        for run in recorders(trainer):
+            run.log_artifact(path, "videos")
 
     def on_train_batch_end(
         self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch: Rollout, batch_idx

@@ -13,6 +13,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.tracking import MlflowClient
 
 from drc_lab.tracking.journal import Operation
+from drc_lab.tracking.reading import pages
 
 FOLDER = "checkpoints"
 LAST = "last.ckpt"
@@ -58,13 +59,8 @@ def drop_checkpoint(client: MlflowClient, run_id: str, experiment_id: str, opera
 
 def models_of(client: MlflowClient, run_id: str, experiment_id: str, file: str | None = None) -> list[LoggedModel]:
     """The checkpoints of a run, or those of one file name: half-written ones too."""
-    found, token = [], None
-    while True:
-        page = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'", page_token=token)
-        found += [model for model in page if "file" in model.tags and file in (None, model.tags["file"])]
-        token = page.token
-        if not token:
-            return found
+    found = pages(client.search_logged_models, [experiment_id], f"source_run_id = '{run_id}'")
+    return [model for model in found if "file" in model.tags and file in (None, model.tags["file"])]
 
 
 def best_first(models: list[LoggedModel], metric: str) -> list[LoggedModel]:

@@ -13,6 +13,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from drc_lab.files import remove_empty
 from drc_lab.tracking.journal import FILE
 from drc_lab.tracking.mlflow import SQLITE
+from drc_lab.tracking.reading import pages
 from drc_lab.tracking.run import Run, Say, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
 
@@ -67,12 +68,7 @@ def find_jobs(run: Run, outlive: bool) -> list[RecordedRun]:
     if run.client is None or run.experiment_id is None:
         return []
     of_this = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.run_id}'"
-    found: list[RecordedRun] = []
-    token = None
-    while token != "":
-        page = run.client.search_runs([run.experiment_id], of_this, order_by=["start_time"], page_token=token)
-        found += page
-        token = page.token or ""
+    found: list[RecordedRun] = pages(run.client.search_runs, [run.experiment_id], of_this, order_by=["start_time"])
     for number, job in enumerate(found):
         if job.info.status == "RUNNING" and not outlive:
             run.client.set_terminated(job.info.run_id, "KILLED")
