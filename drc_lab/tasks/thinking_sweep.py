@@ -3,18 +3,19 @@
 import signal
 from pathlib import Path
 
+import pandas as pd
 import torch
 from omegaconf import DictConfig
 
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.evaluation.controls import CONTROLS
-from drc_lab.evaluation.report import plot, terminal_tables, write_csv
+from drc_lab.evaluation.report import TABLE
 from drc_lab.evaluation.table import Row, table
-from drc_lab.files import written
 from drc_lab.signals import Stopped
 from drc_lab.tasks.held_out import evaluation_spec
-from drc_lab.tasks.laboratory import PARTS, lab_env, load_subject, play_all, thinking_spec
+from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, load_subject, play_all, thinking_spec
 from drc_lab.tasks.record import log_held_out
+from drc_lab.tasks.reporting import report_on, report_spec
 from drc_lab.tasks.resume import resume_command
 from drc_lab.tasks.start import console
 from drc_lab.tasks.train import fit, prepare, start_run, tell_finished
@@ -22,13 +23,13 @@ from drc_lab.tracking.run import Run
 
 
 def main(config: DictConfig, folder: Path) -> None:
-    """Trains, evaluates at each amount of thinking, prints the tables, writes thinking.csv and thinking.png."""
+    """Trains, evaluates at each amount of thinking, prints and writes the report."""
     training = prepare(config, folder)
     levels = lab_env(config, training.agent.policy)
     thinking_spec(config).settings(training.agent.policy, levels)  # a mistake shows before the training
+    report_spec(config)
     folder = training.beginning.folder
-    csv_path, png_path = folder / "thinking.csv", folder / "thinking.png"
-    if training.beginning.finished and csv_path.exists():
+    if training.beginning.finished and (folder / TABLE).exists():
         tell_finished(training.beginning)
         return
     with start_run(config, training.beginning) as run:
@@ -37,30 +38,26 @@ def main(config: DictConfig, folder: Path) -> None:
             return
         log_held_out(run, "test", levels, training.agent.config)
         try:
-            rows = think(config, best, levels, folder, training.trainer.strategy.root_device)
+            subject, records = think(config, best, levels, folder, training.trainer.strategy.root_device)
         except KeyboardInterrupt as stop:
             by = getattr(stop, "by", signal.SIGINT)
             raise Stopped(by, f"Trained; the sweep begins anew with:  {resume_command(folder)}") from stop
-        frames = training.agent.frames
+        rows, frames = table(records, evaluation_spec(config).confidence), training.agent.frames
         log_settings(rows, run, frames)
         final = [row for row in rows if row.optimal == "all" and row.amount == 0]
         run.log_metrics({f"final/{row.kind}_solve_rate": row.solve_rate for row in final}, frames)
-        with written(png_path) as part:
-            plot(rows, part)
-        with written(csv_path) as part:  # the last: it tells that the sweep is whole
-            write_csv(rows, part)
-        for path in (csv_path, png_path):
-            run.log_artifact(path)
-    console.print(*terminal_tables(rows, evaluation_spec(config).confidence), sep="\n")
-    for name, value in (("checkpoint", best), ("table", csv_path), ("plot", png_path), *run.shown):
+        shown = report_on("Does more thinking help?", subject, levels, rows, [], records, folder, run)
+    for name, value in (("checkpoint", best), *shown, *run.shown):
         console.print(f"{name:11}{value}", soft_wrap=True)
 
 
-def think(config: DictConfig, checkpoint: Path, levels: BatchEnv, folder: Path, device: torch.device) -> list[Row]:
-    """The sweep of one checkpoint on held-out levels."""
+def think(
+    config: DictConfig, checkpoint: Path, levels: BatchEnv, folder: Path, device: torch.device
+) -> tuple[Subject, pd.DataFrame]:
+    """The sweep of one checkpoint on held-out levels: its policy, and the records."""
     subject = load_subject(config, checkpoint, checkpoint.stem)
     settings = thinking_spec(config).settings(subject.policy.to(device), levels)
-    return table(play_all(subject, levels, settings, folder / PARTS), evaluation_spec(config).confidence)
+    return subject, play_all(subject, levels, settings, folder / PARTS)
 
 
 def log_settings(rows: list[Row], run: Run, frames: int) -> None:
