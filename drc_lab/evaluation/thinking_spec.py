@@ -1,6 +1,7 @@
 """The ``thinking`` group of the config, checked: at which settings a policy is played."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError
@@ -28,6 +29,7 @@ class ThinkingSpec:
     adaptive_every_step: bool
     controls: list[str]
     levels_at_once: int
+    worlds: dict[str, dict[str, Any]]
 
     def __post_init__(self) -> None:
         at_least("first_passes", self.first_passes, 0)
