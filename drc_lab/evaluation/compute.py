@@ -137,7 +137,8 @@ def equal_compute(
     """
     by_cost = sorted(fixed, key=lambda amount: float(fixed[amount].thinking.mean()))
     cost, spent = [float(fixed[amount].thinking.mean()) for amount in by_cost], float(adaptive.thinking.mean())
-    nothing = EqualCompute(*[math.nan] * 5, Interval(math.nan, math.nan))
+    nan = math.nan
+    nothing = EqualCompute(nan, nan, nan, nan, nan, Interval(nan, nan))
     if len(by_cost) < 2 or not cost[0] <= spent <= cost[-1] or cost[0] == cost[-1]:
         return nothing
     right = min(max(int(np.searchsorted(cost, spent)), 1), len(cost) - 1)
@@ -154,7 +155,7 @@ def equal_compute(
 
     samples = (adaptive.solved, adaptive.thinking, low.solved, low.thinking, high.solved, high.thinking)
     more, found = float(share(adaptive.thinking, low.thinking, high.thinking)), float(gain(*samples))
-    interval = Interval(math.nan, math.nan)
+    interval = Interval(nan, nan)
     if len(adaptive.solved) > 1:
         result = stats.bootstrap(samples, gain, paired=True, vectorized=True, confidence_level=confidence,
                                  n_resamples=RESAMPLES, method="percentile", batch=200,

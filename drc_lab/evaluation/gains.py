@@ -43,9 +43,9 @@ def gain_finding(rows: Sequence[Row], confidence: float = 0.95, power: float = 0
     )
     levels = max((row.levels for row in rows), default=0)
     text = (
-        f"{_in_words(thinking, alpha)} helped, hurt: levels solved only with, and only without, of {levels:,}. p_value: "
-        f"McNemar's exact test; p_adjusted: by Holm for {len(thinking)} settings, controls not among them. low, high: "
-        f"{confidence:.0%} paired bootstrap over levels, of each gain alone. detectable: the smallest gain that the "
+        f"{_in_words(thinking, alpha)} helped, hurt: levels solved only with, and only without, of {levels:,}. "
+        f"p_value: McNemar's exact test; p_adjusted: by Holm for {len(thinking)} settings, controls not among them. "
+        f"low, high: {confidence:.0%} paired bootstrap over levels, of each gain alone. detectable: the smallest gain that the "
         f"corrected test finds with {power:.0%} power where as many levels differ as here; nan where too few do."
     )
     return Finding("gains", "Which gains are more than chance?", text, table, lambda axis: _draw(axis, compared, alpha))

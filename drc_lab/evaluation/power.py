@@ -82,8 +82,8 @@ def plan(levels: int, settings: int, power: float = 0.8, confidence: float = 0.9
         for share in DIFFERING
     )
     text = (
-        f"differing: share of levels that only one of two settings solves. smallest_gain: of the solve rate, found on "
-        f"{levels:,} levels with {power:.0%} power at {confidence:.0%} confidence; corrected: also after the correction "
+        f"differing: share of levels that only one of two settings solves. smallest_gain: of the solve rate, found "
+        f"on {levels:,} levels with {power:.0%} power at {confidence:.0%} confidence; corrected: after the correction "
         f"for {settings} settings. levels_for: how many levels other gains need, without it."
     )
     return Finding("power", "Which gains can this run see?", text, table, in_terminal=False)

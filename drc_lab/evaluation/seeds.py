@@ -68,9 +68,9 @@ def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Findi
         row["p_adjusted"] = float(adjusted)
     number = len(subjects)
     text = (
-        f"The unit is the seed: mean [low, high] is over {number} trainings, with Student's t interval ({confidence:.0%}); "
-        "iqm: interquartile mean over seeds and groups of levels of one optimal length, with a bootstrap interval over "
-        "seeds, which is too narrow for fewer than about ten. "
+        f"The unit is the seed: mean is over {number} trainings, low and high are Student's t interval ("
+        f"{confidence:.0%}); iqm: interquartile mean over seeds and groups of levels of one optimal length, with a "
+        "bootstrap interval over seeds, which is too narrow for fewer than about ten. "
     )
     tested = "p_value: t test against no gain; p_adjusted: by Holm over the settings of thinking, without controls."
     compared = pd.DataFrame(gain)

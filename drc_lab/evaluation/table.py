@@ -60,8 +60,8 @@ def table(records: pd.DataFrame, confidence: float = 0.95, by_length: bool = Tru
         return _adjusted(_rows(records, confidence, by_length))
     rows: list[Row] = []
     for (checkpoint, seed, frames), own in records.groupby(SUBJECT, sort=False):
-        subject = {"checkpoint": str(checkpoint), "seed": int(seed), "frames": int(frames)}
-        rows += _adjusted([replace(row, **subject) for row in _rows(own, confidence, by_length)])
+        of_one = _adjusted(_rows(own, confidence, by_length))
+        rows += [replace(row, checkpoint=str(checkpoint), seed=int(seed), frames=int(frames)) for row in of_one]
     return rows
 
 
