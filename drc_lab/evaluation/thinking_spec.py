@@ -1,6 +1,7 @@
 """The ``thinking`` group of the config, checked: at which settings a policy is played."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError
@@ -30,6 +31,7 @@ class ThinkingSpec:
     levels_at_once: int
     power: float
     run: str | None
+    worlds: dict[str, dict[str, Any]]
 
     def __post_init__(self) -> None:
         at_least("first_passes", self.first_passes, 0)

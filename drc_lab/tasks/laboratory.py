@@ -40,6 +40,7 @@ class Subject:
         frames: that it was trained for.
         seed: of its training.
         digest: of its weights.
+        training: folder and seed of its training; () where they are not known.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Subject:
     frames: int
     seed: int
     digest: str
+    training: tuple[str, int] | tuple[()] = ()
 
 
 def load_subject(config: DictConfig, path: Path, name: str) -> Subject:
@@ -63,7 +65,8 @@ def load_subject(config: DictConfig, path: Path, name: str) -> Subject:
         weights.update(key.encode() + weight.contiguous().view(torch.uint8).numpy().tobytes())
     config = as_trained(config, trained, HydraConfig.get().overrides.task)
     frames, seed = int(state.get("frames", 0)), int(trained.get("seed", 0))
-    return Subject(name, policy, config, frames, seed, weights.hexdigest())
+    training = (str(trained.folder), seed) if trained.get("folder") else ()
+    return Subject(name, policy, config, frames, seed, weights.hexdigest(), training)
 
 
 def thinking_spec(config: DictConfig) -> ThinkingSpec:

@@ -20,5 +20,7 @@ def test_bytes_of_a_level_are_those_of_its_carry_and_observation():
 def test_more_than_half_of_what_is_free_is_refused_with_the_most_that_fits():
     free = psutil.virtual_memory().available
     check_memory("thinking.levels_at_once", 1000, free // 4000)
-    with pytest.raises(ConfigError, match=r"thinking.levels_at_once: found 1000, allowed: up to \d\d\d: .* GiB are free"):
+    with pytest.raises(
+        ConfigError, match=r"thinking.levels_at_once: found 1000, allowed: up to \d\d\d: .* GiB are free"
+    ):
         check_memory("thinking.levels_at_once", 1000, free // 1000)
