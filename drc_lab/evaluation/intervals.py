@@ -13,6 +13,15 @@ class Interval(NamedTuple):
     high: float
 
 
+def mean_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
+    """Student's interval of the mean of [N] numbers, nan left out; nan for fewer than two."""
+    values = values[~np.isnan(values)]
+    if len(values) < 2:
+        return Interval(float("nan"), float("nan"))
+    half = stats.sem(values) * stats.t.ppf((1 + confidence) / 2, len(values) - 1)
+    return Interval(float(values.mean() - half), float(values.mean() + half))
+
+
 def rate_interval(solved: np.ndarray, confidence: float = 0.95) -> Interval:
     """Wilson's interval of a solve rate. solved: bool [N]."""
     ci = stats.binomtest(int(solved.sum()), len(solved)).proportion_ci(confidence, method="wilson")

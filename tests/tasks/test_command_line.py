@@ -42,7 +42,7 @@ def run(folder, *overrides, timeout=120):
         (["+experiment=nope"], "Could not find 'experiment/nope' Available options in 'experiment'"),
         (
             ["task=dream"],
-            "task: found 'dream', allowed: train | evaluate | thinking | thinking_sweep | play | fetch_levels",
+            "task: found 'dream', allowed: train | evaluate | thinking | thinking_sweep | play | fetch_levels | make_bank",
         ),
         (["env.height=0"], "env.height: found 0, allowed: 1 to 255"),
         (["env.num_robots=30"], "env.num_robots: found 30, allowed: 1 to 24"),
