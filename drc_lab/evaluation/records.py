@@ -8,7 +8,7 @@ Columns of a record, one for each setting and level:
 - ``cycles``, ``cycle_steps``, ``cycle_start``, ``cycle_length``: see `drc_lab.evaluation.cycles.Cycles`;
 - what other watchers add.
 
-A study of several checkpoints or worlds adds columns that tell them apart.
+A study of several checkpoints has the columns ``checkpoint``, ``seed``, ``frames`` too; one of worlds adds its own.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,11 @@ import pandas as pd
 from drc_lab.evaluation.thinking import Played
 
 SETTING = ["kind", "amount"]  # the columns that name a setting
+SUBJECT = [
+    "checkpoint",
+    "seed",
+    "frames",
+]  # those that name one of several checkpoints: name, training's seed and frames
 
 
 def records_of(played: Played) -> pd.DataFrame:

@@ -29,6 +29,8 @@ class ThinkingSpec:
     adaptive_every_step: bool
     controls: list[str]
     levels_at_once: int
+    power: float
+    run: str | None
     worlds: dict[str, dict[str, Any]]
 
     def __post_init__(self) -> None:
@@ -42,6 +44,8 @@ class ThinkingSpec:
         at_least("adaptive", self.adaptive, 0)
         at_least("adaptive_max_ticks", [self.adaptive_max_ticks], 1)
         at_least("levels_at_once", [self.levels_at_once], 1)
+        if not 0 < self.power < 1:
+            raise ConfigError("power", self.power, "between 0 and 1")
         for name in self.controls:
             if name not in CONTROLS:
                 raise ConfigError("controls", name, " | ".join(CONTROLS))

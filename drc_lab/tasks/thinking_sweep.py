@@ -1,5 +1,6 @@
 """task=thinking_sweep: trains, then asks on levels it has never seen whether more thinking helps the policy."""
 
+import math
 import signal
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from omegaconf import DictConfig
 
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.evaluation.controls import CONTROLS
+from drc_lab.evaluation.gains import sensitivity
 from drc_lab.evaluation.report import TABLE
+from drc_lab.evaluation.statistics import statistics_of
 from drc_lab.evaluation.table import Row, table
 from drc_lab.signals import Stopped
 from drc_lab.tasks.held_out import evaluation_spec
@@ -17,7 +20,7 @@ from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, load_subject, play
 from drc_lab.tasks.record import log_held_out
 from drc_lab.tasks.reporting import report_on, report_spec
 from drc_lab.tasks.resume import resume_command
-from drc_lab.tasks.start import console
+from drc_lab.tasks.start import console, say
 from drc_lab.tasks.train import fit, prepare, start_run, tell_finished
 from drc_lab.tracking.run import Run
 
@@ -42,11 +45,14 @@ def main(config: DictConfig, folder: Path) -> None:
         except KeyboardInterrupt as stop:
             by = getattr(stop, "by", signal.SIGINT)
             raise Stopped(by, f"Trained; the sweep begins anew with:  {resume_command(folder)}") from stop
-        rows, frames = table(records, evaluation_spec(config).confidence), training.agent.frames
+        confidence, power = evaluation_spec(config).confidence, thinking_spec(config).power
+        rows, frames = table(records, confidence), training.agent.frames
         log_settings(rows, run, frames)
         final = [row for row in rows if row.optimal == "all" and row.amount == 0]
         run.log_metrics({f"final/{row.kind}_solve_rate": row.solve_rate for row in final}, frames)
-        shown = report_on("Does more thinking help?", subject, levels, rows, [], records, folder, run)
+        findings = statistics_of(records, rows, confidence, power)
+        shown = report_on("Does more thinking help?", subject, levels, rows, findings, records, folder, run)
+    say(sensitivity(rows, confidence, power))
     for name, value in (("checkpoint", best), *shown, *run.shown):
         console.print(f"{name:11}{value}", soft_wrap=True)
 
@@ -66,8 +72,10 @@ def log_settings(rows: list[Row], run: Run, frames: int) -> None:
         name = row.kind if row.kind in CONTROLS else f"{row.kind}={row.amount:g}"
         metrics = {"solve_rate": row.solve_rate, "solve_rate_low": row.low, "solve_rate_high": row.high,
                    "length": row.mean_length, "return": row.mean_return, "ticks": row.mean_ticks,
-                   "gain": row.difference, "gain_low": row.difference_low,
-                   "gain_high": row.difference_high}  # fmt: skip
+                   "gain": row.difference, "gain_low": row.difference_low, "gain_high": row.difference_high,
+                   "helped": row.helped, "hurt": row.hurt}  # fmt: skip
+        tests = {"p_value": row.p_value, "p_adjusted": row.p_adjusted}
+        metrics |= {name: value for name, value in tests.items() if not math.isnan(value)}
         if row.kind not in CONTROLS:
             run.log_metrics({f"thinking/{row.kind}_solve_rate": row.solve_rate}, step=int(row.amount))
         with run.child(name, {"kind": row.kind, "amount": f"{row.amount:g}", "levels": row.levels}) as child:

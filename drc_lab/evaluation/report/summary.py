@@ -46,9 +46,12 @@ class Summary:
 
     def _verdict(self, best: Row) -> str:
         worst, tried = min(self.thinking, key=lambda row: row.difference), len(self.thinking)
-        if best.difference_low > 0:
+        alpha = 1 - self.confidence
+        if (
+            best.difference > 0 and best.p_adjusted <= alpha
+        ):  # not by the best one's own interval: it is the best of many
             told, shown = "More thinking helps", best
-        elif worst.difference_high < 0:
+        elif worst.difference < 0 and worst.p_adjusted <= alpha:
             told, shown = "More thinking does not help, and some of it does harm", worst
         else:
             told, shown = "Whether more thinking helps cannot be told from these levels", best
