@@ -132,6 +132,6 @@ def endings(records: pd.DataFrame) -> Finding:
         axis.set(xlabel="share of the levels", ylabel="moves of an optimal solution", xlim=(0, 1))
         axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize="small", frameon=False)
 
-    text = ("Shares of the levels, by the moves of an optimal solution. In cycles: the episode came back to a state that "
-            "it had been in, at least once, before its steps ran out.")  # fmt: skip
+    text = ("Shares of the levels, by the moves of an optimal solution. In cycles: the episode came back to a state "
+            "that it had been in, at least once, before its steps ran out.")  # fmt: skip
     return Finding("endings", "How do its episodes end?", text, table, draw)

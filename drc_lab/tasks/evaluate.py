@@ -15,11 +15,11 @@ from drc_lab.evaluation.intervals import mean_interval, rate_interval
 from drc_lab.evaluation.table import table
 from drc_lab.evaluation.thinking import PLAIN, Setting
 from drc_lab.tasks.held_out import evaluation_spec
-from drc_lab.tasks.laboratory import PARTS, lab_env, load_subject, play_all, thinking_spec
+from drc_lab.tasks.laboratory import PARTS, lab_env, play_all, thinking_spec
 from drc_lab.tasks.record import default_name, run_tags
 from drc_lab.tasks.reporting import report_on, report_spec
 from drc_lab.tasks.start import console, say, start
-from drc_lab.tasks.store import checkpoint_file
+from drc_lab.tasks.subjects import subjects
 from drc_lab.tracking.run import tracked_run
 from drc_lab.tracking.spec import TrackingSpec
 
@@ -27,10 +27,10 @@ from drc_lab.tracking.spec import TrackingSpec
 def main(config: DictConfig, folder: Path) -> None:
     """Plays each level once as the policy is, and with the controls; prints and writes the report."""
     start(config)
-    if config.checkpoint is None:
-        raise ConfigError("checkpoint", None, "a .ckpt file that a training wrote, or models:/NAME@ALIAS")
     report_spec(config)
-    subject = load_subject(config, checkpoint_file(config), str(config.checkpoint))
+    subject, *others = subjects(config)
+    if others:
+        raise ConfigError("checkpoint", list(config.checkpoint), "one; task=thinking plays several")
     levels = lab_env(subject.config, subject.policy)
     controls = [Setting(name, 0, control=CONTROLS[name]) for name in thinking_spec(config).controls]
     confidence = evaluation_spec(subject.config).confidence

@@ -18,7 +18,7 @@ from drc_lab.errors import ConfigError
 from drc_lab.evaluation.failures import baseline, failures, with_pictures
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.replay import can_replay
-from drc_lab.evaluation.report import About, finding_tables, summarise, terminal_tables, write_report
+from drc_lab.evaluation.report import About, answer, finding_tables, summarise, terminal_tables, write_report
 from drc_lab.evaluation.side_by_side import best_passes, side_by_side, telling_levels
 from drc_lab.evaluation.table import Row
 from drc_lab.evaluation.thinking_spec import at_least
@@ -80,7 +80,7 @@ def report_on(
     paths = write_report(folder, title, rows, findings, records, about)
     for path in [*paths, *([video] if video else [])]:
         run.log_artifact(path, None if path.parent == folder else path.parent.name)
-    for sentence in summarise(rows, records, confidence).sentences():
+    for sentence in answer(summarise(rows, confidence)):
         console.print(sentence, markup=False, highlight=False)
     console.print("", *terminal_tables(rows, confidence), *finding_tables(findings), sep="\n")
     by_name = {path.name: path for path in paths}

@@ -38,7 +38,7 @@ def write_report(
         folder / "levels.parquet": lambda part: records.to_parquet(part, index=False),
         **{folder / FINDINGS / f"{finding.name}.csv": partial(write_finding, finding) for finding in findings},
         picture: partial(plot, rows),
-        folder / "report.html": lambda part: write_page(part, title, rows, findings, records, about, picture),
+        folder / "report.html": lambda part: write_page(part, title, rows, findings, about, picture),
         folder / TABLE: partial(write_csv, rows),
     }
     for path, write in writers.items():

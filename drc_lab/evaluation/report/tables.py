@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from drc_lab.evaluation.finding import Finding
-from drc_lab.evaluation.report.words import amount, cell, gain, kind_words, solved
+from drc_lab.evaluation.report.summary import by_policy
+from drc_lab.evaluation.report.words import amount, cell, gain, kind_words, p_value, solved
 from drc_lab.evaluation.table import Row
 
 DIGITS = 6  # significant ones in a CSV: small p-values keep theirs
@@ -34,25 +35,29 @@ def write_finding(finding: Finding, path: Path) -> None:
 
 
 def terminal_tables(rows: Sequence[Row], confidence: float) -> list[Table]:
-    """Two rich tables of at most 80 columns: all levels with intervals, and solve rates by optimal length."""
+    """Two tables of at most 80 columns for each policy: all levels with intervals, and by optimal length."""
+    return [each for own in by_policy(rows) for each in _tables_of_one(own, confidence)]
+
+
+def _tables_of_one(rows: Sequence[Row], confidence: float) -> list[Table]:
     overall = [row for row in rows if row.optimal == "all"]
-    gains = _table(f"Does more thinking help? {overall[0].levels:,} held-out levels, greedy, in %"
-                   if len(overall) > 1 else f"{overall[0].levels:,} held-out levels, greedy, in %")  # fmt: skip
-    titles = ("thinking", "amount", f"solved [{confidence:.0%}]", "gain [paired]", "steps")
-    for title in titles:
+    whose = f"{overall[0].checkpoint}: " if overall[0].checkpoint else ""
+    question = "Does more thinking help? " if any(row.is_thinking for row in overall) else ""
+    gains = _table(f"{whose}{question}{overall[0].levels:,} held-out levels, greedy, in %")
+    for title in ("thinking", "amount", f"solved [{confidence:.0%}]", "gain [paired]", "p, Holm", "steps"):
         gains.add_column(title, justify="left" if title == "thinking" else "right", no_wrap=True)
     names = list(dict.fromkeys(row.optimal for row in rows if row.optimal != "all"))
-    lengths = _table("Solved in %, by moves of an optimal solution")
+    lengths = _table(f"{whose}solved in %, by optimal length")
     for title in ("thinking", "amount", *names):
         lengths.add_column(title, justify="left" if title == "thinking" else "right", no_wrap=True)
+    rates = {(row.kind, row.amount, row.optimal): f"{100 * row.solve_rate:.0f}" for row in rows}
     for row, following in zip(overall, [*overall[1:], None], strict=True):
-        by_length = {r.optimal: r for r in rows if (r.kind, r.amount) == (row.kind, row.amount)}
-        last = following is None or following.kind != row.kind
-        first = [kind_words(row.kind).short, amount(row)]
-        gains.add_row(*first, solved(row), gain(row), f"{row.mean_length:.1f}", end_section=last)
-        cells = [f"{100 * by_length[name].solve_rate:.0f}" if name in by_length else "" for name in names]
-        lengths.add_row(*first, *cells, end_section=last)
+        last = following is not None and following.kind != row.kind and not (row.is_control and following.is_control)
+        first = (Text(kind_words(row.kind).short), amount(row))
+        gains.add_row(*first, solved(row), gain(row), p_value(row), f"{row.mean_length:.1f}", end_section=last)
+        lengths.add_row(*first, *(rates[row.kind, row.amount, name] for name in names), end_section=last)
     counts = {row.optimal: f"{row.levels:,}" for row in rows}
+    lengths.add_section()
     lengths.add_row("levels", "", *(counts[name] for name in names))
     return [gains, lengths] if names else [gains]
 
