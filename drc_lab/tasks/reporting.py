@@ -18,7 +18,7 @@ from drc_lab.errors import ConfigError
 from drc_lab.evaluation.failures import baseline, failures, with_pictures
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.replay import can_replay
-from drc_lab.evaluation.report import About, answer, finding_tables, summarise, terminal_tables, write_report
+from drc_lab.evaluation.report import About, answer, by_policy, finding_tables, summarise, terminal_tables, write_report
 from drc_lab.evaluation.side_by_side import best_passes, side_by_side, telling_levels
 from drc_lab.evaluation.table import Row
 from drc_lab.evaluation.thinking_spec import at_least
@@ -78,14 +78,39 @@ def report_on(
     unsolved = int((~baseline(records)["solved"]).sum())
     about = About(confidence, facts(subject, rows), found, unsolved, video)
     paths = write_report(folder, title, rows, findings, records, about)
-    for path in [*paths, *([video] if video else [])]:
+    return [*hand_over(rows, findings, about, paths, folder, run), *([("video", video)] if video else [])]
+
+
+def report_on_several(
+    title: str,
+    subjects: Sequence[Subject],
+    rows: Sequence[Row],
+    findings: Sequence[Finding],
+    records: pd.DataFrame,
+    folder: Path,
+    run: Run,
+) -> list[tuple[str, Path]]:
+    """The same for several policies on the same levels, without pictures of what they do."""
+    names = "; ".join(checkpoint_name(subject) for subject in subjects)
+    about = About(evaluation_spec(subjects[0].config).confidence, facts(subjects[0], rows) | {"checkpoint": names})
+    paths = write_report(folder, title, rows, findings, records, about)
+    return hand_over(rows, findings, about, paths, folder, run)
+
+
+def hand_over(
+    rows: Sequence[Row], findings: Sequence[Finding], about: About, paths: Sequence[Path], folder: Path, run: Run
+) -> list[tuple[str, Path]]:
+    """Records the files, prints what they say; pairs of a word and a file."""
+    for path in [*paths, *([about.video] if about.video else [])]:
         run.log_artifact(path, None if path.parent == folder else path.parent.name)
-    for sentence in answer(summarise(rows, confidence)):
+    for sentence in answer(summarise(rows, about.confidence)):
         console.print(sentence, markup=False, highlight=False)
-    console.print("", *terminal_tables(rows, confidence), *finding_tables(findings), sep="\n")
+    tables = terminal_tables(rows, about.confidence) if len(by_policy(rows)) == 1 else []  # else there are too many
+    for shown in ("", *tables, *finding_tables(findings)):
+        console.print(shown, "")
     by_name = {path.name: path for path in paths}
-    shown = [("report", by_name["report.html"]), ("table", by_name["thinking.csv"]), ("plot", by_name["thinking.png"])]
-    return [*shown, ("levels", by_name["levels.parquet"]), *([("video", video)] if video else [])]
+    named = {"report": "report.html", "table": "thinking.csv", "plot": "thinking.png", "levels": "levels.parquet"}
+    return [(word, by_name[name]) for word, name in named.items()]
 
 
 def write_side_by_side(
@@ -114,13 +139,18 @@ def facts(subject: Subject, rows: Sequence[Row]) -> dict[str, str]:
     env = ", ".join(f"{key}={value}" for key, value in plain(config.env).items() if key != "id" and value is not None)
     e = evaluation_spec(config)
     changed = "".join(f", {key}={value}" for key, value in (("board", e.board), ("env", e.env)) if value)
-    frames = f", trained for {subject.frames:,} frames" if subject.frames else ""
     return {
         "command": tags["command"],
-        "checkpoint": f"{subject.name}{frames}; seed {subject.seed}; weights {subject.digest[:12]}",
+        "checkpoint": checkpoint_name(subject),
         "env": f"{config.env.id} ({env})",
         "levels": f"{rows[0].levels:,} of the {e.report_split} split, drawn by seed {e.level_seed}{changed}",
         "machine": f"{tags['host']}, {machine_name()}",
         "software": f"drc_lab {drc_lab.__version__}, torch {tags['torch']}",
         "written": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
     }
+
+
+def checkpoint_name(subject: Subject) -> str:
+    """What is known of a checkpoint."""
+    frames = f", {subject.frames:,} frames" if subject.frames else ""
+    return f"{subject.name} (seed {subject.seed}{frames}, weights {subject.digest[:12]})"

@@ -1,7 +1,6 @@
 """The sweep's picture: solve rate against each kind of thinking, and by the length of an optimal solution."""
 
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -65,16 +64,14 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     figure.savefig(path, dpi=DPI)
 
 
-def finding_png(draw: Callable[[Axes], None]) -> bytes:
-    """A finding's picture."""
+def draw_finding(draw: Callable[[Axes], None], path: Path) -> None:
+    """A finding's picture as a PNG."""
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
     draw(axis)
     axis.spines[["top", "right"]].set_visible(False)
-    file = BytesIO()
-    figure.savefig(file, dpi=DPI, format="png")
-    return file.getvalue()
+    figure.savefig(path, dpi=DPI)
 
 
 def _panels(rows: Sequence[Row]) -> dict[str, list[str]]:
@@ -113,7 +110,7 @@ def _against_amount(axis: Axes, kinds: Sequence[str], overall: Sequence[Row], co
         else:
             places = [row.amount for row in line]
             _scale(axis, places)
-        shift = 0.04 * (max(places) - min(places) or 1) * (number - (len(kinds) - 1) / 2)
+        shift = 0.04 * (max(places) - min(places) or 4) * (number - (len(kinds) - 1) / 2)
         label = kind_words(kind).short if alone and len(kinds) > 1 else "with thinking" if alone else _name(base)
         own_color = PURPLE if number and alone else color
         axis.errorbar([place + shift for place in places], [row.solve_rate for row in line], yerr=_spread(line),

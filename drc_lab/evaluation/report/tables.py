@@ -5,17 +5,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-import pandas as pd
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.report.summary import by_policy
-from drc_lab.evaluation.report.words import amount, cell, gain, kind_words, p_value, solved
+from drc_lab.evaluation.report.words import amount, cell, gain, is_number, kind_words, p_value, solved
 from drc_lab.evaluation.table import Row
 
+FINDINGS = "findings"  # the folder of their CSV files
+WIDEST = 1000  # columns; so many, if there were as many, may a table take
 DIGITS = 6  # significant ones in a CSV: small p-values keep theirs
 
 
@@ -44,7 +45,7 @@ def _tables_of_one(rows: Sequence[Row], confidence: float) -> list[Table]:
     whose = f"{overall[0].checkpoint}: " if overall[0].checkpoint else ""
     question = "Does more thinking help? " if any(row.is_thinking for row in overall) else ""
     gains = _table(f"{whose}{question}{overall[0].levels:,} held-out levels, greedy, in %")
-    for title in ("thinking", "amount", f"solved [{confidence:.0%}]", "gain [paired]", "p, Holm", "steps"):
+    for title in ("thinking", "amount", f"solved [{confidence:.0%}]", "gain [paired]", "p", "steps"):
         gains.add_column(title, justify="left" if title == "thinking" else "right", no_wrap=True)
     names = list(dict.fromkeys(row.optimal for row in rows if row.optimal != "all"))
     lengths = _table(f"{whose}solved in %, by optimal length")
@@ -64,18 +65,30 @@ def _tables_of_one(rows: Sequence[Row], confidence: float) -> list[Table]:
 
 def finding_tables(findings: Sequence[Finding]) -> list[RenderableType]:
     """Those findings that are for the terminal: each a table with the words on how to read it."""
-    return [_finding_table(finding) for finding in findings if finding.in_terminal]
+    return [_InTerminal(finding) for finding in findings if finding.in_terminal]
 
 
-def _finding_table(finding: Finding) -> RenderableType:
-    table = _table(finding.title)
-    for name, column in finding.table.items():
-        number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-        table.add_column(Text(str(name)), justify="right" if number else "left")
-    for values in finding.table.itertuples(index=False, name=None):
-        table.add_row(*(Text(cell(value)) for value in values))
-    return Group(table, Text(finding.text, style="dim"), Text())
+class _InTerminal:
+    """A finding's title, table and words; a table that is wider than the terminal is left to its CSV file."""
+
+    def __init__(self, finding: Finding):
+        self.finding = finding
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        finding = self.finding
+        table = _table(finding.title)
+        for name, column in finding.table.items():
+            table.add_column(Text(str(name)), justify="right" if is_number(column) else "left", no_wrap=True)
+        for values in finding.table.itertuples(index=False, name=None):
+            table.add_row(*(Text(cell(value)) for value in values))
+        if console.measure(table, options=options.update(width=WIDEST)).maximum <= options.max_width:
+            yield table
+        else:
+            yield Text(f"{finding.title}\n", style="bold")
+            yield Text(f"The table is wider than this terminal: see {FINDINGS}/{finding.name}.csv")
+        yield Text(f"{finding.text}\n", style="dim")
 
 
 def _table(title: str) -> Table:
-    return Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    return Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, show_edge=False,
+                 padding=(0, 1, 0, 0), pad_edge=False)  # fmt: skip

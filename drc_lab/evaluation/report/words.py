@@ -90,6 +90,11 @@ def p_value(row: Row) -> str:
     return f"{row.p_adjusted:.3f}" if row.p_adjusted >= 0.001 else f"{row.p_adjusted:.0e}"
 
 
+def is_number(column: pd.Series) -> bool:
+    """Whether a column of a finding's table is one of numbers, which stand to the right."""
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
 def cell(value: Any) -> str:
     """A value of a finding's table: three significant digits, nothing for what is missing."""
     if pd.isna(value):
