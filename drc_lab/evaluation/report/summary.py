@@ -49,7 +49,7 @@ class Summary:
         alpha = 1 - self.confidence
         if (
             best.difference > 0 and best.p_adjusted <= alpha
-        ):  # not by the best one's own interval: it is the best of many
+        ):  # by its own interval the best of many would often help
             told, shown = "More thinking helps", best
         elif worst.difference < 0 and worst.p_adjusted <= alpha:
             told, shown = "More thinking does not help, and some of it does harm", worst
