@@ -32,14 +32,14 @@ def over_frames_finding(rows: Sequence[Row], confidence: float = 0.95) -> Findin
             "gain": row.difference,
             "low": row.difference_low,
             "high": row.difference_high,
-            "p_value": row.p_value,
-            "p_adjusted": row.p_adjusted,
+            "p": row.p_value,
+            "p_holm": row.p_adjusted,
         }
         for row in overall
     )
     text = (
         f"Gain over the same checkpoint without extra thinking on the same levels, with its {confidence:.0%} paired "
-        "bootstrap interval over levels; p_adjusted: by Holm over the settings of one checkpoint. One training: its "
+        "bootstrap interval over levels; p_holm: corrected by Holm over the settings of one checkpoint. One training: its "
         "checkpoints are no independent samples, and another seed may go another way."
     )
 

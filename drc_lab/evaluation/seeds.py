@@ -35,7 +35,7 @@ class OverSeeds(NamedTuple):
     mean: float
     low: float
     high: float
-    p_value: float
+    p: float
     iqm: float
     iqm_low: float
     iqm_high: float
@@ -59,20 +59,20 @@ def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Findi
         setting = {"kind": kind, "amount": math.nan if is_control else amount}
         rates = np.stack([_by_group(one) for one in own])
         solve_rate.append(setting | dict(zip(names, rates[:, 0], strict=True)) | _columns(rates, confidence))
-        del solve_rate[-1]["p_value"]  # nobody doubts that a solve rate is not 0
+        del solve_rate[-1]["p"]  # nobody doubts that a solve rate is not 0
         if not is_baseline:
             gains = rates - baseline
             row = setting | dict(zip(names, gains[:, 0], strict=True)) | _columns(gains, confidence)
-            gain.append(row | {"p_adjusted": math.nan if is_control else row["p_value"]})
-    for row, adjusted in zip(gain, holm([row["p_adjusted"] for row in gain]), strict=True):
-        row["p_adjusted"] = float(adjusted)
+            gain.append(row | {"p_holm": math.nan if is_control else row["p"]})
+    for row, adjusted in zip(gain, holm([row["p_holm"] for row in gain]), strict=True):
+        row["p_holm"] = float(adjusted)
     number = len(subjects)
     text = (
         f"The unit is the seed: mean is over {number} trainings, low and high are Student's t interval ("
         f"{confidence:.0%}); iqm: interquartile mean over seeds and groups of levels of one optimal length, with a "
         "bootstrap interval over seeds, which is too narrow for fewer than about ten. "
     )
-    tested = "p_value: t test against no gain; p_adjusted: by Holm over the settings of thinking, without controls."
+    tested = "p: t test against no gain; p_holm: corrected by Holm over the settings of thinking, without controls."
     compared = pd.DataFrame(gain)
     return [
         Finding("seeds_solve_rate", "Solve rates over seeds", text, pd.DataFrame(solve_rate)),
@@ -93,14 +93,14 @@ def over_seeds(scores: np.ndarray, confidence: float = 0.95, seed: int = 0) -> O
     """Both means of scores; float [seeds, 1 + groups], the first column that over all levels."""
     overall, by_group = scores[:, 0], scores[:, 1:]
     mean, iqm, n = float(overall.mean()), float(stats.trim_mean(by_group, TRIMMED, axis=None)), len(scores)
-    low, high, p_value = math.nan, math.nan, math.nan
+    low, high, p = math.nan, math.nan, math.nan
     if n > 1 and np.ptp(overall) > 0:
         test = stats.ttest_1samp(overall, 0)
-        (low, high), p_value = test.confidence_interval(confidence), float(test.pvalue)
+        (low, high), p = test.confidence_interval(confidence), float(test.pvalue)
     interval = Interval(math.nan, math.nan)
     if n > 1 and np.ptp(by_group, axis=0).any():
         interval = iqm_interval(by_group, confidence, seed)
-    return OverSeeds(mean, float(low), float(high), p_value, iqm, *interval)
+    return OverSeeds(mean, float(low), float(high), p, iqm, *interval)
 
 
 def iqm_interval(scores: np.ndarray, confidence: float = 0.95, seed: int = 0) -> Interval:

@@ -77,7 +77,7 @@ def log_over_seeds(findings: Sequence[Finding], run: Run, seeds: int) -> None:
         metrics = {f"solve_rate{end}": row[column] for end, column in COLUMNS.items()}
         gain = of_gains.get((row["kind"], str(row["amount"])), {})
         metrics |= {f"gain{end}": gain[column] for end, column in COLUMNS.items() if gain}
-        metrics |= {name: gain[name] for name in ("p_value", "p_adjusted") if gain}
+        metrics |= {"p_value": gain["p"], "p_adjusted": gain["p_holm"]} if gain else {}
         known = {name: value for name, value in metrics.items() if not math.isnan(value)}
         amount = "" if math.isnan(row["amount"]) else f"{row['amount']:g}"
         if amount:
