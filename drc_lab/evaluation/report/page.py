@@ -10,7 +10,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.report.about import About
 from drc_lab.evaluation.report.summary import answer, by_policy, summarise
-from drc_lab.evaluation.report.words import amount, cell, described, gain, is_number, kind_words, p_value, solved
+from drc_lab.evaluation.report.words import (
+    amount,
+    cell,
+    described,
+    gain,
+    is_number,
+    kind_words,
+    p_value,
+    player,
+    solved,
+)
 from drc_lab.evaluation.table import Row
 
 TYPES = {".gif": "image/gif", ".mp4": "video/mp4", ".png": "image/png"}
@@ -25,14 +35,8 @@ def write_page(
     environment = Environment(loader=PackageLoader("drc_lab.evaluation.report", ""), autoescape=True,
                               undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # fmt: skip
     environment.filters |= {"cell": cell, "kind": lambda kind: kind_words(kind).short}
-    environment.globals |= {
-        "amount": amount,
-        "solved": solved,
-        "gain": gain,
-        "p_value": p_value,
-        "solvers": _solvers,
-        "data_uri": data_uri,
-    }
+    words = (amount, data_uri, gain, p_value, player, solved, solvers)
+    environment.globals |= {word.__name__: word for word in words}
     plot, *of_findings = pictures
     drawn = {path.stem: data_uri(path.read_bytes()) for path in of_findings}
     summaries = summarise(rows, about.confidence)
@@ -60,6 +64,7 @@ class _Tables:
         self.name = self.overall[0].checkpoint
         self.levels = {row.optimal: row.levels for row in rows if row.optimal != "all"}
         self.rates = {(row.kind, row.amount, row.optimal): row.solve_rate for row in rows}
+        self.thinking = any(row.is_thinking for row in self.overall)
         self.begins = [bool(i) and row.kind != self.overall[i - 1].kind for i, row in enumerate(self.overall)]
 
 
@@ -76,7 +81,7 @@ def _video(path: Path | None) -> dict[str, Any] | None:
             "uri": data_uri(path.read_bytes(), path.suffix) if fits else None}  # fmt: skip
 
 
-def _solvers(settings: Sequence[tuple[str, float]]) -> str:
+def solvers(settings: Sequence[tuple[str, float]]) -> str:
     """Which settings solve a failure, in words."""
     if not settings:
         return "no setting solves it"

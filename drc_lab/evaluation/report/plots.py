@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from drc_lab.evaluation.report.summary import by_policy
-from drc_lab.evaluation.report.words import amount, kind_words
+from drc_lab.evaluation.report.words import amount, kind_words, player
 from drc_lab.evaluation.table import Row
 from drc_lab.evaluation.thinking import ADAPTIVE, CYCLE_NOOPS, CYCLE_PASSES
 
@@ -34,6 +34,9 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         path: of a PNG.
     """
     policies = by_policy(rows)
+    if not any(row.is_thinking for row in rows):
+        _players_plot(rows, path)
+        return
     panels = _panels(rows)
     across = min(IN_A_ROW, max(2, len(panels)))
     down = -(-len(panels) // across)
@@ -61,6 +64,27 @@ def plot(rows: Sequence[Row], path: Path) -> None:
             _by_length(axis, rows)
         else:
             _each_by_length(axis, policies)
+    figure.savefig(path, dpi=DPI)
+
+
+def _players_plot(rows: Sequence[Row], path: Path) -> None:
+    """Without thinking: who solves how many, and by optimal length."""
+    figure = Figure(figsize=(3 * WIDTH, HEIGHT), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis, by_length = figure.subplots(1, 2, width_ratios=[1, 2])
+    overall = [row for row in rows if row.optimal == "all"]
+    for place, row in enumerate(overall):
+        color = COLOURS[(place - 1) % len(COLOURS)] if row.is_control else "black"  # as on the right
+        axis.errorbar([place], [row.solve_rate], yerr=_spread([row]), color=color, marker="o", capsize=4)
+    axis.set_xticks(
+        range(len(overall)), [player(row, thinking=False).replace(" policy", "\npolicy") for row in overall]
+    )
+    axis.set(ylabel="solved", xlim=(-0.5, len(overall) - 0.5))
+    _style(axis)
+    if any(row.optimal not in ("all", "unknown") for row in rows):
+        _by_length(by_length, rows)
+    else:
+        by_length.remove()
     figure.savefig(path, dpi=DPI)
 
 

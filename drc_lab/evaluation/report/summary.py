@@ -42,7 +42,8 @@ class Summary:
         if self.controls:
             each = [f"{described(row.kind, row.amount)}: {solved(row)} %" for row in self.controls]
             said.append(f"For comparison, {'; '.join(each)}.")
-        said.append(f"In brackets: {self.confidence:.0%} intervals; gains are paired, level by level.")
+        paired = "; gains are paired, level by level" if self.thinking else ""
+        said.append(f"In brackets: {self.confidence:.0%} intervals{paired}.")
         return said
 
     def in_short(self) -> str:

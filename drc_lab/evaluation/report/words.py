@@ -11,6 +11,8 @@ from drc_lab.evaluation.intervals import Interval
 from drc_lab.evaluation.table import Row
 from drc_lab.evaluation.thinking import ADAPTIVE, CYCLE_NOOPS, CYCLE_PASSES, FIRST_PASSES, NOOPS, PASSES_AT, REPEATS
 
+AS_IT_IS = "as it is"
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -65,6 +67,11 @@ def described(kind: str, size: float) -> str:
     if size == 1 and words.one is not None:
         return words.one
     return words.sentence.replace("{}", f"{size:g}")
+
+
+def player(row: Row, thinking: bool = True) -> str:
+    """Who plays, for a narrow column; without thinking to tell apart the policy is just as it is."""
+    return kind_words(row.kind).short if thinking or row.is_control else AS_IT_IS
 
 
 def percent(share: float, interval: tuple[float, float], sign: str = "") -> str:
