@@ -67,14 +67,14 @@ def by_optimal(adaptive: dict[float, Played], optimal: np.ndarray) -> Finding:
     rows = []
     for threshold, own in adaptive.items():
         ranks = math.nan
-        if np.ptp(own.thinking[known]) > 0 < np.ptp(optimal[known]) if known.any() else False:
+        if known.any() and np.ptp(own.thinking[known]) > 0 and np.ptp(optimal[known]) > 0:
             ranks = float(stats.spearmanr(optimal[known], own.thinking[known]).statistic)
         means = {name: float(own.thinking[mask].mean()) for name, mask in masks.items()}
         rows.append({"threshold": threshold, **means, "rank_correlation": ranks, "all_ticks": own.ticks.mean()})
     text = (
         "Mean ticks of extra passes before the policy agrees with itself, by moves of an optimal solution; threshold: "
-        "KL divergence between successive ticks, in nats. rank_correlation: Spearman's, of ticks and optimal length; all_ticks: "
-        "with those of the steps, of which a policy that fails takes more."
+        "KL divergence between successive ticks, in nats. rank_correlation: Spearman's, of ticks and optimal length; "
+        "all_ticks: with those of the steps, of which a policy that fails takes more."
     )
 
     def draw(axis: "Axes") -> None:
@@ -110,7 +110,7 @@ def equal_compute_finding(
         )
     text = (
         "solved, fixed: solve rates, of adaptive thinking and of a mixture of two neighbouring numbers of first passes "
-        "(share: of levels with the larger) that spends as many ticks on extra passes; gain: the difference on the same "
+        "(share: of levels with the larger) that spends as many ticks on extra passes; gain: the difference on these "
         f"levels, low and high its {confidence:.0%} paired bootstrap interval over levels. Empty where no two fixed "
         "numbers have that cost between them: nothing is extrapolated."
     )

@@ -69,7 +69,7 @@ def detectable(rows: Sequence[Row], confidence: float = 0.95, power: float = 0.8
         for row in thinking
     )
     text = (
-        f"The smallest gain that the test finds with {power:.0%} power: in one comparison alone, and after the correction "
+        f"The smallest gain that the test finds with {power:.0%} power: in one comparison, and after the correction "
         f"for {len(thinking)}. differing: share of levels that only one of the two solves. nan: too few levels differ."
     )
     return Finding("detectable", "Which gains could this run have seen?", text, table, in_terminal=False)

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.evaluation.finding import Finding
-from drc_lab.evaluation.over_frames import metrics_at, over_frames_finding
+from drc_lab.evaluation.over_frames import metrics_at, over_frames_findings
 from drc_lab.evaluation.records import SUBJECT
 from drc_lab.evaluation.seeds import seed_findings
 from drc_lab.evaluation.table import table
@@ -24,7 +24,7 @@ from drc_lab.tasks.subjects import check_same_settings
 from drc_lab.tracking.run import Run, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
 
-COLUMNS = {"": "mean", "_low": "low", "_high": "high", "_iqm": "iqm", "_iqm_low": "iqm_low", "_iqm_high": "iqm_high"}
+COLUMNS = {"": "mean", "_low": "low", "_high": "high"}
 
 
 def play_several(config: DictConfig, found: Sequence[Subject], folder: Path) -> None:
@@ -47,13 +47,13 @@ def play_several(config: DictConfig, found: Sequence[Subject], folder: Path) -> 
     with tracked_run(spec, folder, config.study, name, run_tags(config), True, say) as run:
         parts = []
         for subject, own in zip(found, settings, strict=True):
-            say(f"{subject.name}: seed {subject.seed}, {subject.frames:,} frames")
-            played = play_all(subject, levels, own, folder / PARTS / subject.digest[:12])
+            what = f"{len(parts) + 1} of {len(found)}"
+            played = play_all(subject, levels, own, folder / PARTS / subject.digest[:12], what)
             parts.append(named(played, subject))
         records = pd.concat(parts, ignore_index=True)
         rows = table(records, confidence)
         if of_one_training:
-            findings = [over_frames_finding(rows, confidence)]
+            findings = over_frames_findings(rows, confidence)
             for frames, metrics in metrics_at(rows).items():
                 run.log_metrics(metrics, frames)
         else:
@@ -71,16 +71,18 @@ def named(records: pd.DataFrame, subject: Subject) -> pd.DataFrame:
 
 def log_over_seeds(findings: Sequence[Finding], run: Run, seeds: int) -> None:
     """A nested run for each setting, and in ``run`` a curve over amounts, as of one checkpoint; means over seeds."""
-    rates, gains = (finding.table for finding in findings)
+    rates, gains, robust = (finding.table for finding in findings)
     of_gains = {(row["kind"], str(row["amount"])): row for row in gains.to_dict("records")}
-    for row in rates.to_dict("records"):
+    robust = robust.rename(columns=lambda name: name.replace("solved", "solve_rate_iqm").replace("gain", "gain_iqm"))
+    for row, iqm in zip(rates.to_dict("records"), robust.to_dict("records"), strict=True):
         metrics = {f"solve_rate{end}": row[column] for end, column in COLUMNS.items()}
         gain = of_gains.get((row["kind"], str(row["amount"])), {})
         metrics |= {f"gain{end}": gain[column] for end, column in COLUMNS.items() if gain}
         metrics |= {"p_value": gain["p"], "p_adjusted": gain["p_holm"]} if gain else {}
+        metrics |= {name: value for name, value in iqm.items() if "iqm" in name}
         known = {name: value for name, value in metrics.items() if not math.isnan(value)}
         amount = "" if math.isnan(row["amount"]) else f"{row['amount']:g}"
-        if amount:
+        if amount.isdigit():
             run.log_metrics({f"thinking/{row['kind']}_solve_rate": row["mean"]}, step=int(row["amount"]))
         with run.child("=".join([row["kind"], *([amount] if amount else [])]),
                        {"kind": row["kind"], "amount": amount or "0", "seeds": seeds}) as child:  # fmt: skip

@@ -80,7 +80,7 @@ def check_separate(found: Sequence[Subject]) -> None:
             if subject.training and subject.training == before.training:
                 raise ConfigError(
                     "checkpoint", subject.name,
-                    f"one of each training, no other of that of {before.name}, all with thinking.run={subject.training[0]}",
+                    f"one of each training; all that {before.name} is from: thinking.run={subject.training[0]}",
                 )  # fmt: skip
 
 
