@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.envs.vector import game_of
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation import thinking as kinds
-from drc_lab.evaluation.controls import CONTROLS
+from drc_lab.evaluation.controls import CONTROLS, DISTANCE
 from drc_lab.evaluation.thinking import Setting
 from drc_lab.models.policy import Policy
 
@@ -26,8 +27,11 @@ class ThinkingSpec:
     adaptive: list[float]
     adaptive_max_ticks: int
     adaptive_every_step: bool
-    controls: list[str]
+    controls: list[str] | None
     levels_at_once: int
+    solver_levels: int
+    solver_max_states: int
+    trace_ticks: int
 
     def __post_init__(self) -> None:
         at_least("first_passes", self.first_passes, 0)
@@ -40,7 +44,10 @@ class ThinkingSpec:
         at_least("adaptive", self.adaptive, 0)
         at_least("adaptive_max_ticks", [self.adaptive_max_ticks], 1)
         at_least("levels_at_once", [self.levels_at_once], 1)
-        for name in self.controls:
+        at_least("solver_levels", [self.solver_levels], 0)
+        at_least("solver_max_states", [self.solver_max_states], 1)
+        at_least("trace_ticks", [self.trace_ticks], 0)
+        for name in self.controls or []:
             if name not in CONTROLS:
                 raise ConfigError("controls", name, " | ".join(CONTROLS))
 
@@ -48,11 +55,18 @@ class ThinkingSpec:
         """The settings for a policy in an env; the policy as it is comes first.
 
         Raises:
-            ConfigError: no-ops in an env that has none.
+            ConfigError: no-ops in an env that has none, or a control that looks ahead in one that cannot.
         """
         own, can_wait = policy.repeats_per_step, env.noop_action is not None
         if self.noops and not can_wait:
             raise ConfigError("noops", self.noops, "null or [], as the env has no action that does nothing")
+        can_look_ahead = game_of(env) is not None
+        if DISTANCE in (self.controls or []) and not can_look_ahead:
+            others = " | ".join(name for name in CONTROLS if name != DISTANCE)
+            raise ConfigError("controls", DISTANCE, f"{others}, as the env cannot be tried out a step ahead")
+        controls = self.controls
+        if controls is None:
+            controls = [name for name in CONTROLS if name != DISTANCE or can_look_ahead]
         noops = self.noops if self.noops is not None else NOOPS_BY_DEFAULT
         repeats = self.repeats if self.repeats is not None else range(1, 4 * own + 1)
         return [
@@ -63,7 +77,7 @@ class ThinkingSpec:
             *kinds.in_cycles(kinds.CYCLE_PASSES, self.cycle_passes),
             *(kinds.in_cycles(kinds.CYCLE_NOOPS, self.cycle_noops) if can_wait else []),
             *kinds.adaptive(self.adaptive, self.adaptive_max_ticks, self.adaptive_every_step),
-            *(Setting(name, 0, control=CONTROLS[name]) for name in self.controls),
+            *(Setting(name, 0, control=CONTROLS[name]) for name in controls),
         ]
 
 
