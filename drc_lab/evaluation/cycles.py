@@ -19,7 +19,7 @@ class Cycles(Watcher):
     """Finds the cycles of an evaluation, one after the other: each begins where the one before has closed, or later.
 
     A state is what the env shows: two observations that are equal byte for byte. A step in which nothing moves is a
-    cycle of length 1, but not if the policy was told to wait.
+    cycle of length 1, but not if the policy was told to wait; a cycle may go through such a wait.
 
     Attributes:
         count, steps: int64 [N], cycles of each episode up to now, and steps taken in them.
@@ -51,7 +51,7 @@ class Cycles(Watcher):
         return {"cycles": self.count, "cycle_steps": self.steps, "cycle_start": self.start, "cycle_length": self.length}
 
     def _close(self, step: int, envs: np.ndarray, state: np.ndarray) -> None:
-        self.since[self.waits] = step  # no cycle goes through a wait
+        envs = envs[~self.waits[envs]]
         before = np.stack(self.states)[:, envs]  # (step, n)
         again = (before == state[envs]) & (np.arange(step)[:, None] >= self.since[envs])
         closed = again.any(axis=0)

@@ -181,12 +181,12 @@ class _Evaluation:
                 actions[part.envs.numpy()] = self._act(part, seen[part.envs].to(self.device), step)
             obs, _, terminated, truncated, info = env.step(actions)
             playing = np.concatenate([part.envs.numpy() for part in parts])
+            obs, info = as_left(obs, info)
             done = (terminated | truncated)[:N]
             ended = playing[done[playing]]
             if len(ended):
-                final = info.get("final_info", info)  # without autoreset it is still there
                 for kept, key in ((solved, "solved"), (length, "length"), (returns, "return")):
-                    kept[ended] = final[key][ended]
+                    kept[ended] = info[key][ended]
                 parts = [still for part in parts if (still := _playing_on(part, torch.from_numpy(~done)))]
             step += 1
         own = self.thinking.repeats or self.policy.repeats_per_step
@@ -230,12 +230,23 @@ class _Evaluation:
             for watcher in self.watchers:
                 watcher.thought(part.envs[active].numpy(), out)
             go_on = made[active] < limit[active]
-            log_probs = torch.log_softmax(out.policy_logits, -1)
+            log_probs = torch.log_softmax(out.policy_logits.double(), -1)
             if thinking.agree is not None and before is not None:
-                go_on &= (log_probs.exp() * (log_probs - before)).sum(-1) >= thinking.agree
+                divergence = (log_probs.exp() * (log_probs - before)).sum(-1)
+                go_on &= divergence.clamp(min=0) >= thinking.agree
             before, active = log_probs[go_on], active[go_on]
         self.passes[part.envs] += made
         return carry
+
+
+def as_left(obs: np.ndarray, info: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+    """Observations and info as ended episodes left them, where autoreset has put the next episode's in their place."""
+    if "final_info" not in info:
+        return obs, info
+    obs, ended, final = obs.copy(), info["_final_info"], info["final_info"]
+    for env in np.flatnonzero(ended):
+        obs[env] = info["final_obs"][env]
+    return obs, info | {key: np.where(ended, final[key], info[key]) for key in ("solved", "length", "return", "level")}
 
 
 def _playing_on(part: _Part, on: Tensor) -> _Part | None:

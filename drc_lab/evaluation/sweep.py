@@ -52,11 +52,11 @@ class Parts:
         self.key = hashlib.sha256(json.dumps(depends_on, sort_keys=True, default=str).encode()).digest()
 
     def read(self, setting: Setting, levels: range) -> pd.DataFrame | None:
-        """The records, if they are there."""
-        path = self._path(setting, levels)
-        if not path.is_file():
+        """The records, if they are there and whole."""
+        try:
+            table = pq.read_table(self._path(setting, levels))
+        except (FileNotFoundError, pa.ArrowException):
             return None
-        table = pq.read_table(path)
         if (table.schema.metadata or {}).get(DEPENDS_ON) != self._key(setting, levels):
             return None
         return table.to_pandas()

@@ -1,6 +1,7 @@
 """The ``thinking`` group of the config, checked: at which settings a policy is played."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.vector import game_of
@@ -32,6 +33,7 @@ class ThinkingSpec:
     solver_levels: int
     solver_max_states: int
     trace_ticks: int
+    worlds: dict[str, dict[str, Any]]
 
     def __post_init__(self) -> None:
         at_least("first_passes", self.first_passes, 0)

@@ -40,7 +40,10 @@ def run(folder, *overrides, timeout=120):
         (["polcy=drc"], "polcy: no such key; closest: policy"),
         (["env=chess"], "Could not find 'env/chess' Available options in 'env': gym"),
         (["+experiment=nope"], "Could not find 'experiment/nope' Available options in 'experiment'"),
-        (["task=dream"], "task: found 'dream', allowed: train | evaluate | thinking | thinking_sweep | play | fetch_levels | make_bank"),
+        (
+            ["task=dream"],
+            "task: found 'dream', allowed: train | evaluate | thinking | thinking_sweep | play | fetch_levels",
+        ),
         (["env.height=0"], "env.height: found 0, allowed: 1 to 255"),
         (["env.num_robots=30"], "env.num_robots: found 30, allowed: 1 to 24"),
         (["env.id=drc_lab/Ricochet-v0"], "env.id: found 'drc_lab/Ricochet-v0', allowed: drc_lab/RicochetRobots-v0"),
