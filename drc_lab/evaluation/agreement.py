@@ -13,6 +13,7 @@ from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import ratio_interval
 from drc_lab.evaluation.records import SETTING
 from drc_lab.evaluation.table import groups
+from drc_lab.evaluation.thinking import FIRST_PASSES
 
 NONE = -1
 OPTIMAL, WORSE, OPEN = "+-?"  # a move's verdicts; OPEN is none
@@ -105,7 +106,7 @@ def agreement_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[
     """How often moves are optimal, by optimal length and by step; nothing if no move was judged."""
     if "judged_moves" not in records or not (records["judged_moves"] > 0).any():
         return []
-    judged = records[records["judged_moves"] > 0]
+    judged = records[(records["judged_moves"] > 0) & (records["kind"] == FIRST_PASSES)]  # others repeat the baseline
     return [_by_length(judged, confidence), _by_step(judged, confidence)]
 
 

@@ -7,20 +7,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 import torch
 from torch.utils._pytree import tree_leaves
 
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.vector import game_of
-from drc_lab.errors import ConfigError
 from drc_lab.evaluation.agreement import Judge
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import mean_interval
+from drc_lab.evaluation.memory import check_memory
 from drc_lab.evaluation.sweep import batches
 from drc_lab.models.policy import Policy
 
-BYTES = 6 * 4  # of a tick of a level: five numbers, and what a batch holds of them
+BYTES_OF_A_TICK = 12 * 4  # of each level: five numbers kept, and as many again while tables are made of them
 SHOWN = (1, 2, 3, 6, 12, 24, 48, 96)  # ticks in the terminal
 
 
@@ -45,14 +44,6 @@ class Trace:
     action: np.ndarray
     first_move: np.ndarray
     carries: bool
-
-
-def check_memory(ticks: int, num_levels: int) -> None:
-    """A ConfigError about ``trace_ticks`` if so many ticks of so many levels do not fit into memory."""
-    available = psutil.virtual_memory().available
-    if ticks * num_levels * BYTES > available:
-        most = available // (BYTES * num_levels)
-        raise ConfigError("trace_ticks", ticks, f"at most {most}, for which {num_levels} levels have memory")
 
 
 @torch.no_grad()
@@ -82,7 +73,7 @@ def trace(
     Raises:
         ConfigError: T and N are too many for the memory.
     """
-    check_memory(ticks, num_levels)
+    check_memory("trace_ticks", ticks, BYTES_OF_A_TICK * num_levels)
     device, game = next(policy.parameters()).device, game_of(env)
     level, optimal = np.zeros(num_levels, np.int64), np.zeros(num_levels, np.int64)
     entropy, value, kl, first_move = (np.full((num_levels, ticks), np.nan, np.float32) for _ in range(4))
