@@ -11,7 +11,7 @@ Columns of a record, one for each setting and level:
   where it did not watch;
 - what other watchers add.
 
-A study of several checkpoints or worlds adds columns that tell them apart.
+A study of several checkpoints has the columns ``checkpoint``, ``seed``, ``frames`` too; one of worlds adds its own.
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,11 @@ import pandas as pd
 from drc_lab.evaluation.thinking import Played
 
 SETTING = ["kind", "amount"]  # the columns that name a setting
+SUBJECT = [
+    "checkpoint",
+    "seed",
+    "frames",
+]  # those that name one of several checkpoints: name, training's seed and frames
 
 
 def records_of(played: Played) -> pd.DataFrame:

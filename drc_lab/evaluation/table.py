@@ -1,12 +1,15 @@
 """The sweep's table: a row for each setting on all levels, and on those of one optimal length."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from drc_lab.evaluation.controls import CONTROLS
 from drc_lab.evaluation.intervals import paired_difference, rate_interval
-from drc_lab.evaluation.records import SETTING
+from drc_lab.evaluation.records import SETTING, SUBJECT
+from drc_lab.evaluation.significance import holm, paired_test
 
 
 @dataclass(frozen=True)
@@ -14,6 +17,10 @@ class Row:
     """A line of thinking.csv: one setting on the levels of one optimal length ("all" for all of them).
 
     difference: solve rate minus that of the policy without extra thinking on the same levels, with its paired interval.
+    helped, hurt: levels solved only with the setting, and only without.
+    p_value: of McNemar's exact test of these two; nan for the policy without extra thinking.
+    p_adjusted: after Holm's correction for all settings of thinking; nan for controls and single optimal lengths.
+    checkpoint, seed, frames: whose row it is, where there are several.
     """
 
     kind: str
@@ -26,13 +33,39 @@ class Row:
     difference: float
     difference_low: float
     difference_high: float
+    helped: int
+    hurt: int
+    p_value: float
+    p_adjusted: float
     mean_length: float
     mean_return: float
     mean_ticks: float
+    checkpoint: str = ""
+    seed: int = -1
+    frames: int = -1
+
+    @property
+    def is_control(self) -> bool:
+        return self.kind in CONTROLS
+
+    @property
+    def is_thinking(self) -> bool:
+        """Whether it is a setting that is compared with the policy as it is, to see whether thinking helps."""
+        return self.optimal == "all" and not self.is_control and not math.isnan(self.p_value)
 
 
 def table(records: pd.DataFrame, confidence: float = 0.95, by_length: bool = True) -> list[Row]:
-    """All settings, also by optimal length; see `drc_lab.evaluation.records`."""
+    """All settings of each subject, also by optimal length; see `drc_lab.evaluation.records`."""
+    if SUBJECT[0] not in records:
+        return _adjusted(_rows(records, confidence, by_length))
+    rows: list[Row] = []
+    for (checkpoint, seed, frames), own in records.groupby(SUBJECT, sort=False):
+        of_one = _adjusted(_rows(own, confidence, by_length))
+        rows += [replace(row, checkpoint=str(checkpoint), seed=int(seed), frames=int(frames)) for row in of_one]
+    return rows
+
+
+def _rows(records: pd.DataFrame, confidence: float, by_length: bool) -> list[Row]:
     settings = dict(list(records.groupby(SETTING, sort=False)))
     baseline = next(played for played in settings.values() if played["baseline"].iloc[0])
     rows = []
@@ -42,12 +75,37 @@ def table(records: pd.DataFrame, confidence: float = 0.95, by_length: bool = Tru
         for name, chosen in (groups(played["optimal"].to_numpy()) if by_length else everything).items():
             here, there = played[chosen], baseline["solved"].to_numpy()[chosen]
             solved = here["solved"].to_numpy()
-            difference = paired_difference(solved, there, confidence)
-            rows.append(Row(str(kind), float(amount), name, len(here), float(solved.mean()),
-                            *rate_interval(solved, confidence), float(solved.mean() - there.mean()), *difference,
-                            float(here["length"].mean()), float(here["return"].mean()),
-                            float(here["ticks"].mean())))  # fmt: skip
+            low, high = rate_interval(solved, confidence)
+            difference_low, difference_high = paired_difference(solved, there, confidence)
+            helped, hurt, p_value = paired_test(solved, there)
+            rows.append(
+                Row(
+                    kind=str(kind),
+                    amount=float(amount),
+                    optimal=name,
+                    levels=len(here),
+                    solve_rate=float(solved.mean()),
+                    low=low,
+                    high=high,
+                    difference=float(solved.mean() - there.mean()),
+                    difference_low=difference_low,
+                    difference_high=difference_high,
+                    helped=helped,
+                    hurt=hurt,
+                    p_value=math.nan if played["baseline"].iloc[0] else p_value,
+                    p_adjusted=math.nan,
+                    mean_length=float(here["length"].mean()),
+                    mean_return=float(here["return"].mean()),
+                    mean_ticks=float(here["ticks"].mean()),
+                )
+            )
     return rows
+
+
+def _adjusted(rows: list[Row]) -> list[Row]:
+    """The rows with ``p_adjusted``: the settings of thinking are one family, to which controls do not belong."""
+    adjusted = holm([row.p_value if row.is_thinking else math.nan for row in rows])
+    return [replace(row, p_adjusted=float(p)) for row, p in zip(rows, adjusted, strict=True)]
 
 
 def groups(optimal: np.ndarray, longest: int = 10) -> dict[str, np.ndarray]:

@@ -33,6 +33,8 @@ class ThinkingSpec:
     solver_levels: int
     solver_max_states: int
     trace_ticks: int
+    power: float
+    run: str | None
     worlds: dict[str, dict[str, Any]]
 
     def __post_init__(self) -> None:
@@ -49,6 +51,8 @@ class ThinkingSpec:
         at_least("solver_levels", [self.solver_levels], 0)
         at_least("solver_max_states", [self.solver_max_states], 1)
         at_least("trace_ticks", [self.trace_ticks], 0)
+        if not 0 < self.power < 1:
+            raise ConfigError("power", self.power, "between 0 and 1")
         for name in self.controls or []:
             if name not in CONTROLS:
                 raise ConfigError("controls", name, " | ".join(CONTROLS))

@@ -15,6 +15,7 @@ from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.envs.external import our_ids
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.evaluation.power import in_words
 from drc_lab.evaluation.sweep import Parts, sweep
 from drc_lab.evaluation.thinking import Setting
 from drc_lab.evaluation.thinking_spec import ThinkingSpec
@@ -22,7 +23,7 @@ from drc_lab.learning.checkpoints import load_policy, read_checkpoint
 from drc_lab.models.policy import Policy, num_actions
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
 from drc_lab.tasks.play import as_trained
-from drc_lab.tasks.start import console
+from drc_lab.tasks.start import console, say
 from drc_lab.tracking.datasets import digest, fixed_levels
 
 PARTS = "parts"  # folder in a run's, of what an interrupted sweep has already
@@ -40,6 +41,7 @@ class Subject:
         frames: that it was trained for.
         seed: of its training.
         digest: of its weights.
+        training: folder and seed of its training; () where they are not known.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Subject:
     frames: int
     seed: int
     digest: str
+    training: tuple[str, int] | tuple[()] = ()
 
 
 def load_subject(config: DictConfig, path: Path, name: str) -> Subject:
@@ -63,7 +66,8 @@ def load_subject(config: DictConfig, path: Path, name: str) -> Subject:
         weights.update(key.encode() + weight.contiguous().view(torch.uint8).numpy().tobytes())
     config = as_trained(config, trained, HydraConfig.get().overrides.task)
     frames, seed = int(state.get("frames", 0)), int(trained.get("seed", 0))
-    return Subject(name, policy, config, frames, seed, weights.hexdigest())
+    training = (str(trained.folder), seed) if trained.get("folder") else ()
+    return Subject(name, policy, config, frames, seed, weights.hexdigest(), training)
 
 
 def thinking_spec(config: DictConfig) -> ThinkingSpec:
@@ -87,10 +91,21 @@ def lab_env(config: DictConfig, policy: Policy) -> BatchEnv:
     return env
 
 
+def count_levels(env: BatchEnv) -> int:
+    """How many held-out levels there are."""
+    levels = fixed_levels(env)
+    return env.num_envs if levels is None else len(levels)
+
+
+def tell_power(config: DictConfig, env: BatchEnv, settings: Sequence[Setting]) -> None:
+    """Says which gains can be seen on so many levels, before they are played."""
+    compared = sum(not (setting.is_baseline or setting.control) for setting in settings)
+    say(in_words(count_levels(env), compared, thinking_spec(config).power, evaluation_spec(config).confidence))
+
+
 def play_all(subject: Subject, env: BatchEnv, settings: Sequence[Setting], folder: Path) -> pd.DataFrame:
     """The records of all settings on all levels; what was played before an interruption is in ``folder`` already."""
-    levels = fixed_levels(env)
-    num_levels = env.num_envs if levels is None else len(levels)
+    num_levels = count_levels(env)
     depends_on = {
         "weights": subject.digest,
         "env": plain(subject.config.env),

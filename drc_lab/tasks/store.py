@@ -25,13 +25,15 @@ def reading_client(config: DictConfig) -> "MlflowClient":
     return open_store(str(uri))
 
 
-def checkpoint_file(config: DictConfig) -> Path:
-    """The file of ``checkpoint``; one that MLflow has is downloaded to ``root/models``.
+def checkpoint_file(config: DictConfig, one: str | None = None) -> Path:
+    """The file of ``checkpoint``, or of one of several; one that MLflow has is downloaded to ``root/models``.
 
     Raises:
-        UserError: MLflow does not have it, or is not there.
+        UserError: MLflow does not have it, or is not there; or several are named where one is meant.
     """
-    checkpoint = str(config.checkpoint)
+    if one is None and not isinstance(config.checkpoint, str):
+        raise ConfigError("checkpoint", config.checkpoint, "one; only task=thinking takes several")
+    checkpoint = one or str(config.checkpoint)
     if not checkpoint.startswith(("models:", "runs:")):
         return Path(checkpoint)
     from drc_lab.tracking.fetch import fetch_checkpoint

@@ -1,34 +1,38 @@
 """task=thinking_sweep: trains, then asks on levels it has never seen whether more thinking helps the policy."""
 
+import math
 import signal
 from pathlib import Path
 
+import pandas as pd
 import torch
 from omegaconf import DictConfig
 
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.evaluation.controls import CONTROLS
-from drc_lab.evaluation.report import plot, terminal_tables, write_csv
+from drc_lab.evaluation.gains import sensitivity
+from drc_lab.evaluation.report import TABLE
+from drc_lab.evaluation.statistics import statistics_of
 from drc_lab.evaluation.table import Row, table
-from drc_lab.files import written
 from drc_lab.signals import Stopped
 from drc_lab.tasks.held_out import evaluation_spec
-from drc_lab.tasks.laboratory import PARTS, lab_env, load_subject, play_all, thinking_spec
+from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, load_subject, play_all, thinking_spec
 from drc_lab.tasks.record import log_held_out
+from drc_lab.tasks.reporting import report_on, report_spec
 from drc_lab.tasks.resume import resume_command
-from drc_lab.tasks.start import console
+from drc_lab.tasks.start import console, say
 from drc_lab.tasks.train import fit, prepare, start_run, tell_finished
 from drc_lab.tracking.run import Run
 
 
 def main(config: DictConfig, folder: Path) -> None:
-    """Trains, evaluates at each amount of thinking, prints the tables, writes thinking.csv and thinking.png."""
+    """Trains, evaluates at each amount of thinking, prints and writes the report."""
     training = prepare(config, folder)
     levels = lab_env(config, training.agent.policy)
     thinking_spec(config).settings(training.agent.policy, levels)  # a mistake shows before the training
+    report_spec(config)
     folder = training.beginning.folder
-    csv_path, png_path = folder / "thinking.csv", folder / "thinking.png"
-    if training.beginning.finished and csv_path.exists():
+    if training.beginning.finished and (folder / TABLE).exists():
         tell_finished(training.beginning)
         return
     with start_run(config, training.beginning) as run:
@@ -37,30 +41,29 @@ def main(config: DictConfig, folder: Path) -> None:
             return
         log_held_out(run, "test", levels, training.agent.config)
         try:
-            rows = think(config, best, levels, folder, training.trainer.strategy.root_device)
+            subject, records = think(config, best, levels, folder, training.trainer.strategy.root_device)
         except KeyboardInterrupt as stop:
             by = getattr(stop, "by", signal.SIGINT)
             raise Stopped(by, f"Trained; the sweep begins anew with:  {resume_command(folder)}") from stop
-        frames = training.agent.frames
+        confidence, power = evaluation_spec(config).confidence, thinking_spec(config).power
+        rows, frames = table(records, confidence), training.agent.frames
         log_settings(rows, run, frames)
         final = [row for row in rows if row.optimal == "all" and row.amount == 0]
         run.log_metrics({f"final/{row.kind}_solve_rate": row.solve_rate for row in final}, frames)
-        with written(png_path) as part:
-            plot(rows, part)
-        with written(csv_path) as part:  # the last: it tells that the sweep is whole
-            write_csv(rows, part)
-        for path in (csv_path, png_path):
-            run.log_artifact(path)
-    console.print(*terminal_tables(rows, evaluation_spec(config).confidence), sep="\n")
-    for name, value in (("checkpoint", best), ("table", csv_path), ("plot", png_path), *run.shown):
+        findings = statistics_of(records, rows, confidence, power)
+        shown = report_on("Does more thinking help?", subject, levels, rows, findings, records, folder, run)
+    say(sensitivity(rows, confidence, power))
+    for name, value in (("checkpoint", best), *shown, *run.shown):
         console.print(f"{name:11}{value}", soft_wrap=True)
 
 
-def think(config: DictConfig, checkpoint: Path, levels: BatchEnv, folder: Path, device: torch.device) -> list[Row]:
-    """The sweep of one checkpoint on held-out levels."""
+def think(
+    config: DictConfig, checkpoint: Path, levels: BatchEnv, folder: Path, device: torch.device
+) -> tuple[Subject, pd.DataFrame]:
+    """The sweep of one checkpoint on held-out levels: its policy, and the records."""
     subject = load_subject(config, checkpoint, checkpoint.stem)
     settings = thinking_spec(config).settings(subject.policy.to(device), levels)
-    return table(play_all(subject, levels, settings, folder / PARTS), evaluation_spec(config).confidence)
+    return subject, play_all(subject, levels, settings, folder / PARTS)
 
 
 def log_settings(rows: list[Row], run: Run, frames: int) -> None:
@@ -69,8 +72,10 @@ def log_settings(rows: list[Row], run: Run, frames: int) -> None:
         name = row.kind if row.kind in CONTROLS else f"{row.kind}={row.amount:g}"
         metrics = {"solve_rate": row.solve_rate, "solve_rate_low": row.low, "solve_rate_high": row.high,
                    "length": row.mean_length, "return": row.mean_return, "ticks": row.mean_ticks,
-                   "gain": row.difference, "gain_low": row.difference_low,
-                   "gain_high": row.difference_high}  # fmt: skip
+                   "gain": row.difference, "gain_low": row.difference_low, "gain_high": row.difference_high,
+                   "helped": row.helped, "hurt": row.hurt}  # fmt: skip
+        tests = {"p_value": row.p_value, "p_adjusted": row.p_adjusted}
+        metrics |= {name: value for name, value in tests.items() if not math.isnan(value)}
         if row.kind not in CONTROLS:
             run.log_metrics({f"thinking/{row.kind}_solve_rate": row.solve_rate}, step=int(row.amount))
         with run.child(name, {"kind": row.kind, "amount": f"{row.amount:g}", "levels": row.levels}) as child:

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from mlflow.artifacts import download_artifacts
+from mlflow.entities import LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -49,6 +50,30 @@ def fetch_checkpoint(client: MlflowClient, checkpoint: str, cache: Path) -> Path
     except (MlflowException, OSError, KeyError) as error:
         raise ConfigError("checkpoint", checkpoint, f"one that is in MLflow: {in_one_line(error)}") from error
     raise ConfigError("checkpoint", checkpoint, ALLOWED)
+
+
+def fetch_run(client: MlflowClient, run: str, cache: Path, key: str) -> list[Path]:
+    """The files of all checkpoints of a run: the kept ones and the last.
+
+    Args:
+        client: of the store.
+        run: runs:/ID.
+        cache: folder for the files.
+        key: of ``run``, for messages.
+
+    Raises:
+        ConfigError: about ``key``: no such run. About ``checkpoint``: one cannot be had.
+    """
+    try:
+        found = client.get_run(run.removeprefix("runs:/").rstrip("/"))
+        models = models_of(client, found.info.run_id, found.info.experiment_id)
+        files = [model.tags["file"] for model in models if model.status == LoggedModelStatus.READY]
+        files += [Path(file.path).name for file in client.list_artifacts(found.info.run_id, FOLDER)]
+    except MlflowException as error:
+        raise ConfigError(key, run, f"runs:/ID of a run that is in MLflow: {in_one_line(error)}") from error
+    return [
+        fetch_checkpoint(client, f"runs:/{found.info.run_id}/{FOLDER}/{file}", cache) for file in dict.fromkeys(files)
+    ]
 
 
 def _download(client: MlflowClient, folder: str, file: str, cache: Path, again: bool = False) -> Path:

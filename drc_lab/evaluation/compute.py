@@ -1,0 +1,170 @@
+"""Adaptive thinking: where it spends its ticks, and whether it beats a fixed number of passes that spends as many."""
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from drc_lab.evaluation.finding import Finding
+from drc_lab.evaluation.intervals import RESAMPLES, Interval
+from drc_lab.evaluation.records import SETTING
+from drc_lab.evaluation.table import groups
+from drc_lab.evaluation.thinking import ADAPTIVE, FIRST_PASSES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Played(NamedTuple):
+    """What a setting did, float [N] each: levels solved, ticks of extra passes, ticks of all passes."""
+
+    solved: np.ndarray
+    thinking: np.ndarray
+    ticks: np.ndarray
+
+
+class EqualCompute(NamedTuple):
+    """An adaptive setting beside the mixture of two fixed amounts that spends as many ticks on extra passes.
+
+    fewer, more: the amounts, nan where no two have the adaptive setting's mean between them.
+    share: of levels that the mixture plays with ``more``.
+    fixed: its solve rate; gain: the adaptive setting's beyond that, with its paired interval.
+    """
+
+    fewer: float
+    more: float
+    share: float
+    fixed: float
+    gain: float
+    interval: Interval
+
+
+def compute_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
+    """Two findings on the adaptive settings of one policy; none without such settings.
+
+    Args:
+        records: of one policy, see `drc_lab.evaluation.records`.
+        confidence: of the intervals.
+    """
+    settings = dict(list(records.groupby(SETTING, sort=False)))
+    baseline = next(played for played in settings.values() if played["baseline"].iloc[0])
+    per_step = float(baseline["ticks"].sum() / baseline["length"].sum())  # ticks of one step
+    played = {setting: _played(own, per_step) for setting, own in settings.items()}
+    adaptive = {amount: own for (kind, amount), own in played.items() if kind == ADAPTIVE}
+    fixed = {float(amount): own for (kind, amount), own in sorted(played.items()) if kind == FIRST_PASSES}
+    if not adaptive:
+        return []
+    optimal = baseline["optimal"].to_numpy()
+    return [by_optimal(adaptive, optimal), equal_compute_finding(adaptive, fixed, confidence)]
+
+
+def by_optimal(adaptive: dict[float, Played], optimal: np.ndarray) -> Finding:
+    """Mean ticks of extra passes by optimal length: a row for each threshold, a column for each length."""
+    masks = groups(optimal)
+    known = optimal >= 0
+    rows = []
+    for threshold, own in adaptive.items():
+        ranks = math.nan
+        if np.ptp(own.thinking[known]) > 0 < np.ptp(optimal[known]) if known.any() else False:
+            ranks = float(stats.spearmanr(optimal[known], own.thinking[known]).statistic)
+        means = {name: float(own.thinking[mask].mean()) for name, mask in masks.items()}
+        rows.append({"threshold": threshold, **means, "rank_correlation": ranks})
+    text = (
+        "Mean ticks of extra passes before the policy agrees with itself, by moves of an optimal solution; threshold: "
+        "KL divergence between successive ticks, in nats. rank_correlation: Spearman's, of ticks and optimal length."
+    )
+
+    def draw(axis: "Axes") -> None:
+        names = [name for name in masks if name != "all"]
+        for row in rows:
+            axis.plot(names, [row[name] for name in names], marker="o", label=f"{row['threshold']:g} nats")
+        axis.set(xlabel="moves of an optimal solution", ylabel="mean ticks of extra passes")
+        axis.set_ylim(bottom=0)
+        axis.legend()
+
+    return Finding("adaptive_ticks", "Where does adaptive thinking think?", text, pd.DataFrame(rows), draw)
+
+
+def equal_compute_finding(
+    adaptive: dict[float, Played], fixed: dict[float, Played], confidence: float = 0.95
+) -> Finding:
+    """Each adaptive setting beside fixed numbers of first passes that cost as much."""
+    rows = []
+    for threshold, own in adaptive.items():
+        beside = equal_compute(own, fixed, confidence)
+        rows.append(
+            {
+                "threshold": threshold,
+                "thinking_ticks": own.thinking.mean(),
+                "all_ticks": own.ticks.mean(),
+                "solve_rate": own.solved.mean(),
+                "fewer": beside.fewer,
+                "more": beside.more,
+                "share_of_more": beside.share,
+                "fixed_solve_rate": beside.fixed,
+                "gain": beside.gain,
+                "low": beside.interval.low,
+                "high": beside.interval.high,
+            }
+        )
+    text = (
+        "fixed_solve_rate: of a mixture of two neighbouring numbers of first passes (fewer, more) that spends the same "
+        "mean ticks on extra passes; gain: of adaptive thinking over it on the same levels, low and high its "
+        f"{confidence:.0%} paired bootstrap interval over levels. nan: no fixed numbers with that cost between them; "
+        "nothing is extrapolated. all_ticks: with those of the steps, of which a policy that fails takes more."
+    )
+
+    def draw(axis: "Axes") -> None:
+        cost = [own.thinking.mean() for own in fixed.values()]
+        axis.plot(cost, [own.solved.mean() for own in fixed.values()], marker="o", label="fixed first passes")
+        for row in rows:
+            axis.plot(row["thinking_ticks"], row["solve_rate"], "s", label=f"adaptive, {row['threshold']:g} nats")
+        axis.set(xlabel="mean ticks of extra passes", ylabel="solve rate")
+        axis.legend()
+
+    return Finding("equal_compute", "Adaptive or fixed, at equal mean compute?", text, pd.DataFrame(rows), draw)
+
+
+def equal_compute(
+    adaptive: Played, fixed: dict[float, Played], confidence: float = 0.95, seed: int = 0
+) -> EqualCompute:
+    """The gain at equal mean compute; in each resample of levels the mixture spends what that resample does.
+
+    Args:
+        adaptive, fixed: on the same levels; by amount.
+    """
+    by_cost = sorted(fixed, key=lambda amount: float(fixed[amount].thinking.mean()))
+    cost, spent = [float(fixed[amount].thinking.mean()) for amount in by_cost], float(adaptive.thinking.mean())
+    nan = math.nan
+    nothing = EqualCompute(nan, nan, nan, nan, nan, Interval(nan, nan))
+    if len(by_cost) < 2 or not cost[0] <= spent <= cost[-1] or cost[0] == cost[-1]:
+        return nothing
+    right = min(max(int(np.searchsorted(cost, spent)), 1), len(cost) - 1)
+    few, many = by_cost[right - 1], by_cost[right]
+    low, high = fixed[few], fixed[many]
+
+    def share(spent: np.ndarray, below: np.ndarray, above: np.ndarray, axis: int = -1) -> np.ndarray:
+        below, above = below.mean(axis), above.mean(axis)
+        return (spent.mean(axis) - below) / (above - below)
+
+    def gain(solved, spent, few_solved, few_spent, many_solved, many_spent, axis=-1):
+        more = share(spent, few_spent, many_spent, axis)
+        return solved.mean(axis) - (1 - more) * few_solved.mean(axis) - more * many_solved.mean(axis)
+
+    samples = (adaptive.solved, adaptive.thinking, low.solved, low.thinking, high.solved, high.thinking)
+    more, found = float(share(adaptive.thinking, low.thinking, high.thinking)), float(gain(*samples))
+    interval = Interval(nan, nan)
+    if len(adaptive.solved) > 1:
+        result = stats.bootstrap(samples, gain, paired=True, vectorized=True, confidence_level=confidence,
+                                 n_resamples=RESAMPLES, method="percentile", batch=200,
+                                 rng=np.random.default_rng(seed))  # fmt: skip
+        interval = Interval(float(result.confidence_interval.low), float(result.confidence_interval.high))
+    mixture = float(adaptive.solved.mean()) - found
+    return EqualCompute(few, many, more, mixture, found, interval)
+
+
+def _played(records: pd.DataFrame, per_step: float) -> Played:
+    ticks = records["ticks"].to_numpy(float)
+    return Played(records["solved"].to_numpy(float), ticks - per_step * records["length"].to_numpy(float), ticks)

@@ -1,0 +1,47 @@
+"""All files of a report, in one call."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from drc_lab.evaluation.finding import Finding
+from drc_lab.evaluation.report.about import About
+from drc_lab.evaluation.report.page import write_page
+from drc_lab.evaluation.report.plots import plot
+from drc_lab.evaluation.report.tables import write_csv, write_finding
+from drc_lab.evaluation.table import Row
+from drc_lab.files import written
+
+TABLE = "thinking.csv"
+FINDINGS = "findings"  # a folder
+
+
+def write_report(
+    folder: Path, title: str, rows: Sequence[Row], findings: Sequence[Finding], records: pd.DataFrame, about: About
+) -> list[Path]:
+    """Writes levels.parquet, findings/NAME.csv, thinking.png, report.html and thinking.csv, each of them whole.
+
+    Args:
+        folder: for all of them.
+        title: of the page: what has been asked.
+        rows, records: see `drc_lab.evaluation.table.table`.
+        findings: what else there is to tell.
+        about: where it comes from.
+
+    Returns:
+        what has been written, thinking.csv last: once it is there, all is.
+    """
+    picture = folder / "thinking.png"
+    writers: dict[Path, Callable[[Path], None]] = {
+        folder / "levels.parquet": lambda part: records.to_parquet(part, index=False),
+        **{folder / FINDINGS / f"{finding.name}.csv": partial(write_finding, finding) for finding in findings},
+        picture: partial(plot, rows),
+        folder / "report.html": lambda part: write_page(part, title, rows, findings, about, picture),
+        folder / TABLE: partial(write_csv, rows),
+    }
+    for path, write in writers.items():
+        with written(path) as part:
+            write(part)
+    return list(writers)

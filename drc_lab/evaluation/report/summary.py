@@ -1,0 +1,102 @@
+"""The answer: how good a policy is as it is, and what more thinking and the controls come to beside it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from drc_lab.evaluation.report.words import described, gain, solved
+from drc_lab.evaluation.table import Row
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One policy's rows over all levels, sorted by who plays.
+
+    Args:
+        baseline: the policy as it is.
+        thinking: with more or less thinking than that.
+        controls: other players.
+        confidence: of the intervals, and 1 - alpha of what is called clear.
+    """
+
+    baseline: Row
+    thinking: list[Row]
+    controls: list[Row]
+    confidence: float
+
+    @property
+    def best(self) -> Row | None:
+        """The setting that solves most; None if nothing but the policy as it is has been played."""
+        return max(self.thinking, key=lambda row: row.solve_rate, default=None)
+
+    def sentences(self) -> list[str]:
+        """The answer in plain words, with intervals."""
+        base = self.baseline
+        said = [f"As it is, the policy solves {solved(base)} % of {base.levels:,} held-out levels, in "
+                f"{base.mean_length:.1f} steps a level."]  # fmt: skip
+        said += self._verdict()
+        if self.controls:
+            each = [f"{described(row.kind, row.amount)}: {solved(row)} %" for row in self.controls]
+            said.append(f"For comparison, {'; '.join(each)}.")
+        said.append(f"In brackets: {self.confidence:.0%} intervals; gains are paired, level by level.")
+        return said
+
+    def in_short(self) -> str:
+        """The answer for one of several policies."""
+        base, best = self.baseline, self.best
+        shown = "" if best is None else f"; most with {described(best.kind, best.amount)}: {gain(best)} points"
+        return f"{base.checkpoint} (seed {base.seed}, {base.frames:,} frames): {solved(base)} % as it is{shown}."
+
+    def _verdict(self) -> list[str]:
+        """What is clear after the correction for the number of settings; the best one's own interval knows of none."""
+        if self.best is None:
+            return []
+        clear = [row for row in self.thinking if row.p_adjusted <= 1 - self.confidence]
+        helps, hurts = ([row for row in clear if sign * row.difference > 0] for sign in (1, -1))
+        said = []
+        if helps:
+            top = max(helps, key=lambda row: row.difference)
+            said.append(f"More thinking helps: {len(helps)} of {len(self.thinking)} settings clearly do, most of all "
+                        f"{described(top.kind, top.amount)}, by {gain(top)} points.")  # fmt: skip
+        if hurts:
+            top = min(hurts, key=lambda row: row.difference)
+            said.append(f"It can do harm: {len(hurts)} of {len(self.thinking)} settings clearly do, most of all "
+                        f"{described(top.kind, top.amount)}, by {gain(top)} points.")  # fmt: skip
+        if not clear:
+            most = f"{described(self.best.kind, self.best.amount)}, {gain(self.best)} points"
+            said.append(
+                f"No change by thinking is clear on these levels. Best of {len(self.thinking)} settings: {most}."
+            )
+        return said
+
+
+def summarise(rows: Sequence[Row], confidence: float) -> list[Summary]:
+    """A table's rows by policy: one summary for each.
+
+    Args:
+        rows: of `drc_lab.evaluation.table.table`.
+        confidence: of their intervals.
+    """
+    found = []
+    for own in by_policy(row for row in rows if row.optimal == "all"):
+        thinking, controls = [row for row in own if row.is_thinking], [row for row in own if row.is_control]
+        baseline = next(row for row in own if not (row.is_thinking or row.is_control))
+        found.append(Summary(baseline, thinking, controls, confidence))
+    return found
+
+
+def by_policy(rows: Iterable[Row]) -> list[list[Row]]:
+    """Rows of the same checkpoint together."""
+    found: dict[tuple[str, int, int], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row.checkpoint, row.seed, row.frames), []).append(row)
+    return list(found.values())
+
+
+def answer(summaries: Sequence[Summary]) -> list[str]:
+    """The answer of one policy in sentences, or that of several in a line for each."""
+    if len(summaries) == 1:
+        return summaries[0].sentences()
+    first = summaries[0]
+    said = [f"{len(summaries)} checkpoints, on the same {first.baseline.levels:,} held-out levels:"]
+    said += [summary.in_short() for summary in summaries]
+    return [*said, f"In brackets: {first.confidence:.0%} intervals over levels; gains are paired, level by level."]

@@ -1,0 +1,81 @@
+"""Results as tables: in the terminal, and as CSV."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import pandas as pd
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from drc_lab.evaluation.finding import Finding
+from drc_lab.evaluation.report.summary import by_policy
+from drc_lab.evaluation.report.words import amount, cell, gain, kind_words, p_value, solved
+from drc_lab.evaluation.table import Row
+
+DIGITS = 6  # significant ones in a CSV: small p-values keep theirs
+
+
+def write_csv(rows: Sequence[Row], path: Path) -> None:
+    """One line for each setting and optimal length; the columns are the fields of `Row`."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Row)])
+        writer.writeheader()
+        writer.writerows(
+            {k: f"{v:.{DIGITS}g}" if isinstance(v, float) else v for k, v in asdict(row).items()} for row in rows
+        )
+
+
+def write_finding(finding: Finding, path: Path) -> None:
+    """Its table as CSV; a missing value is an empty cell."""
+    finding.table.to_csv(path, index=False, float_format=f"%.{DIGITS}g")
+
+
+def terminal_tables(rows: Sequence[Row], confidence: float) -> list[Table]:
+    """Two tables of at most 80 columns for each policy: all levels with intervals, and by optimal length."""
+    return [each for own in by_policy(rows) for each in _tables_of_one(own, confidence)]
+
+
+def _tables_of_one(rows: Sequence[Row], confidence: float) -> list[Table]:
+    overall = [row for row in rows if row.optimal == "all"]
+    whose = f"{overall[0].checkpoint}: " if overall[0].checkpoint else ""
+    question = "Does more thinking help? " if any(row.is_thinking for row in overall) else ""
+    gains = _table(f"{whose}{question}{overall[0].levels:,} held-out levels, greedy, in %")
+    for title in ("thinking", "amount", f"solved [{confidence:.0%}]", "gain [paired]", "p, Holm", "steps"):
+        gains.add_column(title, justify="left" if title == "thinking" else "right", no_wrap=True)
+    names = list(dict.fromkeys(row.optimal for row in rows if row.optimal != "all"))
+    lengths = _table(f"{whose}solved in %, by optimal length")
+    for title in ("thinking", "amount", *names):
+        lengths.add_column(title, justify="left" if title == "thinking" else "right", no_wrap=True)
+    rates = {(row.kind, row.amount, row.optimal): f"{100 * row.solve_rate:.0f}" for row in rows}
+    for row, following in zip(overall, [*overall[1:], None], strict=True):
+        last = following is not None and following.kind != row.kind and not (row.is_control and following.is_control)
+        first = (Text(kind_words(row.kind).short), amount(row))
+        gains.add_row(*first, solved(row), gain(row), p_value(row), f"{row.mean_length:.1f}", end_section=last)
+        lengths.add_row(*first, *(rates[row.kind, row.amount, name] for name in names), end_section=last)
+    counts = {row.optimal: f"{row.levels:,}" for row in rows}
+    lengths.add_section()
+    lengths.add_row("levels", "", *(counts[name] for name in names))
+    return [gains, lengths] if names else [gains]
+
+
+def finding_tables(findings: Sequence[Finding]) -> list[RenderableType]:
+    """Those findings that are for the terminal: each a table with the words on how to read it."""
+    return [_finding_table(finding) for finding in findings if finding.in_terminal]
+
+
+def _finding_table(finding: Finding) -> RenderableType:
+    table = _table(finding.title)
+    for name, column in finding.table.items():
+        number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+        table.add_column(Text(str(name)), justify="right" if number else "left")
+    for values in finding.table.itertuples(index=False, name=None):
+        table.add_row(*(Text(cell(value)) for value in values))
+    return Group(table, Text(finding.text, style="dim"), Text())
+
+
+def _table(title: str) -> Table:
+    return Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)

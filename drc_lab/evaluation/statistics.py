@@ -1,0 +1,29 @@
+"""The statistics of one policy's thinking, all of them."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from drc_lab.evaluation.compute import compute_findings
+from drc_lab.evaluation.finding import Finding
+from drc_lab.evaluation.gains import gain_finding
+from drc_lab.evaluation.power import plan
+from drc_lab.evaluation.table import Row
+
+
+def statistics_of(
+    records: pd.DataFrame, rows: Sequence[Row], confidence: float = 0.95, power: float = 0.8
+) -> list[Finding]:
+    """Which gains are more than chance, what adaptive thinking is worth, and which gains could be seen.
+
+    Args:
+        records, rows: of one policy, see `drc_lab.evaluation.table.table`.
+        confidence: of all intervals, and 1 - alpha of the tests.
+        power: see `drc_lab.evaluation.power`.
+    """
+    compared = sum(row.is_thinking for row in rows)
+    return [
+        gain_finding(rows, confidence, power),
+        *compute_findings(records, confidence),
+        plan(rows[0].levels, compared, power, confidence),
+    ]

@@ -1,0 +1,126 @@
+"""What evaluations hand over to a person: the report with its pictures, in a folder, in MLflow and in the terminal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+from omegaconf import DictConfig
+
+import drc_lab
+from drc_lab.arguments import from_mapping
+from drc_lab.config import plain
+from drc_lab.envs.interface import BatchEnv
+from drc_lab.envs.render import check_cell_size
+from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.errors import ConfigError
+from drc_lab.evaluation.failures import baseline, failures, with_pictures
+from drc_lab.evaluation.finding import Finding
+from drc_lab.evaluation.replay import can_replay
+from drc_lab.evaluation.report import About, answer, finding_tables, summarise, terminal_tables, write_report
+from drc_lab.evaluation.side_by_side import best_passes, side_by_side, telling_levels
+from drc_lab.evaluation.table import Row
+from drc_lab.evaluation.thinking_spec import at_least
+from drc_lab.evaluation.video import check_video, write_video
+from drc_lab.process import machine_name
+from drc_lab.tasks.held_out import evaluation_spec
+from drc_lab.tasks.laboratory import Subject
+from drc_lab.tasks.record import run_tags
+from drc_lab.tasks.start import console
+from drc_lab.tracking.run import Run
+
+
+@dataclass(frozen=True)
+class ReportSpec:
+    """The ``report`` group of the config, checked; conf/report/default.yaml says what each key is."""
+
+    failures: int
+    video: str | None
+    video_levels: list[int] | None
+    video_passes: int | None
+    fps: float
+    cell_size: int
+
+    def __post_init__(self) -> None:
+        at_least("failures", [self.failures], 0)
+        at_least("video_levels", self.video_levels or [], 0)
+        at_least("video_passes", [1 if self.video_passes is None else self.video_passes], 1)
+        check_cell_size(self.cell_size)
+        check_video(Path(self.video or "none.gif"), self.fps)
+
+
+def report_spec(config: DictConfig) -> ReportSpec:
+    """The checked ``report`` group."""
+    return from_mapping(ReportSpec, plain(config.report), "report")
+
+
+def report_on(
+    title: str,
+    subject: Subject,
+    env: BatchEnv,
+    rows: Sequence[Row],
+    findings: Sequence[Finding],
+    records: pd.DataFrame,
+    folder: Path,
+    run: Run,
+) -> list[tuple[str, Path]]:
+    """Writes the report, records it, and prints what it says.
+
+    Returns:
+        what there is to look at: pairs of a word and a file.
+    """
+    spec, confidence = report_spec(subject.config), evaluation_spec(subject.config).confidence
+    video = write_side_by_side(spec, subject, env, records, folder)
+    found = failures(records, spec.failures)
+    if found and isinstance(env, LevelVectorEnv) and can_replay(env):
+        found = with_pictures(found, subject.policy, env)
+    unsolved = int((~baseline(records)["solved"]).sum())
+    about = About(confidence, facts(subject, rows), found, unsolved, video)
+    paths = write_report(folder, title, rows, findings, records, about)
+    for path in [*paths, *([video] if video else [])]:
+        run.log_artifact(path, None if path.parent == folder else path.parent.name)
+    for sentence in answer(summarise(rows, confidence)):
+        console.print(sentence, markup=False, highlight=False)
+    console.print("", *terminal_tables(rows, confidence), *finding_tables(findings), sep="\n")
+    by_name = {path.name: path for path in paths}
+    shown = [("report", by_name["report.html"]), ("table", by_name["thinking.csv"]), ("plot", by_name["thinking.png"])]
+    return [*shown, ("levels", by_name["levels.parquet"]), *([("video", video)] if video else [])]
+
+
+def write_side_by_side(
+    spec: ReportSpec, subject: Subject, env: BatchEnv, records: pd.DataFrame, folder: Path
+) -> Path | None:
+    """The video that ``report.video`` asks for, where there are extra passes to show and pictures of the env.
+
+    Raises:
+        ConfigError: a level that there is not.
+    """
+    passes = spec.video_passes or best_passes(records)
+    if spec.video is None or passes is None or not isinstance(env, LevelVectorEnv) or not can_replay(env):
+        return None
+    levels = spec.video_levels or telling_levels(records, passes)
+    last = int(records["level"].max())
+    for level in levels:
+        if level > last:
+            raise ConfigError("report.video_levels", level, f"0 to {last}")
+    write_video(side_by_side(subject.policy, env, levels, passes, spec.cell_size), folder / spec.video, spec.fps)
+    return folder / spec.video
+
+
+def facts(subject: Subject, rows: Sequence[Row]) -> dict[str, str]:
+    """Where results come from, by name, as a report shows it."""
+    config, tags = subject.config, run_tags(subject.config)
+    env = ", ".join(f"{key}={value}" for key, value in plain(config.env).items() if key != "id" and value is not None)
+    e = evaluation_spec(config)
+    changed = "".join(f", {key}={value}" for key, value in (("board", e.board), ("env", e.env)) if value)
+    frames = f", trained for {subject.frames:,} frames" if subject.frames else ""
+    return {
+        "command": tags["command"],
+        "checkpoint": f"{subject.name}{frames}; seed {subject.seed}; weights {subject.digest[:12]}",
+        "env": f"{config.env.id} ({env})",
+        "levels": f"{rows[0].levels:,} of the {e.report_split} split, drawn by seed {e.level_seed}{changed}",
+        "machine": f"{tags['host']}, {machine_name()}",
+        "software": f"drc_lab {drc_lab.__version__}, torch {tags['torch']}",
+        "written": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
+    }

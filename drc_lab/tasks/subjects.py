@@ -1,0 +1,121 @@
+"""Which policies task=thinking is about: one checkpoint, one of each of several trainings, or all of one training."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig
+
+from drc_lab.config import plain
+from drc_lab.errors import ConfigError
+from drc_lab.evaluation.thinking import Setting
+from drc_lab.tasks.laboratory import Subject, load_subject, thinking_spec
+from drc_lab.tasks.resume import CHECKPOINTS
+from drc_lab.tasks.store import checkpoint_file, reading_client
+
+OF_LEVELS = ("report_split", "num_levels", "level_seed", "board", "env")  # keys of evaluation that say what is played
+BEST = "best.ckpt"  # a second name of one of the others
+
+
+def subjects(config: DictConfig) -> list[Subject]:
+    """The policies, at least one; those of one training by frames.
+
+    Raises:
+        UserError: none is named, or there is none; or they are to be played on different levels, or are no separate
+            trainings.
+    """
+    run = thinking_spec(config).run
+    if run is not None:
+        if config.checkpoint is not None:
+            raise ConfigError("thinking.run", run, f"null, as checkpoint={config.checkpoint} says what is played")
+        return one_of_each([load_subject(config, path, path.stem) for path in run_files(config, run)])
+    if isinstance(config.checkpoint, ListConfig):
+        if not config.checkpoint:
+            raise ConfigError("checkpoint", [], "a .ckpt file or several")
+        found = [load_subject(config, checkpoint_file(config, str(one)), str(one)) for one in config.checkpoint]
+        check_separate(found)
+        check_same_levels(found)
+        return found
+    if config.checkpoint is None:
+        raise ConfigError("checkpoint", None, "a .ckpt file that a training wrote, models:/NAME@ALIAS, or several")
+    return [load_subject(config, checkpoint_file(config), str(config.checkpoint))]
+
+
+def run_files(config: DictConfig, run: str) -> list[Path]:
+    """The checkpoints of a run, ``best.ckpt`` the last.
+
+    Raises:
+        ConfigError: about ``thinking.run``: there is none.
+    """
+    if run.startswith("runs:/"):
+        from drc_lab.tracking.fetch import fetch_run  # MLflow takes seconds
+
+        found = fetch_run(reading_client(config), run, Path(config.root) / "models", "thinking.run")
+    else:
+        folder = Path(run) / CHECKPOINTS
+        found = sorted((folder if folder.is_dir() else Path(run)).glob("*.ckpt"))
+    if not found:
+        raise ConfigError("thinking.run", run, f"a run's folder with {CHECKPOINTS}/*.ckpt, or runs:/ID")
+    return sorted(found, key=lambda path: path.name == BEST)
+
+
+def one_of_each(found: Sequence[Subject]) -> list[Subject]:
+    """By frames, without second names: the first of those with the same weights."""
+    by_weights: dict[str, Subject] = {}
+    for subject in found:
+        by_weights.setdefault(subject.digest, subject)
+    return sorted(by_weights.values(), key=lambda subject: subject.frames)
+
+
+def check_separate(found: Sequence[Subject]) -> None:
+    """Whether each is a training of its own: checkpoints of one are no samples of what training comes to.
+
+    Raises:
+        ConfigError: about the first that is not.
+    """
+    for number, subject in enumerate(found):
+        for before in found[:number]:
+            if subject.digest == before.digest:
+                raise ConfigError("checkpoint", subject.name, f"other weights than those of {before.name}")
+            if subject.training and subject.training == before.training:
+                raise ConfigError(
+                    "checkpoint", subject.name,
+                    f"one checkpoint of each training; all of that of {before.name}: thinking.run={subject.training[0]}",
+                )  # fmt: skip
+
+
+def check_same_levels(found: Sequence[Subject]) -> None:
+    """Whether they are played on the same levels in the same env.
+
+    Raises:
+        ConfigError: about the first that is not.
+    """
+    first, *others = found
+    wanted = _played_on(first)
+    for subject in others:
+        own = _played_on(subject)
+        for key in {**wanted, **own}:
+            if wanted.get(key) != own.get(key):
+                raise ConfigError(
+                    "checkpoint", f"{subject.name}, with {key}={own.get(key)}",
+                    f"one with {wanted.get(key)}, as {first.name} has; {key}=... here plays all on the same",
+                )  # fmt: skip
+
+
+def check_same_settings(settings: Sequence[Sequence[Setting]], found: Sequence[Subject]) -> None:
+    """Whether seeds are played at the same settings, which depend on the policy's own ticks.
+
+    Raises:
+        ConfigError: about the first that is not.
+    """
+    first, *others = ([(setting.name, setting.is_baseline) for setting in own] for own in settings)
+    for subject, own in zip(found[1:], others, strict=True):
+        if own != first:
+            raise ConfigError("checkpoint", subject.name, f"a policy with as many ticks a step as {found[0].name} has")
+
+
+def _played_on(subject: Subject) -> dict[str, Any]:
+    from drc_lab.tracking.mlflow import flatten
+
+    config = plain(subject.config)
+    return flatten({"env": config["env"], "evaluation": {key: config["evaluation"][key] for key in OF_LEVELS}})
