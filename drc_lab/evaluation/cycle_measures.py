@@ -7,7 +7,7 @@ import pandas as pd
 from drc_lab.evaluation.cycles import NONE, in_its_place
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import mean_interval, rate_interval
-from drc_lab.evaluation.records import SETTING, baseline
+from drc_lab.evaluation.records import SETTING, baseline_of
 from drc_lab.evaluation.thinking import CYCLE_NOOPS, CYCLE_PASSES, FIRST_PASSES
 
 
@@ -36,12 +36,13 @@ def cycles(records: pd.DataFrame, confidence: float = 0.95) -> Finding:
         "steps: mean number of them an episode, and of steps spent in them; of_all_steps: the share of all steps.",
         table,
         draw,
+        in_terminal=False,
     )
 
 
 def vanished_cycles(records: pd.DataFrame, confidence: float = 0.95) -> Finding | None:
     """How many of the first cycles are gone when the policy thinks in their place; None if there were none."""
-    plain = baseline(records)
+    plain = baseline_of(records)
     start, length = (plain[f"cycle_{name}"].to_numpy() for name in ("start", "length"))
     rows = []
     with_thinking = records[records["kind"].isin([CYCLE_PASSES, CYCLE_NOOPS])]

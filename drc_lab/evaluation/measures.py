@@ -11,7 +11,7 @@ from drc_lab.evaluation.controls import CONTROLS
 from drc_lab.evaluation.cycle_measures import cycles, vanished_cycles
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import mean_interval, rate_interval
-from drc_lab.evaluation.records import SETTING, baseline
+from drc_lab.evaluation.records import SETTING, baseline_of
 from drc_lab.evaluation.table import groups
 from drc_lab.evaluation.thinking import FIRST_PASSES
 
@@ -33,7 +33,7 @@ def findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
 
 def by_optimal_length(records: pd.DataFrame) -> Finding | None:
     """Solve rates of all settings by optimal length; None if no level's is known."""
-    masks = groups(baseline(records)["optimal"].to_numpy())
+    masks = groups(baseline_of(records)["optimal"].to_numpy())
     if not set(masks) - {"all", "unknown"}:
         return None
     return _rates(records, masks, "solve_rate_by_optimal_length", "Which levels are solved? By optimal length",
@@ -44,7 +44,7 @@ def by_size(records: pd.DataFrame) -> Finding | None:
     """Solve rates of all settings by the longer side of the level; None if they are not known, or all the same."""
     if "height" not in records:
         return None
-    longer = baseline(records)[["height", "width"]].max(axis=1).to_numpy()
+    longer = baseline_of(records)[["height", "width"]].max(axis=1).to_numpy()
     if longer.min() == longer.max():
         return None
     masks = {"all": np.ones(len(longer), bool)} | {str(side): longer == side for side in np.unique(longer)}
@@ -71,6 +71,7 @@ def optimality(records: pd.DataFrame, confidence: float = 0.95) -> Finding | Non
         f"the setting solved and whose optimum is known, which differ between settings; {confidence:.0%} intervals. "
         "Steps in which the policy was told to wait count.",
         pd.DataFrame(rows, columns=[*SETTING, *columns]),
+        in_terminal=False,
     )
 
 
@@ -99,12 +100,13 @@ def time_to_solve(records: pd.DataFrame) -> Finding:
         "solved, missing where fewer ever are.",
         pd.DataFrame(rows, columns=[*SETTING, *(f"within {n}" for n in steps), "median"]),
         draw,
+        in_terminal=False,
     )
 
 
 def only_with_thinking(records: pd.DataFrame, confidence: float = 0.95) -> Finding | None:
     """Levels that a kind of thinking gains and loses, and how hard they are; None without any kind."""
-    plain = baseline(records)
+    plain = baseline_of(records)
     before, optimal = plain["solved"].to_numpy(), _known(plain["optimal"])
     rows, hardness = [], {"all levels": optimal}
     for kind, played in records[~records["kind"].isin(CONTROLS)].groupby("kind", sort=False):
@@ -163,7 +165,8 @@ def _rates(records: pd.DataFrame, masks: dict[str, np.ndarray], name: str, title
         axes.legend(title="extra first passes")
 
     levels = ", ".join(f"{name}: {mask.sum()}" for name, mask in masks.items())
-    return Finding(name, title, f"Share of levels solved, by {label}. Levels in each group: {levels}.", table, draw)
+    text = f"Share of levels solved, by {label}. Levels in each group: {levels}."
+    return Finding(name, title, text, table, draw, in_terminal=False)
 
 
 def _hardness_drawer(hardness: dict[str, np.ndarray]) -> Callable:

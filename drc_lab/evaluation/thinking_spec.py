@@ -66,13 +66,6 @@ class ThinkingSpec:
         own, can_wait = policy.repeats_per_step, env.noop_action is not None
         if self.noops and not can_wait:
             raise ConfigError("noops", self.noops, "null or [], as the env has no action that does nothing")
-        can_look_ahead = game_of(env) is not None
-        if DISTANCE in (self.controls or []) and not can_look_ahead:
-            others = " | ".join(name for name in CONTROLS if name != DISTANCE)
-            raise ConfigError("controls", DISTANCE, f"{others}, as the env cannot be tried out a step ahead")
-        controls = self.controls
-        if controls is None:
-            controls = [name for name in CONTROLS if name != DISTANCE or can_look_ahead]
         noops = self.noops if self.noops is not None else NOOPS_BY_DEFAULT
         repeats = self.repeats if self.repeats is not None else range(1, 4 * own + 1)
         return [
@@ -83,8 +76,21 @@ class ThinkingSpec:
             *kinds.in_cycles(kinds.CYCLE_PASSES, self.cycle_passes),
             *(kinds.in_cycles(kinds.CYCLE_NOOPS, self.cycle_noops) if can_wait else []),
             *kinds.adaptive(self.adaptive, self.adaptive_max_ticks, self.adaptive_every_step),
-            *(Setting(name, 0, control=CONTROLS[name]) for name in controls),
+            *self.control_settings(env),
         ]
+
+    def control_settings(self, env: BatchEnv) -> list[Setting]:
+        """The players to compare with.
+
+        Raises:
+            ConfigError: one that looks ahead, in an env that cannot.
+        """
+        able = [name for name in CONTROLS if name != DISTANCE or game_of(env) is not None]
+        names = able if self.controls is None else self.controls
+        for name in names:
+            if name not in able:
+                raise ConfigError("controls", name, f"{' | '.join(able)}, as the env cannot be tried out a step ahead")
+        return [Setting(name, 0, control=CONTROLS[name]) for name in names]
 
 
 def at_least(key: str, numbers: list, least: int) -> None:
