@@ -9,11 +9,12 @@ from omegaconf import DictConfig
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.controls import CONTROLS
-from drc_lab.evaluation.failures import baseline, endings
+from drc_lab.evaluation.failures import endings
 from drc_lab.evaluation.intervals import mean_interval, rate_interval
+from drc_lab.evaluation.measures import findings
+from drc_lab.evaluation.records import baseline_of
 from drc_lab.evaluation.table import table
-from drc_lab.evaluation.thinking import PLAIN, Setting
+from drc_lab.evaluation.thinking import PLAIN
 from drc_lab.tasks.held_out import evaluation_spec
 from drc_lab.tasks.laboratory import PARTS, lab_env, play_all, thinking_spec
 from drc_lab.tasks.record import default_name, run_tags
@@ -32,7 +33,7 @@ def main(config: DictConfig, folder: Path) -> None:
     if others:
         raise ConfigError("checkpoint", list(config.checkpoint), "one; task=thinking plays several")
     levels = lab_env(subject.config, subject.policy)
-    controls = [Setting(name, 0, control=CONTROLS[name]) for name in thinking_spec(config).controls]
+    controls = thinking_spec(config).control_settings(levels)
     confidence = evaluation_spec(subject.config).confidence
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
     with tracked_run(
@@ -41,7 +42,16 @@ def main(config: DictConfig, folder: Path) -> None:
         records = play_all(subject, levels, [PLAIN, *controls], folder / PARTS)
         rows = table(records, confidence)
         run.log_metrics(metrics(records, confidence), subject.frames)
-        shown = report_on("How good is it?", subject, levels, rows, [endings(records)], records, folder, run)
+        shown = report_on(
+            "How good is it?",
+            subject,
+            levels,
+            rows,
+            [endings(records), *findings(records, confidence)],
+            records,
+            folder,
+            run,
+        )
     for name, value in (*shown, *run.shown):
         console.print(f"{name:11}{value}", soft_wrap=True)
 
@@ -51,7 +61,7 @@ def metrics(records: pd.DataFrame, confidence: float) -> dict[str, float]:
 
     Those that nothing is known of are left out: steps beyond the optimum, where no optimum is known.
     """
-    plain = baseline(records)
+    plain = baseline_of(records)
     solved, length, optimal = (plain[name].to_numpy() for name in ("solved", "length", "optimal"))
     beyond = (length - optimal)[solved & (optimal >= 0)]
     found = {"solve_rate": (solved.mean(), *rate_interval(solved, confidence))}

@@ -15,8 +15,9 @@ from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.render import check_cell_size
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.failures import baseline, failures, with_pictures
+from drc_lab.evaluation.failures import failures, with_pictures
 from drc_lab.evaluation.finding import Finding
+from drc_lab.evaluation.records import baseline_of
 from drc_lab.evaluation.replay import can_replay
 from drc_lab.evaluation.report import About, answer, by_policy, finding_tables, summarise, terminal_tables, write_report
 from drc_lab.evaluation.side_by_side import best_passes, side_by_side, telling_levels
@@ -75,7 +76,7 @@ def report_on(
     found = failures(records, spec.failures)
     if found and isinstance(env, LevelVectorEnv) and can_replay(env):
         found = with_pictures(found, subject.policy, env)
-    unsolved = int((~baseline(records)["solved"]).sum())
+    unsolved = int((~baseline_of(records)["solved"]).sum())
     about = About(confidence, facts(subject, rows), found, unsolved, video)
     paths = write_report(folder, title, rows, findings, records, about)
     return [*hand_over(rows, findings, about, paths, folder, run), *([("video", video)] if video else [])]

@@ -10,7 +10,7 @@ from drc_lab.evaluation.gains import sensitivity
 from drc_lab.evaluation.statistics import statistics_of
 from drc_lab.evaluation.table import table
 from drc_lab.tasks.held_out import evaluation_spec
-from drc_lab.tasks.laboratory import PARTS, lab_env, play_all, tell_power, thinking_spec
+from drc_lab.tasks.laboratory import PARTS, lab_env, measures_of, play_all, tell_power, thinking_spec
 from drc_lab.tasks.record import default_name, run_tags
 from drc_lab.tasks.reporting import report_on, report_spec
 from drc_lab.tasks.several import play_several
@@ -40,7 +40,7 @@ def main(config: DictConfig, folder: Path) -> None:
         confidence, power = evaluation_spec(subject.config).confidence, thinking_spec(config).power
         rows = table(records, confidence)
         log_settings(rows, run, subject.frames)
-        findings = statistics_of(records, rows, confidence, power)
+        findings = [*statistics_of(records, rows, confidence, power), *measures_of(subject, levels, records)]
         shown = report_on("Does more thinking help?", subject, levels, rows, findings, records, folder, run)
     say(sensitivity(rows, confidence, power))
     for name, value in (*shown, *run.shown):
