@@ -26,7 +26,7 @@ from drc_lab.evaluation.thinking_spec import at_least
 from drc_lab.evaluation.video import check_video, write_video
 from drc_lab.process import machine_name
 from drc_lab.tasks.held_out import evaluation_spec
-from drc_lab.tasks.laboratory import Subject
+from drc_lab.tasks.laboratory import Subject, count_levels
 from drc_lab.tasks.record import run_tags
 from drc_lab.tasks.start import console
 from drc_lab.tracking.run import Run
@@ -51,9 +51,18 @@ class ReportSpec:
         check_video(Path(self.video or "none.gif"), self.fps)
 
 
-def report_spec(config: DictConfig) -> ReportSpec:
-    """The checked ``report`` group."""
-    return from_mapping(ReportSpec, plain(config.report), "report")
+def report_spec(config: DictConfig, env: BatchEnv) -> ReportSpec:
+    """The checked ``report`` group, for an env of held-out levels.
+
+    Raises:
+        ConfigError: a level that there is not.
+    """
+    spec = from_mapping(ReportSpec, plain(config.report), "report")
+    last = count_levels(env) - 1
+    for level in spec.video_levels or []:
+        if level > last:
+            raise ConfigError("report.video_levels", level, f"0 to {last}")
+    return spec
 
 
 def report_on(
@@ -71,7 +80,7 @@ def report_on(
     Returns:
         what there is to look at: pairs of a word and a file.
     """
-    spec, confidence = report_spec(subject.config), evaluation_spec(subject.config).confidence
+    spec, confidence = report_spec(subject.config, env), evaluation_spec(subject.config).confidence
     video = write_side_by_side(spec, subject, env, records, folder)
     found = failures(records, spec.failures)
     if found and isinstance(env, LevelVectorEnv) and can_replay(env):
@@ -117,19 +126,11 @@ def hand_over(
 def write_side_by_side(
     spec: ReportSpec, subject: Subject, env: BatchEnv, records: pd.DataFrame, folder: Path
 ) -> Path | None:
-    """The video that ``report.video`` asks for, where there are extra passes to show and pictures of the env.
-
-    Raises:
-        ConfigError: a level that there is not.
-    """
+    """The video that ``report.video`` asks for, where there are extra passes to show and pictures of the env."""
     passes = spec.video_passes or best_passes(records)
     if spec.video is None or passes is None or not isinstance(env, LevelVectorEnv) or not can_replay(env):
         return None
     levels = spec.video_levels or telling_levels(records, passes)
-    last = int(records["level"].max())
-    for level in levels:
-        if level > last:
-            raise ConfigError("report.video_levels", level, f"0 to {last}")
     write_video(side_by_side(subject.policy, env, levels, passes, spec.cell_size), folder / spec.video, spec.fps)
     return folder / spec.video
 

@@ -45,7 +45,7 @@ def play_several(config: DictConfig, found: Sequence[Subject], folder: Path) -> 
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
     name = str(config.name or default_name(config))
     with tracked_run(spec, folder, config.study, name, run_tags(config), True, say) as run:
-        parts = []
+        parts: list[pd.DataFrame] = []
         for subject, own in zip(found, settings, strict=True):
             what = f"{len(parts) + 1} of {len(found)}"
             played = play_all(subject, levels, own, folder / PARTS / subject.digest[:12], what)

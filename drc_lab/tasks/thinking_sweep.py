@@ -30,7 +30,7 @@ def main(config: DictConfig, folder: Path) -> None:
     training = prepare(config, folder)
     levels = lab_env(config, training.agent.policy)
     thinking_spec(config).settings(training.agent.policy, levels)  # a mistake shows before the training
-    report_spec(config)
+    report_spec(config, levels)
     folder = training.beginning.folder
     if training.beginning.finished and (folder / TABLE).exists():
         tell_finished(training.beginning)
