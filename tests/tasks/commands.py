@@ -17,7 +17,7 @@ from drc_lab.__main__ import main
 TINY = [
     "algo.rollouts.frames=1920", "algo.rollouts.num_envs=16", "algo.rollouts.num_steps=4", "algo.log_every_rollouts=5",
     "policy.hidden_channels=4", "policy.num_layers=1", "policy.repeats_per_step=1", "policy.proj_dim=8",
-    "evaluation.num_levels=20", "evaluation.every_frames=640", "evaluation.first_passes=[0,2]",
+    "evaluation.num_levels=20", "evaluation.every_frames=640", "thinking.first_passes=[0,2]",
 ]  # fmt: skip
 
 

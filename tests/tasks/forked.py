@@ -19,10 +19,12 @@ PRELOADED = [  # what most tasks import sooner or later
 ]  # fmt: skip
 
 
-def work(folder, words, output, errors):
+def work(folder, words, environment, output, errors):
     """What ``python -m drc_lab`` does, in this process."""
     from drc_lab.__main__ import main
 
+    os.environ.clear()  # it is that of the moment when the first fork was started
+    os.environ.update(environment)
     os.chdir(folder)
     for stream, path in ((1, output), (2, errors)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), stream)
@@ -32,6 +34,8 @@ def work(folder, words, output, errors):
 
 class Fork:
     """The part of `subprocess.Popen` that tests need, its streams kept in files.
+
+    All forks of a worker have the same hash seed, and what libraries read from the environment when they are imported.
 
     Args:
         folder: to work in.
@@ -47,7 +51,9 @@ class Fork:
             path.touch()
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
-        self._process = context.Process(target=work, args=(str(folder), words, *map(str, self._streams)))
+        self._process = context.Process(
+            target=work, args=(str(folder), words, dict(os.environ), *map(str, self._streams))
+        )
         self._process.start()
         self.pid = self._process.pid
 
