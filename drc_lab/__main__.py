@@ -28,6 +28,8 @@ from drc_lab.tasks.sweep import opened
 
 TASKS = (
     "train",
+    "evaluate",
+    "thinking",
     "thinking_sweep",
     "play",
     "fetch_levels",

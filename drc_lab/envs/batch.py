@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 
+NOOP = "no-op"  # the last action, of games that have it
+
 
 class Batch(ABC):
     """The dynamics of B boards of one game. Arrays are written in place and stay the same objects.

@@ -15,6 +15,7 @@ class BatchEnv(Protocol):
     """
 
     num_envs: int
+    noop_action: int | None  # the one that does nothing, if there is one
 
     @property
     def single_observation_space(self) -> gym.Space:
@@ -25,7 +26,8 @@ class BatchEnv(Protocol):
         """Actions 0 to n - 1."""
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict[str, Any]]:
-        """New episodes everywhere. With a seed the stream of levels starts over, without one it goes on."""
+        """New episodes everywhere. With a seed the stream of levels starts over, without one it goes on; from number
+        ``options["first_level"]`` on, if that is given."""
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Observations, rewards, terminations and truncations (bool [B], never both), info."""

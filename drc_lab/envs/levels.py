@@ -120,6 +120,10 @@ class LevelStream(ABC, Generic[Levels]):
         """What there is to log about the stream, by metric name."""
         return {}
 
+    def skip_to(self, position: int) -> None:
+        """Goes on from that place in the stream."""
+        self.set_state(self.get_state() | {"position": position})
+
     @abstractmethod
     def get_state(self) -> dict[str, Any]:
         """Where the stream is, as plain types."""
@@ -247,6 +251,10 @@ class AugmentedLevels(LevelStream[Levels]):
 
     def get_state(self) -> dict[str, Any]:
         return {"seed": self.seed, "position": self.position, "stream": self.stream.get_state()}
+
+    def skip_to(self, position: int) -> None:
+        self.position = position
+        self.stream.skip_to(position)
 
     def set_state(self, state: dict[str, Any]) -> None:
         self.seed, self.position = state["seed"], state["position"]

@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from drc_lab.envs.batch import Batch
+from drc_lab.envs.batch import NOOP, Batch
 from drc_lab.envs.levels import LevelStream, mix64
 from drc_lab.envs.render import DEFAULT_CELL_SIZE, Window, check_cell_size
 from drc_lab.errors import ConfigError
@@ -101,6 +101,7 @@ class LevelVectorEnv(VectorEnv):
         self.metadata = {"render_modes": RENDER_MODES, "render_fps": 4, "autoreset_mode": mode}
         self.single_observation_space = batch.observation_space
         self.single_action_space: gym.spaces.Discrete = gym.spaces.Discrete(len(batch.action_names))
+        self.noop_action = len(batch.action_names) - 1 if batch.action_names[-1] == NOOP else None
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.level, self.length, self.limit = (np.zeros(self.num_envs, np.int64) for _ in range(3))
@@ -144,7 +145,8 @@ class LevelVectorEnv(VectorEnv):
     def reset(self, *, seed: int | list[int] | None = None, options: dict | None = None):
         """Puts a new level on every board. With a seed the stream of levels (and a curriculum) starts over.
 
-        ``options["reset_mask"]`` (bool [B]) leaves the other boards as they are.
+        ``options["reset_mask"]`` (bool [B]) leaves the other boards as they are; ``options["first_level"]`` is the
+        place in the stream from which levels are dealt.
         """
         super().reset(seed=seed if seed is None or isinstance(seed, int) else seed[0])
         mask = (options or {}).get("reset_mask", self._all)
@@ -154,6 +156,8 @@ class LevelVectorEnv(VectorEnv):
         elif not self.autoreset:
             ended = np.flatnonzero(mask & (self.terminated | self.truncated))
             self.levels.record(self.level[ended], self.batch.solved[ended])
+        if (first := (options or {}).get("first_level")) is not None:
+            self.levels.skip_to(first)
         self.terminated[mask] = self.truncated[mask] = False
         self._load(np.flatnonzero(mask))
         return self._give(self.batch.observation), self._info(self._all)

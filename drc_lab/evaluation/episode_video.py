@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from drc_lab.envs.vector import LevelVectorEnv
-from drc_lab.evaluation.evaluator import evaluate
+from drc_lab.evaluation.evaluator import Watcher, evaluate
 from drc_lab.evaluation.video import caption
 from drc_lab.models.policy import Policy
 
@@ -21,13 +21,14 @@ def record(policy: Policy, env: LevelVectorEnv, cell_size: int, hold: int = 4) -
     """
     episodes: list[list[np.ndarray]] = [[] for _ in range(env.num_envs)]
 
-    def watch(playing: np.ndarray, info: dict[str, Any]) -> None:
-        for i in playing:
-            over = bool(info["solved"][i]) or info["length"][i] >= env.limit[i]
-            text = f"level {info['level'][i]}   {progress(info, int(i), env.limit[i], over)}"
-            episodes[i] += [caption(env.batch.picture(int(i), cell_size), text)] * (hold if over else 1)
+    class Pictures(Watcher):
+        def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
+            for i in envs:
+                over = bool(info["solved"][i]) or info["length"][i] >= env.limit[i]
+                text = f"level {info['level'][i]}   {progress(info, int(i), env.limit[i], over)}"
+                episodes[i] += [caption(env.batch.picture(int(i), cell_size), text)] * (hold if over else 1)
 
-    evaluate(policy, env, watch=watch)
+    evaluate(policy, env, watchers=[Pictures()])
     return [frame for frames in episodes for frame in frames]
 
 

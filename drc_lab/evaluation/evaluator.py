@@ -1,47 +1,62 @@
-"""Plays every level of a batch env once with any policy, at a given amount of thinking."""
+"""Plays levels of a batch env once with any policy, at a given amount of thinking."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError
-from drc_lab.models.policy import Policy
+from drc_lab.models.policy import Policy, PolicyValue
+
+PerLevel = int | np.ndarray  # a number for all levels, or int64 [N], one for each
+Choose = Callable[[Tensor, Tensor], Tensor]  # logits [n, A] and the numbers of the n envs -> actions int64 [n]
 
 
 @dataclass(frozen=True)
 class Thinking:
-    """How much more a policy thinks than it was trained to.
+    """How much more a policy thinks than it was trained to, and when.
 
     Args:
-        first_passes: extra forward passes on the first observation before the first action. The env does not move, so
-            they take nothing off the step limit.
+        passes: extra forward passes on one observation. The env does not move, so they take nothing off the step limit.
+        noops: steps in which the env is told to do nothing while the policy goes on watching. They take as many off the
+            step limit.
+        at: the step of the episode before which both come, 0 being the first; -1 is never.
         repeats: ticks of every forward pass; None is the policy's own number.
+        pass_ticks: ticks of an extra pass; None is as ``repeats``.
+        agree: in nats: a level needs no further pass once the KL divergence of the policy after one from the policy
+            after the pass before is below that. ``passes`` is then the most.
+        every_step: whether the extra passes come before every step, and not only ``at`` one.
     """
 
-    first_passes: int = 0
+    passes: PerLevel = 0
+    noops: PerLevel = 0
+    at: PerLevel = 0
     repeats: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.first_passes < 0:
-            raise ConfigError("first_passes", self.first_passes, "0 or more")
-        if self.repeats is not None and self.repeats < 1:
-            raise ConfigError("repeats", self.repeats, "at least 1")
+    pass_ticks: int | None = None
+    agree: float | None = None
+    every_step: bool = False
 
 
 @dataclass(frozen=True)
 class Episodes:
-    """One finished episode per level, all [N]: level id, solved, length (steps), return, optimal (-1 if unknown)."""
+    """One finished episode per level, all [N].
+
+    level id, solved, length (steps, those told to do nothing included), return, optimal (-1 if unknown), passes (extra
+    ones), ticks (of all passes).
+    """
 
     level: np.ndarray
     solved: np.ndarray
     length: np.ndarray
     returns: np.ndarray
     optimal: np.ndarray
+    passes: np.ndarray
+    ticks: np.ndarray
 
     @property
     def solve_rate(self) -> float:
@@ -59,6 +74,24 @@ class Episodes:
         }
 
 
+class Watcher:
+    """Sees an evaluation go by; what it raises ends it. ``envs`` is int64 [n], those that it is told of."""
+
+    def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
+        """At the start and after each step, of all envs that were still playing; obs and info are the whole batch's."""
+
+    def thought(self, envs: np.ndarray, out: PolicyValue) -> None:
+        """After each extra pass."""
+
+    def decided(self, envs: np.ndarray, out: PolicyValue, actions: np.ndarray, waits: np.ndarray) -> None:
+        """Before each step, perhaps several times for different envs: what the policy says, the actions int64 [n] that
+        follow, and bool [n] which of them are steps told to do nothing."""
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """What it has to add to the record of each level, arrays [N] by name."""
+        return {}
+
+
 @torch.no_grad()
 def evaluate(
     policy: Policy,
@@ -67,80 +100,160 @@ def evaluate(
     greedy: bool = True,
     seed: int = 0,
     chunk: int = 512,
-    watch: Callable[[np.ndarray, dict[str, Any]], None] | None = None,
+    watchers: Sequence[Watcher] = (),
+    choose: Choose | None = None,
+    levels: range | None = None,
 ) -> Episodes:
-    """Plays the first episode of every env in the batch to its end.
+    """Plays one episode of each level to its end.
 
     Boards that are done drop out of the forward pass. Random numbers come from ``seed`` alone, so that evaluating
     leaves no trace in a training that goes on around it.
 
     Args:
         policy: any policy.
-        env: a batch env, with same-step autoreset or none, whose first N levels are the levels to play.
+        env: a batch env, with same-step autoreset or none, that deals its levels in order.
         thinking: default none beyond the policy's own.
         greedy: the most probable action, or else sampled.
         seed: of the env and of sampling.
         chunk: envs in one forward pass; more do not fit into the CPU's cache.
-        watch: is called with the numbers of the envs that play and the env's info, at the start and after each step.
-            What it raises ends the evaluation.
+        watchers: see the evaluation go by.
+        choose: the action from the logits, in place of ``greedy``.
+        levels: which of the env's, at most as many as it has envs; None is the first ones.
+
+    Raises:
+        ConfigError: about ``noops``, in an env that has no action that does nothing.
     """
+    thinking = thinking or Thinking()
+    if np.any(np.asarray(thinking.noops) > 0) and env.noop_action is None:
+        raise ConfigError("noops", thinking.noops, "none, as this env has no action that does nothing (env.noop=true)")
+    levels = range(env.num_envs) if levels is None else levels
+    obs, info = env.reset(seed=seed, options={"first_level": levels.start} if levels.start else None)
+    choose = choose or (most_probable if greedy else sampled(seed))
     with policy.frozen():
-        return _evaluate(
-            policy, env, thinking or Thinking(), greedy, seed, chunk, watch or (lambda playing, info: None)
+        return _Evaluation(policy, env, thinking, choose, watchers, len(levels)).run(obs, info, chunk)
+
+
+def most_probable(logits: Tensor, envs: Tensor) -> Tensor:
+    return logits.argmax(-1)
+
+
+def sampled(seed: int) -> Choose:
+    """Chooses as the policy's probabilities say."""
+    generator = torch.Generator().manual_seed(seed)
+    return lambda logits, envs: torch.multinomial(torch.softmax(logits, -1), 1, generator=generator)[:, 0]
+
+
+@dataclass
+class _Part:
+    """Envs that share a forward pass: their numbers int64 [n], and their carry."""
+
+    envs: Tensor
+    carry: Any
+
+
+class _Evaluation:
+    def __init__(self, policy: Policy, env: BatchEnv, thinking: Thinking, choose: Choose,
+                 watchers: Sequence[Watcher], N: int):  # fmt: skip
+        self.policy, self.env, self.thinking, self.choose, self.watchers, self.N = (
+            policy, env, thinking, choose, watchers, N)  # fmt: skip
+        self.device = next(policy.parameters()).device
+        self.limit, self.noops, self.at = (
+            torch.from_numpy(np.broadcast_to(np.asarray(number, np.int64), N).copy())
+            for number in (thinking.passes, thinking.noops, thinking.at)
         )
+        self.passes, self.steps = torch.zeros(N, dtype=torch.int64), torch.zeros(N, dtype=torch.int64)
+
+    def run(self, obs: np.ndarray, info: dict[str, Any], chunk: int) -> Episodes:
+        env, N = self.env, self.N
+        level, optimal = info["level"][:N].copy(), info["optimal"][:N].copy()
+        solved, length, returns = np.zeros(N, bool), np.zeros(N, np.int64), np.zeros(N)
+        parts = [_Part(envs, None) for envs in torch.arange(N).split(chunk)]
+        playing = np.arange(N)
+        step = 0
+        while True:
+            for watcher in self.watchers:
+                watcher.seen(playing, obs, info)
+            if not parts:
+                break
+            actions = np.zeros(env.num_envs, np.int64)
+            seen = torch.from_numpy(obs[:N].copy())  # (N, ...)
+            for part in parts:
+                actions[part.envs.numpy()] = self._act(part, seen[part.envs].to(self.device), step)
+            obs, _, terminated, truncated, info = env.step(actions)
+            playing = np.concatenate([part.envs.numpy() for part in parts])
+            obs, info = as_left(obs, info)
+            done = (terminated | truncated)[:N]
+            ended = playing[done[playing]]
+            if len(ended):
+                for kept, key in ((solved, "solved"), (length, "length"), (returns, "return")):
+                    kept[ended] = info[key][ended]
+                parts = [still for part in parts if (still := _playing_on(part, torch.from_numpy(~done)))]
+            step += 1
+        own = self.thinking.repeats or self.policy.repeats_per_step
+        ticks = self.steps * own + self.passes * (self.thinking.pass_ticks or own)
+        return Episodes(level, solved, length, returns, optimal, self.passes.numpy(), ticks.numpy())
+
+    def _act(self, part: _Part, obs: Tensor, step: int) -> np.ndarray:
+        """Thinks if it is time to, then decides: actions int64 [n]."""
+        envs, thinking = part.envs, self.thinking
+        now = self.at[envs] == step
+        limit = self.limit[envs] * (now | thinking.every_step)
+        if limit.any():
+            part.carry = self._think(part, obs, limit)
+        out, part.carry = self.policy(obs, part.carry, thinking.repeats)
+        self.steps[envs] += 1
+        out = PolicyValue(out.policy_logits.float().cpu(), out.value.float().cpu())
+        actions = self.choose(out.policy_logits, envs)
+        waits = (self.at[envs] >= 0) & (self.at[envs] <= step) & (step < self.at[envs] + self.noops[envs])
+        if waits.any():
+            actions = torch.where(waits, self.env.noop_action or 0, actions)
+        for watcher in self.watchers:
+            watcher.decided(envs.numpy(), out, actions.numpy(), waits.numpy())
+        return actions.numpy()
+
+    def _think(self, part: _Part, obs: Tensor, limit: Tensor) -> Any:
+        """The carry after the extra passes; limit int64 [n] is the most for each env. Only those that go on are run."""
+        carry, thinking = part.carry, self.thinking
+        if carry is None:
+            H, W = obs.shape[2:] if obs.ndim == 4 else (None, None)
+            carry = self.policy.init_state(len(obs), H, W, obs.device, next(self.policy.parameters()).dtype)
+        made, before = torch.zeros_like(limit), None
+        active = limit.nonzero()[:, 0]
+        while len(active):
+            everyone = len(active) == len(limit)
+            rows = active.to(obs.device)
+            own = carry if everyone else tree_map(lambda x: x[rows], carry)  # noqa: B023 - used at once
+            out, new = self.policy(obs[rows], own, thinking.pass_ticks or thinking.repeats)
+            carry = new if everyone else tree_map(lambda x, y: x.index_copy(0, rows, y), carry, new)  # noqa: B023
+            made[active] += 1
+            out = PolicyValue(out.policy_logits.float().cpu(), out.value.float().cpu())
+            for watcher in self.watchers:
+                watcher.thought(part.envs[active].numpy(), out)
+            go_on = made[active] < limit[active]
+            log_probs = torch.log_softmax(out.policy_logits.double(), -1)
+            if thinking.agree is not None and before is not None:
+                divergence = (log_probs.exp() * (log_probs - before)).sum(-1)
+                go_on &= divergence.clamp(min=0) >= thinking.agree
+            before, active = log_probs[go_on], active[go_on]
+        self.passes[part.envs] += made
+        return carry
 
 
-def _evaluate(
-    policy: Policy,
-    env: BatchEnv,
-    thinking: Thinking,
-    greedy: bool,
-    seed: int,
-    chunk: int,
-    watch: Callable[[np.ndarray, dict[str, Any]], None],
-) -> Episodes:
-    device, generator = next(policy.parameters()).device, torch.Generator().manual_seed(seed)
-    first, info = env.reset(seed=seed)
-    N = len(first)
-    obs = torch.from_numpy(first.copy())
-    level, optimal = info["level"].copy(), info["optimal"].copy()
-    solved, length, returns = np.zeros(N, bool), np.zeros(N, np.int64), np.zeros(N)
-    parts = list(torch.arange(N).split(chunk))
-    carries: list[Any] = [None] * len(parts)
-    watch(np.arange(N), info)
-    for i, part in enumerate(parts):
-        for _ in range(thinking.first_passes):
-            _, carries[i] = policy(obs[part].to(device), carries[i], thinking.repeats)
-    while parts:
-        actions = np.zeros(N, np.int64)
-        for i, part in enumerate(parts):
-            out, carries[i] = policy(obs[part].to(device), carries[i], thinking.repeats)
-            logits = out.policy_logits.float().cpu()
-            if greedy:
-                chosen = logits.argmax(-1)
-            else:
-                chosen = torch.multinomial(torch.softmax(logits, -1), 1, generator=generator)[:, 0]
-            actions[part.numpy()] = chosen.numpy()
-        following, _, terminated, truncated, info = env.step(actions)
-        done = terminated | truncated
-        obs = torch.from_numpy(following.copy())
-        playing = np.concatenate([part.numpy() for part in parts])
-        watch(playing, info)
-        ended = playing[done[playing]]
-        if len(ended):
-            final = info.get("final_info", info)  # without autoreset it is still there
-            for kept, key in ((solved, "solved"), (length, "length"), (returns, "return")):
-                kept[ended] = final[key][ended]
-            parts, carries = _drop(parts, carries, torch.from_numpy(done))
-    return Episodes(level, solved, length, returns, optimal)
+def as_left(obs: np.ndarray, info: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+    """Observations and info as ended episodes left them, where autoreset has put the next episode's in their place."""
+    if "final_info" not in info:
+        return obs, info
+    obs, ended, final = obs.copy(), info["_final_info"], info["final_info"]
+    for env in np.flatnonzero(ended):
+        obs[env] = info["final_obs"][env]
+    return obs, info | {key: np.where(ended, final[key], info[key]) for key in ("solved", "length", "return", "level")}
 
 
-def _drop(parts: list[torch.Tensor], carries: list, done: torch.Tensor) -> tuple[list[torch.Tensor], list]:
-    """Takes the finished envs out of each part and its carry; empty parts go."""
-    kept_parts, kept_carries = [], []
-    for part, carry in zip(parts, carries, strict=True):
-        keep = ~done[part]
-        if keep.any():
-            kept_parts.append(part[keep])
-            kept_carries.append(tree_map(lambda x, keep=keep: x[keep.to(x.device)], carry))
-    return kept_parts, kept_carries
+def _playing_on(part: _Part, on: Tensor) -> _Part | None:
+    """Takes the finished envs out of a part and its carry; on: bool [N]. None if that leaves nothing."""
+    keep = on[part.envs]
+    if keep.all():
+        return part
+    if not keep.any():
+        return None
+    return _Part(part.envs[keep], tree_map(lambda x: x[keep.to(x.device)], part.carry))

@@ -9,8 +9,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from drc_lab.evaluation.thinking import FIRST_PASSES, RANDOM, REPEATS, Row
+from drc_lab.evaluation.controls import CONTROLS
+from drc_lab.evaluation.table import Row
+from drc_lab.evaluation.thinking import FIRST_PASSES, REPEATS
 
+RANDOM = "random"
 SHORT = {FIRST_PASSES: "first passes", REPEATS: "ticks", RANDOM: "random policy"}
 TITLES = {FIRST_PASSES: "extra passes on the first observation", REPEATS: "ticks at every step"}
 
@@ -44,7 +47,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     shown = [row for row in rows if row.kind == FIRST_PASSES and row.optimal != "all"]
     for amount in sorted({row.amount for row in shown}):
         line = [row for row in shown if row.amount == amount]
-        panels[2].plot([row.optimal for row in line], [row.solve_rate for row in line], marker=".", label=f"{amount}")
+        panels[2].plot([row.optimal for row in line], [row.solve_rate for row in line], marker=".", label=f"{amount:g}")
     panels[2].set(xlabel="moves of an optimal solution", ylabel="solve rate", ylim=(0, 1))
     panels[2].legend(title="extra passes", fontsize="small")
     figure.savefig(path, dpi=120)
@@ -62,14 +65,13 @@ def terminal_tables(rows: Sequence[Row], confidence: float) -> list[Table]:
         lengths.add_column(title, justify="left" if title == "thinking" else "right", no_wrap=True)
     for row, following in zip(overall, [*overall[1:], None], strict=True):
         by_length = {r.optimal: r for r in rows if (r.kind, r.amount) == (row.kind, row.amount)}
-        amount = "-" if row.kind == RANDOM else str(row.amount)
+        amount = "-" if row.kind in CONTROLS else f"{row.amount:g}"
         last = following is None or following.kind != row.kind
         gain = f"{100 * row.difference:+.1f} [{100 * row.difference_low:+.1f}, {100 * row.difference_high:+.1f}]"
-        gain = "-" if row.difference != row.difference else gain  # not a number: there is no baseline
         solved = f"{100 * row.solve_rate:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]"
-        gains.add_row(SHORT[row.kind], amount, solved, gain, f"{row.mean_length:.1f}", end_section=last)
+        gains.add_row(SHORT.get(row.kind, row.kind), amount, solved, gain, f"{row.mean_length:.1f}", end_section=last)
         cells = [f"{100 * by_length[name].solve_rate:.0f}" if name in by_length else "" for name in names]
-        lengths.add_row(SHORT[row.kind], amount, *cells, end_section=last)
+        lengths.add_row(SHORT.get(row.kind, row.kind), amount, *cells, end_section=last)
     counts = {row.optimal: str(row.levels) for row in rows}
     lengths.add_row("levels", "", *(counts[name] for name in names))
     return [gains, lengths]

@@ -5,24 +5,21 @@ from typing import Any
 
 from drc_lab.envs.levels import split_index
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.evaluator import Thinking
 
 
 @dataclass(frozen=True)
 class EvaluationSpec:
-    """Which held-out levels are played when, and at which amounts of thinking.
+    """Which held-out levels are played, and when.
 
     Args:
         split: of the levels played while training, which choose the best checkpoint.
-        report_split: of the levels that a thinking sweep reports on.
+        report_split: of the levels that evaluations and thinking sweeps report on.
         num_levels, level_seed: how many, and the seed that draws them.
         board: size of the levels in place of training's, N for N x N or [H, W]; only where they are generated.
         env: settings of the env in place of training's, for example {"difficulty": "medium"}.
         every_frames: between two evaluations while training, rounded to whole rollouts.
         live_first_passes: amounts of extra first passes while training, beside the greedy evaluation without any.
         live_every: at each so many-th evaluation, and at the last, actions are also sampled and those amounts tried.
-        first_passes: amounts of extra forward passes on the first observation.
-        repeats: amounts of ticks at every step; None is 1 to 4 times the policy's own.
         confidence: of all intervals.
     """
 
@@ -35,8 +32,6 @@ class EvaluationSpec:
     every_frames: int
     live_first_passes: list[int]
     live_every: int
-    first_passes: list[int]
-    repeats: list[int] | None
     confidence: float
 
     def __post_init__(self) -> None:
@@ -53,13 +48,9 @@ class EvaluationSpec:
         for key, least in (("num_levels", 1), ("level_seed", 0), ("every_frames", 1), ("live_every", 1)):
             if getattr(self, key) < least:
                 raise ConfigError(key, getattr(self, key), f"at least {least}")
-        for passes in self.first_passes:
-            Thinking(first_passes=passes)
         for passes in self.live_first_passes:
             if passes < 1:
                 raise ConfigError("live_first_passes", passes, "at least 1; none is what they are compared with")
-        for repeats in self.repeats or []:
-            Thinking(repeats=repeats)
         if not 0 < self.confidence < 1:
             raise ConfigError("confidence", self.confidence, "between 0 and 1")
 

@@ -1,107 +1,147 @@
-"""The thinking sweep: one policy, the same levels, several amounts of thinking."""
+"""The thinking sweep: one policy, the same levels, several kinds and amounts of thinking."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.evaluation.evaluator import Episodes, Thinking, evaluate
-from drc_lab.evaluation.intervals import Interval, paired_difference, rate_interval
+from drc_lab.evaluation.controls import Control
+from drc_lab.evaluation.cycles import NONE, Cycles
+from drc_lab.evaluation.evaluator import Episodes, Thinking, Watcher, evaluate
 from drc_lab.models.policy import Policy
-from drc_lab.models.random import RandomPolicy
 
-FIRST_PASSES, REPEATS, RANDOM = "first_passes", "repeats", "random"
+FIRST_PASSES, NOOPS, REPEATS = "first_passes", "noops", "repeats"
+PASSES_AT, CYCLE_PASSES, CYCLE_NOOPS, ADAPTIVE = "passes_at", "cycle_passes", "cycle_noops", "adaptive"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One amount of thinking and what came of it.
+    """One way to play.
 
-    kind: "first_passes" (extra passes on the frozen first observation), "repeats" (ticks at every step) or "random"
-    (the random policy); amount: how many; is_baseline: whether that is the policy's own amount of this kind; episodes:
-    one for each level, the same levels in every setting.
+    Args:
+        kind: "first_passes" (extra passes on the frozen first observation), "noops" (steps at the start in which the
+            env is told to do nothing), "repeats" (ticks at every step), "passes_at_STEP" (extra passes before that
+            step), "cycle_passes" and "cycle_noops" (at the start of each level's first cycle, as long as it, times
+            ``amount``), "adaptive" (until successive ticks agree, ``amount`` in nats), or the name of a control.
+        amount: how much of it.
+        thinking: what that is for the evaluator; what depends on a level's cycles is added by `play`.
+        control: in place of the policy, if it is not the policy that plays.
+        is_baseline: whether this is the policy's own amount.
     """
 
     kind: str
-    amount: int
-    is_baseline: bool
-    episodes: Episodes
+    amount: float
+    thinking: Thinking = field(default_factory=Thinking)
+    control: Control | None = None
+    is_baseline: bool = False
 
+    @property
+    def name(self) -> str:
+        return self.kind if self.control else f"{self.kind}={self.amount:g}"
 
-def sweep(
-    policy: Policy,
-    env: BatchEnv,
-    first_passes: Sequence[int],
-    repeats: Sequence[int] = (),
-    control: bool = False,
-    seed: int = 0,
-    watch: Callable[..., None] | None = None,
-) -> Iterator[Setting]:
-    """Evaluates greedily at each setting.
+    @property
+    def is_plain(self) -> bool:
+        """Whether that is the policy as it is."""
+        return self.control is None and self.thinking == Thinking() and not self.at_cycles
 
-    Args:
-        first_passes: amounts of extra first passes; 0 is the baseline.
-        repeats: amounts of ticks at every step; the policy's own number is the baseline.
-        control: whether the random policy comes last, under the same step limit.
-        seed, watch: see `evaluate`.
-    """
-    for amount in first_passes:
-        episodes = evaluate(policy, env, Thinking(first_passes=amount), seed=seed, watch=watch)
-        yield Setting(FIRST_PASSES, amount, amount == 0, episodes)
-    for amount in repeats:
-        episodes = evaluate(policy, env, Thinking(repeats=amount), seed=seed, watch=watch)
-        yield Setting(REPEATS, amount, amount == policy.repeats_per_step, episodes)
-    if not control:
-        return
-    actions = int(env.single_action_space.n)
-    random = RandomPolicy(env.single_observation_space.shape, actions)  # type: ignore[arg-type]
-    yield Setting(RANDOM, 0, False, evaluate(random, env, greedy=False, seed=seed, watch=watch))
+    @property
+    def at_cycles(self) -> bool:
+        """Whether it depends on where the policy as it is runs in a cycle."""
+        return self.kind in (CYCLE_PASSES, CYCLE_NOOPS)
 
 
 @dataclass(frozen=True)
-class Row:
-    """A line of thinking.csv: one setting on the levels of one optimal length ("all" for all of them).
+class Played:
+    """What came of a setting: the episodes, and what its watchers add to the records, arrays [N] by column."""
 
-    difference: solve rate minus that of the same kind's baseline on the same levels, with its paired interval.
+    setting: Setting
+    episodes: Episodes
+    columns: dict[str, np.ndarray]
+
+
+PLAIN = Setting(FIRST_PASSES, 0, is_baseline=True)
+
+
+def first_passes(amounts: Sequence[int]) -> list[Setting]:
+    return [Setting(FIRST_PASSES, n, Thinking(passes=n), is_baseline=n == 0) for n in amounts]
+
+
+def noops(amounts: Sequence[int]) -> list[Setting]:
+    return [Setting(NOOPS, n, Thinking(noops=n), is_baseline=n == 0) for n in amounts]
+
+
+def repeats(amounts: Sequence[int], own: int) -> list[Setting]:
+    """Ticks at every step; ``own`` is the policy's number of them."""
+    return [Setting(REPEATS, n, Thinking(repeats=None if n == own else n), is_baseline=n == own) for n in amounts]
+
+
+def passes_at(step: int, amounts: Sequence[int]) -> list[Setting]:
+    return [Setting(f"{PASSES_AT}_{step}", n, Thinking(passes=n, at=step)) for n in amounts]
+
+
+def in_cycles(kind: str, multiples: Sequence[float]) -> list[Setting]:
+    """At the start of each level's first cycle; multiples of its length."""
+    return [Setting(kind, n) for n in multiples]
+
+
+def adaptive(thresholds: Sequence[float], most: int, every_step: bool = False) -> list[Setting]:
+    """Single ticks until two that follow each other agree within a threshold in nats, ``most`` of them."""
+    return [
+        Setting(ADAPTIVE, x, Thinking(passes=most, pass_ticks=1, agree=x, every_step=every_step)) for x in thresholds
+    ]
+
+
+def play(
+    policy: Policy,
+    env: BatchEnv,
+    settings: Sequence[Setting],
+    levels: range | None = None,
+    seed: int = 0,
+    watchers: Callable[[Setting], Sequence[Watcher]] = lambda setting: (),
+) -> Iterator[Played]:
+    """Plays the same levels at each setting; settings that come to the policy as it is are played once.
+
+    Args:
+        levels, seed: see `evaluate`.
+        watchers: new ones for a setting; `Cycles` is always there.
     """
+    plain: Played | None = None
 
-    kind: str
-    amount: int
-    optimal: str
-    levels: int
-    solve_rate: float
-    low: float
-    high: float
-    difference: float
-    difference_low: float
-    difference_high: float
-    mean_length: float
-    mean_return: float
+    def played(setting: Setting, thinking: Thinking) -> Played:
+        player, choose = policy, None
+        if setting.control is not None:
+            player, choose = setting.control(policy, env, seed)
+        all_watchers = [Cycles(), *watchers(setting)]
+        episodes = evaluate(
+            player, env, thinking, seed=seed, watchers=all_watchers, choose=choose, levels=levels
+        )  # fmt: skip
+        columns: dict[str, np.ndarray] = {}
+        for watcher in all_watchers:
+            columns |= watcher.columns()
+        return Played(setting, episodes, columns)
 
-
-def table(settings: Sequence[Setting], confidence: float = 0.95, by_length: bool = True) -> list[Row]:
-    """All settings, also by optimal length. The random policy is compared with no baseline (difference nan)."""
-    baselines = {s.kind: s.episodes for s in settings if s.is_baseline}
-    rows = []
     for setting in settings:
-        episodes, baseline = setting.episodes, baselines.get(setting.kind)
-        everything = {"all": np.ones(len(episodes.level), bool)}
-        for name, chosen in (groups(episodes.optimal) if by_length else everything).items():
-            solved = episodes.solved[chosen]
-            interval, difference, gain = rate_interval(solved, confidence), Interval(np.nan, np.nan), np.nan
-            if baseline is not None:
-                difference = paired_difference(solved, baseline.solved[chosen], confidence)
-                gain = float(solved.mean() - baseline.solved[chosen].mean())
-            rows.append(Row(setting.kind, setting.amount, name, int(chosen.sum()), float(solved.mean()), *interval,
-                            gain, *difference, float(episodes.length[chosen].mean()),
-                            float(episodes.returns[chosen].mean())))  # fmt: skip
-    return rows
+        if not (setting.is_plain or setting.at_cycles):
+            yield played(setting, setting.thinking)
+            continue
+        if plain is None:
+            plain = played(PLAIN, PLAIN.thinking)
+        if setting.is_plain:
+            yield replace(plain, setting=setting)
+        else:
+            yield played(setting, in_place_of_cycles(setting, plain.columns))
 
 
-def groups(optimal: np.ndarray, longest: int = 10) -> dict[str, np.ndarray]:
-    """Levels by optimal length: "all", "1", "2", ..., then "10+"; only groups that have levels. Masks bool [N]."""
-    masks = {"all": np.ones(len(optimal), bool)}
-    masks |= {str(k): optimal == k for k in range(1, longest)}
-    masks |= {f"{longest}+": optimal >= longest, "unknown": optimal < 0}
-    return {name: mask for name, mask in masks.items() if mask.any()}
+def in_place_of_cycles(setting: Setting, cycles: Mapping[str, np.ndarray]) -> Thinking:
+    """Thinking before the step that each level's first cycle begins with, ``amount`` times as long as it.
+
+    Args:
+        setting: of kind "cycle_passes" or "cycle_noops".
+        cycles: what `Cycles` found in the episodes of the policy as it is.
+    """
+    start, length = cycles["cycle_start"], cycles["cycle_length"]
+    steps = np.where(start == NONE, 0, np.ceil(setting.amount * length)).astype(np.int64)
+    if setting.kind == CYCLE_PASSES:
+        return Thinking(passes=steps, at=start)
+    return Thinking(noops=steps, at=start)

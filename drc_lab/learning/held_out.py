@@ -6,9 +6,11 @@ from typing import Any
 import lightning as L
 
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.evaluation.evaluator import Episodes, evaluate
+from drc_lab.evaluation.evaluator import Watcher, evaluate
+from drc_lab.evaluation.records import joined, records_of
 from drc_lab.evaluation.spec import EvaluationSpec
-from drc_lab.evaluation.thinking import FIRST_PASSES, Setting, sweep, table
+from drc_lab.evaluation.table import table
+from drc_lab.evaluation.thinking import PLAIN, Played, Setting, first_passes, play
 from drc_lab.learning.agent import Agent
 from drc_lab.learning.rollout import Rollout
 from drc_lab.learning.stop import GracefulStop
@@ -17,6 +19,21 @@ from drc_lab.process import random_states_kept
 
 class CutShort(Exception):
     """An evaluation that a signal ended."""
+
+
+class UntilStopped(Watcher):
+    """Ends an evaluation when a signal has come.
+
+    Args:
+        stop: tells of it.
+    """
+
+    def __init__(self, stop: GracefulStop):
+        self.stop = stop
+
+    def seen(self, envs: Any, obs: Any, info: Any) -> None:
+        if self.stop.signal:
+            raise CutShort
 
 
 class HeldOutEvaluation(L.Callback):
@@ -66,28 +83,27 @@ class HeldOutEvaluation(L.Callback):
         self.running = True
         try:
             with random_states_kept():
-                greedy = evaluate(agent.policy, self.env, watch=self._watch)
+                (plain,) = self._at([PLAIN], agent)
                 live = last or agent.rollouts // self.every_rollouts % self.spec.live_every == 0
-                return greedy.summary(), self._live(agent, greedy) if live else {}
+                return plain.episodes.summary(), self._live(agent, plain) if live else {}
         except CutShort:
             return None
         finally:
             self.running = False
 
-    def _live(self, agent: Agent, greedy: Episodes) -> dict[str, float]:
-        sampled = evaluate(agent.policy, self.env, greedy=False, watch=self._watch).summary()
+    def _live(self, agent: Agent, plain: Played) -> dict[str, float]:
+        sampled = evaluate(agent.policy, self.env, greedy=False, watchers=[UntilStopped(self.stop)]).summary()
         metrics = {f"valid_sampled/{name}": value for name, value in sampled.items()}
-        thinking = sweep(agent.policy, self.env, self.spec.live_first_passes, watch=self._watch)
-        settings = [Setting(FIRST_PASSES, 0, True, greedy), *thinking]
-        for row in table(settings, self.spec.confidence, by_length=False)[1:]:
-            name = f"valid_thinking/{row.kind}_{row.amount}"
+        more = self._at(first_passes(self.spec.live_first_passes), agent)
+        records = joined([records_of(played) for played in (plain, *more)])
+        for row in table(records, self.spec.confidence, by_length=False)[1:]:
+            name = f"valid_thinking/{row.kind}_{row.amount:g}"
             metrics |= {f"{name}_solve_rate": row.solve_rate, f"{name}_gain": row.difference,
                         f"{name}_gain_low": row.difference_low, f"{name}_gain_high": row.difference_high}  # fmt: skip
         return metrics
 
-    def _watch(self, playing: Any, info: Any) -> None:
-        if self.stop.signal:
-            raise CutShort
+    def _at(self, settings: list[Setting], agent: Agent) -> list[Played]:
+        return list(play(agent.policy, self.env, settings, watchers=lambda setting: [UntilStopped(self.stop)]))
 
     def _due(self, agent: Agent) -> bool:
         return agent.frames != self.evaluated_at and agent.rollouts % self.every_rollouts == 0

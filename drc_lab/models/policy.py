@@ -81,6 +81,13 @@ class Policy(nn.Module):
         return each
 
 
+@torch.no_grad()
+def num_actions(policy: Policy) -> int:
+    """|A|, which not every policy keeps."""
+    weight = next(policy.parameters())
+    return policy(torch.zeros(1, *policy.obs_shape, device=weight.device))[0].policy_logits.shape[-1]
+
+
 def as_floats(obs: Tensor, dtype: torch.dtype) -> Tensor:
     """uint8 observations scaled to [0, 1]; floats unchanged but for the dtype."""
     return obs.to(dtype) / 255 if obs.dtype == torch.uint8 else obs.to(dtype)

@@ -59,5 +59,5 @@ def check_fits(policy: Policy, num_actions: int, env: BatchEnv, key: str) -> Non
         if len(shape) == len(policy.obs_shape) == 3 and shape[0] == policy.obs_shape[0]:
             more = "; a policy trained with policy.head=pool or cells reads any height and width"
         raise ConfigError(key, f"observations {shape}", f"{tuple(policy.obs_shape)}, which the policy reads{more}")
-    if actions != num_actions:
+    if actions != num_actions + (env.noop_action == num_actions):  # the policy need not know of a last no-op
         raise ConfigError(key, f"{actions} actions", f"{num_actions}, which the policy chooses from")

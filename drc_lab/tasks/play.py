@@ -13,7 +13,7 @@ from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.evaluation.video import write_video
 from drc_lab.learning.checkpoints import load_policy
-from drc_lab.models.policy import Policy
+from drc_lab.models.policy import Policy, num_actions
 from drc_lab.tasks.held_out import check_fits, size_key
 from drc_lab.tasks.keyboard import NEXT, QUIT, RESTART, Keyboard, keys
 from drc_lab.tasks.stage import PlaySpec, Stage
@@ -57,16 +57,11 @@ def as_trained(config: DictConfig, trained: DictConfig, overrides: list[str]) ->
         if group == "env" and "levels" in trained.env and any(re.match(r"data[.=]", o) for o in overrides):
             values |= {"env.levels": config.data.folder, "env.difficulty": config.data.difficulty} | values
         # An env's keys depend on its game; what is new in an evaluation since that training has its default.
-        config[group] = trained[group] if group == "env" else OmegaConf.merge(config[group], trained[group])
+        known = trained[group] if group == "env" else {k: v for k, v in trained[group].items() if k in config[group]}
+        config[group] = known if group == "env" else OmegaConf.merge(config[group], known)
         for key, value in values.items():
             OmegaConf.update(config, key, value, force_add=True)
     return config
-
-
-@torch.no_grad()
-def num_actions(policy: Policy) -> int:
-    """|A|, which not every policy keeps."""
-    return policy(torch.zeros(1, *policy.obs_shape))[0].policy_logits.shape[-1]
 
 
 @torch.no_grad()

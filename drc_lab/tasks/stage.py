@@ -14,7 +14,7 @@ from drc_lab.envs.render import Window, check_cell_size
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.episode_video import progress
-from drc_lab.evaluation.evaluator import Thinking
+from drc_lab.evaluation.thinking_spec import at_least
 from drc_lab.evaluation.video import caption, check_video
 from drc_lab.tasks.held_out import held_out_env
 from drc_lab.tasks.start import console
@@ -45,7 +45,8 @@ class PlaySpec:
             raise ConfigError("show", self.show, "terminal | window | none")
         check_cell_size(self.cell_size)
         check_video(Path(self.video or "none.gif"), self.fps)
-        Thinking(self.first_passes, self.repeats)
+        at_least("first_passes", [self.first_passes], 0)
+        at_least("repeats", [1 if self.repeats is None else self.repeats], 1)
 
 
 class Stage:
@@ -80,8 +81,7 @@ class Stage:
 
     def start(self, level: int) -> np.ndarray:
         """Puts a level on the board; its first observation, uint8 [1, C, H, W]."""
-        self.env.levels.set_state(self.env.levels.get_state() | {"position": level})
-        obs, self.info = self.env.reset()
+        obs, self.info = self.env.reset(options={"first_level": level})
         self.over = False
         return obs
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
-from rich.progress import Progress
 
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.evaluation.controls import CONTROLS
 from drc_lab.evaluation.report import plot, terminal_tables, write_csv
-from drc_lab.evaluation.thinking import RANDOM, Row, sweep, table
+from drc_lab.evaluation.table import Row, table
 from drc_lab.files import written
-from drc_lab.learning.checkpoints import load_policy
 from drc_lab.signals import Stopped
-from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
+from drc_lab.tasks.held_out import evaluation_spec
+from drc_lab.tasks.laboratory import PARTS, lab_env, load_subject, play_all, thinking_spec
 from drc_lab.tasks.record import log_held_out
 from drc_lab.tasks.resume import resume_command
 from drc_lab.tasks.start import console
@@ -24,9 +24,8 @@ from drc_lab.tracking.run import Run
 def main(config: DictConfig, folder: Path) -> None:
     """Trains, evaluates at each amount of thinking, prints the tables, writes thinking.csv and thinking.png."""
     training = prepare(config, folder)
-    levels = held_out_env(config, evaluation_spec(config).report_split, "evaluation.report_split")
-    actions = int(training.evaluation.env.single_action_space.n)
-    check_fits(training.agent.policy, actions, levels, size_key(config))
+    levels = lab_env(config, training.agent.policy)
+    thinking_spec(config).settings(training.agent.policy, levels)  # a mistake shows before the training
     folder = training.beginning.folder
     csv_path, png_path = folder / "thinking.csv", folder / "thinking.png"
     if training.beginning.finished and csv_path.exists():
@@ -38,7 +37,7 @@ def main(config: DictConfig, folder: Path) -> None:
             return
         log_held_out(run, "test", levels, training.agent.config)
         try:
-            rows = think(config, best, levels, training.trainer.strategy.root_device)
+            rows = think(config, best, levels, folder, training.trainer.strategy.root_device)
         except KeyboardInterrupt as stop:
             by = getattr(stop, "by", signal.SIGINT)
             raise Stopped(by, f"Trained; the sweep begins anew with:  {resume_command(folder)}") from stop
@@ -57,27 +56,22 @@ def main(config: DictConfig, folder: Path) -> None:
         console.print(f"{name:11}{value}", soft_wrap=True)
 
 
-def think(config: DictConfig, checkpoint: Path, levels: BatchEnv, device: torch.device) -> list[Row]:
+def think(config: DictConfig, checkpoint: Path, levels: BatchEnv, folder: Path, device: torch.device) -> list[Row]:
     """The sweep of one checkpoint on held-out levels."""
-    policy = load_policy(checkpoint)[0].to(device)
-    e, settings = evaluation_spec(config), []
-    repeats = e.repeats or range(1, 4 * policy.repeats_per_step + 1)
-    with Progress(console=console, transient=True) as bar:
-        todo = bar.add_task("thinking", total=len(e.first_passes) + len(repeats) + 1)
-        for setting in sweep(policy, levels, e.first_passes, repeats, control=True, seed=config.seed):
-            settings.append(setting)
-            bar.advance(todo)
-    return table(settings, e.confidence)
+    subject = load_subject(config, checkpoint, checkpoint.stem)
+    settings = thinking_spec(config).settings(subject.policy.to(device), levels)
+    return table(play_all(subject, levels, settings, folder / PARTS), evaluation_spec(config).confidence)
 
 
 def log_settings(rows: list[Row], run: Run, frames: int) -> None:
     """A nested run for each amount of thinking, and in ``run`` a curve over amounts."""
     for row in (row for row in rows if row.optimal == "all"):
-        name = RANDOM if row.kind == RANDOM else f"{row.kind}={row.amount}"
+        name = row.kind if row.kind in CONTROLS else f"{row.kind}={row.amount:g}"
         metrics = {"solve_rate": row.solve_rate, "solve_rate_low": row.low, "solve_rate_high": row.high,
-                   "length": row.mean_length, "return": row.mean_return}  # fmt: skip
-        if row.kind != RANDOM:
-            metrics |= {"gain": row.difference, "gain_low": row.difference_low, "gain_high": row.difference_high}
-            run.log_metrics({f"thinking/{row.kind}_solve_rate": row.solve_rate}, step=row.amount)
-        with run.child(name, {"kind": row.kind, "amount": row.amount, "levels": row.levels}) as child:
+                   "length": row.mean_length, "return": row.mean_return, "ticks": row.mean_ticks,
+                   "gain": row.difference, "gain_low": row.difference_low,
+                   "gain_high": row.difference_high}  # fmt: skip
+        if row.kind not in CONTROLS:
+            run.log_metrics({f"thinking/{row.kind}_solve_rate": row.solve_rate}, step=int(row.amount))
+        with run.child(name, {"kind": row.kind, "amount": f"{row.amount:g}", "levels": row.levels}) as child:
             child.log_metrics(metrics, frames)

@@ -7,7 +7,7 @@ import torch
 
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.evaluator import Thinking, evaluate
+from drc_lab.evaluation.evaluator import Thinking, Watcher, evaluate
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.policy import Policy, PolicyValue
 from drc_lab.models.random import RandomPolicy
@@ -18,7 +18,7 @@ ENV = "drc_lab/RicochetRobots-v0"
 class Counting(Policy):
     """Counts its ticks in the carry. Takes RIGHT once it has had enough of them, LEFT before."""
 
-    repeats_per_step = 3
+    repeats_per_step, obs_shape = 3, (7, 5, 5)
 
     def __init__(self, enough: int):
         super().__init__()
@@ -48,11 +48,17 @@ def v0(n=1, **kwargs):
     [
         (Thinking(), 3, 1, 1),  # one step's own three ticks
         (Thinking(), 4, 2, 2),  # the second step's are needed
-        (Thinking(first_passes=1), 4, 1, 2),  # an extra pass instead of a wasted step
-        (Thinking(first_passes=4), 15, 1, 5),  # 4 extra + 1 acting pass of 3 ticks
-        (Thinking(first_passes=4), 16, 2, 6),
+        (Thinking(passes=1), 4, 1, 2),  # an extra pass instead of a wasted step
+        (Thinking(passes=4), 15, 1, 5),  # 4 extra + 1 acting pass of 3 ticks
+        (Thinking(passes=4), 16, 2, 6),
         (Thinking(repeats=12), 12, 1, 1),
-        (Thinking(first_passes=2, repeats=5), 15, 1, 3),
+        (Thinking(passes=2, repeats=5), 15, 1, 3),
+        (Thinking(passes=2, at=1), 6, 2, 4),  # 3 ticks, a wasted step, 2 extra passes and the acting one
+        (Thinking(passes=2, at=1), 12, 2, 4),
+        (Thinking(passes=2, at=1), 13, 3, 5),
+        (Thinking(passes=2, at=5), 6, 2, 2),  # solved before its time
+        (Thinking(passes=2, at=-1), 6, 2, 2),  # never
+        (Thinking(passes=1, every_step=True), 12, 2, 4),  # an extra pass before each of two steps
     ],
 )
 def test_thinking_takes_ticks_and_never_steps(thinking, enough, length, calls):
@@ -60,12 +66,94 @@ def test_thinking_takes_ticks_and_never_steps(thinking, enough, length, calls):
     episodes = evaluate(policy, v0(), thinking)
     assert episodes.solved.all() and episodes.length.tolist() == [length]
     assert policy.seen == [(1, thinking.repeats or 3)] * calls
+    assert episodes.ticks.tolist() == [calls * (thinking.repeats or 3)]
+    assert episodes.passes.tolist() == [calls - length]
+
+
+def test_no_ops_are_steps_that_use_up_the_limit_while_the_policy_watches():
+    policy = Counting(9)  # right at its third pass
+    episodes = evaluate(policy, v0(noop=True), Thinking(noops=2))
+    assert episodes.length.tolist() == [3] and policy.seen == [(1, 3)] * 3
+    assert episodes.returns.tolist() == [pytest.approx(1 - 0.03)] and episodes.passes.tolist() == [0]
+    assert not evaluate(Counting(9), v0(noop=True, max_steps=2), Thinking(noops=2)).solved.any()
+    assert evaluate(Counting(1), v0(noop=True), Thinking(noops=2)).length.tolist() == [3]  # it would be right at once
+    assert evaluate(Counting(4), v0(noop=True), Thinking(noops=2, at=1)).length.tolist() == [
+        4
+    ]  # left, two no-ops, right
+    with pytest.raises(ConfigError, match="noops: found 2"):
+        evaluate(Counting(9), v0(), Thinking(noops=2))
+
+
+def test_each_level_can_have_its_own_thinking_at_its_own_step():
+    class Steps(Watcher):
+        def __init__(self):
+            self.passes = []
+
+        def thought(self, envs, out):
+            self.passes.append(envs.tolist())
+
+    steps, policy = Steps(), Counting(100)
+    env = v0(4, max_steps=3)
+    thinking = Thinking(passes=np.array([2, 0, 1, 3]), at=np.array([0, 0, 1, 0]))
+    episodes = evaluate(policy, env, thinking, watchers=[steps])
+    assert steps.passes == [[0, 3], [0, 3], [3], [2]]
+    assert episodes.passes.tolist() == [2, 0, 1, 3] and episodes.ticks.tolist() == [15, 9, 12, 18]
+
+
+class Wavering(Counting):
+    """A policy that makes up its mind: its logits move by half as much with every tick."""
+
+    def unroll(self, obs, state, resets, repeats=None):
+        (ticks,) = self.repeats_of(repeats, 1)
+        state = state + ticks
+        self.seen.append((len(state), ticks))
+        logits = torch.zeros(1, len(state), 4)
+        logits[0, :, 3] = 2 - 0.5 ** state.clamp(max=self.enough)
+        return PolicyValue(logits, torch.zeros(1, len(state), 1)), state
+
+
+def test_adaptive_thinking_stops_when_successive_ticks_agree_or_at_the_most():
+    def kl(new, old):
+        p, q = (torch.tensor([0, 0, 0, 2 - 0.5**n]).double().log_softmax(-1) for n in (new, old))
+        return float((p.exp() * (p - q)).sum())
+
+    divergences = [kl(n, n - 1) for n in range(2, 12)]
+    assert divergences == sorted(divergences, reverse=True)
+    for needed in (2, 4, 7):  # ticks until the divergence from the one before is below the threshold
+        agree = (divergences[needed - 2] + (divergences[needed - 3] if needed > 2 else 1)) / 2
+        thinking = Thinking(passes=20, pass_ticks=1, agree=agree)
+        episodes = evaluate(Wavering(30), v0(3), thinking)
+        assert episodes.passes.tolist() == [needed] * 3 and episodes.ticks.tolist() == [needed + 3] * 3
+        assert evaluate(Wavering(30), v0(), Thinking(passes=1, pass_ticks=1, agree=agree)).passes.tolist() == [1]
+    assert evaluate(Wavering(30), v0(), Thinking(passes=20, pass_ticks=1, agree=0)).passes.tolist() == [20]
+
+
+def test_adaptive_thinking_is_each_levels_own_and_equals_as_many_fixed_passes():
+    env = gym.make_vec(ENV, num_envs=40, num_levels=40, order="sequential", max_steps=6, copy=False)
+    policy = DRCPolicy(env.single_observation_space.shape, 8, 4, 1, 1, proj_dim=8, head_init="orthogonal")
+    adaptive = evaluate(policy, env, Thinking(passes=12, pass_ticks=1, agree=1e-5), chunk=16)
+    assert len(set(adaptive.passes.tolist())) > 2
+    fixed = evaluate(policy, env, Thinking(passes=adaptive.passes), chunk=16)
+    for name in ("solved", "length", "returns", "passes"):
+        np.testing.assert_array_equal(getattr(adaptive, name), getattr(fixed, name))
+
+
+def test_levels_are_the_same_whichever_batch_they_are_played_in():
+    settings = {"num_levels": 50, "order": "sequential", "max_steps": 8, "copy": False}
+    env = gym.make_vec(ENV, num_envs=50, **settings)
+    policy = DRCPolicy(env.single_observation_space.shape, 8, 4, 2, 2, proj_dim=8, head_init="orthogonal")
+    whole = evaluate(policy, env)
+    few = gym.make_vec(ENV, num_envs=20, **settings)
+    parts = [evaluate(policy, few, levels=range(start, min(50, start + 20))) for start in (0, 20, 40)]
+    assert [len(part.level) for part in parts] == [20, 20, 10]
+    for name in ("level", "solved", "length", "returns", "optimal", "ticks"):
+        np.testing.assert_array_equal(getattr(whole, name), np.concatenate([getattr(part, name) for part in parts]))
 
 
 def test_first_passes_take_nothing_off_the_step_limit():
-    assert evaluate(Counting(31), v0(max_steps=1), Thinking(first_passes=10)).solved.all()
-    assert not evaluate(Counting(31), v0(max_steps=1), Thinking(first_passes=9)).solved.any()
-    assert evaluate(Counting(31), v0(max_steps=2), Thinking(first_passes=9)).solved.all()
+    assert evaluate(Counting(31), v0(max_steps=1), Thinking(passes=10)).solved.all()
+    assert not evaluate(Counting(31), v0(max_steps=1), Thinking(passes=9)).solved.any()
+    assert evaluate(Counting(31), v0(max_steps=2), Thinking(passes=9)).solved.all()
 
 
 def test_finished_boards_drop_out_of_the_forward_pass():
@@ -88,7 +176,7 @@ def test_it_equals_playing_each_level_alone_with_the_carry():
     settings = {"num_levels": 12, "order": "sequential", "max_steps": 6}
     env = gym.make_vec(ENV, num_envs=12, **settings)
     policy = DRCPolicy(env.single_observation_space.shape, 8, 4, 2, 2, proj_dim=8, head_init="orthogonal")
-    episodes = evaluate(policy, env, Thinking(first_passes=2))
+    episodes = evaluate(policy, env, Thinking(passes=2))
     single = gym.make(ENV, **settings)
     obs, _ = single.reset(seed=0)
     for level in range(12):
@@ -125,9 +213,3 @@ def test_summary_by_hand():
         "length": 2.0,
         "optimality_gap": 1.0,
     }
-
-
-@pytest.mark.parametrize("kwargs", [{"first_passes": -1}, {"repeats": 0}])
-def test_impossible_thinking_is_refused(kwargs):
-    with pytest.raises(ConfigError, match=next(iter(kwargs))):
-        Thinking(**kwargs)

@@ -1,104 +1,145 @@
-"""The sweep's table: intervals against known values, pairing, groups, CSV, picture."""
-
-import csv
-import math
-from dataclasses import fields
-from io import StringIO
+"""The settings of a sweep: which there are, what they share, and what is played anew."""
 
 import gymnasium as gym
-import numpy as np
+import pandas as pd
 import pytest
-from rich.console import Console
 from test_evaluator import Counting
 
 import drc_lab  # noqa: F401 - registers the envs
-from drc_lab.evaluation.evaluator import Episodes
-from drc_lab.evaluation.intervals import paired_difference, rate_interval
-from drc_lab.evaluation.report import plot, terminal_tables, write_csv
-from drc_lab.evaluation.thinking import Row, Setting, groups, sweep, table
+from drc_lab.errors import ConfigError
+from drc_lab.evaluation.controls import CONTROLS
+from drc_lab.evaluation.records import joined, records_of
+from drc_lab.evaluation.sweep import Parts, sweep
+from drc_lab.evaluation.thinking import Setting, first_passes, play, repeats
+from drc_lab.evaluation.thinking_spec import ThinkingSpec
+
+NOTHING = {
+    "first_passes": [0], "noops": [], "repeats": [], "passes_at": [], "passes_at_step": 3, "cycle_passes": [],
+    "cycle_noops": [], "adaptive": [], "adaptive_max_ticks": 9, "adaptive_every_step": False, "controls": [],
+    "levels_at_once": 100, "worlds": {},
+}  # fmt: skip
 
 
-def episodes(solved, optimal):
-    solved = np.array(solved, bool)
-    n = len(solved)
-    return Episodes(np.arange(n), solved, np.where(solved, 2, 20), np.where(solved, 0.98, -0.2), np.array(optimal))
+def v1(n=4, **kwargs):
+    more = {"max_steps": 2, "order": "sequential", "autoreset": False} | kwargs
+    return gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=n, layout="v1", **more)
 
 
-def test_rate_interval_is_wilsons():
-    k, n, z = 37, 50, 1.959963984540054
-    centre, p = (k + z * z / 2) / (n + z * z), k / n
-    half = z / (n + z * z) * math.sqrt(n * p * (1 - p) + z * z / 4)
-    got = rate_interval(np.arange(n) < k)
-    assert got == (pytest.approx(centre - half), pytest.approx(centre + half))
+def names(settings):
+    return [setting.name for setting in settings]
 
 
-def test_paired_interval_is_narrow_where_levels_agree_and_as_wide_as_theory_says():
-    rng = np.random.default_rng(0)
-    base = rng.random(2000) < 0.5
-    better = base | (rng.random(2000) < 0.04)
-    gain = better.mean() - base.mean()
-    low, high = paired_difference(better, base)
-    width = 1.96 * math.sqrt(gain * (1 - gain) / 2000)
-    assert low == pytest.approx(gain - width, abs=0.002) and high == pytest.approx(gain + width, abs=0.002)
-    assert low > 0
-    unpaired = 2 * 1.96 * math.sqrt(2 * 0.25 / 2000)
-    assert high - low < unpaired / 3
-    assert paired_difference(base, base) == (0, 0)
-
-
-def test_groups_cover_every_level_once():
-    optimal = np.array([1, 1, 3, 10, 14, -1])
-    masks = groups(optimal)
-    assert list(masks) == ["all", "1", "3", "10+", "unknown"]
-    assert sum(mask.sum() for name, mask in masks.items() if name != "all") == len(optimal)
-
-
-def settings_by_hand():
-    base = episodes([1, 0, 0, 1], [1, 1, 2, 2])
-    more = episodes([1, 1, 0, 1], [1, 1, 2, 2])
-    return [
-        Setting("first_passes", 0, True, base),
-        Setting("first_passes", 4, False, more),
-        Setting("repeats", 3, True, base),
-        Setting("repeats", 6, False, episodes([0, 0, 0, 1], [1, 1, 2, 2])),
-        Setting("random", 0, False, episodes([0, 0, 0, 0], [1, 1, 2, 2])),
-    ]
-
-
-def test_rows_by_hand():
-    rows = {(r.kind, r.amount, r.optimal): r for r in table(settings_by_hand())}
-    assert len(rows) == 5 * 3
-    assert rows["first_passes", 4, "all"].solve_rate == 0.75 and rows["first_passes", 4, "all"].difference == 0.25
-    assert rows["first_passes", 4, "1"].difference == 0.5 and rows["first_passes", 4, "2"].difference == 0
-    assert rows["repeats", 6, "all"].difference == -0.25
-    assert rows["first_passes", 0, "all"].mean_length == 11
-    assert math.isnan(rows["random", 0, "all"].difference)
-
-
-def test_csv_holds_the_rows_and_the_picture_and_tables_are_drawn(tmp_path):
-    rows = table(settings_by_hand())
-    write_csv(rows, tmp_path / "thinking.csv")
-    with (tmp_path / "thinking.csv").open(newline="") as file:
-        lines = list(csv.DictReader(file))
-    assert list(lines[0]) == [field.name for field in fields(Row)]
-    for line, row in zip(lines, rows, strict=True):
-        assert (line["kind"], int(line["amount"]), line["optimal"]) == (row.kind, row.amount, row.optimal)
-        assert float(line["solve_rate"]) == row.solve_rate and float(line["low"]) == pytest.approx(row.low, abs=1e-6)
-    plot(rows, tmp_path / "thinking.png")
-    assert (tmp_path / "thinking.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    console = Console(width=80, record=True, file=StringIO())
-    console.print(*terminal_tables(rows, 0.95))
-    text = console.export_text()
-    assert "75.0 [30.1, 95.4]" in text and "+25.0 [" in text and "random policy" in text
-
-
-def test_the_sweep_knows_its_baselines_and_uses_the_same_levels():
-    env = gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=4, layout="v1", max_steps=2, order="sequential")
-    settings = list(sweep(Counting(7), env, [0, 1, 2], [1, 3, 7], control=True))
-    assert [(s.kind, s.amount, s.is_baseline) for s in settings] == [
-        ("first_passes", 0, True), ("first_passes", 1, False), ("first_passes", 2, False),
-        ("repeats", 1, False), ("repeats", 3, True), ("repeats", 7, False), ("random", 0, False),
+def test_every_kind_of_thinking_is_there_and_the_policy_as_it_is_comes_first():
+    spec = ThinkingSpec(**NOTHING | {
+        "first_passes": [4, 1], "noops": None, "repeats": None, "passes_at": [2], "cycle_passes": [1, 2.5],
+        "cycle_noops": [1], "adaptive": [0.01], "controls": ["random", "no_memory"],
+    })  # fmt: skip
+    settings = spec.settings(Counting(7), v1(noop=True))
+    assert names(settings) == [
+        "first_passes=0", "first_passes=1", "first_passes=4", "noops=0", "noops=1", "noops=2", "noops=4", "noops=8",
+        *(f"repeats={n}" for n in range(1, 13)), "passes_at_3=2", "cycle_passes=1", "cycle_passes=2.5", "cycle_noops=1",
+        "adaptive=0.01", "random", "no_memory",
     ]  # fmt: skip
-    assert all(s.episodes.level.tolist() == [0, 1, 2, 3] for s in settings)
+    assert [s.name for s in settings if s.is_baseline] == ["first_passes=0", "noops=0", "repeats=3"]
+    without = spec.settings(Counting(7), v1())
+    assert not [name for name in names(without) if "noops" in name] and len(without) == len(settings) - 6
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ({"first_passes": [-1]}, "first_passes: found -1, allowed: at least 0"),
+        ({"repeats": [0]}, "repeats: found 0, allowed: at least 1"),
+        ({"passes_at_step": -1}, "passes_at_step: found -1, allowed: at least 0"),
+        ({"adaptive": [-0.1]}, "adaptive: found -0.1, allowed: at least 0"),
+        ({"adaptive_max_ticks": 0}, "adaptive_max_ticks: found 0, allowed: at least 1"),
+        ({"controls": ["lazy"]}, "controls: found 'lazy', allowed: random | "),
+        ({"levels_at_once": 0}, "levels_at_once: found 0, allowed: at least 1"),
+        ({"noops": [2]}, "noops: found .2., allowed: null or .., as the env has no action that does nothing"),
+    ],
+)
+def test_impossible_settings_are_refused_in_one_line(keys, line):
+    with pytest.raises(ConfigError, match=line):
+        ThinkingSpec(**NOTHING | keys).settings(Counting(1), v1())
+
+
+def test_each_setting_plays_the_same_levels_and_the_policy_as_it_is_plays_once():
+    policy = Counting(7)
+    settings = [*first_passes([0, 1, 2]), *repeats([1, 3, 7], own=3), Setting("random", 0, control=CONTROLS["random"])]
+    played = list(play(policy, v1(), settings))
+    assert all(p.episodes.level.tolist() == [0, 1, 2, 3] for p in played)
     # RIGHT needs 7 ticks: two steps of 3 are too few, one extra pass makes the second step right.
-    assert [s.episodes.solved.tolist()[3] for s in settings[:6]] == [False, True, True, False, False, True]
+    assert [p.episodes.solved.tolist()[3] for p in played[:6]] == [False, True, True, False, False, True]
+    # The first step solves one of the four boards, so that three go on: passes over all four are the first step's and
+    # the extra ones, and those of the policy as it is are made once.
+    assert [seen for seen in policy.seen if seen[0] == 4] == [(4, 3)] * (1 + 2 + 3) + [(4, 1), (4, 7)]
+
+
+def test_without_memory_ticks_do_not_add_up():
+    forgetful, choose = CONTROLS["no_memory"](Counting(4), v1(), 0)
+    assert choose is None
+    for played in play(forgetful, v1(), first_passes([0, 5])):
+        assert played.episodes.solved.tolist() == [False, False, True, False]
+    plain = next(play(Counting(4), v1(), first_passes([0])))
+    assert plain.episodes.solved.tolist() == [False, False, True, True]
+
+
+def test_records_have_a_line_for_each_setting_and_level():
+    records = joined([records_of(p) for p in play(Counting(7), v1(), first_passes([0, 1]))])
+    assert records["kind"].tolist() == ["first_passes"] * 8 and records["amount"].tolist() == [0] * 4 + [1] * 4
+    assert records["baseline"].tolist() == [True] * 4 + [False] * 4
+    assert records["level"].tolist() == [0, 1, 2, 3] * 2 and records["optimal"].tolist() == [1] * 8
+    assert records["solved"].tolist() == [False, False, True, False, False, False, True, True]
+    assert records["passes"].tolist() == [0] * 4 + [1] * 4
+    assert {"cycles", "cycle_steps", "cycle_start", "cycle_length", "ticks", "length", "return"} <= set(records)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_a_sweep_that_was_interrupted_goes_on_and_gives_the_same(tmp_path):
+    settings = [
+        *first_passes([0, 1, 2]),
+        *repeats([1, 3], own=3),
+        *(Setting(c, 0, control=CONTROLS[c]) for c in CONTROLS),
+    ]
+    env = v1(n=3)  # batches of 3 and 1
+    whole = sweep(Counting(7), env, settings, 4)
+    assert len(whole) == 4 * len(settings) and whole["level"].tolist() == [0, 1, 2, 3] * len(settings)
+    parts, told = Parts(tmp_path, {"weights": "a"}), []
+
+    def tell(number):
+        told.append(number)
+        if sum(told) >= 14:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        sweep(Counting(7), env, settings, 4, parts=parts, tell=tell)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert 0 < len(before) < 2 * len(settings)
+    policy, done = Counting(7), []
+    again = sweep(policy, env, settings, 4, parts=parts, tell=done.append)
+    pd.testing.assert_frame_equal(whole, again)
+    assert sum(done) == 4 * len(settings) and all(number >= 0 for number in done)
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in before} == before
+    nothing_left = Counting(7)
+    pd.testing.assert_frame_equal(whole, sweep(nothing_left, env, settings, 4, parts=parts))
+    assert not nothing_left.seen and policy.seen
+
+
+def test_what_was_played_with_other_weights_or_settings_is_not_taken(tmp_path):
+    env = v1()
+    sweep(Counting(7), env, first_passes([0, 1]), 4, parts=Parts(tmp_path, {"weights": "a"}))
+    policy = Counting(1)
+    records = sweep(policy, env, first_passes([0, 1]), 4, parts=Parts(tmp_path, {"weights": "b"}))
+    assert policy.seen
+    pd.testing.assert_frame_equal(records, sweep(Counting(1), env, first_passes([0, 1]), 4))
+
+
+def test_a_part_that_is_damaged_is_played_again(tmp_path):
+    env, parts = v1(), Parts(tmp_path, {"weights": "a"})
+    records = sweep(Counting(7), env, first_passes([0]), 4, parts=parts)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:100])
+    pd.testing.assert_frame_equal(records, sweep(Counting(7), env, first_passes([0]), 4, parts=parts))

@@ -20,7 +20,7 @@ from drc_lab.paths import CONF
 TINY = [
     "algo.rollouts.frames=1920", "algo.rollouts.num_envs=16", "algo.rollouts.num_steps=4", "algo.log_every_rollouts=5",
     "policy.hidden_channels=4", "policy.num_layers=1", "policy.repeats_per_step=1", "policy.proj_dim=8",
-    "evaluation.num_levels=20", "evaluation.every_frames=640", "evaluation.first_passes=[0,2]",
+    "evaluation.num_levels=20", "evaluation.every_frames=640", "thinking.first_passes=[0,2]",
 ]  # fmt: skip
 
 
@@ -40,7 +40,10 @@ def run(folder, *overrides, timeout=120):
         (["polcy=drc"], "polcy: no such key; closest: policy"),
         (["env=chess"], "Could not find 'env/chess' Available options in 'env': gym"),
         (["+experiment=nope"], "Could not find 'experiment/nope' Available options in 'experiment'"),
-        (["task=dream"], "task: found 'dream', allowed: train | thinking_sweep | play | fetch_levels | make_bank"),
+        (
+            ["task=dream"],
+            "task: found 'dream', allowed: train | evaluate | thinking | thinking_sweep | play | fetch_levels",
+        ),
         (["env.height=0"], "env.height: found 0, allowed: 1 to 255"),
         (["env.num_robots=30"], "env.num_robots: found 30, allowed: 1 to 24"),
         (["env.id=drc_lab/Ricochet-v0"], "env.id: found 'drc_lab/Ricochet-v0', allowed: drc_lab/RicochetRobots-v0"),
@@ -108,7 +111,7 @@ def run(folder, *overrides, timeout=120):
         (["task=make_bank", "env=ricochet_v0"], "env.layout: found 'v0', allowed: null"),
         (["env=sokoban", "+env.solutions=a.csv"], "env.solutions: found 'a.csv', allowed: null without levels"),
         (["task=env_speed", "speed.num_envs=0"], "speed.num_envs: found 0, allowed: at least 1"),
-        (["evaluation.first_passes=3"], "evaluation.first_passes: found 3, allowed: list[int]"),
+        (["thinking.first_passes=3"], "thinking.first_passes: found 3, allowed: list[int]"),
         (["evaluation.every_frames=null"], "evaluation.every_frames: found None, allowed: int"),
         (["evaluation.report_split=exam"], "evaluation.report_split: found 'exam', allowed: train | valid | test"),
         (["algo.log_every_rollouts=0"], "algo.log_every_rollouts: found 0"),
@@ -276,7 +279,7 @@ def curve(root, metric):
 
 @pytest.mark.slow
 def test_sigterm_while_evaluating_marks_the_run_killed(tmp_path):
-    overrides = ["+experiment=thinking_sweep", *TINY, "evaluation.num_levels=20000", "evaluation.first_passes=[0,4000]"]
+    overrides = ["+experiment=thinking_sweep", *TINY, "evaluation.num_levels=20000", "thinking.first_passes=[0,4000]"]
     process = start(tmp_path, *overrides)
     wait_for(lambda: list(tmp_path.glob("outputs/artifacts/*/artifacts/checkpoints/last.ckpt")), process, 150)
     time.sleep(2)  # into the sweep

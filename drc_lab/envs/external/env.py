@@ -41,6 +41,7 @@ class GymVectorEnv(VectorEnv):
         autoreset: whether a finished env starts its next episode at once.
         copy: whether returned observations are copies; if not, the next step overwrites them.
         render_mode: of every copy.
+        noop_action: the action that does nothing, counted from 0, if the env has one.
 
     Raises:
         ConfigError: an env that is not there, or that cannot work here.
@@ -62,6 +63,7 @@ class GymVectorEnv(VectorEnv):
         autoreset: bool = True,
         copy: bool = True,
         render_mode: str | None = None,
+        noop_action: int | None = None,
     ):
         if num_envs < 1:
             raise ConfigError("num_envs", num_envs, "at least 1")
@@ -83,6 +85,9 @@ class GymVectorEnv(VectorEnv):
         self.first_action = int(first.action_space.start)
         self.single_observation_space = self.observations.space
         self.single_action_space: Discrete = Discrete(int(first.action_space.n))
+        if noop_action is not None and not 0 <= noop_action < self.single_action_space.n:
+            raise ConfigError("noop_action", noop_action, f"0 to {self.single_action_space.n - 1}, or null")
+        self.noop_action = noop_action
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._seeded = False
@@ -113,11 +118,14 @@ class GymVectorEnv(VectorEnv):
         return {}
 
     def reset(self, *, seed: int | list[int] | None = None, options: dict | None = None):
-        """New episodes everywhere. With a seed the stream of levels starts over, without one it goes on."""
+        """New episodes everywhere. With a seed the stream of levels starts over, without one it goes on, or from number
+        ``options["first_level"]`` on."""
         super().reset(seed=seed if seed is None or isinstance(seed, int) else seed[0])
         if seed is not None or not self._seeded:
             self._seeded = True
             self.levels.reseed(int(self.np_random.integers(2**62)))
+        if (first := (options or {}).get("first_level")) is not None:
+            self.levels.skip_to(first)
         self._load(np.arange(self.num_envs))
         return self._observe(), self._info(np.ones(self.num_envs, bool))
 

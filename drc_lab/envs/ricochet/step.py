@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import gymnasium as gym
 import numpy as np
 
-from drc_lab.envs.batch import Batch
+from drc_lab.envs.batch import NOOP, Batch
 from drc_lab.envs.ricochet.level import ROBOT_NAMES, Boards, draw
 from drc_lab.envs.ricochet.render import COLOURS, picture
 from drc_lab.errors import ConfigError
@@ -183,7 +183,7 @@ class RicochetBatch(Batch):
         self.rules, self.width, self.view = rules, width, OBSERVATIONS[observation]
         self.colours = np.array(COLOURS[:num_robots], np.uint8)
         moves = [f"{name} {direction}" for name in ROBOT_NAMES[:num_robots] for direction in DIRECTION_NAMES]
-        self.action_names = (*moves, *(["no-op"] if rules.noop else []))
+        self.action_names = (*moves, *([NOOP] if rules.noop else []))
         self.walls = np.zeros((num_envs, height * width), np.uint8)
         self.robots = np.zeros((num_envs, num_robots), np.int64)
         self.goal, self.target, self.optimal = (np.zeros(num_envs, np.int64) for _ in range(3))

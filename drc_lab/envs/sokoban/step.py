@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import gymnasium as gym
 import numpy as np
 
-from drc_lab.envs.batch import Batch
+from drc_lab.envs.batch import NOOP, Batch
 from drc_lab.envs.sokoban.level import (
     BOX,
     BOX_ON_TARGET,
@@ -146,7 +146,7 @@ class SokobanBatch(Batch):
             raise ConfigError("observation", observation, " | ".join(CHANNELS))
         self.width, self.channels = width, CHANNELS[observation]
         self.rewards = (rules.step_reward, rules.on_reward, rules.off_reward, rules.solved_reward)
-        self.action_names = ("up", "down", "left", "right", *(["no-op"] if rules.noop else []))
+        self.action_names = ("up", "down", "left", "right", *([NOOP] if rules.noop else []))
         inside = np.zeros((height, width), bool)
         inside[slice(1, -1) if crop_border else slice(None), slice(1, -1) if crop_border else slice(None)] = True
         # Which pixel shows a cell, -1 for none: int64 [H * W].

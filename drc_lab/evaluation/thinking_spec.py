@@ -1,0 +1,76 @@
+"""The ``thinking`` group of the config, checked: at which settings a policy is played."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from drc_lab.envs.interface import BatchEnv
+from drc_lab.errors import ConfigError
+from drc_lab.evaluation import thinking as kinds
+from drc_lab.evaluation.controls import CONTROLS
+from drc_lab.evaluation.thinking import Setting
+from drc_lab.models.policy import Policy
+
+NOOPS_BY_DEFAULT = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class ThinkingSpec:
+    """Settings of a thinking sweep; conf/thinking/default.yaml says what each key is."""
+
+    first_passes: list[int]
+    noops: list[int] | None
+    repeats: list[int] | None
+    passes_at: list[int]
+    passes_at_step: int
+    cycle_passes: list[float]
+    cycle_noops: list[float]
+    adaptive: list[float]
+    adaptive_max_ticks: int
+    adaptive_every_step: bool
+    controls: list[str]
+    levels_at_once: int
+    worlds: dict[str, dict[str, Any]]
+
+    def __post_init__(self) -> None:
+        at_least("first_passes", self.first_passes, 0)
+        at_least("noops", self.noops or [], 0)
+        at_least("repeats", self.repeats or [], 1)
+        at_least("passes_at", self.passes_at, 1)
+        at_least("passes_at_step", [self.passes_at_step], 0)
+        at_least("cycle_passes", self.cycle_passes, 0)
+        at_least("cycle_noops", self.cycle_noops, 0)
+        at_least("adaptive", self.adaptive, 0)
+        at_least("adaptive_max_ticks", [self.adaptive_max_ticks], 1)
+        at_least("levels_at_once", [self.levels_at_once], 1)
+        for name in self.controls:
+            if name not in CONTROLS:
+                raise ConfigError("controls", name, " | ".join(CONTROLS))
+
+    def settings(self, policy: Policy, env: BatchEnv) -> list[Setting]:
+        """The settings for a policy in an env; the policy as it is comes first.
+
+        Raises:
+            ConfigError: no-ops in an env that has none.
+        """
+        own, can_wait = policy.repeats_per_step, env.noop_action is not None
+        if self.noops and not can_wait:
+            raise ConfigError("noops", self.noops, "null or [], as the env has no action that does nothing")
+        noops = self.noops if self.noops is not None else NOOPS_BY_DEFAULT
+        repeats = self.repeats if self.repeats is not None else range(1, 4 * own + 1)
+        return [
+            *kinds.first_passes(sorted({0, *self.first_passes})),
+            *(kinds.noops(sorted({0, *noops})) if can_wait and noops else []),
+            *kinds.repeats(repeats, own),
+            *kinds.passes_at(self.passes_at_step, self.passes_at),
+            *kinds.in_cycles(kinds.CYCLE_PASSES, self.cycle_passes),
+            *(kinds.in_cycles(kinds.CYCLE_NOOPS, self.cycle_noops) if can_wait else []),
+            *kinds.adaptive(self.adaptive, self.adaptive_max_ticks, self.adaptive_every_step),
+            *(Setting(name, 0, control=CONTROLS[name]) for name in self.controls),
+        ]
+
+
+def at_least(key: str, numbers: list, least: int) -> None:
+    """A ConfigError about the first number below that."""
+    for number in numbers:
+        if number < least:
+            raise ConfigError(key, number, f"at least {least}")

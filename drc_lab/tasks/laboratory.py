@@ -1,0 +1,106 @@
+"""What the evaluation of a checkpoint, alone or after its training, has in common: who is played, on what, and how."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from drc_lab.arguments import from_mapping
+from drc_lab.config import plain
+from drc_lab.envs.external import our_ids
+from drc_lab.envs.interface import BatchEnv
+from drc_lab.evaluation.sweep import Parts, sweep
+from drc_lab.evaluation.thinking import Setting
+from drc_lab.evaluation.thinking_spec import ThinkingSpec
+from drc_lab.learning.checkpoints import load_policy, read_checkpoint
+from drc_lab.models.policy import Policy, num_actions
+from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
+from drc_lab.tasks.play import as_trained
+from drc_lab.tasks.start import console
+from drc_lab.tracking.datasets import digest, fixed_levels
+
+PARTS = "parts"  # folder in a run's, of what an interrupted sweep has already
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A policy to be evaluated.
+
+    Args:
+        name: of its checkpoint.
+        policy: in evaluation mode.
+        config: of the evaluation, with the env and the levels that the policy was trained on unless the command line
+            says otherwise.
+        frames: that it was trained for.
+        seed: of its training.
+        digest: of its weights.
+    """
+
+    name: str
+    policy: Policy
+    config: DictConfig
+    frames: int
+    seed: int
+    digest: str
+
+
+def load_subject(config: DictConfig, path: Path, name: str) -> Subject:
+    """The policy of a checkpoint.
+
+    Raises:
+        UserError: no such file, or no checkpoint.
+    """
+    policy, trained = load_policy(path)
+    state = read_checkpoint(path)
+    weights = hashlib.sha256()
+    for key, weight in sorted(state["state_dict"].items()):
+        weights.update(key.encode() + weight.contiguous().view(torch.uint8).numpy().tobytes())
+    config = as_trained(config, trained, HydraConfig.get().overrides.task)
+    frames, seed = int(state.get("frames", 0)), int(trained.get("seed", 0))
+    return Subject(name, policy, config, frames, seed, weights.hexdigest())
+
+
+def thinking_spec(config: DictConfig) -> ThinkingSpec:
+    """The checked ``thinking`` group."""
+    return from_mapping(ThinkingSpec, plain(config.thinking), "thinking")
+
+
+def lab_env(config: DictConfig, policy: Policy) -> BatchEnv:
+    """The held-out levels that are reported on, with an action that does nothing where the game can have one.
+
+    Raises:
+        ConfigError: the policy cannot play there.
+    """
+    e, own = evaluation_spec(config), config.env.id in our_ids()
+    noop = {"noop": True} if own else {}
+    most = thinking_spec(config).levels_at_once
+    env = held_out_env(config, e.report_split, "evaluation.report_split", autoreset=False, **noop)
+    if env.num_envs > most:
+        env = held_out_env(config, e.report_split, "evaluation.report_split", autoreset=False, num_envs=most, **noop)
+    check_fits(policy, num_actions(policy), env, size_key(config, "env"))
+    return env
+
+
+def play_all(subject: Subject, env: BatchEnv, settings: Sequence[Setting], folder: Path) -> pd.DataFrame:
+    """The records of all settings on all levels; what was played before an interruption is in ``folder`` already."""
+    levels = fixed_levels(env)
+    num_levels = env.num_envs if levels is None else len(levels)
+    depends_on = {
+        "weights": subject.digest,
+        "env": plain(subject.config.env),
+        "levels": digest(env, plain(subject.config.evaluation)),
+        "seed": int(subject.config.seed),
+    }
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        todo = bar.add_task(f"{len(settings)} settings", total=len(settings) * num_levels)
+        return sweep(
+            subject.policy, env, settings, num_levels, int(subject.config.seed),
+            Parts(folder, depends_on), lambda number: bar.advance(todo, number),
+        )  # fmt: skip
