@@ -78,6 +78,25 @@ def assert_same(found, wanted):
         assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
 
 
+def noted(log, word, call):
+    def noting(*args):
+        log.append(word)
+        return call(*args)
+
+    return noting
+
+
+def test_whenever_a_group_steps_all_others_have_been_sent_to_the_policy():
+    """The last questions are of the step to bootstrap from; a loss that needs no values has none."""
+    for values, last in ((True, ["ask 0", "step 1", "ask 1"]), (False, ["step 1"])):
+        stream, log = make(values=values, num_steps=2), []
+        for number, group in enumerate(stream.groups):
+            group.ask = noted(log, f"ask {number}", group.ask)
+            group.step = noted(log, f"step {number}", group.step)
+        stream.collect()
+        assert log == ["ask 0", "ask 1", "step 0", "ask 0", "step 1", "ask 1", "step 0", *last]
+
+
 def test_context_carries_and_minibatches_are_of_all_groups_in_one_order():
     """Replaying any part of a rollout gives the logits that acted."""
     stream = make(**EVERYTHING)
