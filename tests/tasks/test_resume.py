@@ -11,10 +11,11 @@ import torch
 from commands import TINY, run, start, wait_for
 from mlflow.tracking import MlflowClient
 
-WHOLE = [  # a curriculum, random ticks, two passes over two minibatches, evaluations and checkpoints all the time
+# A curriculum, random ticks, two groups, two passes over two minibatches, evaluations and checkpoints all the time
+WHOLE = [
     *TINY, "algo.rollouts.frames=4800", "algo.rollouts.minibatches=2", "algo.rollouts.passes=2",
-    "algo.rollouts.min_repeats=1", "algo.rollouts.max_repeats=2", "evaluation.every_frames=320",
-    "evaluation.live_every=2",
+    "algo.rollouts.min_repeats=1", "algo.rollouts.max_repeats=2", "algo.rollouts.groups=2",
+    "evaluation.every_frames=320", "evaluation.live_every=2",
     "env.curriculum={stages: [{max_optimal: 1}, {max_optimal: 2}], advance_at: 0.2, window: 20}",
     "checkpoints.keep_best=2", "checkpoints.every_minutes=0.01", "threads=1", "callbacks.videos.levels=1",
     "folder=run", "root=.",
@@ -106,6 +107,8 @@ def test_each_way_to_resume(tmp_path):
     assert set(runs().values()) == {"KILLED"} and 0 < (stopped := frames()) < 4800
     code, log = leave("algo.loss.gamma=0.5")
     assert code == 2 and "algo.loss.gamma: found 0.5, allowed: 0.97, as in the run that " in log, log
+    code, log = leave("algo.rollouts.groups=1")
+    assert code == 2 and "algo.rollouts.groups: found 1, allowed: 2, as in the run that goes on" in log, log
     code, log = leave("resume=now")
     assert code == 2 and "resume: found no file 'now'" in log, log
     code, log = leave(signals=[signal.SIGUSR1])
