@@ -156,7 +156,8 @@ def test_the_thinking_sweep_leaves_its_table_plot_and_runs(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "Does more thinking help? 20 held-out levels" in result.stdout
     (folder,) = (tmp_path / "outputs/runs/thinking_sweep").iterdir()
-    files = {"config.yaml", "tracking.jsonl", "thinking.csv", "thinking.png", "checkpoints", "videos"}
+    files = {"config.yaml", "tracking.jsonl", "thinking.csv", "thinking.png", "levels.parquet", "report.html",
+             "side_by_side.gif", "checkpoints", "findings", "parts", "videos"}  # fmt: skip
     assert {p.name for p in folder.iterdir()} == files
     client, (experiment,) = store(tmp_path)
     assert experiment.name == "thinking_sweep"
