@@ -77,7 +77,7 @@ def named(records: pd.DataFrame, subject: Subject) -> pd.DataFrame:
 
 def log_over_seeds(findings: Sequence[Finding], run: Run, seeds: int) -> None:
     """A nested run for each setting, and in ``run`` a curve over amounts, as of one checkpoint; means over seeds."""
-    rates, gains, robust = (finding.table for finding in findings)
+    rates, gains, robust = (finding.table for finding in findings if finding.name != "seeds_single")
     of_gains = {(row["kind"], str(row["amount"])): row for row in gains.to_dict("records")}
     robust = robust.rename(columns=lambda name: name.replace("solved", "solve_rate_iqm").replace("gain", "gain_iqm"))
     for row, iqm in zip(rates.to_dict("records"), robust.to_dict("records"), strict=True):

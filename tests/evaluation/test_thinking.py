@@ -16,7 +16,7 @@ from drc_lab.evaluation.thinking_spec import ThinkingSpec
 NOTHING = {
     "first_passes": [0], "noops": [], "repeats": [], "passes_at": [], "passes_at_step": 3, "cycle_passes": [],
     "cycle_noops": [], "adaptive": [], "adaptive_max_ticks": 9, "adaptive_every_step": False, "controls": [],
-    "levels_at_once": 100, "worlds": {},
+    "levels_at_once": 100, "power": 0.8, "run": None, "worlds": {},
 }  # fmt: skip
 
 
