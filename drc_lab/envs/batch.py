@@ -1,6 +1,7 @@
 """What a game is to the batch env: arrays for B boards with a compiled step."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -47,12 +48,44 @@ class Batch(ABC):
         """bool [B, A]: which actions change anything; doing nothing on purpose counts as allowed."""
 
     @abstractmethod
+    def sizes(self) -> np.ndarray:
+        """int64 [B, 2]: height and width of each board's own level, without what fills it up to the batch's size."""
+
+    @abstractmethod
+    def remaining(self, envs: np.ndarray, max_states: int, threads: int = 1) -> np.ndarray:
+        """The fewest steps that solve some boards as they are now, by the exact solver.
+
+        Args:
+            envs: int64 [n].
+            max_states: positions to look at for one board before giving up.
+            threads: boards solved at a time.
+
+        Returns:
+            int64 [n]: 0 where the board is solved; UNSOLVABLE or LIMIT, see `drc_lab.envs.search`.
+        """
+
+    @abstractmethod
+    def distance(self) -> np.ndarray:
+        """float64 [B]: how far each board is from solved at a glance, 0 where it is."""
+
+    @abstractmethod
     def text(self, env: int) -> str:
         """One board as text."""
 
     @abstractmethod
     def picture(self, env: int, cell_size: int) -> np.ndarray:
         """One board as uint8 [rows, columns, 3]."""
+
+    def after_each_action(self, read: Callable[[], np.ndarray]) -> np.ndarray:
+        """What ``read`` (-> [B]) says of the boards after each action: [B, A]. The boards are left as they were."""
+        state, reward = self.get_state(), self.reward.copy()
+        found = []
+        for action in range(len(self.action_names)):
+            self.step(np.full(len(self.solved), action))
+            found.append(read().copy())
+            self.set_state(state)
+        self.reward[:] = reward
+        return np.stack(found, axis=1)
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Copies of all arrays that the future depends on."""
@@ -63,3 +96,13 @@ class Batch(ABC):
         for name, array in state.items():
             getattr(self, name)[:] = array
         self.observe(np.arange(len(self.solved)))
+
+
+def extents(inside: np.ndarray) -> np.ndarray:
+    """int64 [B, 2]: height and width of the smallest rectangle around what is true in bool [B, H, W]."""
+    spans = []
+    for across in (2, 1):
+        lines = np.asarray(inside.any(axis=across))  # [B, H], then [B, W]
+        first, beyond = lines.argmax(axis=1), lines.shape[1] - lines[:, ::-1].argmax(axis=1)
+        spans.append(np.where(lines.any(axis=1), beyond - first, 0))
+    return np.stack(spans, axis=1)

@@ -256,6 +256,11 @@ class LevelVectorEnv(VectorEnv):
         return info
 
 
+def game_of(env: Any) -> Batch | None:
+    """The game that a batch env plays; None if all that is known of it is Gymnasium's interface."""
+    return env.batch if isinstance(env, LevelVectorEnv) else None
+
+
 class LevelEnv(gym.Env):
     """One board of a `LevelVectorEnv`, as a plain Gymnasium env; rewards, infos and levels are those of the batch."""
 

@@ -4,9 +4,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from drc_lab.envs.batch import Batch
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.envs.vector import game_of
 from drc_lab.evaluation.evaluator import Choose, sampled
 from drc_lab.models.policy import Policy, PolicyValue, Repeats, num_actions
 from drc_lab.models.random import RandomPolicy
@@ -31,6 +35,30 @@ def no_memory_control(policy: Policy, env: BatchEnv, seed: int) -> tuple[Policy,
     return NoMemory(policy), None
 
 
+def distance_control(policy: Policy, env: BatchEnv, seed: int) -> tuple[Policy, Choose]:
+    """Looks one step ahead, and goes where `Batch.distance` is least; only in an env whose game is known."""
+    game, shape = game_of(env), env.single_observation_space.shape
+    assert game is not None and shape is not None
+    return RandomPolicy(shape, num_actions(policy)), nearest(game, env.noop_action, seed)
+
+
+def nearest(game: Batch, noop: int | None, seed: int) -> Choose:
+    """Chooses the action after which the board is nearest to solved, of those that change anything; among equals at
+    random, or it would stand still."""
+    rng = np.random.default_rng(seed)
+
+    def choose(logits: Tensor, envs: Tensor) -> Tensor:
+        rows = envs.numpy()
+        allowed = game.action_masks()[rows]  # (n, A)
+        if noop is not None:
+            allowed[:, noop] = False
+        ahead = np.where(allowed, game.after_each_action(game.distance)[rows], np.inf)
+        best = ahead == ahead.min(axis=1, keepdims=True)
+        return torch.from_numpy((best * (1 + rng.random(best.shape))).argmax(axis=1))
+
+    return choose
+
+
 class NoMemory(Policy):
     """A policy that begins each pass as if the episode began."""
 
@@ -53,8 +81,10 @@ class NoMemory(Policy):
         return self.policy.unroll(obs, carry, resets.new_ones(resets.shape), repeats)[0], state
 
 
+DISTANCE = "distance"
 CONTROLS: dict[str, Control] = {
     "random": random_control,
     "sampled": sampled_control,
     "no_memory": no_memory_control,
+    DISTANCE: distance_control,
 }

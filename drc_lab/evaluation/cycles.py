@@ -10,6 +10,11 @@ from drc_lab.models.policy import PolicyValue
 NONE = -1
 
 
+def in_its_place(amount: float, length: np.ndarray) -> np.ndarray:
+    """How many steps, int64 [N], think in place of cycles of that length: ``amount`` times as many."""
+    return np.ceil(amount * length).astype(np.int64)
+
+
 class Cycles(Watcher):
     """Finds the cycles of an evaluation, one after the other: each begins where the one before has closed, or later.
 

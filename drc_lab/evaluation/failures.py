@@ -14,7 +14,7 @@ from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.controls import CONTROLS
 from drc_lab.evaluation.evaluator import Watcher
 from drc_lab.evaluation.finding import Finding
-from drc_lab.evaluation.records import SETTING
+from drc_lab.evaluation.records import SETTING, baseline_of
 from drc_lab.evaluation.replay import is_over, replay
 from drc_lab.evaluation.table import groups
 from drc_lab.models.policy import Policy
@@ -53,7 +53,7 @@ def failures(records: pd.DataFrame, most: int | None = None) -> list[Failure]:
         records: of one policy, see `drc_lab.evaluation.records`.
         most: so many of them; None is all.
     """
-    plain = baseline(records)
+    plain = baseline_of(records)
     unsolved = plain[~plain["solved"]]
     hardness = unsolved["optimal"].where(unsolved["optimal"] >= 0, np.iinfo(np.int64).max)
     unsolved = unsolved.assign(hardness=hardness).sort_values(["hardness", "level"])[:most]
@@ -65,11 +65,6 @@ def failures(records: pd.DataFrame, most: int | None = None) -> list[Failure]:
                 int(row.cycle_steps), solved_by.get(row.level, ()))
         for row in unsolved.itertuples(index=False)
     ]  # fmt: skip
-
-
-def baseline(records: pd.DataFrame) -> pd.DataFrame:
-    """The records of the policy as it is, each level once."""
-    return records[records["baseline"]].drop_duplicates("level")
 
 
 def with_pictures(found: Sequence[Failure], policy: Policy, env: LevelVectorEnv) -> list[Failure]:
@@ -105,7 +100,7 @@ def small_png(picture: np.ndarray) -> bytes:
 
 def endings(records: pd.DataFrame) -> Finding:
     """How the episodes of the policy as it is end, by the length of an optimal solution."""
-    plain = baseline(records)
+    plain = baseline_of(records)
     optimal, solved, cycles = (plain[name].to_numpy() for name in ("optimal", "solved", "cycles"))
     extra = plain["length"].to_numpy() - optimal
     known = optimal >= 0
@@ -132,6 +127,6 @@ def endings(records: pd.DataFrame) -> Finding:
         axis.set(xlabel="share of the levels", ylabel="moves of an optimal solution", xlim=(0, 1))
         axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize="small", frameon=False)
 
-    text = ("Shares of the levels, by the moves of an optimal solution. In cycles: the episode came back to a state that "
-            "it had been in, at least once, before its steps ran out.")  # fmt: skip
+    text = ("Shares of the levels, by the moves of an optimal solution. In cycles: the episode came back to a state "
+            "that it had been in, at least once, before its steps ran out.")  # fmt: skip
     return Finding("endings", "How do its episodes end?", text, table, draw)

@@ -22,6 +22,21 @@ def mean_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
     return Interval(float(values.mean() - half), float(values.mean() + half))
 
 
+def ratio_interval(part: np.ndarray, whole: np.ndarray, confidence: float = 0.95, seed: int = 0) -> Interval:
+    """Percentile-bootstrap interval over levels of sum(part) / sum(whole), both [N]: what happens within a level hangs
+    together, so that levels are drawn and not moves. nan for fewer than two."""
+    kept = whole > 0
+    part, whole = part[kept].astype(float), whole[kept].astype(float)
+    if len(part) < 2:
+        return Interval(float("nan"), float("nan"))
+    if np.all(part * whole[0] == whole * part[0]):
+        return Interval(float(part[0] / whole[0]), float(part[0] / whole[0]))
+    result = stats.bootstrap((part, whole), lambda p, w, axis: p.sum(axis) / w.sum(axis), paired=True,
+                             confidence_level=confidence, n_resamples=RESAMPLES, method="percentile",
+                             rng=np.random.default_rng(seed), batch=200)  # fmt: skip
+    return Interval(float(result.confidence_interval.low), float(result.confidence_interval.high))
+
+
 def rate_interval(solved: np.ndarray, confidence: float = 0.95) -> Interval:
     """Wilson's interval of a solve rate. solved: bool [N]."""
     ci = stats.binomtest(int(solved.sum()), len(solved)).proportion_ci(confidence, method="wilson")

@@ -6,6 +6,9 @@ Columns of a record, one for each setting and level:
 - ``level`` (number), ``optimal`` (steps, -1 if unknown);
 - ``solved``, ``length`` (steps), ``return``, ``passes`` (extra ones), ``ticks`` (of all passes);
 - ``cycles``, ``cycle_steps``, ``cycle_start``, ``cycle_length``: see `drc_lab.evaluation.cycles.Cycles`;
+- ``height``, ``width`` (of the level, -1 if unknown): see `drc_lab.evaluation.sizes.Sizes`;
+- ``judged_moves``, ``optimal_moves``, ``lost_at``, ``verdicts``: see `drc_lab.evaluation.agreement.Agreement`, missing
+  where it did not watch;
 - what other watchers add.
 
 A study of several checkpoints has the columns ``checkpoint``, ``seed``, ``frames`` too; one of worlds adds its own.
@@ -43,6 +46,13 @@ def records_of(played: Played) -> pd.DataFrame:
             **played.columns,
         }
     )
+
+
+def baseline_of(records: pd.DataFrame) -> pd.DataFrame:
+    """Those of the policy as it is: of one setting, though it may be the baseline of several kinds."""
+    theirs = records[records["baseline"]]
+    first = theirs.iloc[0]
+    return theirs[(theirs["kind"] == first["kind"]) & (theirs["amount"] == first["amount"])]
 
 
 def joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:

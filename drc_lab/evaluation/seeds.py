@@ -18,7 +18,7 @@ from scipy import stats
 from drc_lab.evaluation.controls import CONTROLS
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import RESAMPLES, Interval
-from drc_lab.evaluation.records import SETTING, SUBJECT
+from drc_lab.evaluation.records import SETTING, SUBJECT, baseline_of
 from drc_lab.evaluation.significance import holm
 from drc_lab.evaluation.table import groups
 
@@ -52,7 +52,7 @@ def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Findi
     """
     subjects = [own for _, own in records.groupby(SUBJECT, sort=False)]
     names, alpha = seed_names(records), 1 - confidence
-    baseline = np.stack([_by_group(_baseline(own)) for own in subjects])  # (seeds, 1 + groups)
+    baseline = np.stack([_by_group(baseline_of(own)) for own in subjects])  # (seeds, 1 + groups)
     rates, gains, robust, single = [], [], [], []
     for (kind, amount), _ in records.groupby(SETTING, sort=False):
         own = [subject[(subject["kind"] == kind) & (subject["amount"] == amount)] for subject in subjects]
@@ -125,12 +125,6 @@ def iqm_interval(scores: np.ndarray, confidence: float = 0.95, seed: int = 0) ->
                              n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(seed),
                              batch=200)  # fmt: skip
     return Interval(float(result.confidence_interval.low), float(result.confidence_interval.high))
-
-
-def _baseline(records: pd.DataFrame) -> pd.DataFrame:
-    own = records[records["baseline"]]
-    first = own[SETTING].iloc[0]
-    return own[(own["kind"] == first["kind"]) & (own["amount"] == first["amount"])]
 
 
 def _by_group(played: pd.DataFrame) -> np.ndarray:

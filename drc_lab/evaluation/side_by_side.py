@@ -15,8 +15,8 @@ import torch
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.episode_video import progress
 from drc_lab.evaluation.evaluator import Thinking, Watcher
-from drc_lab.evaluation.failures import baseline
 from drc_lab.evaluation.panel import Panel
+from drc_lab.evaluation.records import baseline_of
 from drc_lab.evaluation.replay import is_over, replay
 from drc_lab.evaluation.thinking import FIRST_PASSES
 from drc_lab.models.policy import Policy, PolicyValue
@@ -149,7 +149,7 @@ def telling_levels(records: pd.DataFrame, passes: int) -> list[int]:
 
     Where there are none of either, the first level.
     """
-    plain = baseline(records).set_index("level")["solved"]
+    plain = baseline_of(records).set_index("level")["solved"]
     extra = records[(records["kind"] == FIRST_PASSES) & (records["amount"] == passes)].set_index("level")["solved"]
     extra = extra.reindex(plain.index).fillna(False).astype(bool)
     helped, hurt = plain.index[~plain & extra], plain.index[plain & ~extra]

@@ -7,7 +7,7 @@ import numpy as np
 
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.evaluation.controls import Control
-from drc_lab.evaluation.cycles import NONE, Cycles
+from drc_lab.evaluation.cycles import NONE, Cycles, in_its_place
 from drc_lab.evaluation.evaluator import Episodes, Thinking, Watcher, evaluate
 from drc_lab.models.policy import Policy
 
@@ -141,7 +141,7 @@ def in_place_of_cycles(setting: Setting, cycles: Mapping[str, np.ndarray]) -> Th
         cycles: what `Cycles` found in the episodes of the policy as it is.
     """
     start, length = cycles["cycle_start"], cycles["cycle_length"]
-    steps = np.where(start == NONE, 0, np.ceil(setting.amount * length)).astype(np.int64)
+    steps = np.where(start == NONE, 0, in_its_place(setting.amount, length))
     if setting.kind == CYCLE_PASSES:
         return Thinking(passes=steps, at=start)
     return Thinking(noops=steps, at=start)

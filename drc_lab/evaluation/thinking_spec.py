@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.envs.vector import game_of
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation import thinking as kinds
-from drc_lab.evaluation.controls import CONTROLS
+from drc_lab.evaluation.controls import CONTROLS, DISTANCE
 from drc_lab.evaluation.thinking import Setting
 from drc_lab.models.policy import Policy
 
@@ -27,8 +28,11 @@ class ThinkingSpec:
     adaptive: list[float]
     adaptive_max_ticks: int
     adaptive_every_step: bool
-    controls: list[str]
+    controls: list[str] | None
     levels_at_once: int
+    solver_levels: int
+    solver_max_states: int
+    trace_ticks: int
     power: float
     run: str | None
     worlds: dict[str, dict[str, Any]]
@@ -44,9 +48,12 @@ class ThinkingSpec:
         at_least("adaptive", self.adaptive, 0)
         at_least("adaptive_max_ticks", [self.adaptive_max_ticks], 1)
         at_least("levels_at_once", [self.levels_at_once], 1)
+        at_least("solver_levels", [self.solver_levels], 0)
+        at_least("solver_max_states", [self.solver_max_states], 1)
+        at_least("trace_ticks", [self.trace_ticks], 0)
         if not 0 < self.power < 1:
             raise ConfigError("power", self.power, "between 0 and 1")
-        for name in self.controls:
+        for name in self.controls or []:
             if name not in CONTROLS:
                 raise ConfigError("controls", name, " | ".join(CONTROLS))
 
@@ -54,7 +61,7 @@ class ThinkingSpec:
         """The settings for a policy in an env; the policy as it is comes first.
 
         Raises:
-            ConfigError: no-ops in an env that has none.
+            ConfigError: no-ops in an env that has none, or a control that looks ahead in one that cannot.
         """
         own, can_wait = policy.repeats_per_step, env.noop_action is not None
         if self.noops and not can_wait:
@@ -69,8 +76,21 @@ class ThinkingSpec:
             *kinds.in_cycles(kinds.CYCLE_PASSES, self.cycle_passes),
             *(kinds.in_cycles(kinds.CYCLE_NOOPS, self.cycle_noops) if can_wait else []),
             *kinds.adaptive(self.adaptive, self.adaptive_max_ticks, self.adaptive_every_step),
-            *(Setting(name, 0, control=CONTROLS[name]) for name in self.controls),
+            *self.control_settings(env),
         ]
+
+    def control_settings(self, env: BatchEnv) -> list[Setting]:
+        """The players to compare with.
+
+        Raises:
+            ConfigError: one that looks ahead, in an env that cannot.
+        """
+        able = [name for name in CONTROLS if name != DISTANCE or game_of(env) is not None]
+        names = able if self.controls is None else self.controls
+        for name in names:
+            if name not in able:
+                raise ConfigError("controls", name, f"{' | '.join(able)}, as the env cannot be tried out a step ahead")
+        return [Setting(name, 0, control=CONTROLS[name]) for name in names]
 
 
 def at_least(key: str, numbers: list, least: int) -> None:

@@ -9,39 +9,44 @@ from omegaconf import DictConfig
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.controls import CONTROLS
-from drc_lab.evaluation.failures import baseline, endings
+from drc_lab.evaluation.failures import endings
 from drc_lab.evaluation.intervals import mean_interval, rate_interval
+from drc_lab.evaluation.measures import findings
+from drc_lab.evaluation.records import baseline_of
 from drc_lab.evaluation.table import table
-from drc_lab.evaluation.thinking import PLAIN, Setting
+from drc_lab.evaluation.thinking import PLAIN
 from drc_lab.tasks.held_out import evaluation_spec
-from drc_lab.tasks.laboratory import PARTS, lab_env, load_subject, play_all, thinking_spec
-from drc_lab.tasks.record import default_name, run_tags
+from drc_lab.tasks.laboratory import PARTS, lab_env, play_all, thinking_spec
+from drc_lab.tasks.record import default_name, log_held_out, run_tags
 from drc_lab.tasks.reporting import report_on, report_spec
 from drc_lab.tasks.start import console, say, start
-from drc_lab.tasks.store import checkpoint_file
+from drc_lab.tasks.subjects import subjects
 from drc_lab.tracking.run import tracked_run
 from drc_lab.tracking.spec import TrackingSpec
 
 
 def main(config: DictConfig, folder: Path) -> None:
-    """Plays each level once as the policy is, and with the controls; prints and writes the report."""
+    """Plays each level once as the policy is and once with each control; prints and writes the report."""
     start(config)
-    if config.checkpoint is None:
-        raise ConfigError("checkpoint", None, "a .ckpt file that a training wrote, or models:/NAME@ALIAS")
-    report_spec(config)
-    subject = load_subject(config, checkpoint_file(config), str(config.checkpoint))
+    subject, *others = subjects(config)
+    if others:
+        raise ConfigError(
+            "checkpoint", [subject.name for subject in (subject, *others)], "one; task=thinking plays several"
+        )
     levels = lab_env(subject.config, subject.policy)
-    controls = [Setting(name, 0, control=CONTROLS[name]) for name in thinking_spec(config).controls]
+    report_spec(config, levels)
+    controls = thinking_spec(config).control_settings(levels)
     confidence = evaluation_spec(subject.config).confidence
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
     with tracked_run(
         spec, folder, config.study, str(config.name or default_name(config)), run_tags(config), True, say
     ) as run:
+        log_held_out(run, "test", levels, plain(subject.config))
         records = play_all(subject, levels, [PLAIN, *controls], folder / PARTS)
         rows = table(records, confidence)
         run.log_metrics(metrics(records, confidence), subject.frames)
-        shown = report_on("How good is it?", subject, levels, rows, [endings(records)], records, folder, run)
+        found = [endings(records), *findings(records, confidence)]
+        shown = report_on("How good is it?", subject, levels, rows, found, records, folder, run)
     for name, value in (*shown, *run.shown):
         console.print(f"{name:11}{value}", soft_wrap=True)
 
@@ -51,7 +56,7 @@ def metrics(records: pd.DataFrame, confidence: float) -> dict[str, float]:
 
     Those that nothing is known of are left out: steps beyond the optimum, where no optimum is known.
     """
-    plain = baseline(records)
+    plain = baseline_of(records)
     solved, length, optimal = (plain[name].to_numpy() for name in ("solved", "length", "optimal"))
     beyond = (length - optimal)[solved & (optimal >= 0)]
     found = {"solve_rate": (solved.mean(), *rate_interval(solved, confidence))}
@@ -59,4 +64,4 @@ def metrics(records: pd.DataFrame, confidence: float) -> dict[str, float]:
         if len(values):
             found[name] = (np.mean(values), *mean_interval(values, confidence))
     return {name + end: float(x) for name, all_three in found.items()
-            for end, x in zip(("", "_low", "_high"), all_three, strict=True)}  # fmt: skip
+            for end, x in zip(("", "_low", "_high"), all_three, strict=True) if not np.isnan(x)}  # fmt: skip

@@ -15,10 +15,16 @@ from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.envs.external import our_ids
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.evaluation.finding import Finding
+from drc_lab.evaluation.measures import findings
+from drc_lab.evaluation.memory import check_memory
 from drc_lab.evaluation.power import in_words
+from drc_lab.evaluation.records import baseline_of
 from drc_lab.evaluation.sweep import Parts, sweep
 from drc_lab.evaluation.thinking import Setting
 from drc_lab.evaluation.thinking_spec import ThinkingSpec
+from drc_lab.evaluation.trace import BYTES_OF_A_TICK, trace, trace_findings
+from drc_lab.evaluation.watchers import watchers
 from drc_lab.learning.checkpoints import load_policy, read_checkpoint
 from drc_lab.models.policy import Policy, num_actions
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
@@ -79,15 +85,17 @@ def lab_env(config: DictConfig, policy: Policy) -> BatchEnv:
     """The held-out levels that are reported on, with an action that does nothing where the game can have one.
 
     Raises:
-        ConfigError: the policy cannot play there.
+        ConfigError: the policy cannot play there, or what is recorded of it would not fit into memory.
     """
     e, own = evaluation_spec(config), config.env.id in our_ids()
     noop = {"noop": True} if own else {}
-    most = thinking_spec(config).levels_at_once
+    thinking = thinking_spec(config)
+    most = thinking.levels_at_once
     env = held_out_env(config, e.report_split, "evaluation.report_split", autoreset=False, **noop)
     if env.num_envs > most:
         env = held_out_env(config, e.report_split, "evaluation.report_split", autoreset=False, num_envs=most, **noop)
     check_fits(policy, num_actions(policy), env, size_key(config, "env"))
+    check_memory("thinking.trace_ticks", thinking.trace_ticks, BYTES_OF_A_TICK * count_levels(env))
     return env
 
 
@@ -110,12 +118,13 @@ def play_all(
 
     what: of several such sweeps, as the progress shows it.
     """
-    num_levels = count_levels(env)
+    num_levels, thinking = count_levels(env), thinking_spec(subject.config)
     depends_on = {
         "weights": subject.digest,
         "env": plain(subject.config.env),
         "levels": digest(env, plain(subject.config.evaluation)),
         "seed": int(subject.config.seed),
+        "judged": [thinking.first_passes, thinking.solver_levels, thinking.solver_max_states],
     }
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
@@ -123,4 +132,18 @@ def play_all(
         return sweep(
             subject.policy, env, settings, num_levels, int(subject.config.seed),
             Parts(folder, depends_on), lambda number: bar.advance(todo, number),
+            watchers(thinking, env, torch.get_num_threads()),
         )  # fmt: skip
+
+
+def measures_of(subject: Subject, env: BatchEnv, records: pd.DataFrame) -> list[Finding]:
+    """All that the records say, and what the policy comes to think of the first observations."""
+    thinking, confidence = thinking_spec(subject.config), evaluation_spec(subject.config).confidence
+    found = findings(records, confidence)
+    if thinking.trace_ticks:
+        traced = trace(
+            subject.policy, env, count_levels(env), thinking.trace_ticks, thinking.solver_levels,
+            thinking.solver_max_states, torch.get_num_threads(), int(subject.config.seed),
+        )  # fmt: skip
+        found += trace_findings(traced, baseline_of(records), confidence)
+    return found

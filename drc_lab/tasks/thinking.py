@@ -10,7 +10,7 @@ from drc_lab.evaluation.gains import sensitivity
 from drc_lab.evaluation.statistics import statistics_of
 from drc_lab.evaluation.table import table
 from drc_lab.tasks.held_out import evaluation_spec
-from drc_lab.tasks.laboratory import PARTS, lab_env, play_all, tell_power, thinking_spec
+from drc_lab.tasks.laboratory import PARTS, lab_env, measures_of, play_all, tell_power, thinking_spec
 from drc_lab.tasks.record import default_name, run_tags
 from drc_lab.tasks.reporting import report_on, report_spec
 from drc_lab.tasks.several import play_several
@@ -24,12 +24,12 @@ from drc_lab.tracking.spec import TrackingSpec
 def main(config: DictConfig, folder: Path) -> None:
     """Plays the checkpoint at every setting, prints and writes the report."""
     start(config)
-    report_spec(config)
     subject, *others = subjects(config)
     if others or thinking_spec(config).run is not None:
         play_several(config, [subject, *others], folder)
         return
     levels = lab_env(subject.config, subject.policy)
+    report_spec(config, levels)
     settings = thinking_spec(config).settings(subject.policy, levels)
     tell_power(subject.config, levels, settings)
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
@@ -40,7 +40,7 @@ def main(config: DictConfig, folder: Path) -> None:
         confidence, power = evaluation_spec(subject.config).confidence, thinking_spec(config).power
         rows = table(records, confidence)
         log_settings(rows, run, subject.frames)
-        findings = statistics_of(records, rows, confidence, power)
+        findings = [*statistics_of(records, rows, confidence, power), *measures_of(subject, levels, records)]
         shown = report_on("Does more thinking help?", subject, levels, rows, findings, records, folder, run)
     say(sensitivity(rows, confidence, power))
     for name, value in (*shown, *run.shown):

@@ -16,7 +16,7 @@ from drc_lab.evaluation.statistics import statistics_of
 from drc_lab.evaluation.table import Row, table
 from drc_lab.signals import Stopped
 from drc_lab.tasks.held_out import evaluation_spec
-from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, load_subject, play_all, thinking_spec
+from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, load_subject, measures_of, play_all, thinking_spec
 from drc_lab.tasks.record import log_held_out
 from drc_lab.tasks.reporting import report_on, report_spec
 from drc_lab.tasks.resume import resume_command
@@ -30,7 +30,7 @@ def main(config: DictConfig, folder: Path) -> None:
     training = prepare(config, folder)
     levels = lab_env(config, training.agent.policy)
     thinking_spec(config).settings(training.agent.policy, levels)  # a mistake shows before the training
-    report_spec(config)
+    report_spec(config, levels)
     folder = training.beginning.folder
     if training.beginning.finished and (folder / TABLE).exists():
         tell_finished(training.beginning)
@@ -42,6 +42,7 @@ def main(config: DictConfig, folder: Path) -> None:
         log_held_out(run, "test", levels, training.agent.config)
         try:
             subject, records = think(config, best, levels, folder, training.trainer.strategy.root_device)
+            measures = measures_of(subject, levels, records)
         except KeyboardInterrupt as stop:
             by = getattr(stop, "by", signal.SIGINT)
             raise Stopped(by, f"Trained; the sweep begins anew with:  {resume_command(folder)}") from stop
@@ -50,7 +51,7 @@ def main(config: DictConfig, folder: Path) -> None:
         log_settings(rows, run, frames)
         final = [row for row in rows if row.optimal == "all" and row.amount == 0]
         run.log_metrics({f"final/{row.kind}_solve_rate": row.solve_rate for row in final}, frames)
-        findings = statistics_of(records, rows, confidence, power)
+        findings = [*statistics_of(records, rows, confidence, power), *measures]
         shown = report_on("Does more thinking help?", subject, levels, rows, findings, records, folder, run)
     say(sensitivity(rows, confidence, power))
     for name, value in (("checkpoint", best), *shown, *run.shown):

@@ -5,7 +5,7 @@ import pandas as pd
 
 
 def records(settings, optimal, **subject):
-    """Records of settings: (kind, amount, baseline) -> solved [N], and per setting ticks [N] of extra passes or none."""
+    """Records of settings: (kind, amount, baseline) -> solved [N], or that and ticks of extra passes."""
     parts = []
     for (kind, amount, baseline), played in settings.items():
         solved, thinking = played if isinstance(played, tuple) else (played, 0)

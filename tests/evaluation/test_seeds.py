@@ -23,7 +23,7 @@ def three(*gains):
 
 
 def test_means_over_seeds_by_hand():
-    """Gains of 1, 2 and 3 levels in 8: mean 2/8, standard error (1/8) / sqrt(3), t(0.975, 2) = 4.30265, t = 2 sqrt(3)."""
+    """Gains of 1, 2 and 3 levels in 8: mean 2/8, standard error (1/8) / sqrt(3); t(0.975, 2) = 4.30265."""
     rate, gain, single, iqm = (finding.table for finding in seed_findings(three(1, 2, 3)))
     (line,) = gain[gain["kind"] == "first_passes"].to_dict("records")
     half = 4.30265 / 8 / math.sqrt(3)

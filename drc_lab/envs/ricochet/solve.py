@@ -26,11 +26,15 @@ class Solution:
         return len(self.actions)
 
 
+def most_robots(cells: int) -> int:
+    """That a search can have on a board: their positions have to fit in one 64-bit number, with a value to spare."""
+    return 63 // max(1, (cells - 1).bit_length())
+
+
 def check_packable(cells: int, robots: int) -> None:
-    """Positions of all robots have to fit in one 64-bit number (with one value to spare)."""
-    bits = max(1, (cells - 1).bit_length())
-    if robots * bits > 63:
-        raise UserError(f"solver: found {robots} robots on {cells} cells, allowed: at most {63 // bits} robots")
+    """A UserError about more of them."""
+    if robots > most_robots(cells):
+        raise UserError(f"solver: found {robots} robots on {cells} cells, allowed: at most {most_robots(cells)} robots")
 
 
 def solve(board: Board, max_states: int = DEFAULT_MAX_STATES) -> Solution | None:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import gymnasium as gym
 import numpy as np
 
-from drc_lab.envs.batch import NOOP, Batch
-from drc_lab.envs.ricochet.level import ROBOT_NAMES, Boards, draw
+from drc_lab.envs.batch import NOOP, Batch, extents
+from drc_lab.envs.ricochet.level import CLOSED, ROBOT_NAMES, Boards, draw
 from drc_lab.envs.ricochet.render import COLOURS, picture
+from drc_lab.envs.ricochet.solve import most_robots, solve_many
+from drc_lab.envs.search import LIMIT
 from drc_lab.errors import ConfigError
 from drc_lab.numerics import jit
 
@@ -221,6 +223,25 @@ class RicochetBatch(Batch):
         masks = np.ones((len(self.walls), len(self.action_names)), bool)
         _action_masks(self.walls, self.width, self.robots, masks)
         return masks
+
+    def sizes(self) -> np.ndarray:
+        """A smaller board is closed cells from its own size on."""
+        return extents(self.walls.reshape(len(self.walls), -1, self.width) != CLOSED)
+
+    def remaining(self, envs: np.ndarray, max_states: int, threads: int = 1) -> np.ndarray:
+        todo = ~self.solved[envs]
+        found, envs = np.where(todo, LIMIT, 0), envs[todo]
+        boards = Boards(self.walls.reshape(len(self.walls), -1, self.width)[envs], self.robots[envs], self.goal[envs],
+                        self.target[envs], self.optimal[envs])  # fmt: skip
+        if self.robots.shape[1] <= most_robots(self.walls.shape[1]):
+            found[todo], _ = solve_many(boards, max_states, threads)
+        return found
+
+    def distance(self) -> np.ndarray:
+        """Rows and columns between the target robot and the goal."""
+        cell = self.robots[np.arange(len(self.robots)), self.target]
+        rows, columns = cell // self.width - self.goal // self.width, cell % self.width - self.goal % self.width
+        return (np.abs(rows) + np.abs(columns)).astype(np.float64)
 
     def text(self, env: int) -> str:
         robots = [divmod(int(cell), self.width) if cell >= 0 else None for cell in self.robots[env]]

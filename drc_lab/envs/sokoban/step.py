@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import gymnasium as gym
 import numpy as np
 
-from drc_lab.envs.batch import NOOP, Batch
+from drc_lab.envs.batch import NOOP, Batch, extents
 from drc_lab.envs.sokoban.level import (
     BOX,
     BOX_ON_TARGET,
@@ -18,6 +18,7 @@ from drc_lab.envs.sokoban.level import (
     Levels,
 )
 from drc_lab.envs.sokoban.render import ansi, picture
+from drc_lab.envs.sokoban.solve import solve_many
 from drc_lab.errors import ConfigError
 from drc_lab.numerics import jit
 
@@ -107,6 +108,26 @@ def _action_masks(tiles, player, width, masks):
                 masks[b, a] = ahead != WALL
 
 
+@jit
+def _distance(tiles, player, width, near, found):
+    """Fills found float64 [B]; ``near`` is what a step between player and box counts."""
+    targets = (TARGET, BOX_ON_TARGET, PLAYER_ON_TARGET)
+    for b in range(len(tiles)):
+        found[b], nearest = 0.0, np.inf
+        for box in range(tiles.shape[1]):
+            if tiles[b, box] != BOX:
+                continue
+            walk = abs(player[b] // width - box // width) + abs(player[b] % width - box % width)
+            nearest = min(nearest, np.float64(walk))
+            push = np.inf
+            for cell in range(tiles.shape[1]):
+                if tiles[b, cell] in targets:
+                    push = min(push, np.float64(abs(cell // width - box // width) + abs(cell % width - box % width)))
+            found[b] += push
+        if nearest < np.inf:
+            found[b] += near * nearest
+
+
 @dataclass
 class Rules:
     """Rewards and actions; the defaults are those of the published agents.
@@ -179,6 +200,25 @@ class SokobanBatch(Batch):
         masks = np.ones((len(self.tiles), len(self.action_names)), bool)
         _action_masks(self.tiles, self.player, self.width, masks)
         return masks
+
+    def sizes(self) -> np.ndarray:
+        """Of what is not wall, and the wall around it."""
+        return extents(self.tiles.reshape(len(self.tiles), -1, self.width) != WALL) + 2
+
+    def remaining(self, envs: np.ndarray, max_states: int, threads: int = 1) -> np.ndarray:
+        found = np.zeros(len(envs), np.int64)
+        todo = ~self.solved[envs]
+        boards = self.tiles.reshape(len(self.tiles), -1, self.width)[envs[todo]]
+        found[todo] = solve_many(boards, "moves", max_states, threads)
+        return found
+
+    def distance(self) -> np.ndarray:
+        """Rows and columns from each box to the target nearest to it, summed; and less than one push for the player's
+        way to the nearest box that is off target."""
+        found = np.zeros(len(self.tiles))
+        height = self.tiles.shape[1] // self.width
+        _distance(self.tiles, self.player, self.width, 1 / (height + self.width), found)
+        return found
 
     def text(self, env: int) -> str:
         return ansi(self.tiles[env].reshape(-1, self.width))

@@ -3,7 +3,18 @@
 from drc_lab.evaluation.report.about import About
 from drc_lab.evaluation.report.files import TABLE, write_report
 from drc_lab.evaluation.report.plots import plot
-from drc_lab.evaluation.report.summary import summarise
+from drc_lab.evaluation.report.summary import answer, by_policy, summarise
 from drc_lab.evaluation.report.tables import finding_tables, terminal_tables, write_csv
 
-__all__ = ["TABLE", "About", "finding_tables", "plot", "summarise", "terminal_tables", "write_csv", "write_report"]
+__all__ = [
+    "TABLE",
+    "About",
+    "answer",
+    "by_policy",
+    "finding_tables",
+    "plot",
+    "summarise",
+    "terminal_tables",
+    "write_csv",
+    "write_report",
+]

@@ -1,15 +1,17 @@
 """The sweep's picture: solve rate against each kind of thinking, and by the length of an optimal solution."""
 
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from pathlib import Path
+from typing import Any
 
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from drc_lab.evaluation.report.words import amount, is_control, kind_words
+from drc_lab.evaluation.report.summary import by_policy
+from drc_lab.evaluation.report.words import amount, kind_words, player
 from drc_lab.evaluation.table import Row
 from drc_lab.evaluation.thinking import ADAPTIVE, CYCLE_NOOPS, CYCLE_PASSES
 
@@ -25,14 +27,17 @@ DOUBLING = 8  # an axis whose last amount is more than so many times the first o
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Draws it.
+    """Draws it, with a line for each policy.
 
     Args:
         rows: of `drc_lab.evaluation.table.table`; those of the policy as it is come first.
         path: of a PNG.
     """
-    overall = [row for row in rows if row.optimal == "all"]
-    panels = _kinds(overall)
+    policies = by_policy(rows)
+    if not any(row.is_thinking for row in rows):
+        _players_plot(rows, path)
+        return
+    panels = _panels(rows)
     across = min(IN_A_ROW, max(2, len(panels)))
     down = -(-len(panels) // across)
     by_length = any(row.optimal not in ("all", "unknown") for row in rows)
@@ -43,47 +48,82 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     for place, (label, kinds) in enumerate(panels.items()):
         axis = figure.add_subplot(grid[divmod(place, across)], sharey=first)
         first = first or axis
-        _against_amount(axis, label, kinds, overall)
-        axis.tick_params(labelleft=place % across == 0)
+        for color, own in zip(_shades(len(policies)), policies, strict=True):
+            _against_amount(axis, kinds, [row for row in own if row.optimal == "all"], color, len(policies) == 1)
+        axis.set(xlabel=label)
         if place % across == 0:
             axis.set_ylabel("solved")
+        axis.tick_params(labelleft=place % across == 0)
+        _style(axis)
     assert first is not None
     handles, labels = first.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=min(5, len(labels)), frameon=False)
     if by_length:
-        _by_length(figure.add_subplot(grid[down, :]), rows)
+        axis = figure.add_subplot(grid[down, :])
+        if len(policies) == 1:
+            _by_length(axis, rows)
+        else:
+            _each_by_length(axis, policies)
     figure.savefig(path, dpi=DPI)
 
 
-def finding_png(draw: Callable[[Axes], None]) -> bytes:
-    """A finding's picture."""
+def _players_plot(rows: Sequence[Row], path: Path) -> None:
+    """Without thinking: who solves how many, and by optimal length."""
+    figure = Figure(figsize=(3 * WIDTH, HEIGHT), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis, by_length = figure.subplots(1, 2, width_ratios=[1, 2])
+    overall = [row for row in rows if row.optimal == "all"]
+    for place, row in enumerate(overall):
+        color = COLOURS[(place - 1) % len(COLOURS)] if row.is_control else "black"  # as on the right
+        axis.errorbar([place], [row.solve_rate], yerr=_spread([row]), color=color, marker="o", capsize=4)
+    axis.set_xticks(
+        range(len(overall)), [player(row, thinking=False).replace(" policy", "\npolicy") for row in overall]
+    )
+    axis.set(ylabel="solved", xlim=(-0.5, len(overall) - 0.5))
+    _style(axis)
+    if any(row.optimal not in ("all", "unknown") for row in rows):
+        _by_length(by_length, rows)
+    else:
+        by_length.remove()
+    figure.savefig(path, dpi=DPI)
+
+
+def draw_finding(draw: Callable[[Axes], None], path: Path) -> None:
+    """A finding's picture as a PNG."""
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
     draw(axis)
     axis.spines[["top", "right"]].set_visible(False)
-    file = BytesIO()
-    figure.savefig(file, dpi=DPI, format="png")
-    return file.getvalue()
+    figure.savefig(path, dpi=DPI)
 
 
-def _kinds(overall: Sequence[Row]) -> dict[str, list[str]]:
-    """The panels: their label, and the kinds in them. Without any thinking one that compares the players."""
-    kinds = [kind for kind in dict.fromkeys(row.kind for row in overall) if not is_control(kind)]
-    if all(sum(row.kind == kind for row in overall) == 1 for kind in kinds) and len(kinds) == 1:
-        return {"": kinds}
+def _panels(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """The label of each panel, and the kinds in it."""
+    kinds = list(dict.fromkeys(row.kind for row in rows if not row.is_control))
     cycles = [kind for kind in kinds if kind in (CYCLE_PASSES, CYCLE_NOOPS)]
     panels = {kind_words(kind).axis: [kind] for kind in kinds if kind not in cycles}
     return panels | ({"thinking in cycles, × their length": cycles} if cycles else {})
 
 
-def _against_amount(axis: Axes, label: str, kinds: Sequence[str], overall: Sequence[Row]) -> None:
+def _shades(number: int) -> list[tuple[float, ...] | str]:
+    """Of several policies from dark to light, in the order of their checkpoints."""
+    return [BLUE] if number == 1 else [colormaps["cividis"](0.9 * i / (number - 1)) for i in range(number)]
+
+
+def _name(row: Row) -> str:
+    """Whose row it is, for a legend."""
+    return f"{row.checkpoint}, seed {row.seed}" if row.checkpoint else "policy as it is"
+
+
+def _against_amount(axis: Axes, kinds: Sequence[str], overall: Sequence[Row], color: Any, alone: bool) -> None:
+    """One policy's solve rates, with intervals; alone also the policy as it is and the controls, as lines."""
     base = overall[0]
-    axis.axhline(base.solve_rate, color=GREY, linewidth=1, label="policy as it is")
-    axis.axhspan(base.low, base.high, color=GREY, alpha=0.12, linewidth=0)
-    for number, row in enumerate(row for row in overall if is_control(row.kind)):
-        axis.axhline(row.solve_rate, color=COLOURS[number % len(COLOURS)], linestyle=DASHES[number % len(DASHES)],
-                     linewidth=1.4, label=kind_words(row.kind).short)  # fmt: skip
+    if alone:
+        axis.axhline(base.solve_rate, color=GREY, linewidth=1, label="policy as it is")
+        axis.axhspan(base.low, base.high, color=GREY, alpha=0.12, linewidth=0)
+        for number, row in enumerate(row for row in overall if row.is_control):
+            axis.axhline(row.solve_rate, **_as_control(number, row))
     for number, kind in enumerate(kinds):
         line = [row for row in overall if row.kind == kind]
         if kind == ADAPTIVE:  # the less they have to differ, the more it thinks
@@ -94,19 +134,20 @@ def _against_amount(axis: Axes, label: str, kinds: Sequence[str], overall: Seque
         else:
             places = [row.amount for row in line]
             _scale(axis, places)
-        shift = 0.02 * (max(places) - min(places) or 1) * (number - (len(kinds) - 1) / 2)
-        axis.errorbar(
-            [place + shift for place in places], [row.solve_rate for row in line], yerr=_spread(line), marker="os"[number],
-            color=(BLUE, PURPLE)[number], markersize=5, linewidth=1.6, capsize=3,
-            label=kind_words(kind).short if len(kinds) > 1 else None,
-        )  # fmt: skip
-    if len(kinds) > 1:
+        shift = 0.04 * (max(places) - min(places) or 4) * (number - (len(kinds) - 1) / 2)
+        label = kind_words(kind).short if alone and len(kinds) > 1 else "with thinking" if alone else _name(base)
+        own_color = PURPLE if number and alone else color
+        axis.errorbar([place + shift for place in places], [row.solve_rate for row in line], yerr=_spread(line),
+                      marker="os"[number], color=own_color, markersize=5, linewidth=1.6, capsize=3,
+                      label=label if not number or alone else None)  # fmt: skip
+    if alone and len(kinds) > 1:
         own, names = axis.get_legend_handles_labels()
         axis.legend(own[-len(kinds) :], names[-len(kinds) :], fontsize="small", loc="best")
-    axis.set_xlabel(label)
-    if not label:
-        axis.set_xticks([])
-    _style(axis)
+
+
+def _as_control(number: int, row: Row) -> dict[str, Any]:
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)], "linewidth": 1.4,
+            "label": kind_words(row.kind).short}  # fmt: skip
 
 
 def _scale(axis: Axes, amounts: Sequence[float]) -> None:
@@ -124,39 +165,51 @@ def _scale(axis: Axes, amounts: Sequence[float]) -> None:
 
 def _by_length(axis: Axes, rows: Sequence[Row]) -> None:
     """The policy as it is, the best setting of each kind, and the controls."""
-    overall, names = [row for row in rows if row.optimal == "all"], []
-    names = [row.optimal for row in rows if row.optimal not in ("all", "unknown")]
-    names = list(dict.fromkeys(names))
-    base = overall[0]
+    overall = [row for row in rows if row.optimal == "all"]
     best: dict[str, Row] = {}
-    for row in overall[1:]:
-        if row.difference and (row.kind not in best or row.solve_rate > best[row.kind].solve_rate):
+    for row in overall:
+        if row.is_thinking and (row.kind not in best or row.solve_rate > best[row.kind].solve_rate):
             best[row.kind] = row
-    controls = [row for row in overall[1:] if is_control(row.kind)]
-    thinking = [row for kind, row in best.items() if not is_control(kind)]
-    counts = {row.optimal: row.levels for row in rows}
-
-    def line(row: Row) -> list[Row | None]:
-        found = {r.optimal: r for r in rows if (r.kind, r.amount) == (row.kind, row.amount)}
-        return [found.get(name) for name in names]
-
-    places = range(len(names))
-    for number, row in enumerate(controls):
-        rates = [r.solve_rate if r else float("nan") for r in line(row)]
-        axis.plot(places, rates, color=COLOURS[number % len(COLOURS)], linestyle=DASHES[number % len(DASHES)],
-                  linewidth=1.4, label=kind_words(row.kind).short)  # fmt: skip
-    for number, row in enumerate(thinking):
-        rates = [r.solve_rate if r else float("nan") for r in line(row)]
-        axis.plot(places, rates, color=BLUE, alpha=0.55, marker="sD^vP*Xh"[number % 8], markersize=5, linewidth=1,
-                  label=f"{kind_words(row.kind).short}: {row.amount:g}")  # fmt: skip
-    plain = [r for r in line(base) if r]
-    axis.errorbar([names.index(r.optimal) for r in plain], [r.solve_rate for r in plain], yerr=_spread(plain),
-                  color="black", marker="o", markersize=5, linewidth=1.8, capsize=3, label="policy as it is")  # fmt: skip
-    axis.set_xticks(places, [f"{name}\n{counts[name]:,} level{'s' * (counts[name] != 1)}" for name in names])
-    axis.set(xlabel="moves of an optimal solution", ylabel="solved")
-    axis.set_title("by difficulty; of each kind of thinking the amount that solves most", fontsize="medium")
+    names = _length_axis(axis, rows)
+    for number, row in enumerate(row for row in overall if row.is_control):
+        axis.plot(*_rates(rows, row, names), **_as_control(number, row))
+    for number, row in enumerate(best.values()):
+        axis.plot(*_rates(rows, row, names), color=BLUE, alpha=0.55, marker="sD^vP*Xh"[number % 8], markersize=5,
+                  linewidth=1, label=f"{kind_words(row.kind).short}: {row.amount:g}")  # fmt: skip
+    line = _of_setting(rows, overall[0], names)
+    axis.errorbar(*_rates(rows, overall[0], names), yerr=_spread(line), color="black", marker="o", markersize=5,
+                  linewidth=1.8, capsize=3, label="policy as it is")  # fmt: skip
+    axis.set_title("by optimal length" + "; of each kind of thinking the amount that solves most" * bool(best),
+                   fontsize="medium")  # fmt: skip
     axis.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+
+
+def _each_by_length(axis: Axes, policies: Sequence[Sequence[Row]]) -> None:
+    """Each policy as it is."""
+    names = _length_axis(axis, policies[0])
+    for color, own in zip(_shades(len(policies)), policies, strict=True):
+        axis.plot(*_rates(own, own[0], names), color=color, marker="o", label=_name(own[0]))
+    axis.set_title("by optimal length, each policy as it is", fontsize="medium")
+
+
+def _length_axis(axis: Axes, rows: Sequence[Row]) -> list[str]:
+    """The groups of levels that it has places for, in order."""
+    counts = {row.optimal: row.levels for row in rows if row.optimal not in ("all", "unknown")}
+    labels = [f"{name}\n{count:,} level{'s' * (count != 1)}" for name, count in counts.items()]
+    axis.set_xticks(range(len(counts)), labels)
+    axis.set(xlabel="moves of an optimal solution", ylabel="solved")
     _style(axis)
+    return list(counts)
+
+
+def _of_setting(rows: Sequence[Row], setting: Row, names: Sequence[str]) -> list[Row]:
+    return [row for row in rows if (row.kind, row.amount) == (setting.kind, setting.amount) and row.optimal in names]
+
+
+def _rates(rows: Sequence[Row], setting: Row, names: Sequence[str]) -> tuple[list[int], list[float]]:
+    """Where its line goes: places on the axis, and solve rates."""
+    line = _of_setting(rows, setting, names)
+    return [names.index(row.optimal) for row in line], [row.solve_rate for row in line]
 
 
 def _style(axis: Axes) -> None:

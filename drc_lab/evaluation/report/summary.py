@@ -1,24 +1,21 @@
-"""The answer: how good the policy is as it is, and what more thinking and the controls come to beside it."""
+"""The answer: how good a policy is as it is, and what more thinking and the controls come to beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
-from drc_lab.evaluation.records import SETTING
-from drc_lab.evaluation.report.words import described, gain, is_control, solved
+from drc_lab.evaluation.report.words import described, gain, solved
 from drc_lab.evaluation.table import Row
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Rows over all levels, sorted by who plays.
+    """One policy's rows over all levels, sorted by who plays.
 
     Args:
         baseline: the policy as it is.
         thinking: with more or less thinking than that.
         controls: other players.
-        confidence: of the intervals.
+        confidence: of the intervals, and 1 - alpha of what is called clear.
     """
 
     baseline: Row
@@ -27,52 +24,84 @@ class Summary:
     confidence: float
 
     @property
+    def more(self) -> list[Row]:
+        """The settings with at least as many ticks a step as the policy has as it is."""
+        return [row for row in self.thinking if _per_step(row) >= _per_step(self.baseline) - 1e-6]
+
+    @property
     def best(self) -> Row | None:
-        """The setting that solves most; None if nothing but the policy as it is has been played."""
-        return max(self.thinking, key=lambda row: row.solve_rate, default=None)
+        """Of these the one that solves most; None if there are none."""
+        return max(self.more, key=lambda row: row.solve_rate, default=None)
 
     def sentences(self) -> list[str]:
         """The answer in plain words, with intervals."""
-        base, best = self.baseline, self.best
+        base = self.baseline
         said = [f"As it is, the policy solves {solved(base)} % of {base.levels:,} held-out levels, in "
                 f"{base.mean_length:.1f} steps a level."]  # fmt: skip
-        if best is not None:
-            said.append(self._verdict(best))
+        said += self._verdict()
         if self.controls:
             each = [f"{described(row.kind, row.amount)}: {solved(row)} %" for row in self.controls]
             said.append(f"For comparison, {'; '.join(each)}.")
-        said.append(f"In brackets: {self.confidence:.0%} intervals; gains are paired, level by level.")
+        paired = "; gains are paired, level by level" if self.thinking else ""
+        said.append(f"In brackets: {self.confidence:.0%} intervals{paired}.")
         return said
 
-    def _verdict(self, best: Row) -> str:
-        worst, tried = min(self.thinking, key=lambda row: row.difference), len(self.thinking)
-        alpha = 1 - self.confidence
-        if (
-            best.difference > 0 and best.p_adjusted <= alpha
-        ):  # by its own interval the best of many would often help
-            told, shown = "More thinking helps", best
-        elif worst.difference < 0 and worst.p_adjusted <= alpha:
-            told, shown = "More thinking does not help, and some of it does harm", worst
-        else:
-            told, shown = "Whether more thinking helps cannot be told from these levels", best
-        extreme = "worst" if shown is worst and shown is not best else "best"
-        what = described(shown.kind, shown.amount)
-        return f"{told}: {what} ({extreme} of {tried} settings) changes the solve rate by {gain(shown)} points."
+    def in_short(self) -> str:
+        """The answer for one of several policies."""
+        base, best = self.baseline, self.best
+        shown = "" if best is None else f"; most with {described(best.kind, best.amount)}: {gain(best)} points"
+        return f"{base.checkpoint} (seed {base.seed}, {base.frames:,} frames): {solved(base)} % as it is{shown}."
+
+    def _verdict(self) -> list[str]:
+        """What is clear after the correction for the number of settings; the best one's own interval knows of none."""
+        if self.best is None:
+            return []
+        clear = [row for row in self.more if row.p_adjusted <= 1 - self.confidence]
+        said = []
+        for sign, what in ((1, "helps"), (-1, "does harm")):
+            if so := [row for row in clear if sign * row.difference > 0]:
+                most = max(so, key=lambda row: sign * row.difference)
+                said.append(f"More thinking {what}, clearly so at {len(so)} of {len(self.more)} settings, most of all "
+                            f"with {described(most.kind, most.amount)}: {gain(most)} points.")  # fmt: skip
+        if not clear:
+            shown = f"{described(self.best.kind, self.best.amount)}, {gain(self.best)} points"
+            said.append(f"No change by thinking is clear on these levels. Best of {len(self.more)} settings: {shown}.")
+        return said
 
 
-def summarise(rows: Sequence[Row], records: pd.DataFrame, confidence: float) -> Summary:
-    """Sorts a table's rows.
+def _per_step(row: Row) -> float:
+    """Ticks a step, extra ones included."""
+    return row.mean_ticks / row.mean_length
+
+
+def summarise(rows: Sequence[Row], confidence: float) -> list[Summary]:
+    """A table's rows by policy: one summary for each.
 
     Args:
         rows: of `drc_lab.evaluation.table.table`.
-        records: that they come from.
         confidence: of their intervals.
     """
-    plain = {(kind, float(size)) for kind, size in records.loc[records["baseline"], SETTING].itertuples(index=False)}
-    overall = [row for row in rows if row.optimal == "all"]
-    return Summary(
-        next(row for row in overall if (row.kind, row.amount) in plain),
-        [row for row in overall if (row.kind, row.amount) not in plain and not is_control(row.kind)],
-        [row for row in overall if is_control(row.kind)],
-        confidence,
-    )
+    found = []
+    for own in by_policy(row for row in rows if row.optimal == "all"):
+        thinking, controls = [row for row in own if row.is_thinking], [row for row in own if row.is_control]
+        baseline = next(row for row in own if not (row.is_thinking or row.is_control))
+        found.append(Summary(baseline, thinking, controls, confidence))
+    return found
+
+
+def by_policy(rows: Iterable[Row]) -> list[list[Row]]:
+    """Rows of the same checkpoint together."""
+    found: dict[tuple[str, int, int], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row.checkpoint, row.seed, row.frames), []).append(row)
+    return list(found.values())
+
+
+def answer(summaries: Sequence[Summary]) -> list[str]:
+    """The answer of one policy in sentences, or that of several in a line for each."""
+    if len(summaries) == 1:
+        return summaries[0].sentences()
+    first = summaries[0]
+    said = [f"{len(summaries)} checkpoints, on the same {first.baseline.levels:,} held-out levels:"]
+    said += [summary.in_short() for summary in summaries]
+    return [*said, f"In brackets: {first.confidence:.0%} intervals over levels; gains are paired, level by level."]

@@ -1,15 +1,17 @@
 """Settings and numbers in words, as tables, plots and sentences have them."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from drc_lab.evaluation.controls import CONTROLS
 from drc_lab.evaluation.intervals import Interval
 from drc_lab.evaluation.table import Row
 from drc_lab.evaluation.thinking import ADAPTIVE, CYCLE_NOOPS, CYCLE_PASSES, FIRST_PASSES, NOOPS, PASSES_AT, REPEATS
+
+AS_IT_IS = "as it is"
 
 
 @dataclass(frozen=True)
@@ -20,51 +22,56 @@ class Kind:
         short: for a narrow column.
         axis: what its amounts count, for the axis of a plot.
         sentence: with ``{}`` for the amount.
+        one: the same for an amount of 1, where that reads differently.
     """
 
     short: str
     axis: str
     sentence: str
+    one: str | None = None
 
 
 KINDS = {
-    FIRST_PASSES: Kind("first passes", "extra passes on the first observation", "{} extra passes at the start"),
-    NOOPS: Kind("no-ops", "no-op steps at the start", "{} no-op steps at the start"),
-    REPEATS: Kind("ticks", "ticks at every step", "{} ticks at every step"),
-    CYCLE_PASSES: Kind(
-        "cycle passes", "passes in cycles, × their length", "extra passes in cycles, {} times their length"
-    ),
-    CYCLE_NOOPS: Kind("cycle no-ops", "no-ops in cycles, × their length", "no-ops in cycles, {} times their length"),
+    FIRST_PASSES: Kind("first passes", "extra passes on the first observation", "{} extra passes at the start",
+                       "1 extra pass at the start"),
+    NOOPS: Kind("no-ops", "no-op steps at the start", "{} no-op steps at the start", "1 no-op step at the start"),
+    REPEATS: Kind("ticks", "ticks at every step", "{} ticks at every step", "1 tick at every step"),
+    CYCLE_PASSES: Kind("cycle passes", "passes in cycles, × their length",
+                       "extra passes in cycles, {} times their length", "extra passes in cycles, as long as they are"),
+    CYCLE_NOOPS: Kind("cycle no-ops", "no-ops in cycles, × their length", "no-ops in cycles, {} times their length",
+                      "no-ops in cycles, as long as they are"),
     ADAPTIVE: Kind("adaptive", "until ticks agree within (nats)", "thinking until ticks agree within {} nats"),
     "random": Kind("random policy", "", "a random policy"),
     "sampled": Kind("sampled", "", "its own actions, sampled"),
     "no_memory": Kind("no memory", "", "the policy with its memory wiped before every step"),
-}
+}  # fmt: skip
 
 
 def kind_words(kind: str) -> Kind:
     """Any kind, also one that is not known here."""
     if kind.startswith(f"{PASSES_AT}_"):
         step = kind.removeprefix(f"{PASSES_AT}_")
-        return Kind(f"passes at {step}", f"extra passes before step {step}", f"{{}} extra passes before step {step}")
+        return Kind(f"passes at {step}", f"extra passes before step {step}", f"{{}} extra passes before step {step}",
+                    f"1 extra pass before step {step}")  # fmt: skip
     return KINDS.get(kind, Kind(kind, kind, f"{kind}={{}}"))
-
-
-def is_control(kind: str) -> bool:
-    return kind in CONTROLS
 
 
 def amount(row: Row) -> str:
     """Of a setting's thinking; controls have none."""
-    return "" if is_control(row.kind) else f"{row.amount:g}"
+    return "" if row.is_control else f"{row.amount:g}"
 
 
 def described(kind: str, size: float) -> str:
     """A setting in a sentence."""
-    words = kind_words(kind).sentence.replace("{}", f"{size:g}")
-    return (
-        words.replace("1 extra passes", "1 extra pass").replace("1 no-op steps", "1 no-op step") if size == 1 else words
-    )
+    words = kind_words(kind)
+    if size == 1 and words.one is not None:
+        return words.one
+    return words.sentence.replace("{}", f"{size:g}")
+
+
+def player(row: Row, thinking: bool = True) -> str:
+    """Who plays, for a narrow column; without thinking to tell apart the policy is just as it is."""
+    return kind_words(row.kind).short if thinking or row.is_control else AS_IT_IS
 
 
 def percent(share: float, interval: tuple[float, float], sign: str = "") -> str:
@@ -83,14 +90,27 @@ def gain(row: Row) -> str:
     return percent(row.difference, Interval(row.difference_low, row.difference_high), "+")
 
 
+def p_value(row: Row) -> str:
+    """McNemar's, after Holm's correction; nothing for what was not tested."""
+    if math.isnan(row.p_adjusted):
+        return ""
+    return f"{row.p_adjusted:.3f}" if row.p_adjusted >= 0.001 else f"{row.p_adjusted:.0e}"
+
+
+def is_number(column: pd.Series) -> bool:
+    """Whether a column of a finding's table is one of numbers, which stand to the right."""
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
 def cell(value: Any) -> str:
     """A value of a finding's table: three significant digits, nothing for what is missing."""
-    if value is None or value is pd.NA or (isinstance(value, float | np.floating) and np.isnan(value)):
+    if pd.isna(value):
         return ""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, int | np.integer):
         return f"{value:,}"
     if isinstance(value, float | np.floating):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+        number = float(value)
+        return f"{number:,.0f}" if 1000 <= abs(number) < math.inf else f"{number:.3g}"
     return str(value)

@@ -1,0 +1,167 @@
+"""Whether the moves that are made are optimal ones, by the games' exact solvers."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from drc_lab.envs.batch import Batch
+from drc_lab.envs.search import LIMIT, UNSOLVABLE
+from drc_lab.evaluation.evaluator import Watcher
+from drc_lab.evaluation.finding import Finding
+from drc_lab.evaluation.intervals import ratio_interval
+from drc_lab.evaluation.records import SETTING
+from drc_lab.evaluation.table import groups
+from drc_lab.evaluation.thinking import FIRST_PASSES
+
+NONE = -1
+OPTIMAL, WORSE, OPEN = "+-?"  # a move's verdicts; OPEN is none
+STEPS_SHOWN = 10
+
+
+class Judge:
+    """The fewest remaining steps of boards, each position of a level asked for once: players run in cycles.
+
+    Args:
+        game: whose boards are judged as they are when it is asked.
+        max_states: positions that the solver looks at for one board.
+        threads: boards solved at a time.
+    """
+
+    def __init__(self, game: Batch, max_states: int, threads: int = 1):
+        self.game, self.max_states, self.threads = game, max_states, threads
+        self.known: dict[tuple[int, bytes], int] = {}
+
+    def remaining(self, envs: np.ndarray) -> np.ndarray:
+        """int64 [n], see `Batch.remaining`; ``envs`` have had the same levels ever since the first question."""
+        keys = [(int(env), self.game.observation[env].tobytes()) for env in envs]
+        new = np.array([key not in self.known for key in keys], bool)
+        found = self.game.remaining(envs[new], self.max_states, self.threads).tolist()
+        self.known |= dict(zip((key for key, is_new in zip(keys, new, strict=True) if is_new), found, strict=True))
+        return np.array([self.known[key] for key in keys], np.int64)
+
+    def optimal_moves(self, envs: np.ndarray) -> np.ndarray:
+        """float64 [n, A]: 1 for each action that brings a board a step nearer to its end, 0 for others; all nan where
+        that is not known, as the board is solved, unsolvable, or too hard to tell."""
+        now = self.remaining(envs)
+
+        def after() -> np.ndarray:
+            found = np.full(len(self.game.solved), LIMIT)
+            found[envs] = self.remaining(envs)
+            return found
+
+        after_each = self.game.after_each_action(after)[envs]  # (n, A)
+        optimal = (after_each == now[:, None] - 1).astype(float)
+        optimal[(now < 1) | (after_each == LIMIT).any(axis=1)] = np.nan
+        return optimal
+
+
+class Agreement(Watcher):
+    """Judges each move of some levels: an optimal one takes the fewest remaining steps down by one.
+
+    In an env without autoreset, whose boards are still as the last step left them.
+
+    Args:
+        game: of that env.
+        levels: the numbers of those that are judged are below that.
+        max_states, threads: see `Judge`.
+
+    Adds to the records:
+        verdicts: OPTIMAL, WORSE or OPEN for each step; "" of a level that is not judged. OPEN are moves from
+            or to positions that the solver could not tell in ``max_states``, and those after a level was lost.
+        judged_moves, optimal_moves: the number of verdicts that are not OPEN, and of OPTIMAL ones.
+        lost_at: steps after which the level had become unsolvable, 0 if it was from the start, NONE if it never did.
+    """
+
+    def __init__(self, game: Batch, levels: int, max_states: int, threads: int = 1):
+        self.judge, self.levels = Judge(game, max_states, threads), levels
+        self.step = -1
+
+    def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
+        self.step += 1
+        if self.step == 0:
+            self.judged = info["level"][: len(envs)] < self.levels
+            self.verdicts = [""] * len(envs)
+            self.left, self.lost_at = np.full(len(envs), LIMIT), np.full(len(envs), NONE)
+        envs = envs[self.judged[envs]]
+        before = self.left[envs]
+        left = np.full(len(envs), UNSOLVABLE)
+        left[before != UNSOLVABLE] = self.judge.remaining(envs[before != UNSOLVABLE])  # the others stay so
+        self.left[envs] = left
+        self.lost_at[envs[(left == UNSOLVABLE) & (before != UNSOLVABLE)]] = self.step
+        if self.step:
+            told = (before > 0) & (left != LIMIT)
+            verdicts = np.where(told, np.where(left == before - 1, OPTIMAL, WORSE), OPEN)
+            for env, verdict in zip(envs, verdicts, strict=True):
+                self.verdicts[env] += str(verdict)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        optimal, worse = (np.array([v.count(kind) for v in self.verdicts]) for kind in (OPTIMAL, WORSE))
+        return {"judged_moves": optimal + worse, "optimal_moves": optimal, "lost_at": self.lost_at,
+                "verdicts": np.array(self.verdicts, object)}  # fmt: skip
+
+
+def agreement_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
+    """How often moves are optimal, by optimal length and by step; nothing if no move was judged."""
+    if "judged_moves" not in records or not (records["judged_moves"] > 0).any():
+        return []
+    judged = records[(records["judged_moves"] > 0) & (records["kind"] == FIRST_PASSES)]  # others repeat the baseline
+    return [_by_length(judged, confidence), _by_step(judged, confidence)]
+
+
+def _by_length(judged: pd.DataFrame, confidence: float) -> Finding:
+    rows = []
+    for (kind, amount), played in judged.groupby(SETTING, sort=False):
+        for name, chosen in groups(played["optimal"].to_numpy()).items():
+            part, whole = (played[column].to_numpy()[chosen] for column in ("optimal_moves", "judged_moves"))
+            low, high = ratio_interval(part, whole, confidence)
+            lost = played["lost_at"].to_numpy()[chosen] != NONE
+            rows.append([kind, amount, name, int(chosen.sum()), int(whole.sum()), part.sum() / whole.sum(), low, high,
+                         float(lost.mean())])  # fmt: skip
+    columns = [*SETTING, "optimal", "levels", "moves", "agreement", "low", "high", "lost"]
+    table = pd.DataFrame(rows, columns=columns)
+    return Finding(
+        "agreement",
+        "How often is a move an optimal one?",
+        "Share of moves after which the fewest remaining steps, by the exact solver, are one fewer, of all moves that "
+        f"it could judge, by the level's optimal length; {confidence:.0%} intervals by a bootstrap over levels. "
+        "lost: levels that became unsolvable.",
+        table,
+        _drawer(table[table["optimal"] != "all"], "optimal", "steps of an optimal solution"),
+    )
+
+
+def _by_step(judged: pd.DataFrame, confidence: float) -> Finding:
+    rows = []
+    for (kind, amount), played in judged.groupby(SETTING, sort=False):
+        for step in range(STEPS_SHOWN):
+            verdicts = played["verdicts"].str.slice(step, step + 1)
+            optimal, told = (verdicts == OPTIMAL).to_numpy(), verdicts.isin([OPTIMAL, WORSE]).to_numpy()
+            if told.any():
+                interval = ratio_interval(optimal, told, confidence)
+                rows.append([kind, amount, str(step), int(told.sum()), optimal.sum() / told.sum(), *interval])
+    table = pd.DataFrame(rows, columns=[*SETTING, "step", "moves", "agreement", "low", "high"])
+    return Finding(
+        "agreement_by_step",
+        "When are moves optimal?",
+        "The same by step of the episode, 0 being the first; later steps are those of levels that are not solved yet.",
+        table,
+        _drawer(table, "step", "step of the episode"),
+        in_terminal=False,
+    )
+
+
+def _drawer(table: pd.DataFrame, x: str, label: str) -> Callable:
+    order: Sequence[str] = list(dict.fromkeys(table[x]))
+
+    def draw(axes: Any) -> None:
+        for (kind, amount), line in table.groupby(SETTING, sort=False):
+            place, y = [order.index(name) for name in line[x]], line["agreement"]
+            axes.plot(place, y, marker="o", label=f"{kind}={amount:g}")
+            axes.fill_between(place, line["low"], line["high"], alpha=0.2)
+        axes.set_xticks(range(len(order)), order)
+        axes.set(xlabel=label, ylabel="share of moves that are optimal", ylim=(0, 1.02))
+        axes.legend()
+
+    return draw

@@ -1,0 +1,182 @@
+"""What the records of a thinking sweep say, one finding for each question."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from drc_lab.evaluation.agreement import agreement_findings
+from drc_lab.evaluation.controls import CONTROLS
+from drc_lab.evaluation.cycle_measures import cycles, vanished_cycles
+from drc_lab.evaluation.finding import Finding
+from drc_lab.evaluation.intervals import mean_interval, rate_interval
+from drc_lab.evaluation.records import SETTING, baseline_of
+from drc_lab.evaluation.table import groups
+from drc_lab.evaluation.thinking import FIRST_PASSES
+
+
+def findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
+    """All that the records of one policy on one set of levels can answer; see `drc_lab.evaluation.records`."""
+    made = [
+        by_optimal_length(records),
+        by_size(records),
+        optimality(records, confidence),
+        time_to_solve(records),
+        only_with_thinking(records, confidence),
+        cycles(records, confidence),
+        vanished_cycles(records, confidence),
+        *agreement_findings(records, confidence),
+    ]
+    return [finding for finding in made if finding is not None]
+
+
+def by_optimal_length(records: pd.DataFrame) -> Finding | None:
+    """Solve rates of all settings by optimal length; None if no level's is known."""
+    masks = groups(baseline_of(records)["optimal"].to_numpy())
+    if not set(masks) - {"all", "unknown"}:
+        return None
+    return _rates(records, masks, "solve_rate_by_optimal_length", "Which levels are solved? By optimal length",
+                  "steps of an optimal solution")  # fmt: skip
+
+
+def by_size(records: pd.DataFrame) -> Finding | None:
+    """Solve rates of all settings by the longer side of the level; None if they are not known, or all the same."""
+    if "height" not in records:
+        return None
+    longer = baseline_of(records)[["height", "width"]].max(axis=1).to_numpy()
+    if longer.min() == longer.max():
+        return None
+    masks = {"all": np.ones(len(longer), bool)} | {str(side): longer == side for side in np.unique(longer)}
+    return _rates(records, masks, "solve_rate_by_size", "Which levels are solved? By size",
+                  "longer side of the level, in cells")  # fmt: skip
+
+
+def optimality(records: pd.DataFrame, confidence: float = 0.95) -> Finding | None:
+    """Steps beyond the optimum; None if no level's optimum is known."""
+    if not (records["optimal"] >= 0).any():
+        return None
+    rows = []
+    for setting, played in _settings(records):
+        known = played[played["solved"] & (played["optimal"] >= 0)]
+        gap = (known["length"] - known["optimal"]).to_numpy(float)
+        share = [float((gap == 0).mean()), *rate_interval(gap == 0, confidence)] if len(gap) else [np.nan] * 3
+        mean = gap.mean() if len(gap) else np.nan
+        rows.append([*setting, len(gap), mean, *mean_interval(gap, confidence), *share])
+    columns = ["solved_levels", "gap", "gap_low", "gap_high", "optimal", "optimal_low", "optimal_high"]
+    return Finding(
+        "optimality",
+        "How long are the solutions?",
+        "gap: mean steps beyond the fewest possible; optimal: share of solutions with the fewest. Over the levels that "
+        f"the setting solved and whose optimum is known, which differ between settings; {confidence:.0%} intervals. "
+        "Steps in which the policy was told to wait count.",
+        pd.DataFrame(rows, columns=[*SETTING, *columns]),
+        in_terminal=False,
+    )
+
+
+def time_to_solve(records: pd.DataFrame) -> Finding:
+    """Share of levels that are solved within some numbers of steps."""
+    longest = int(records["length"].max())
+    steps = [*(2**k for k in range(longest.bit_length()) if 2**k < longest), longest]
+    rows = []
+    for setting, played in _settings(records):
+        taken = np.where(played["solved"], played["length"], np.inf)
+        middle = float(np.quantile(taken, 0.5, method="inverted_cdf"))
+        rows.append([*setting, *((taken <= n).mean() for n in steps), middle if middle < np.inf else np.nan])
+
+    def draw(axes: Any) -> None:
+        grid = np.arange(longest + 1)
+        for (_, amount), played in _settings(records[records["kind"] == FIRST_PASSES]):
+            taken = np.sort(played["length"][played["solved"]].to_numpy())
+            axes.step(grid, np.searchsorted(taken, grid, "right") / len(played), where="post", label=f"{amount:g}")
+        axes.set(xlabel="steps", ylabel="share of levels solved within them", ylim=(0, 1.02))
+        axes.legend(title="extra first passes")
+
+    return Finding(
+        "time_to_solve",
+        "How soon are levels solved?",
+        "Share of all levels solved within so many steps; median: the steps within which half of all levels are "
+        "solved, missing where fewer ever are.",
+        pd.DataFrame(rows, columns=[*SETTING, *(f"within {n}" for n in steps), "median"]),
+        draw,
+        in_terminal=False,
+    )
+
+
+def only_with_thinking(records: pd.DataFrame, confidence: float = 0.95) -> Finding | None:
+    """Levels that a kind of thinking gains and loses, and how hard they are; None without any kind."""
+    plain = baseline_of(records)
+    before, optimal = plain["solved"].to_numpy(), _known(plain["optimal"])
+    rows, hardness = [], {"all levels": optimal}
+    for kind, played in records[~records["kind"].isin(CONTROLS)].groupby("kind", sort=False):
+        after = {amount: own["solved"].to_numpy() for (_, amount), own in _settings(played)
+                 if not own["baseline"].iloc[0]}  # fmt: skip
+        if not after:
+            continue
+        gained, lost = ~before & np.any(list(after.values()), axis=0), before & ~np.all(list(after.values()), axis=0)
+        most = after[max(after)]
+        rows.append([kind, len(after), int(gained.sum()), int(lost.sum()), int((~before & most).sum()),
+                     int((before & ~most).sum()), _mean(optimal[gained]), *mean_interval(optimal[gained], confidence),
+                     _mean(optimal[lost]), _mean(optimal)])  # fmt: skip
+        if gained.any():
+            hardness[f"gained by {kind}"] = optimal[gained]
+    if not rows:
+        return None
+    columns = ["kind", "amounts", "gained", "lost", "gained_at_largest", "lost_at_largest", "optimal_of_gained", "low",
+               "high", "optimal_of_lost", "optimal_of_all"]  # fmt: skip
+    return Finding(
+        "only_with_thinking",
+        "Which levels are solved only with thinking?",
+        "gained: levels solved at some amount and not by the policy as it is; lost: solved by that and not at some "
+        "amount; more amounts are more chances of both, so that the largest amount is also counted alone. The mean "
+        f"optimal lengths tell how hard these levels are, with a {confidence:.0%} interval for the gained.",
+        pd.DataFrame(rows, columns=columns),
+        _hardness_drawer(hardness) if len(hardness) > 1 and not np.isnan(optimal).all() else None,
+    )
+
+
+def _settings(records: pd.DataFrame) -> Iterator[tuple[tuple[str, float], pd.DataFrame]]:
+    for (kind, amount), played in records.groupby(SETTING, sort=False):
+        yield (str(kind), float(amount)), played
+
+
+def _known(optimal: pd.Series) -> np.ndarray:
+    """As floats, nan where it is unknown."""
+    return optimal.where(optimal >= 0).to_numpy(float)
+
+
+def _mean(values: np.ndarray) -> float:
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _rates(records: pd.DataFrame, masks: dict[str, np.ndarray], name: str, title: str, label: str) -> Finding:
+    """Solve rates by groups of levels; masks bool [N]."""
+    rows = [[*setting, *(played["solved"].to_numpy()[mask].mean() for mask in masks.values())]
+            for setting, played in _settings(records)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=[*SETTING, *masks])
+
+    def draw(axes: Any) -> None:
+        names = [name for name in masks if name != "all"]
+        for _, row in table[table["kind"] == FIRST_PASSES].iterrows():
+            axes.plot(names, row[names].astype(float), marker="o", label=f"{row['amount']:g}")
+        axes.set(xlabel=label, ylabel="solve rate", ylim=(0, 1.02))
+        axes.legend(title="extra first passes")
+
+    levels = ", ".join(f"{name}: {mask.sum()}" for name, mask in masks.items())
+    text = f"Share of levels solved, by {label}. Levels in each group: {levels}."
+    return Finding(name, title, text, table, draw, in_terminal=False)
+
+
+def _hardness_drawer(hardness: dict[str, np.ndarray]) -> Callable:
+    def draw(axes: Any) -> None:
+        longest = int(np.nanmax(hardness["all levels"]))
+        bins = np.arange(0.5, longest + 1)
+        for name, optimal in hardness.items():
+            known = optimal[~np.isnan(optimal)]
+            axes.hist(known, bins, weights=np.full(len(known), 1 / max(1, len(known))), histtype="step", label=name)
+        axes.set(xlabel="steps of an optimal solution", ylabel="share of these levels")
+        axes.legend(fontsize="small")
+
+    return draw
