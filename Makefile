@@ -11,6 +11,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PEERS  := $(VENV)/.peers-installed
 STORE   = $(ROOT)/mlflow.db
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 BENCH  := $(ROOT)/runs/bench/$(shell date +%Y-%m-%d_%H-%M-%S)
 CACHES := .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
@@ -54,10 +55,10 @@ ui: $(STAMP) ## Serve MLflow's pages on the runs under ROOT=outputs, at PORT=500
 	$(BIN)/mlflow ui --workers 1 --backend-store-uri sqlite:///$(STORE) --port $(PORT)
 
 test: $(STAMP) ## Run all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-fast: $(STAMP) ## Run the tests that aren't marked slow
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
 lint: $(STAMP) ## Check style and formatting
 	$(BIN)/ruff check

@@ -10,13 +10,16 @@ import pytest
 import torch
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"  # data of the original code, where it is at hand
+THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2  # several workers share the cores
+if THREADS == 1:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # also for the processes that a test starts
 
 
 @pytest.fixture(autouse=True)
 def _same_start():
     """Tests pass or fail alike in any order: fixed seed, fixed threads, also of the processes that they start."""
     torch.manual_seed(0)
-    torch.set_num_threads(2)
+    torch.set_num_threads(THREADS)
     threads = os.environ.get("OMP_NUM_THREADS")
     yield
     os.environ.pop("OMP_NUM_THREADS", None)  # a training in this process may have set it

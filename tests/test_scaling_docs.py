@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from test_command_line import run_here
+from commands import run_here
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs/scaling.md").read_text()

@@ -7,6 +7,7 @@ import lightning as L
 
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError
+from drc_lab.learning.actor import Actor, GraphedActor
 from drc_lab.learning.ranks import Ranks
 from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.learning.rollouts import RolloutStream
@@ -23,6 +24,7 @@ class RolloutData(L.LightningDataModule):
         seed: of the stream.
         values: whether the loss asks for the values that the policy had while acting.
         held_out: builds an env of the first so many held-out levels, without autoreset: for callbacks.
+        say: is told in one line what the user should know.
     """
 
     def __init__(
@@ -33,9 +35,10 @@ class RolloutData(L.LightningDataModule):
         seed: int,
         values: bool = False,
         held_out: Callable[[int], BatchEnv] | None = None,
+        say: Callable[[str], None] = print,
     ):
         super().__init__()
-        self.held_out = held_out
+        self.held_out, self.say = held_out, say
         self.spec, self.make_env, self.policy, self.seed, self.values = spec, make_env, policy, seed, values
         self.stream: RolloutStream | None = None
         self._saved: list[dict[str, Any]] | None = None
@@ -43,9 +46,11 @@ class RolloutData(L.LightningDataModule):
     def train_dataloader(self) -> RolloutStream:
         assert self.trainer is not None
         rank, ranks = self.trainer.global_rank, self.trainer.world_size
-        env = self.make_env(self.spec.share(ranks))
+        on_gpu = self.trainer.strategy.root_device.type == "cuda"
+        envs = [self.make_env(size) for size in self.spec.group_sizes(ranks, on_gpu)]
+        actor = GraphedActor(self.policy, self.say) if on_gpu and self.spec.cuda_graph else Actor(self.policy)
         acting = self.trainer.precision_plugin.forward_context
-        self.stream = RolloutStream(self.spec, env, self.policy, self.seed, rank, self.values, acting)
+        self.stream = RolloutStream(self.spec, envs, self.policy, self.seed, rank, self.values, acting, actor)
         if self._saved is not None:
             if len(self._saved) != ranks:
                 raise ConfigError("trainer.devices", ranks, f"{len(self._saved)} in all, as in the run that goes on")

@@ -57,8 +57,9 @@ class TrainingMetrics(L.Callback):
         if self.rollouts >= self.log_every_rollouts:
             means = {name: total / count for name, (total, count) in self.sums.items() if count}
             more = {"lr": trainer.optimizers[0].param_groups[0]["lr"]}
-            env = trainer.datamodule.stream.env  # type: ignore[attr-defined]
-            agent.log_metrics(means | more | _mean(Ranks().gather(env.metrics())))
+            envs = trainer.datamodule.stream.envs  # type: ignore[attr-defined]
+            of_ranks = Ranks().gather([env.metrics() for env in envs])
+            agent.log_metrics(means | more | _mean([metrics for groups in of_ranks for metrics in groups]))
             self._clear()
 
     def state_dict(self) -> dict[str, Any]:
@@ -83,6 +84,6 @@ def _over_ranks(sums: Sums, device: torch.device) -> Sums:
 
 
 def _mean(metrics: list[dict[str, float]]) -> dict[str, float]:
-    """Of each metric, over the ranks that have it: an env may not have measured it yet."""
+    """Of each metric, over the ranks and groups that have it: an env may not have measured it yet."""
     names = {name for each in metrics for name in each}
     return {name: fmean(each[name] for each in metrics if name in each) for name in sorted(names)}

@@ -21,6 +21,9 @@ class RolloutSpec:
         min_repeats, max_repeats: ticks per env step are drawn from this range, alike for all envs; null is the
             policy's own number at every step.
         draw_repeats: "step", anew for each step, or "rollout", the same for all steps of one.
+        groups: that the envs of a rank are in, which take turns: one steps on the CPU while a GPU runs the policy for
+            another. None is 2 on a GPU, if their number is even, and 1 on CPUs.
+        cuda_graph: whether a GPU replays the policy's step as a CUDA graph, see `drc_lab.learning.actor`.
         progressive_weight: share of the loss on what the net says after a random number of ticks, of which a random
             number carry gradients (Bansal et al. 2022, arXiv 2202.05826); the rest is the ordinary loss.
     """
@@ -36,9 +39,11 @@ class RolloutSpec:
     max_repeats: int | None = None
     draw_repeats: str = "step"
     progressive_weight: float = 0.0
+    groups: int | None = None
+    cuda_graph: bool = True
 
     def __post_init__(self) -> None:
-        for key in ("num_envs", "num_steps", "minibatches", "passes", "frames", "bptt_steps"):
+        for key in ("num_envs", "num_steps", "minibatches", "passes", "frames", "bptt_steps", "groups"):
             if (value := getattr(self, key)) is not None and value < 1:
                 raise ConfigError(key, value, "at least 1")
         if self.num_envs % self.minibatches:
@@ -94,4 +99,13 @@ class RolloutSpec:
         if self.num_envs % (ranks * self.minibatches):
             needed = f"a multiple of minibatches x ranks = {self.minibatches} x {ranks}"
             raise ConfigError("num_envs", self.num_envs, needed)
-        return self.num_envs // ranks
+        share = self.num_envs // ranks
+        if self.groups is not None and share % self.groups:
+            raise ConfigError("groups", self.groups, f"a divisor of the {share} envs of a rank, or null")
+        return share
+
+    def group_sizes(self, ranks: int, on_gpu: bool) -> list[int]:
+        """Envs of each group of one rank."""
+        share = self.share(ranks)
+        groups = self.groups or (2 if on_gpu and share % 2 == 0 else 1)
+        return [share // groups] * groups

@@ -5,7 +5,7 @@ of one update earlier. Its whole state (env, carry, random numbers, counters) ca
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -15,12 +15,14 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.errors import Diverged
+from drc_lab.errors import ConfigError, Diverged
+from drc_lab.learning.actor import Actor
 from drc_lab.learning.finite import first_not_finite, weights
+from drc_lab.learning.groups import Answer, Group, group_seed, join, split
 from drc_lab.learning.losses import Transitions
 from drc_lab.learning.rollout import Context, EndedEpisodes, Progressive, Rollout, select
 from drc_lab.learning.rollout_spec import RolloutSpec
-from drc_lab.models.policy import Policy, PolicyValue
+from drc_lab.models.policy import Policy
 from drc_lab.process import random_states, seed_everywhere, set_random_states
 
 
@@ -29,37 +31,35 @@ class RolloutStream:
 
     Args:
         spec: sizes, of all ranks together.
-        env: this rank's batch env with same-step autoreset.
+        envs: this rank's batch envs with same-step autoreset, all of one size. Where there are several, each steps on
+            the CPU while a GPU runs the policy for another; groups have levels and actions of their own, as ranks do.
         policy: acts; it is read anew for every rollout.
         seed: of levels, actions, ticks and minibatches.
         rank: of this process in a distributed training: ranks see other levels and draw other actions, but run the
             same numbers of ticks.
         values: whether the loss asks for the values that the policy had while acting.
         acting: context that the policy acts in, as it learns in the trainer's (autocast of a mixed precision).
+        actor: runs the policy's steps; None runs them as they are written.
     """
 
     def __init__(
         self,
         spec: RolloutSpec,
-        env: BatchEnv,
+        envs: Sequence[BatchEnv],
         policy: Policy,
         seed: int,
         rank: int = 0,
         values: bool = False,
         acting: Callable[[], AbstractContextManager] = nullcontext,
+        actor: Actor | None = None,
     ):
-        self.spec, self.env, self.policy, self.values, self.acting = spec, env, policy, values, acting
+        self.spec, self.envs, self.policy, self.values, self.acting = spec, envs, policy, values, acting
+        self.actor = actor or Actor(policy)
         self.rollouts_done = 0
         self._random: dict[str, Any] | None = None  # the states that the next rollout begins with, if not the present
-        own = seed if rank == 0 else int(np.random.SeedSequence([seed, rank]).generate_state(1)[0])
-        self._own_seed = own
-        self.generator = torch.Generator().manual_seed(own)
+        self._own_seed = group_seed(seed, rank, 0)
+        self.groups = [Group(env, policy, group_seed(seed, rank, number)) for number, env in enumerate(envs)]
         self.repeats_rng = np.random.default_rng([seed, 1])
-        device = next(policy.parameters()).device
-        obs, _ = env.reset(seed=own)
-        self.obs = torch.from_numpy(obs.copy())  # [B, ...], what the policy sees next
-        self.resets = torch.ones(len(obs), dtype=torch.bool)
-        self.carry = policy.init_state(len(obs), device=device, dtype=next(policy.parameters()).dtype)
         self.next_repeats = self._draw_repeats(1)
         self.past: deque[tuple[Tensor, Any, Tensor, int]] = deque(maxlen=spec.context)  # obs, carry, resets, repeats
 
@@ -67,6 +67,20 @@ class RolloutStream:
     def frames(self) -> int:
         """Of all ranks."""
         return self.rollouts_done * self.spec.frames_per_rollout
+
+    @property
+    def obs(self) -> Tensor:
+        """[B, ...], what the policy sees next."""
+        return join([group.obs for group in self.groups])
+
+    @property
+    def resets(self) -> Tensor:
+        """bool [B]."""
+        return join([group.resets for group in self.groups])
+
+    @property
+    def carry(self) -> Any:
+        return join([group.carry for group in self.groups])
 
     def __len__(self) -> int:
         """Minibatches of the whole training, those already yielded included."""
@@ -83,9 +97,9 @@ class RolloutStream:
             rollout = self.collect()
             parts = self.spec.minibatches
             for number in range(self.spec.passes):
-                order = torch.arange(len(self.obs))
+                order = torch.arange(rollout.obs.shape[1])
                 if parts > 1:
-                    order = torch.randperm(len(self.obs), generator=self.generator)
+                    order = torch.randperm(len(order), generator=self.groups[0].generator)
                 for i, envs in enumerate(order.chunk(parts)):
                     last = number == self.spec.passes - 1 and i == parts - 1
                     yield (select(rollout, envs) if parts > 1 else rollout)._replace(last=last)
@@ -93,7 +107,7 @@ class RolloutStream:
     @torch.no_grad()
     def collect(self) -> Rollout:
         """Steps all envs T times with the present weights; the carry goes on from the last rollout."""
-        with self.policy.frozen(), self.acting():
+        with self.actor.ready(), self.acting():
             return self._collect()
 
     def _collect(self) -> Rollout:
@@ -104,32 +118,31 @@ class RolloutStream:
             repeats = self.next_repeats + self._draw_repeats(T)
         self.next_repeats = repeats[-1:]  # of the step to bootstrap from, which the next rollout begins with
         context, carry = self._context(), self.carry
-        carries, observations, resets, actions, logits, values, rewards, truncations = ([] for _ in range(8))
+        carries, observations, resets, taken = ([] for _ in range(4))
         ended: list[EndedEpisodes] = []
+        for group in self.groups:
+            group.ask(self.actor, repeats[0])
         for t in range(T):
-            self.past.append((self.obs, self.carry, self.resets, repeats[t]))
+            if self.past.maxlen:
+                self.past.append((self.obs, self.carry, self.resets, repeats[t]))
             carries.append(self.carry if self.spec.progressive_weight else None)
             observations.append(self.obs)
             resets.append(self.resets)
-            out, self.carry = self._act(repeats[t])
-            step_logits = out.policy_logits[0].float().cpu()  # (B, A)
-            action = self._sample(step_logits)
-            obs, reward, terminated, truncated, info = self.env.step(action.numpy())
-            done = terminated | truncated
-            if done.any():
-                final = info["final_info"]
-                ended.append(EndedEpisodes(*(final[key][done] for key in ("return", "length", "solved"))))
-            self.obs, self.resets = torch.from_numpy(obs.copy()), torch.from_numpy(done)
-            actions.append(action)
-            logits.append(step_logits)
-            values.append(out.value[0, :, 0].float().cpu())
-            rewards.append(torch.from_numpy(reward).float())
-            truncations.append(torch.from_numpy(truncated.copy()))
+            steps = []
+            for group in self.groups:  # one steps while the policy sees to the others
+                answer = group.answer()
+                action = self._sample(group, answer)
+                reward, truncated, over = group.step(action)
+                ended.append(over)
+                steps.append((action, answer.logits, answer.value, reward, truncated))
+                if t + 1 < T or self.values:
+                    group.ask(self.actor, repeats[t + 1])
+            taken.append([join(parts) for parts in zip(*steps, strict=True)])
+        actions, logits, values, rewards, truncations = (list(column) for column in zip(*taken, strict=True))
         self.rollouts_done += 1
         if self.values:  # the carry stays: the next rollout takes this step again, with newer weights
-            values.append(self._act(repeats[T])[0].value[0, :, 0].float().cpu())
-        nothing = EndedEpisodes(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, bool))
-        episodes = EndedEpisodes(*(np.concatenate(x) for x in zip(nothing, *ended, strict=True)))
+            values.append(join([group.answer().value for group in self.groups]))
+        episodes = EndedEpisodes(*(np.concatenate(x) for x in zip(*ended, strict=True)))
         transitions = Transitions(
             torch.stack(actions),
             torch.stack(rewards),
@@ -142,21 +155,17 @@ class RolloutStream:
         return Rollout(torch.stack([*observations, self.obs]), carry, repeats, transitions, episodes, self.frames,
                        False, context, progressive)  # fmt: skip
 
-    def _act(self, repeats: int) -> tuple[PolicyValue, Any]:
-        """One step of all envs: logits [1, B, A], values [1, B, 1], the carry after it."""
-        device = next(self.policy.parameters()).device
-        return self.policy.unroll(self.obs[None].to(device), self.carry, self.resets[None].to(device), (repeats,))
-
-    def _sample(self, logits: Tensor) -> Tensor:
-        """Actions [B] from logits [B, A].
+    def _sample(self, group: Group, answer: Answer) -> Tensor:
+        """Actions [B] of a group.
 
         Raises:
             Diverged: the logits are no numbers; it names what was not before them.
         """
         try:
-            return torch.multinomial(torch.softmax(logits, -1), 1, generator=self.generator)[:, 0]
+            return torch.multinomial(torch.softmax(answer.logits, -1), 1, generator=group.generator)[:, 0]
         except RuntimeError:
-            seen = [*weights(self.policy), ("observation", self.obs), ("carry", self.carry), ("logits", logits)]
+            seen = [*weights(self.policy), ("observation", group.obs), ("carry", answer.carry),
+                    ("logits", answer.logits)]  # fmt: skip
             if (culprit := first_not_finite(seen)) is None:
                 raise
             name, value = culprit
@@ -186,10 +195,9 @@ class RolloutStream:
         return {
             "rollouts_done": self.rollouts_done,
             "random": self._random or random_states(),  # a policy may draw from the global generators
-            "generator": self.generator.get_state(),
             "repeats_rng": self.repeats_rng.bit_generator.state,
             "next_repeats": list(self.next_repeats),
-            "env": tree_map(lambda x: torch.from_numpy(x) if isinstance(x, np.ndarray) else x, self.env.get_state()),
+            "groups": [group.get_state() for group in self.groups],
             "obs": self.obs,
             "resets": self.resets,
             "carry": self.carry,
@@ -197,16 +205,22 @@ class RolloutStream:
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on exactly where `get_state` was called."""
+        """Goes on exactly where `get_state` was called.
+
+        Raises:
+            ConfigError: the envs were in another number of groups.
+        """
+        states = state.get("groups", [state])  # checkpoints from before there were groups have the state of one
+        if len(states) != len(self.groups):
+            raise ConfigError("algo.rollouts.groups", len(self.groups), f"{len(states)}, as in the run that goes on")
         self.rollouts_done = state["rollouts_done"]
         self._random = state["random"]
-        self.generator.set_state(state["generator"])
         self.repeats_rng.bit_generator.state = state["repeats_rng"]
         self.next_repeats = tuple(state["next_repeats"])
-        self.env.set_state(tree_map(lambda x: x.numpy() if isinstance(x, Tensor) else x, state["env"]))
         device = next(self.policy.parameters()).device
-        self.obs, self.resets = state["obs"], state["resets"]
-        self.carry = tree_map(lambda x: x.to(device), state["carry"])
+        own = (state["obs"], state["resets"], tree_map(lambda x: x.to(device), state["carry"]))
+        for group, saved, parts in zip(self.groups, states, split(own, len(states)), strict=True):
+            group.set_state(saved, *parts)
         self.past.clear()
         for obs, carry, resets, repeats in state["past"]:
             self.past.append((obs, tree_map(lambda x: x.to(device), carry), resets, repeats))

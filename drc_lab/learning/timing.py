@@ -13,6 +13,8 @@ from drc_lab.learning.held_out import HeldOutEvaluation
 class TimeShares(L.Callback):
     """Times the policy's forward passes, the backward pass and held-out evaluation over a whole fit.
 
+    A GPU is waited for at both ends of each part, so groups of envs do not overlap with the policy here.
+
     Args:
         evaluation: the callback that evaluates.
         skip_rollouts: at the start, for compilation and first allocations.
@@ -29,14 +31,23 @@ class TimeShares(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
         assert isinstance(agent, Agent)
-        unroll, evaluate = agent.policy.unroll, self.evaluation._evaluate
+        actor = trainer.datamodule.stream.actor  # type: ignore[attr-defined]
+        act, unroll, evaluate = actor.act, agent.policy.unroll, self.evaluation._evaluate
+        self._acting = False
 
-        def timed_unroll(obs: Any, *args: Any, **kwargs: Any) -> Any:
-            if self.evaluation.running:
-                return unroll(obs, *args, **kwargs)
+        def timed_act(*args: Any) -> Any:
+            started, self._acting = _now(), True
+            result = act(*args)
+            self._acting = False
+            self.seconds["act"] += _now() - started
+            return result
+
+        def timed_unroll(*args: Any, **kwargs: Any) -> Any:
+            if self._acting or self.evaluation.running:
+                return unroll(*args, **kwargs)
             started = _now()
-            result = unroll(obs, *args, **kwargs)
-            self.seconds["act" if len(obs) == 1 else "forward"] += _now() - started
+            result = unroll(*args, **kwargs)
+            self.seconds["forward"] += _now() - started
             return result
 
         def timed_evaluate(*args: Any, **kwargs: Any) -> None:
@@ -44,6 +55,7 @@ class TimeShares(L.Callback):
             evaluate(*args, **kwargs)
             self.seconds["evaluation"] += _now() - started
 
+        actor.act = timed_act
         agent.policy.unroll = timed_unroll  # type: ignore[method-assign]
         self.evaluation._evaluate = timed_evaluate  # type: ignore[method-assign]
 

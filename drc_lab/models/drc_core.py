@@ -154,7 +154,7 @@ class DRCStack(nn.Module):
         dtype = next(self.parameters()).dtype  # under autocast e has another
         e = e.to(dtype).flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (T, B))
         h, c = ([_to_cells(x, dtype) for x in maps] for maps in state)
-        kind = tap_kinds(H, W, self.wiring.kernel_size, e.device)[1]
+        inside, kind = tap_kinds(H, W, self.wiring.kernel_size, e.device)
         size, tops = self.recompute_steps or T, []
         with torch.autocast(e.device.type, enabled=False):  # the recurrence keeps the precision of its weights
             weights = self.tick_weights(H, W)
@@ -162,8 +162,9 @@ class DRCStack(nn.Module):
                 ticks = tuple(repeats[t : t + size])
                 keep = keep_masks(resets[t : t + size], ticks, dtype)
                 plan = TickPlan(
-                    ticks, keep, kind, H, W, self.wiring.top_to_bottom, self.wiring.output_gate == "sigmoid"
-                )
+                    ticks, keep, kind, len(inside), H, W, self.wiring.top_to_bottom,
+                    self.wiring.output_gate == "sigmoid",
+                )  # fmt: skip
                 h_top, h, c = run_ticks(plan, e[t : t + size], weights, h, c, self.recompute_steps is not None)
                 tops.append(h_top)
         h_top = torch.cat(tops) if len(tops) > 1 else tops[0]  # (T, B, P, C)
@@ -212,7 +213,8 @@ class DRCStack(nn.Module):
 def keep_masks(resets: Tensor, repeats: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Resets [T, B] as what multiplies the carry before each tick: [N + 1, B], the last row (no tick) all ones."""
     keep = torch.ones(sum(repeats) + 1, resets.shape[1], device=resets.device, dtype=dtype)
-    keep[list(accumulate(repeats[:-1], initial=0))] = (~resets).to(dtype)  # at the first tick of each step
+    for t, first in enumerate(accumulate(repeats[:-1], initial=0)):  # an index of a list would make a GPU wait
+        keep[first] = ~resets[t]
     return keep
 
 

@@ -1,6 +1,6 @@
 """Maps that depend on the board's size alone: the boundary plane, and which taps of a convolution fall inside."""
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 from drc_lab.errors import ConfigError
 
 
-@lru_cache(maxsize=64)
+@cache  # for good, as a CUDA graph reads it where it lies
 def boundary_channel(height: int, width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Ones on the outermost cells, zeros inside (guide 2.4). Returns [1, 1, H, W], cached and never written to."""
     with torch.inference_mode(False):  # it outlives the mode of its first use
@@ -18,7 +18,7 @@ def boundary_channel(height: int, width: int, device: torch.device, dtype: torch
     return plane
 
 
-@lru_cache(maxsize=64)
+@cache  # for good, as a CUDA graph reads it where it lies
 def tap_kinds(height: int, width: int, kernel_size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Kinds of cell by which taps of a zero-padded k x k convolution fall inside the board.
 

@@ -28,7 +28,7 @@ class TickPlan(NamedTuple):
 
     repeats: ticks of each step, length T, N in all.
     keep: [N + 1, B], 0 where the carry is zeroed before that tick; the last row is all ones.
-    kind: [P] the kind of each cell, for pool-and-inject.
+    kind: [P] the kind of each cell, for pool-and-inject; kinds: how many there are, K.
     height, width: of the board, P = H * W.
     top_to_bottom: whether the first layer sees the top one's h of the tick before.
     sigmoid_output: whether the output gate is a sigmoid instead of a tanh.
@@ -37,6 +37,7 @@ class TickPlan(NamedTuple):
     repeats: tuple[int, ...]
     keep: Tensor
     kind: Tensor
+    kinds: int
     height: int
     width: int
     top_to_bottom: bool
@@ -114,7 +115,7 @@ class _Slice:
         e is [T, B, C, H, W], h and c the whole carry before. With ``save`` it keeps what `backward` needs.
         """
         plan, weights, part = self.plan, self.weights, self.part
-        C, K = h_top.shape[3], int(plan.kind.max()) + 1
+        C, K = h_top.shape[3], plan.kinds
         features = [weight.shape[1] for weight in weights.recurrent]
         layers = [_Layer(h[i][part], c[i][part], self.keep[0], features[i], self.ticks, save) for i in range(len(h))]
         first, top = layers[0], layers[-1]
@@ -163,7 +164,7 @@ class _Slice:
         assert layers is not None
         self.layers = None  # gradients take the place of the activations: there is no second time
         L, C, batch = len(layers), grad_top.shape[3], part.stop - part.start
-        cells, K = len(plan.kind), int(plan.kind.max()) + 1
+        cells, K = len(plan.kind), plan.kinds
         gates = gates_for(grad_top, plan.sigmoid_output)
         view = gates.view
         kind, keep, always = view(plan.kind), view(self.keep), view(torch.ones_like(self.keep[0]))

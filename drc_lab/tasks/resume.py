@@ -21,6 +21,8 @@ from drc_lab.tracking.run import python
 
 CHECKPOINTS, CONFIG = "checkpoints", "config.yaml"  # in a run's folder
 SAME = ("env", "policy", "algo", "seed")  # groups of the config that the state of a training depends on
+# But for how fast it is collected. `RolloutStream` compares the number of groups itself, as null depends on the device.
+FREE = ("algo.rollouts.groups", "algo.rollouts.cuda_graph")
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def check_same_training(before: dict[str, Any], now: DictConfig, which: str) -> 
     """
     old, new = flatten(before), flatten(plain(now))
     for key in sorted(old | new):
-        if key.split(".")[0] in SAME and old.get(key) != new.get(key):
+        if key.split(".")[0] in SAME and key not in FREE and old.get(key) != new.get(key):
             raise ConfigError(key, new.get(key), f"{old.get(key)!r}, as in the run that {which}")
 
 

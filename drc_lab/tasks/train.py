@@ -84,7 +84,7 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     check_fits(policy, int(env.single_action_space.n), levels, size_key(config))
     data = RolloutData(
         spec, partial(make_env, config.env, copy=False), policy, config.seed, loss.uses_behaviour_values,
-        lambda n: held_out_env(config, held_out.split, num_envs=min(n, levels.num_envs), autoreset=False),
+        lambda n: held_out_env(config, held_out.split, num_envs=min(n, levels.num_envs), autoreset=False), say,
     )  # fmt: skip
 
     # Evaluations and checkpoints fall on the ends of rollouts: only there is a run's state small and whole.

@@ -152,7 +152,7 @@ def test_same_seed_same_episodes_and_without_one_the_stream_goes_on():
 
 
 def stream(env, policy):
-    return RolloutStream(RolloutSpec(num_envs=env.num_envs, num_steps=7, frames=10**6), env, policy, seed=0)
+    return RolloutStream(RolloutSpec(num_envs=env.num_envs, num_steps=7, frames=10**6), [env], policy, seed=0)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def make(loss=None, agent=None, **spec):
     env = gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=spec.num_envs, max_steps=5, copy=False)
     policy = DRCPolicy(env.single_observation_space.shape, env.single_action_space.n, 4, 2, 2, proj_dim=8)
     loss = loss or A2CLoss()
-    stream = RolloutStream(spec, env, policy, 0, values=loss.uses_behaviour_values)
+    stream = RolloutStream(spec, [env], policy, 0, values=loss.uses_behaviour_values)
     return Agent(policy, loss, SGD, spec, **(agent or {})), stream
 
 

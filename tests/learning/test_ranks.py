@@ -46,7 +46,7 @@ def make(loss, rank=0, seed=0):
     env = gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=ENVS, max_steps=4, copy=False)
     policy = DRCPolicy(env.single_observation_space.shape, env.single_action_space.n, 4, 2, 2, proj_dim=8)
     agent = Agent(policy, loss, partial(torch.optim.SGD, lr=0.1), spec, head_l2_coef=1e-3)
-    return agent, RolloutStream(spec, env, policy, seed, rank, values=loss.uses_behaviour_values)
+    return agent, RolloutStream(spec, [env], policy, seed, rank, values=loss.uses_behaviour_values)
 
 
 def gradients(loss, envs):

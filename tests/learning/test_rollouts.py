@@ -21,7 +21,7 @@ def make(seed=0, env_kwargs=None, **spec):
     env = gym.make_vec(ENV, num_envs=spec.num_envs, **({"max_steps": 4, "copy": False} | (env_kwargs or {})))
     torch.manual_seed(seed)
     policy = DRCPolicy(env.single_observation_space.shape, env.single_action_space.n, 4, 2, 2, proj_dim=8)
-    return RolloutStream(spec, env, policy, seed)
+    return RolloutStream(spec, [env], policy, seed)
 
 
 def learned(stream, rollout):
@@ -160,9 +160,9 @@ def test_acting_with_what_is_no_number_says_in_one_line_what_it_was(what):
     stream = make()
     stream.collect()
     if what == "observation":
-        stream.obs = stream.obs.float().index_fill(0, torch.tensor([2]), torch.nan)
+        stream.groups[0].obs = stream.obs.float().index_fill(0, torch.tensor([2]), torch.nan)
     elif what == "carry":
-        stream.carry = tree_map(lambda x: x.fill_(torch.nan), stream.carry)
+        tree_map(lambda x: x.fill_(torch.nan), stream.carry)
         stream.resets[:] = False
     else:
         stream.policy.head.policy.bias.data[1] = torch.inf

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import TINY, run_here
 from lightning.pytorch.callbacks import Callback
-from test_command_line import TINY, run_here
 
 from drc_lab.learning.agent import Agent
 from drc_lab.tracking.journal import last_status

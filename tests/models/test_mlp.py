@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_command_line import run
+from commands import run
 
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.evaluator import evaluate

@@ -5,7 +5,7 @@ import csv
 import hydra
 import pytest
 import torch
-from test_command_line import TINY, run, run_here, store
+from commands import TINY, run, run_here, store
 from test_play import checkpoint, play, results  # noqa: F401 (play is a fixture)
 
 from drc_lab.config import make_env

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 import torch
+from commands import curve, run, run_fresh, start_fresh, store, wait_for
 from mlflow.tracking import MlflowClient
-from test_command_line import command, curve, run, start, store, wait_for
 
 TINY = [
     "trainer=ddp", "algo.rollouts.num_envs=16", "algo.rollouts.num_steps=4", "algo.rollouts.minibatches=2",
@@ -37,12 +37,8 @@ def slurm_tasks(folder, *overrides):
     job = {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2",
            "SLURM_NNODES": "1", "SLURM_NODELIST": "localhost", "SLURM_NODEID": "0", "MASTER_ADDR": "localhost",
            "MASTER_PORT": str(port)}  # fmt: skip
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return [
-        subprocess.Popen(command(*overrides), cwd=folder, **pipes,
-                         env=os.environ | job | {"SLURM_PROCID": str(task), "SLURM_LOCALID": str(task)})
-        for task in range(2)
-    ]  # fmt: skip
+    numbers = [{"SLURM_PROCID": str(task), "SLURM_LOCALID": str(task)} for task in range(2)]
+    return [start_fresh(folder, *overrides, env=os.environ | job | number) for number in numbers]
 
 
 @pytest.mark.slow
@@ -66,7 +62,7 @@ def test_every_launcher_trains_the_same_and_a_stop_changes_nothing(tmp_path):
     other = run(tmp_path, *TINY, "folder=outputs/run", "trainer.devices=1")
     assert other.returncode == 2 and "trainer.devices: found 1, allowed: 2 in all" in other.stderr
 
-    resumed = run(tmp_path, *TINY, "folder=outputs/run")
+    resumed = run_fresh(tmp_path, *TINY, "folder=outputs/run")
     assert (resumed.returncode, resumed.stderr) == (0, "")
     (one,) = client.search_runs([experiment.experiment_id])
     assert one.info.status == "FINISHED" and one.info.run_id == stopped.info.run_id
@@ -90,7 +86,7 @@ def test_every_launcher_trains_the_same_and_a_stop_changes_nothing(tmp_path):
 def test_an_error_in_one_rank_ends_all_and_the_run_has_failed(tmp_path, rank):
     (tmp_path / "crash.py").write_text(CRASH)
     crash = ["+callbacks.crash._target_=crash.Crash", f"+callbacks.crash.rank={rank}"]
-    process = start(tmp_path, *TINY, *crash)
+    process = start_fresh(tmp_path, *TINY, *crash)
     _, errors = process.communicate(timeout=120)  # returns when no process holds the pipe any more
     assert process.returncode == 1 and "the roof is on fire" in errors
     client, (experiment,) = store(tmp_path)

@@ -1,24 +1,20 @@
 """Same seed, same machine: the same training, bit for bit."""
 
-import subprocess
-
 import pytest
 import torch
-from test_command_line import TINY, command, curve
+from commands import TINY, curve, start, start_fresh
 
 METRICS = ("loss/total", "loss/grad_norm", "train/return", "valid/solve_rate", "valid_sampled/solve_rate")
 
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_training_twice_and_another_seed_another_one(tmp_path):
-    """Three processes at a time, which is also what other work on the machine looks like."""
+    """Three processes at a time, which is also what other work on the machine looks like; one has hashes of its own."""
     overrides = [*TINY, "algo.rollouts.min_repeats=1", "algo.rollouts.max_repeats=3", "algo.rollouts.minibatches=2",
                  "deterministic=true"]  # fmt: skip
-    runs = {"first": "seed=3", "again": "seed=3", "other": "seed=4"}
-    pipes = {"cwd": tmp_path, "stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    runs = {"first": (start, "seed=3"), "again": (start_fresh, "seed=3"), "other": (start, "seed=4")}
     started = [
-        subprocess.Popen(command(*overrides, seed, f"root={name}", f"folder={name}/run"), **pipes)
-        for name, seed in runs.items()
+        begin(tmp_path, *overrides, seed, f"root={name}", f"folder={name}/run") for name, (begin, seed) in runs.items()
     ]
     for process in started:
         _, errors = process.communicate(timeout=200)

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from test_command_line import run_here
+from commands import run_here
 from test_play import checkpoint
 
 from drc_lab.config import make_env

@@ -7,8 +7,8 @@ import hydra
 import numpy as np
 import pytest
 import torch
+from commands import run, run_here
 from published_files import bush_state, drc, resnet, written
-from test_command_line import run, run_here
 
 from drc_lab.evaluation.evaluator import evaluate
 from drc_lab.learning.checkpoints import load_policy

@@ -13,8 +13,8 @@ import hydra
 import numpy as np
 import pytest
 import torch
+from commands import run_here
 from PIL import Image, ImageSequence
-from test_command_line import run_here
 
 from drc_lab.config import build_policy, make_env, plain
 from drc_lab.evaluation.evaluator import evaluate
@@ -225,7 +225,7 @@ def test_in_a_terminal_single_keys_work_without_return(tmp_path):
                     shown += os.read(ours, 4096).decode()
             assert text in shown
             assert keys == "q" or "\x1b[2J" in shown  # a clean screen for each frame
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=120) == 0
     os.close(ours)
 
 

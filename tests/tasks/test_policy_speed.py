@@ -4,7 +4,7 @@ import csv
 
 import pytest
 import torch
-from test_command_line import run, run_here
+from commands import run, run_here
 
 from drc_lab.errors import UserError
 from drc_lab.models.flops import hoisted_flops

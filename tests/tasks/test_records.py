@@ -4,8 +4,8 @@ import csv
 import json
 
 import pytest
+from commands import TINY, run, run_here, store
 from matplotlib.image import imread
-from test_command_line import TINY, run, run_here, store
 
 from drc_lab.tracking.models import models_of
 from drc_lab.tracking.reading import runs_of

@@ -1,23 +1,21 @@
 """The same command in the same folder goes on: what was stopped or killed ends like what was not."""
 
-import multiprocessing
-import os
+import contextlib
 import random
 import signal
-import sys
+import subprocess
 import time
 
 import pytest
 import torch
+from commands import TINY, run, start, wait_for
 from mlflow.tracking import MlflowClient
-from test_command_line import TINY
 
-from drc_lab.__main__ import main
-
-WHOLE = [  # a curriculum, random ticks, two passes over two minibatches, evaluations and checkpoints all the time
+# A curriculum, random ticks, two groups, two passes over two minibatches, evaluations and checkpoints all the time
+WHOLE = [
     *TINY, "algo.rollouts.frames=4800", "algo.rollouts.minibatches=2", "algo.rollouts.passes=2",
-    "algo.rollouts.min_repeats=1", "algo.rollouts.max_repeats=2", "evaluation.every_frames=320",
-    "evaluation.live_every=2",
+    "algo.rollouts.min_repeats=1", "algo.rollouts.max_repeats=2", "algo.rollouts.groups=2",
+    "evaluation.every_frames=320", "evaluation.live_every=2",
     "env.curriculum={stages: [{max_optimal: 1}, {max_optimal: 2}], advance_at: 0.2, window: 20}",
     "checkpoints.keep_best=2", "checkpoints.every_minutes=0.01", "threads=1", "callbacks.videos.levels=1",
     "folder=run", "root=.",
@@ -25,50 +23,25 @@ WHOLE = [  # a curriculum, random ticks, two passes over two minibatches, evalua
 KILLS = 20
 
 
-def work(folder, words):
-    """The command line, in a process of its own."""
-    folder.mkdir(exist_ok=True)
-    os.chdir(folder)
-    log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    sys.argv = ["drc_lab", *words]
-    main()
-
-
-@pytest.fixture(scope="module")
-def begin():
-    """Starts command lines as forks of a process that has torch imported: a second each instead of many."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["drc_lab.tasks.train"])
-
-    def begin(folder, words):
-        process = context.Process(target=work, args=(folder, words))
-        process.start()
-        return process
-
-    return begin
-
-
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_killed_at_20_random_moments_and_resumed_a_training_leaves_what_one_does_that_never_stopped(tmp_path, begin):
-    process, started = begin(tmp_path / "whole", WHOLE), time.monotonic()
-    process.join()
+@pytest.mark.timeout(1800)
+def test_killed_at_20_random_moments_and_resumed_a_training_leaves_what_one_does_that_never_stopped(tmp_path):
+    (tmp_path / "whole").mkdir()
+    run(tmp_path, "--help")  # what forks share is imported before the clock starts
+    started = time.monotonic()
+    whole = run(tmp_path / "whole", *WHOLE)
     seconds = time.monotonic() - started
-    assert process.exitcode == 0, (tmp_path / "whole/log.txt").read_text()
+    assert whole.returncode == 0, whole.stderr
     reference, moments, chain, kills = left(tmp_path / "whole"), random.Random(0), 0, 0
     while kills < KILLS:
         folder, chain = tmp_path / f"chain{chain}", chain + 1
+        folder.mkdir()
         while True:
-            process = begin(folder, WHOLE)
-            process.join(moments.uniform(0, 0.4 * seconds) if kills < KILLS else None)
-            if process.exitcode is not None:
+            with start(folder, *WHOLE) as process, contextlib.suppress(subprocess.TimeoutExpired):
+                _, errors = process.communicate(moments.uniform(0, 0.4 * seconds) if kills < KILLS else None)
                 break
-            process.kill()
-            process.join()
-            kills += 1
-        assert process.exitcode == 0, (folder / "log.txt").read_text()
+            kills += 1  # the context kills what it leaves
+        assert process.returncode == 0, errors
         same(left(folder), reference, folder.name)
 
 
@@ -109,20 +82,17 @@ def same(found, wanted, where):
 
 
 @pytest.mark.slow
-def test_each_way_to_resume(tmp_path, begin):
+def test_each_way_to_resume(tmp_path):
     """never begins anew in the same folder; a path goes on in its run's folder, another training is refused."""
 
     def leave(*more, signals=()):
         last = tmp_path / "run/checkpoints/last.ckpt"
         before = last.stat().st_mtime_ns if last.exists() else 0
-        process = begin(tmp_path, [*WHOLE, *more])
-        for number in signals:
-            wait_until(lambda: last.exists() and last.stat().st_mtime_ns > before, process)
-            os.kill(process.pid, number)
-        process.join()
-        log = (tmp_path / "log.txt").read_text()
-        (tmp_path / "log.txt").write_text("")
-        return process.exitcode, log
+        with start(tmp_path, *WHOLE, *more) as process:
+            for number in signals:
+                wait_for(lambda: last.exists() and last.stat().st_mtime_ns > before, process)
+                process.send_signal(number)
+            return process.wait(), "".join(process.communicate())
 
     def runs():
         client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
@@ -137,6 +107,8 @@ def test_each_way_to_resume(tmp_path, begin):
     assert set(runs().values()) == {"KILLED"} and 0 < (stopped := frames()) < 4800
     code, log = leave("algo.loss.gamma=0.5")
     assert code == 2 and "algo.loss.gamma: found 0.5, allowed: 0.97, as in the run that " in log, log
+    code, log = leave("algo.rollouts.groups=1")
+    assert code == 2 and "algo.rollouts.groups: found 1, allowed: 2, as in the run that goes on" in log, log
     code, log = leave("resume=now")
     assert code == 2 and "resume: found no file 'now'" in log, log
     code, log = leave(signals=[signal.SIGUSR1])
@@ -151,10 +123,3 @@ def test_each_way_to_resume(tmp_path, begin):
     code, log = leave("resume=never", signals=[signal.SIGINT])
     assert code == 130 and frames() < 4800 and len(runs()) == 2, log
     assert all(frames(path.name) <= frames() for path in (tmp_path / "run/checkpoints").glob("*.ckpt"))
-
-
-def wait_until(condition, process, seconds=90):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.exitcode is None and time.monotonic() < deadline
-        time.sleep(0.05)

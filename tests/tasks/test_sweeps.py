@@ -8,9 +8,9 @@ from pathlib import Path
 
 import optuna
 import pytest
+from commands import run, run_fresh, run_here, start_fresh, store, wait_for
 from mlflow.tracking import MlflowClient
 from optuna.trial import TrialState, create_trial
-from test_command_line import run, run_here, start, store, wait_for
 
 TINY = [
     "algo.rollouts.frames=640", "algo.rollouts.num_envs=16", "algo.rollouts.num_steps=4", "algo.log_every_rollouts=1",
@@ -36,7 +36,7 @@ def rows(folder):
 @pytest.mark.slow
 def test_eight_parallel_jobs_on_one_sqlite_store_lose_nothing(tmp_path):
     parallel = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=4"]
-    result = run(tmp_path, "-m", "seed=0,1,2,3,4,5,6,7", *TINY, *parallel, timeout=280)
+    result = run_fresh(tmp_path, "-m", "seed=0,1,2,3,4,5,6,7", *TINY, *parallel, timeout=280)
     assert result.returncode == 0, result.stderr
     client, parent, children = family(tmp_path)
     assert {r.info.status for r in [parent, *children]} == {"FINISHED"}
@@ -57,7 +57,7 @@ def test_eight_parallel_jobs_on_one_sqlite_store_lose_nothing(tmp_path):
 def test_jobs_of_submitit_are_children_too_and_a_mistake_in_one_leaves_the_others(tmp_path):
     """Submitit's local executor stands in for Slurm: it starts each job as a process of its own, and here pre-empts
     one, which it puts back into its queue and which goes on where it was."""
-    process = start(tmp_path, "-m", "algo.rollouts.minibatches=1,3", *TINY, "algo.rollouts.frames=38_400",
+    process = start_fresh(tmp_path, "-m", "algo.rollouts.minibatches=1,3", *TINY, "algo.rollouts.frames=38_400",
                     "hydra/launcher=submitit_local")  # fmt: skip
     wait_for(lambda: list(tmp_path.glob("outputs/runs/train/*/0/checkpoints/best.ckpt")), process)
     (worker,) = wait_for(lambda: len(found := jobs(tmp_path)) == 1 and found, process)  # the other has ended

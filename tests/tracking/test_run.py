@@ -121,7 +121,7 @@ with tracked_run(spec, folder / "run", "study", None, {}) as run:
 def test_a_run_that_is_killed_goes_on_as_the_same_mlflow_run_without_holes_or_duplicates(tmp_path, sqlite):
     path, uri = tmp_path / "run" / FILE, sqlite
     process = subprocess.Popen([sys.executable, "-c", LOG, str(tmp_path)])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not path.is_file() or path.read_text().count('"sent"') < 2:
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
@@ -162,7 +162,7 @@ def test_a_run_that_ends_early_says_so_and_runs_again_when_it_goes_on(tmp_path, 
         raise error
     assert client.get_run(run.run_id).info.status == status
     with started(TrackingSpec(sqlite), tmp_path / "run", resume=True) as again:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 80
         while client.get_run(run.run_id).info.status != "RUNNING":
             assert time.monotonic() < deadline
     assert again.run_id == run.run_id and client.get_run(run.run_id).info.status == "FINISHED"
@@ -234,7 +234,7 @@ def test_a_store_that_is_away_at_the_start_is_noticed_soon_and_leaves_the_old_jo
     clock = time.monotonic()
     with pytest.raises(UserError, match=r"^tracking\.uri: found '") as error, started(TrackingSpec(uri), tmp_path):
         pass
-    assert time.monotonic() - clock < 10 and "\n" not in str(error.value)
+    assert time.monotonic() - clock < 40 and "\n" not in str(error.value)
     assert (tmp_path / FILE).read_text() == before
 
 

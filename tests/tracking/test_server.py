@@ -7,8 +7,8 @@ import time
 
 import pytest
 import torch
+from commands import TINY, run_here, start, wait_for
 from servers import MLflowServer
-from test_command_line import TINY, run_here, start, wait_for
 
 from drc_lab.tracking.journal import FILE, Journal
 from drc_lab.tracking.mlflow import Store
@@ -67,7 +67,7 @@ def test_a_server_that_dies_and_comes_back_has_everything_once_and_the_training_
     wait_for(lambda: torch.load(last, weights_only=True)["frames"] >= before + 2 * 640, process)
     back_at = time.time()
     server.start()
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=240)
     assert (process.returncode, errors) == (0, "")
     assert output.count(" is away") == 1 and output.count(" is back") == 1
     while_away = [o for o in operations(path) if o["op"] == "metrics" and killed_at < o["time"] / 1000 < back_at]
@@ -82,11 +82,11 @@ def test_a_server_that_dies_and_comes_back_has_everything_once_and_the_training_
 def test_a_server_that_stays_away_ends_the_wait_and_gets_the_rest_later(tmp_path, server, monkeypatch, capfd):
     process, path = train(tmp_path, server, "tracking.patience_seconds=2")
     server.kill()
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=240)
     ended = time.time()
     assert (process.returncode, errors) == (0, "")
     (status,) = [o for o in operations(path) if o["op"] == "status"]
-    assert 2 < ended - status["time"] / 1000 < 2 + 10
+    assert 2 < ended - status["time"] / 1000 < 2 + 40
     assert output.count(f"MLflow at {server.uri} is away") == 1
     words = shlex.split(re.search(r"or:  (.* task=sync .*)", output).group(1))
 
@@ -96,7 +96,7 @@ def test_a_server_that_stays_away_ends_the_wait_and_gets_the_rest_later(tmp_path
         run.log_metrics({"loss/total": -1.0}, FRAMES)
         run.log_metrics({"late": 1.0}, FRAMES)
         assert threading.active_count() > 1
-    assert time.monotonic() - clock < 10 and len(said) == 2, said
+    assert time.monotonic() - clock < 40 and len(said) == 2, said
 
     server.start()
     monkeypatch.chdir(tmp_path)

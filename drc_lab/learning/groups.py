@@ -1,0 +1,115 @@
+"""The envs of a rank in groups: while the policy sees to one of them on a GPU, the others step on the CPU."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from drc_lab.envs.interface import BatchEnv
+from drc_lab.learning.actor import Actor
+from drc_lab.learning.rollout import EndedEpisodes
+from drc_lab.models.policy import Policy
+
+
+class Answer(NamedTuple):
+    """What the policy says: logits [B, A] and values [B], float32 on the CPU once ``arrived`` has, and the carry."""
+
+    logits: Tensor
+    value: Tensor
+    carry: Any
+    arrived: torch.cuda.Event | None
+
+
+class Group:
+    """A batch env, what the policy knows of it, and what it is asked about it.
+
+    What is sent to a GPU, and what comes back, lies in pinned memory: each time in another block, which torch's
+    allocator takes back only when the copy is over, so nothing has to be kept from being overwritten.
+
+    Args:
+        env: with same-step autoreset.
+        policy: acts.
+        seed: of levels and actions.
+
+    Attributes:
+        obs: [B, ...], on the CPU, what the policy sees next.
+        resets: bool [B], on the CPU, where that is the first of an episode.
+        carry: before it, on the policy's device.
+    """
+
+    def __init__(self, env: BatchEnv, policy: Policy, seed: int):
+        self.env = env
+        self.generator = torch.Generator().manual_seed(seed)
+        weight = next(policy.parameters())
+        self.on_gpu = weight.device.type == "cuda"
+        self.obs = self._to_send(env.reset(seed=seed)[0])
+        self.resets = self._to_send(np.ones(len(self.obs), bool))
+        self.carry = policy.init_state(len(self.obs), device=weight.device, dtype=weight.dtype)
+        self._asked: Answer | None = None
+
+    def ask(self, actor: Actor, repeats: int) -> None:
+        """Has the policy take a step; on a GPU without waiting for it."""
+        out, carry = actor.act(self.obs, self.carry, self.resets, repeats)
+        logits, value = (
+            x.float().to("cpu", non_blocking=self.on_gpu) for x in (out.policy_logits[0], out.value[0, :, 0])
+        )
+        arrived = None
+        if self.on_gpu:
+            arrived = torch.cuda.Event()
+            arrived.record()
+        self._asked = Answer(logits, value, carry, arrived)
+
+    def answer(self) -> Answer:
+        """What the policy said, waited for."""
+        assert self._asked is not None
+        if self._asked.arrived is not None:
+            self._asked.arrived.synchronize()
+        return self._asked
+
+    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, EndedEpisodes]:
+        """Takes the actions [B] that follow from the answer. Returns rewards and truncations, both [B]."""
+        self.carry = self.answer().carry
+        obs, reward, terminated, truncated, info = self.env.step(actions.numpy())
+        done = terminated | truncated
+        ended = EndedEpisodes(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, bool))
+        if done.any():
+            final = info["final_info"]
+            ended = EndedEpisodes(*(final[key][done] for key in ("return", "length", "solved")))
+        self.obs, self.resets = self._to_send(obs), self._to_send(done)
+        return torch.from_numpy(reward).float(), torch.from_numpy(truncated.copy()), ended
+
+    def _to_send(self, array: np.ndarray) -> Tensor:
+        """A copy, as the env writes over what it gave."""
+        return torch.from_numpy(array).pin_memory() if self.on_gpu else torch.from_numpy(array.copy())
+
+    def get_state(self) -> dict[str, Any]:
+        """Of env and actions, as tensors and plain types."""
+        env = tree_map(lambda x: torch.from_numpy(x) if isinstance(x, np.ndarray) else x, self.env.get_state())
+        return {"env": env, "generator": self.generator.get_state()}
+
+    def set_state(self, state: dict[str, Any], obs: Tensor, resets: Tensor, carry: Any) -> None:
+        """Goes on where `get_state` was called, and where these were its own."""
+        self.env.set_state(tree_map(lambda x: x.numpy() if isinstance(x, Tensor) else x, state["env"]))
+        self.generator.set_state(state["generator"])
+        self.obs, self.resets, self.carry = self._to_send(obs.numpy()), self._to_send(resets.numpy()), carry
+
+
+def group_seed(seed: int, rank: int, group: int) -> int:
+    """Of a group's levels and actions: the training's for the first of all, others for all others."""
+    if rank == group == 0:
+        return seed
+    place = [seed, rank, group] if group else [seed, rank]
+    return int(np.random.SeedSequence(place).generate_state(1)[0])
+
+
+def join(parts: Sequence[Any]) -> Any:
+    """Trees of tensors [B of a group, ...] as one of [B, ...]."""
+    return parts[0] if len(parts) == 1 else tree_map(lambda *each: torch.cat(each), *parts)
+
+
+def split(whole: Any, parts: int) -> list[Any]:
+    """The reverse of `join`, for groups of equal size."""
+    return [tree_map(lambda x, part=part: x.chunk(parts)[part], whole) for part in range(parts)]
