@@ -67,13 +67,14 @@ def by_optimal(adaptive: dict[float, Played], optimal: np.ndarray) -> Finding:
     rows = []
     for threshold, own in adaptive.items():
         ranks = math.nan
-        if np.ptp(own.thinking[known]) > 0 < np.ptp(optimal[known]) if known.any() else False:
+        if known.any() and np.ptp(own.thinking[known]) > 0 and np.ptp(optimal[known]) > 0:
             ranks = float(stats.spearmanr(optimal[known], own.thinking[known]).statistic)
         means = {name: float(own.thinking[mask].mean()) for name, mask in masks.items()}
-        rows.append({"threshold": threshold, **means, "rank_correlation": ranks})
+        rows.append({"threshold": threshold, **means, "rank_correlation": ranks, "all_ticks": own.ticks.mean()})
     text = (
         "Mean ticks of extra passes before the policy agrees with itself, by moves of an optimal solution; threshold: "
-        "KL divergence between successive ticks, in nats. rank_correlation: Spearman's, of ticks and optimal length."
+        "KL divergence between successive ticks, in nats. rank_correlation: Spearman's, of ticks and optimal length; "
+        "all_ticks: with those of the steps, of which a policy that fails takes more."
     )
 
     def draw(axis: "Axes") -> None:
@@ -97,30 +98,28 @@ def equal_compute_finding(
         rows.append(
             {
                 "threshold": threshold,
-                "thinking_ticks": own.thinking.mean(),
-                "all_ticks": own.ticks.mean(),
-                "solve_rate": own.solved.mean(),
-                "fewer": beside.fewer,
-                "more": beside.more,
-                "share_of_more": beside.share,
-                "fixed_solve_rate": beside.fixed,
+                "ticks": own.thinking.mean(),
+                "solved": own.solved.mean(),
+                "passes": "" if math.isnan(beside.share) else f"{beside.fewer:g} or {beside.more:g}",
+                "share": beside.share,
+                "fixed": beside.fixed,
                 "gain": beside.gain,
                 "low": beside.interval.low,
                 "high": beside.interval.high,
             }
         )
     text = (
-        "fixed_solve_rate: of a mixture of two neighbouring numbers of first passes (fewer, more) that spends the same "
-        "mean ticks on extra passes; gain: of adaptive thinking over it on the same levels, low and high its "
-        f"{confidence:.0%} paired bootstrap interval over levels. nan: no fixed numbers with that cost between them; "
-        "nothing is extrapolated. all_ticks: with those of the steps, of which a policy that fails takes more."
+        "solved, fixed: solve rates, of adaptive thinking and of a mixture of two neighbouring numbers of first passes "
+        "(share: of levels with the larger) that spends as many ticks on extra passes; gain: the difference on these "
+        f"levels, low and high its {confidence:.0%} paired bootstrap interval over levels. Empty where no two fixed "
+        "numbers have that cost between them: nothing is extrapolated."
     )
 
     def draw(axis: "Axes") -> None:
         cost = [own.thinking.mean() for own in fixed.values()]
         axis.plot(cost, [own.solved.mean() for own in fixed.values()], marker="o", label="fixed first passes")
         for row in rows:
-            axis.plot(row["thinking_ticks"], row["solve_rate"], "s", label=f"adaptive, {row['threshold']:g} nats")
+            axis.plot(row["ticks"], row["solved"], "s", label=f"adaptive, {row['threshold']:g} nats")
         axis.set(xlabel="mean ticks of extra passes", ylabel="solve rate")
         axis.legend()
 

@@ -13,15 +13,22 @@ from drc_lab.evaluation.table import Row
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+LISTED = 5  # settings in a sentence
 
-def gain_finding(rows: Sequence[Row], confidence: float = 0.95, power: float = 0.8) -> Finding:
-    """The comparisons of one policy's settings with the policy as it is, see `drc_lab.evaluation.table.table`.
+
+def gain_findings(rows: Sequence[Row], confidence: float = 0.95, power: float = 0.8) -> list[Finding]:
+    """Two findings on one policy's settings beside the policy as it is: the tests, and what they could have found.
 
     Args:
-        rows: of one policy.
+        rows: of one policy, see `drc_lab.evaluation.table.table`.
         confidence: 1 - alpha of the tests.
-        power: of ``detectable``, see `drc_lab.evaluation.power`.
+        power: of what could have been found, see `drc_lab.evaluation.power`.
     """
+    return [tested(rows, confidence), detectable(rows, confidence, power)]
+
+
+def tested(rows: Sequence[Row], confidence: float = 0.95) -> Finding:
+    """Which gains and losses stay clear of 0 after the correction."""
     alpha = 1 - confidence
     compared = [row for row in rows if row.optimal == "all" and not math.isnan(row.p_value)]
     thinking = [row for row in compared if row.is_thinking]
@@ -30,25 +37,42 @@ def gain_finding(rows: Sequence[Row], confidence: float = 0.95, power: float = 0
             "kind": row.kind,
             "amount": math.nan if row.is_control else row.amount,
             "gain": row.difference,
-            "low": row.difference_low,
-            "high": row.difference_high,
             "helped": row.helped,
             "hurt": row.hurt,
-            "p_value": row.p_value,
-            "p_adjusted": row.p_adjusted,
-            "detectable": _detectable(row, power, alpha / max(1, len(thinking))) if row.is_thinking else math.nan,
+            "p": row.p_value,
+            "p_holm": row.p_adjusted,
             "clear": "" if row.is_control else verdict(row, alpha),
         }
         for row in compared
     )
     levels = max((row.levels for row in rows), default=0)
     text = (
-        f"{_in_words(thinking, alpha)} helped, hurt: levels solved only with, and only without, of {levels:,}. "
-        f"p_value: McNemar's exact test; p_adjusted: by Holm for {len(thinking)} settings, controls not among them. "
-        f"low, high: {confidence:.0%} paired bootstrap over levels, of each gain alone. detectable: the smallest gain that the "
-        f"corrected test finds with {power:.0%} power where as many levels differ as here; nan where too few do."
+        f"{_in_words(thinking, alpha)} helped, hurt: levels solved only with, and only without, of {levels:,}. p: "
+        f"McNemar's exact test. p_holm: corrected for {len(thinking)} settings, controls not among them; where it is "
+        f"at most {alpha:.3g}, the gain is clear. All of this is about one training: another seed may think otherwise."
     )
-    return Finding("gains", "Which gains are more than chance?", text, table, lambda axis: _draw(axis, compared, alpha))
+    draw = (lambda axis: _draw(axis, compared, alpha)) if compared else None
+    return Finding("gains", "Which gains are more than chance?", text, table, draw)
+
+
+def detectable(rows: Sequence[Row], confidence: float = 0.95, power: float = 0.8) -> Finding:
+    """The smallest gain of each setting that could have been found, as many levels differing as did."""
+    thinking, alpha = [row for row in rows if row.is_thinking], 1 - confidence
+    table = pd.DataFrame(
+        {
+            "kind": row.kind,
+            "amount": row.amount,
+            "differing": _differing(row),
+            "alone": detectable_gain(row.levels, _differing(row), power, alpha),
+            "corrected": detectable_gain(row.levels, _differing(row), power, alpha / len(thinking)),
+        }
+        for row in thinking
+    )
+    text = (
+        f"The smallest gain that the test finds with {power:.0%} power: in one comparison, and after the correction "
+        f"for {len(thinking)}. differing: share of levels that only one of the two solves. nan: too few levels differ."
+    )
+    return Finding("detectable", "Which gains could this run have seen?", text, table, in_terminal=False)
 
 
 def verdict(row: Row, alpha: float) -> str:
@@ -63,28 +87,34 @@ def sensitivity(rows: Sequence[Row], confidence: float = 0.95, power: float = 0.
     thinking = [row for row in rows if row.is_thinking]
     if not thinking:
         return "No setting of thinking was compared."
-    widest = max(thinking, key=lambda row: row.helped + row.hurt)
-    share = (widest.helped + widest.hurt) / widest.levels
-    alone, all_of_them = (detectable_gain(widest.levels, share, power, a)
-                          for a in (1 - confidence, (1 - confidence) / len(thinking)))  # fmt: skip
-    begin = f"At most {share:.1%} of the {widest.levels:,} levels changed ({widest.kind} {widest.amount:g}): "
+    widest = max(thinking, key=_differing)
+    alone, corrected = (
+        detectable_gain(widest.levels, _differing(widest), power, alpha)
+        for alpha in (1 - confidence, (1 - confidence) / len(thinking))
+    )
+    begin = (
+        f"At most {_differing(widest):.1%} of the {widest.levels:,} levels changed ({widest.kind} {widest.amount:g}): "
+    )
     if math.isnan(alone):
-        return begin + f"too few levels to show any gain with {power:.0%} power."
-    more = "no gain" if math.isnan(all_of_them) else f"gains of {100 * all_of_them:.1f}"
+        return begin + f"too few to show any gain with {power:.0%} power."
+    more = "none" if math.isnan(corrected) else f"{100 * corrected:.1f}"
     return begin + (
-        f"with {power:.0%} power this run shows gains of {100 * alone:.1f} points and more in one comparison, "
-        f"{more} after the correction for {len(thinking)}."
+        f"with {power:.0%} power this run shows gains of {100 * alone:.1f} points and more in one comparison, {more} "
+        f"after the correction for {len(thinking)}."
     )
 
 
-def _detectable(row: Row, power: float, alpha: float) -> float:
-    return detectable_gain(row.levels, (row.helped + row.hurt) / row.levels, power, alpha)
+def _differing(row: Row) -> float:
+    return (row.helped + row.hurt) / row.levels
 
 
 def _in_words(thinking: Sequence[Row], alpha: float) -> str:
-    clear = {what: [f"{row.kind} {row.amount:g}" for row in thinking if verdict(row, alpha) == what]
-             for what in ("helps", "hurts")}  # fmt: skip
-    said = [f"{', '.join(names)} clearly {what}." for what, names in clear.items() if names]
+    said = []
+    for what, verb in (("helps", "help"), ("hurts", "hurt")):
+        names = [f"{row.kind} {row.amount:g}" for row in thinking if verdict(row, alpha) == what]
+        if names:
+            more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+            said.append(f"{len(names)} of {len(thinking)} settings clearly {verb}: {', '.join(names[:LISTED])}{more}.")
     return " ".join(said) or "No gain and no loss stays clear of 0 after the correction."
 
 

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from drc_lab.evaluation.finding import Finding
+from drc_lab.evaluation.gains import verdict
 from drc_lab.evaluation.table import Row
 from drc_lab.evaluation.thinking import FIRST_PASSES
 
@@ -14,14 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def over_frames_finding(rows: Sequence[Row], confidence: float = 0.95) -> Finding:
-    """Solve rate and gain of each setting against env frames.
+def over_frames_findings(rows: Sequence[Row], confidence: float = 0.95) -> list[Finding]:
+    """Gains of first passes at each checkpoint, then solve rate and gain of every setting against env frames.
 
     Args:
         rows: of checkpoints of one training, see `drc_lab.evaluation.table.table`.
         confidence: of the intervals.
     """
     overall = sorted((row for row in rows if row.optimal == "all"), key=lambda row: row.frames)
+    alpha = 1 - confidence
     table = pd.DataFrame(
         {
             "frames": row.frames,
@@ -32,16 +34,16 @@ def over_frames_finding(rows: Sequence[Row], confidence: float = 0.95) -> Findin
             "gain": row.difference,
             "low": row.difference_low,
             "high": row.difference_high,
-            "p_value": row.p_value,
-            "p_adjusted": row.p_adjusted,
+            "p": row.p_value,
+            "p_holm": row.p_adjusted,
         }
         for row in overall
     )
     text = (
         f"Gain over the same checkpoint without extra thinking on the same levels, with its {confidence:.0%} paired "
-        "bootstrap interval over levels; p_adjusted: by Holm over the settings of one checkpoint. One training: its "
-        "checkpoints are no independent samples, and another seed may go another way."
+        "bootstrap interval over levels. p_holm: corrected for the settings of one checkpoint. "
     )
+    one = "One training: its checkpoints are no independent samples, and another seed may go another way."
 
     def draw(axis: "Axes") -> None:
         shown = [row for row in overall if row.kind == FIRST_PASSES and row.is_thinking]
@@ -56,7 +58,28 @@ def over_frames_finding(rows: Sequence[Row], confidence: float = 0.95) -> Findin
         if shown:
             axis.legend(title="extra first passes", fontsize="small")
 
-    return Finding("over_frames", "When does thinking begin to help?", text, table, draw)
+    short = (
+        "solved: without extra thinking; gain_N: of N extra first passes on the same levels; clear: which of them help "
+        f"(+N) or hurt (-N) after the correction for the settings of one checkpoint. {one}"
+    )
+    return [
+        Finding("first_passes_over_frames", "When does thinking begin to help?", short, _first_passes(overall, alpha)),
+        Finding("over_frames", "Gains over frames", text + one, table, draw, in_terminal=False),
+    ]
+
+
+def _first_passes(overall: Sequence[Row], alpha: float) -> pd.DataFrame:
+    """A row for each checkpoint."""
+    lines: dict[int, dict[str, Any]] = {}
+    for row in overall:
+        if row.kind != FIRST_PASSES:
+            continue
+        line = lines.setdefault(row.frames, {"frames": row.frames, "solved": row.solve_rate, "clear": ""})
+        if row.is_thinking:
+            line[f"gain_{row.amount:g}"] = row.difference
+            sign = {"helps": "+", "hurts": "-"}.get(verdict(row, alpha))
+            line["clear"] += f" {sign}{row.amount:g}" if sign else ""
+    return pd.DataFrame([line | {"clear": line.pop("clear").strip()} for line in lines.values()])
 
 
 def metrics_at(rows: Sequence[Row]) -> dict[int, dict[str, float]]:

@@ -8,8 +8,8 @@ levels, so a resample takes a seed with all its groups.
 """
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TRIMMED = 0.25  # off each end: the interquartile mean
+MOST_SHOWN = 5  # seeds with a column of their own
+EACH = ("seed_", "no_")  # what those begin with
 
 
 class OverSeeds(NamedTuple):
@@ -35,14 +37,14 @@ class OverSeeds(NamedTuple):
     mean: float
     low: float
     high: float
-    p_value: float
+    p: float
     iqm: float
     iqm_low: float
     iqm_high: float
 
 
 def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
-    """Solve rates and gains of each setting over several checkpoints.
+    """Solve rates and gains of each setting over several checkpoints, then the interquartile means of both.
 
     Args:
         records: with the columns that name a checkpoint, see `drc_lab.evaluation.records`; each has all settings on the
@@ -50,57 +52,65 @@ def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Findi
         confidence: of the intervals.
     """
     subjects = [own for _, own in records.groupby(SUBJECT, sort=False)]
-    names = seed_names(records)
+    names, alpha = seed_names(records), 1 - confidence
     baseline = np.stack([_by_group(baseline_of(own)) for own in subjects])  # (seeds, 1 + groups)
-    solve_rate, gain = [], []
+    rates, gains, robust = [], [], []
     for (kind, amount), _ in records.groupby(SETTING, sort=False):
         own = [subject[(subject["kind"] == kind) & (subject["amount"] == amount)] for subject in subjects]
-        is_control, is_baseline = kind in CONTROLS, bool(own[0]["baseline"].iloc[0])
-        setting = {"kind": kind, "amount": math.nan if is_control else amount}
-        rates = np.stack([_by_group(one) for one in own])
-        solve_rate.append(setting | dict(zip(names, rates[:, 0], strict=True)) | _columns(rates, confidence))
-        del solve_rate[-1]["p_value"]  # nobody doubts that a solve rate is not 0
-        if not is_baseline:
-            gains = rates - baseline
-            row = setting | dict(zip(names, gains[:, 0], strict=True)) | _columns(gains, confidence)
-            gain.append(row | {"p_adjusted": math.nan if is_control else row["p_value"]})
-    for row, adjusted in zip(gain, holm([row["p_adjusted"] for row in gain]), strict=True):
-        row["p_adjusted"] = float(adjusted)
-    number = len(subjects)
-    text = (
-        f"The unit is the seed: mean is over {number} trainings, low and high are Student's t interval ("
-        f"{confidence:.0%}); iqm: interquartile mean over seeds and groups of levels of one optimal length, with a "
-        "bootstrap interval over seeds, which is too narrow for fewer than about ten. "
-    )
-    tested = "p_value: t test against no gain; p_adjusted: by Holm over the settings of thinking, without controls."
-    compared = pd.DataFrame(gain)
+        setting = {"kind": kind, "amount": math.nan if kind in CONTROLS else amount}
+        solved = np.stack([_by_group(one) for one in own])
+        rate, gain = over_seeds(solved, confidence), over_seeds(solved - baseline, confidence)
+        rates.append(setting | _each(names, solved) | {"mean": rate.mean, "low": rate.low, "high": rate.high})
+        robust.append(setting | {"solved": rate.iqm, "solved_low": rate.iqm_low, "solved_high": rate.iqm_high,
+                                 "gain": gain.iqm, "gain_low": gain.iqm_low, "gain_high": gain.iqm_high})  # fmt: skip
+        if not own[0]["baseline"].iloc[0]:
+            means = {"mean": gain.mean, "low": gain.low, "high": gain.high, "p": gain.p}
+            gains.append(setting | _each(names, solved - baseline) | means)
+    adjusted = holm([math.nan if row["kind"] in CONTROLS else row["p"] for row in gains])
+    clear = {True: "helps", False: "hurts"}
+    gains = [row | {"p_holm": float(p), "clear": clear[row["mean"] > 0] if p <= alpha else ""}
+             for row, p in zip(gains, adjusted, strict=True)]  # fmt: skip
+    compared, unit = pd.DataFrame(gains), f"The unit is the seed: mean over {len(subjects)} trainings"
     return [
-        Finding("seeds_solve_rate", "Solve rates over seeds", text, pd.DataFrame(solve_rate)),
-        Finding("seeds_gain", "Does thinking help over seeds?", text + tested, compared,
-                (lambda axis: _draw(axis, compared, names)) if gain else None),
+        Finding("seeds_solve_rate", "Solve rates over seeds", f"{unit}, low and high its {confidence:.0%} t interval.",
+                pd.DataFrame(rates)),
+        Finding("seeds_gain", "Does thinking help over seeds?",
+                f"{unit} of the gain over the same policy as it is, low and high its {confidence:.0%} t interval. p: t "
+                f"test against no gain. p_holm: corrected for all settings but the controls; clear where at most "
+                f"{alpha:.3g}. Empty where the seeds are alike and there is no spread to go by.",
+                compared, (lambda axis: _draw(axis, gains)) if gains else None),
+        Finding("seeds_iqm", "Interquartile means over seeds and groups of levels",
+                "Over seeds and the levels of each optimal length, without the highest and the lowest quarter of the "
+                f"scores; low and high: {confidence:.0%} bootstrap interval over seeds, which is too narrow for fewer "
+                "than about ten.", pd.DataFrame(robust), in_terminal=False),
     ]  # fmt: skip
+
+
+def _each(names: Sequence[str], scores: np.ndarray) -> dict[str, float]:
+    """The scores of single seeds on all levels, where they fit into a table."""
+    return dict(zip(names, scores[:, 0].tolist(), strict=True)) if len(names) <= MOST_SHOWN else {}
 
 
 def seed_names(records: pd.DataFrame) -> list[str]:
     """A short name for each checkpoint: its seed, or its number where seeds are not distinct."""
     seeds = [seed for (_, seed, _), _ in records.groupby(SUBJECT, sort=False)]
     if len(set(seeds)) == len(seeds):
-        return [f"seed_{seed}" for seed in seeds]
-    return [f"checkpoint_{number}" for number in range(len(seeds))]
+        return [f"{EACH[0]}{seed}" for seed in seeds]
+    return [f"{EACH[1]}{number}" for number in range(len(seeds))]
 
 
 def over_seeds(scores: np.ndarray, confidence: float = 0.95, seed: int = 0) -> OverSeeds:
     """Both means of scores; float [seeds, 1 + groups], the first column that over all levels."""
     overall, by_group = scores[:, 0], scores[:, 1:]
     mean, iqm, n = float(overall.mean()), float(stats.trim_mean(by_group, TRIMMED, axis=None)), len(scores)
-    low, high, p_value = math.nan, math.nan, math.nan
+    low, high, p = math.nan, math.nan, math.nan
     if n > 1 and np.ptp(overall) > 0:
         test = stats.ttest_1samp(overall, 0)
-        (low, high), p_value = test.confidence_interval(confidence), float(test.pvalue)
+        (low, high), p = test.confidence_interval(confidence), float(test.pvalue)
     interval = Interval(math.nan, math.nan)
     if n > 1 and np.ptp(by_group, axis=0).any():
         interval = iqm_interval(by_group, confidence, seed)
-    return OverSeeds(mean, float(low), float(high), p_value, iqm, *interval)
+    return OverSeeds(mean, float(low), float(high), p, iqm, *interval)
 
 
 def iqm_interval(scores: np.ndarray, confidence: float = 0.95, seed: int = 0) -> Interval:
@@ -122,18 +132,15 @@ def _by_group(played: pd.DataFrame) -> np.ndarray:
     return np.array([solved[mask].mean() for mask in masks.values()])
 
 
-def _columns(scores: np.ndarray, confidence: float) -> dict[str, float]:
-    return over_seeds(scores, confidence)._asdict()
-
-
-def _draw(axis: "Axes", gains: pd.DataFrame, names: Sequence[str]) -> None:
+def _draw(axis: "Axes", gains: Sequence[Mapping[str, Any]]) -> None:
     """A dot for each seed, and the mean with its interval."""
-    for place, row in enumerate(gains.to_dict("records")):
-        axis.plot([100 * row[name] for name in names], [place] * len(names), ".", color="C0", alpha=0.4)
+    for place, row in enumerate(gains):
+        each = [100 * value for name, value in row.items() if name.startswith(EACH)]
+        axis.plot(each, [place] * len(each), ".", color="C0", alpha=0.4)
         axis.plot([100 * row["low"], 100 * row["high"]], [place, place], color="C0")
-        axis.plot(100 * row["mean"], place, "o", color="C0")
+        axis.plot(100 * row["mean"], place, "o", color="C0", markerfacecolor="C0" if row["clear"] else "white")
     axis.axvline(0, color="black", linewidth=0.7)
-    ticks = [row.kind if math.isnan(row.amount) else f"{row.kind} {row.amount:g}" for row in gains.itertuples()]
-    axis.set_yticks(range(len(gains)), ticks)
+    names = [row["kind"] if math.isnan(row["amount"]) else f"{row['kind']} {row['amount']:g}" for row in gains]
+    axis.set_yticks(range(len(gains)), names)
     axis.invert_yaxis()
-    axis.set(xlabel="gain over the policy as it is, in points (small: each seed; bar: t interval of the mean)")
+    axis.set(xlabel="gain in points: each seed, and the mean with its t interval (filled: clear)")

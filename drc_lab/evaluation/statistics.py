@@ -6,7 +6,7 @@ import pandas as pd
 
 from drc_lab.evaluation.compute import compute_findings
 from drc_lab.evaluation.finding import Finding
-from drc_lab.evaluation.gains import gain_finding
+from drc_lab.evaluation.gains import gain_findings
 from drc_lab.evaluation.power import plan
 from drc_lab.evaluation.table import Row
 
@@ -23,7 +23,7 @@ def statistics_of(
     """
     compared = sum(row.is_thinking for row in rows)
     return [
-        gain_finding(rows, confidence, power),
+        *gain_findings(rows, confidence, power),
         *compute_findings(records, confidence),
         plan(rows[0].levels, compared, power, confidence),
     ]

@@ -17,7 +17,7 @@ from drc_lab.evaluation.table import table
 from drc_lab.evaluation.thinking import PLAIN
 from drc_lab.tasks.held_out import evaluation_spec
 from drc_lab.tasks.laboratory import PARTS, lab_env, play_all, thinking_spec
-from drc_lab.tasks.record import default_name, run_tags
+from drc_lab.tasks.record import default_name, log_held_out, run_tags
 from drc_lab.tasks.reporting import report_on, report_spec
 from drc_lab.tasks.start import console, say, start
 from drc_lab.tasks.subjects import subjects
@@ -26,32 +26,25 @@ from drc_lab.tracking.spec import TrackingSpec
 
 
 def main(config: DictConfig, folder: Path) -> None:
-    """Plays each level once as the policy is, and with the controls; prints and writes the report."""
+    """Plays each level once as the policy is and once with each control; prints and writes the report."""
     start(config)
-    report_spec(config)
     subject, *others = subjects(config)
     if others:
-        raise ConfigError("checkpoint", list(config.checkpoint), "one; task=thinking plays several")
+        raise ConfigError("checkpoint", [subject.name for subject in (subject, *others)], "one; task=thinking plays several")
     levels = lab_env(subject.config, subject.policy)
+    report_spec(config, levels)
     controls = thinking_spec(config).control_settings(levels)
     confidence = evaluation_spec(subject.config).confidence
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
     with tracked_run(
         spec, folder, config.study, str(config.name or default_name(config)), run_tags(config), True, say
     ) as run:
+        log_held_out(run, "test", levels, plain(subject.config))
         records = play_all(subject, levels, [PLAIN, *controls], folder / PARTS)
         rows = table(records, confidence)
         run.log_metrics(metrics(records, confidence), subject.frames)
-        shown = report_on(
-            "How good is it?",
-            subject,
-            levels,
-            rows,
-            [endings(records), *findings(records, confidence)],
-            records,
-            folder,
-            run,
-        )
+        found = [endings(records), *findings(records, confidence)]
+        shown = report_on("How good is it?", subject, levels, rows, found, records, folder, run)
     for name, value in (*shown, *run.shown):
         console.print(f"{name:11}{value}", soft_wrap=True)
 
@@ -69,4 +62,4 @@ def metrics(records: pd.DataFrame, confidence: float) -> dict[str, float]:
         if len(values):
             found[name] = (np.mean(values), *mean_interval(values, confidence))
     return {name + end: float(x) for name, all_three in found.items()
-            for end, x in zip(("", "_low", "_high"), all_three, strict=True)}  # fmt: skip
+            for end, x in zip(("", "_low", "_high"), all_three, strict=True) if not np.isnan(x)}  # fmt: skip

@@ -111,8 +111,13 @@ def tell_power(config: DictConfig, env: BatchEnv, settings: Sequence[Setting]) -
     say(in_words(count_levels(env), compared, thinking_spec(config).power, evaluation_spec(config).confidence))
 
 
-def play_all(subject: Subject, env: BatchEnv, settings: Sequence[Setting], folder: Path) -> pd.DataFrame:
-    """The records of all settings on all levels; what was played before an interruption is in ``folder`` already."""
+def play_all(
+    subject: Subject, env: BatchEnv, settings: Sequence[Setting], folder: Path, what: str = ""
+) -> pd.DataFrame:
+    """The records of all settings on all levels; what was played before an interruption is in ``folder`` already.
+
+    what: of several such sweeps, as the progress shows it.
+    """
     num_levels, thinking = count_levels(env), thinking_spec(subject.config)
     depends_on = {
         "weights": subject.digest,
@@ -123,7 +128,7 @@ def play_all(subject: Subject, env: BatchEnv, settings: Sequence[Setting], folde
     }
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        todo = bar.add_task(f"{len(settings)} settings", total=len(settings) * num_levels)
+        todo = bar.add_task(what or f"{len(settings)} settings", total=len(settings) * num_levels)
         return sweep(
             subject.policy, env, settings, num_levels, int(subject.config.seed),
             Parts(folder, depends_on), lambda number: bar.advance(todo, number),

@@ -19,14 +19,14 @@ from drc_lab.evaluation.failures import failures, with_pictures
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.records import baseline_of
 from drc_lab.evaluation.replay import can_replay
-from drc_lab.evaluation.report import About, answer, finding_tables, summarise, terminal_tables, write_report
+from drc_lab.evaluation.report import About, answer, by_policy, finding_tables, summarise, terminal_tables, write_report
 from drc_lab.evaluation.side_by_side import best_passes, side_by_side, telling_levels
 from drc_lab.evaluation.table import Row
 from drc_lab.evaluation.thinking_spec import at_least
 from drc_lab.evaluation.video import check_video, write_video
 from drc_lab.process import machine_name
 from drc_lab.tasks.held_out import evaluation_spec
-from drc_lab.tasks.laboratory import Subject
+from drc_lab.tasks.laboratory import Subject, count_levels
 from drc_lab.tasks.record import run_tags
 from drc_lab.tasks.start import console
 from drc_lab.tracking.run import Run
@@ -51,9 +51,18 @@ class ReportSpec:
         check_video(Path(self.video or "none.gif"), self.fps)
 
 
-def report_spec(config: DictConfig) -> ReportSpec:
-    """The checked ``report`` group."""
-    return from_mapping(ReportSpec, plain(config.report), "report")
+def report_spec(config: DictConfig, env: BatchEnv) -> ReportSpec:
+    """The checked ``report`` group, for an env of held-out levels.
+
+    Raises:
+        ConfigError: a level that there is not.
+    """
+    spec = from_mapping(ReportSpec, plain(config.report), "report")
+    last = count_levels(env) - 1
+    for level in spec.video_levels or []:
+        if level > last:
+            raise ConfigError("report.video_levels", level, f"0 to {last}")
+    return spec
 
 
 def report_on(
@@ -71,7 +80,7 @@ def report_on(
     Returns:
         what there is to look at: pairs of a word and a file.
     """
-    spec, confidence = report_spec(subject.config), evaluation_spec(subject.config).confidence
+    spec, confidence = report_spec(subject.config, env), evaluation_spec(subject.config).confidence
     video = write_side_by_side(spec, subject, env, records, folder)
     found = failures(records, spec.failures)
     if found and isinstance(env, LevelVectorEnv) and can_replay(env):
@@ -79,32 +88,49 @@ def report_on(
     unsolved = int((~baseline_of(records)["solved"]).sum())
     about = About(confidence, facts(subject, rows), found, unsolved, video)
     paths = write_report(folder, title, rows, findings, records, about)
-    for path in [*paths, *([video] if video else [])]:
+    return [*hand_over(rows, findings, about, paths, folder, run), *([("video", video)] if video else [])]
+
+
+def report_on_several(
+    title: str,
+    subjects: Sequence[Subject],
+    rows: Sequence[Row],
+    findings: Sequence[Finding],
+    records: pd.DataFrame,
+    folder: Path,
+    run: Run,
+) -> list[tuple[str, Path]]:
+    """The same for several policies on the same levels, without pictures of what they do."""
+    names = "; ".join(checkpoint_name(subject) for subject in subjects)
+    about = About(evaluation_spec(subjects[0].config).confidence, facts(subjects[0], rows) | {"checkpoint": names})
+    paths = write_report(folder, title, rows, findings, records, about)
+    return hand_over(rows, findings, about, paths, folder, run)
+
+
+def hand_over(
+    rows: Sequence[Row], findings: Sequence[Finding], about: About, paths: Sequence[Path], folder: Path, run: Run
+) -> list[tuple[str, Path]]:
+    """Records the files, prints what they say; pairs of a word and a file."""
+    for path in [*paths, *([about.video] if about.video else [])]:
         run.log_artifact(path, None if path.parent == folder else path.parent.name)
-    for sentence in answer(summarise(rows, confidence)):
+    for sentence in answer(summarise(rows, about.confidence)):
         console.print(sentence, markup=False, highlight=False)
-    console.print("", *terminal_tables(rows, confidence), *finding_tables(findings), sep="\n")
+    tables = terminal_tables(rows, about.confidence) if len(by_policy(rows)) == 1 else []  # else there are too many
+    for shown in ("", *tables, *finding_tables(findings)):
+        console.print(shown, "")
     by_name = {path.name: path for path in paths}
-    shown = [("report", by_name["report.html"]), ("table", by_name["thinking.csv"]), ("plot", by_name["thinking.png"])]
-    return [*shown, ("levels", by_name["levels.parquet"]), *([("video", video)] if video else [])]
+    named = {"report": "report.html", "table": "thinking.csv", "plot": "thinking.png", "levels": "levels.parquet"}
+    return [(word, by_name[name]) for word, name in named.items()]
 
 
 def write_side_by_side(
     spec: ReportSpec, subject: Subject, env: BatchEnv, records: pd.DataFrame, folder: Path
 ) -> Path | None:
-    """The video that ``report.video`` asks for, where there are extra passes to show and pictures of the env.
-
-    Raises:
-        ConfigError: a level that there is not.
-    """
+    """The video that ``report.video`` asks for, where there are extra passes to show and pictures of the env."""
     passes = spec.video_passes or best_passes(records)
     if spec.video is None or passes is None or not isinstance(env, LevelVectorEnv) or not can_replay(env):
         return None
     levels = spec.video_levels or telling_levels(records, passes)
-    last = int(records["level"].max())
-    for level in levels:
-        if level > last:
-            raise ConfigError("report.video_levels", level, f"0 to {last}")
     write_video(side_by_side(subject.policy, env, levels, passes, spec.cell_size), folder / spec.video, spec.fps)
     return folder / spec.video
 
@@ -115,13 +141,18 @@ def facts(subject: Subject, rows: Sequence[Row]) -> dict[str, str]:
     env = ", ".join(f"{key}={value}" for key, value in plain(config.env).items() if key != "id" and value is not None)
     e = evaluation_spec(config)
     changed = "".join(f", {key}={value}" for key, value in (("board", e.board), ("env", e.env)) if value)
-    frames = f", trained for {subject.frames:,} frames" if subject.frames else ""
     return {
         "command": tags["command"],
-        "checkpoint": f"{subject.name}{frames}; seed {subject.seed}; weights {subject.digest[:12]}",
+        "checkpoint": checkpoint_name(subject),
         "env": f"{config.env.id} ({env})",
         "levels": f"{rows[0].levels:,} of the {e.report_split} split, drawn by seed {e.level_seed}{changed}",
         "machine": f"{tags['host']}, {machine_name()}",
         "software": f"drc_lab {drc_lab.__version__}, torch {tags['torch']}",
         "written": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
     }
+
+
+def checkpoint_name(subject: Subject) -> str:
+    """What is known of a checkpoint."""
+    frames = f", {subject.frames:,} frames" if subject.frames else ""
+    return f"{subject.name} (seed {subject.seed}{frames}, weights {subject.digest[:12]})"

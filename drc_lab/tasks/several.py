@@ -1,10 +1,8 @@
 """task=thinking for several checkpoints: the seeds of one experiment, or what one training left on its way."""
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from omegaconf import DictConfig
@@ -12,27 +10,21 @@ from omegaconf import DictConfig
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.evaluation.finding import Finding
-from drc_lab.evaluation.over_frames import metrics_at, over_frames_finding
+from drc_lab.evaluation.over_frames import metrics_at, over_frames_findings
 from drc_lab.evaluation.records import SUBJECT
-from drc_lab.evaluation.report.files import FINDINGS, TABLE
-from drc_lab.evaluation.report.plots import finding_png
-from drc_lab.evaluation.report.tables import finding_tables, write_csv, write_finding
 from drc_lab.evaluation.seeds import seed_findings
-from drc_lab.evaluation.table import Row, table
-from drc_lab.files import written
+from drc_lab.evaluation.table import table
 from drc_lab.models.policy import num_actions
 from drc_lab.tasks.held_out import check_fits, evaluation_spec
 from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, play_all, tell_power, thinking_spec
 from drc_lab.tasks.record import default_name, run_tags
+from drc_lab.tasks.reporting import report_on_several
 from drc_lab.tasks.start import console, say
 from drc_lab.tasks.subjects import check_same_settings
 from drc_lab.tracking.run import Run, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-COLUMNS = {"": "mean", "_low": "low", "_high": "high", "_iqm": "iqm", "_iqm_low": "iqm_low", "_iqm_high": "iqm_high"}
+COLUMNS = {"": "mean", "_low": "low", "_high": "high"}
 
 
 def play_several(config: DictConfig, found: Sequence[Subject], folder: Path) -> None:
@@ -53,21 +45,23 @@ def play_several(config: DictConfig, found: Sequence[Subject], folder: Path) -> 
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
     name = str(config.name or default_name(config))
     with tracked_run(spec, folder, config.study, name, run_tags(config), True, say) as run:
-        parts = []
+        parts: list[pd.DataFrame] = []
         for subject, own in zip(found, settings, strict=True):
-            say(f"{subject.name}: seed {subject.seed}, {subject.frames:,} frames")
-            played = play_all(subject, levels, own, folder / PARTS / subject.digest[:12])
+            what = f"{len(parts) + 1} of {len(found)}"
+            played = play_all(subject, levels, own, folder / PARTS / subject.digest[:12], what)
             parts.append(named(played, subject))
         records = pd.concat(parts, ignore_index=True)
         rows = table(records, confidence)
         if of_one_training:
-            findings = [over_frames_finding(rows, confidence)]
+            findings = over_frames_findings(rows, confidence)
             for frames, metrics in metrics_at(rows).items():
                 run.log_metrics(metrics, frames)
         else:
             findings = seed_findings(records, confidence)
             log_over_seeds(findings, run, len(found))
-        report_on_several(rows, findings, records, folder, run)
+        shown = report_on_several("Does more thinking help?", found, rows, findings, records, folder, run)
+    for word, value in (*shown, *run.shown):
+        console.print(f"{word:11}{value}", soft_wrap=True)
 
 
 def named(records: pd.DataFrame, subject: Subject) -> pd.DataFrame:
@@ -77,45 +71,19 @@ def named(records: pd.DataFrame, subject: Subject) -> pd.DataFrame:
 
 def log_over_seeds(findings: Sequence[Finding], run: Run, seeds: int) -> None:
     """A nested run for each setting, and in ``run`` a curve over amounts, as of one checkpoint; means over seeds."""
-    rates, gains = (finding.table for finding in findings)
+    rates, gains, robust = (finding.table for finding in findings)
     of_gains = {(row["kind"], str(row["amount"])): row for row in gains.to_dict("records")}
-    for row in rates.to_dict("records"):
+    robust = robust.rename(columns=lambda name: name.replace("solved", "solve_rate_iqm").replace("gain", "gain_iqm"))
+    for row, iqm in zip(rates.to_dict("records"), robust.to_dict("records"), strict=True):
         metrics = {f"solve_rate{end}": row[column] for end, column in COLUMNS.items()}
         gain = of_gains.get((row["kind"], str(row["amount"])), {})
         metrics |= {f"gain{end}": gain[column] for end, column in COLUMNS.items() if gain}
-        metrics |= {name: gain[name] for name in ("p_value", "p_adjusted") if gain}
+        metrics |= {"p_value": gain["p"], "p_adjusted": gain["p_holm"]} if gain else {}
+        metrics |= {name: value for name, value in iqm.items() if "iqm" in name}
         known = {name: value for name, value in metrics.items() if not math.isnan(value)}
         amount = "" if math.isnan(row["amount"]) else f"{row['amount']:g}"
-        if amount:
+        if amount.isdigit():
             run.log_metrics({f"thinking/{row['kind']}_solve_rate": row["mean"]}, step=int(row["amount"]))
         with run.child("=".join([row["kind"], *([amount] if amount else [])]),
                        {"kind": row["kind"], "amount": amount or "0", "seeds": seeds}) as child:  # fmt: skip
             child.log_metrics(known)
-
-
-def report_on_several(
-    rows: Sequence[Row], findings: Sequence[Finding], records: pd.DataFrame, folder: Path, run: Run
-) -> None:
-    """Writes levels.parquet, each finding as CSV and PNG and thinking.csv, records them and prints the findings."""
-    writers: dict[Path, Callable[[Path], object]] = {
-        folder / "levels.parquet": lambda part: records.to_parquet(part, index=False)
-    }
-    for finding in findings:
-        writers[folder / FINDINGS / f"{finding.name}.csv"] = partial(write_finding, finding)
-        if finding.draw is not None:
-            writers[folder / f"{finding.name}.png"] = partial(_write_png, finding.draw)
-    writers[folder / TABLE] = partial(write_csv, rows)
-    for path, write in writers.items():
-        with written(path) as part:
-            write(part)
-        run.log_artifact(path, None if path.parent == folder else path.parent.name)
-    console.print(*finding_tables(findings), sep="\n")
-    for path in writers:
-        if path.parent == folder:
-            console.print(f"{path.suffix[1:]:11}{path}", soft_wrap=True)
-    for name, value in run.shown:
-        console.print(f"{name:11}{value}", soft_wrap=True)
-
-
-def _write_png(draw: "Callable[[Axes], None]", path: Path) -> None:
-    path.write_bytes(finding_png(draw))

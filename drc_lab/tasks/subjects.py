@@ -80,7 +80,7 @@ def check_separate(found: Sequence[Subject]) -> None:
             if subject.training and subject.training == before.training:
                 raise ConfigError(
                     "checkpoint", subject.name,
-                    f"one checkpoint of each training; all of that of {before.name}: thinking.run={subject.training[0]}",
+                    f"one of each training; all that {before.name} is from: thinking.run={subject.training[0]}",
                 )  # fmt: skip
 
 

@@ -24,12 +24,12 @@ from drc_lab.tracking.spec import TrackingSpec
 def main(config: DictConfig, folder: Path) -> None:
     """Plays the checkpoint at every setting, prints and writes the report."""
     start(config)
-    report_spec(config)
     subject, *others = subjects(config)
     if others or thinking_spec(config).run is not None:
         play_several(config, [subject, *others], folder)
         return
     levels = lab_env(subject.config, subject.policy)
+    report_spec(config, levels)
     settings = thinking_spec(config).settings(subject.policy, levels)
     tell_power(subject.config, levels, settings)
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")

@@ -30,7 +30,7 @@ def main(config: DictConfig, folder: Path) -> None:
     training = prepare(config, folder)
     levels = lab_env(config, training.agent.policy)
     thinking_spec(config).settings(training.agent.policy, levels)  # a mistake shows before the training
-    report_spec(config)
+    report_spec(config, levels)
     folder = training.beginning.folder
     if training.beginning.finished and (folder / TABLE).exists():
         tell_finished(training.beginning)
@@ -77,7 +77,7 @@ def log_settings(rows: list[Row], run: Run, frames: int) -> None:
                    "helped": row.helped, "hurt": row.hurt}  # fmt: skip
         tests = {"p_value": row.p_value, "p_adjusted": row.p_adjusted}
         metrics |= {name: value for name, value in tests.items() if not math.isnan(value)}
-        if row.kind not in CONTROLS:
+        if row.kind not in CONTROLS and row.amount.is_integer():
             run.log_metrics({f"thinking/{row.kind}_solve_rate": row.solve_rate}, step=int(row.amount))
         with run.child(name, {"kind": row.kind, "amount": f"{row.amount:g}", "levels": row.levels}) as child:
             child.log_metrics(metrics, frames)

@@ -71,9 +71,8 @@ def fetch_run(client: MlflowClient, run: str, cache: Path, key: str) -> list[Pat
         files += [Path(file.path).name for file in client.list_artifacts(found.info.run_id, FOLDER)]
     except MlflowException as error:
         raise ConfigError(key, run, f"runs:/ID of a run that is in MLflow: {in_one_line(error)}") from error
-    return [
-        fetch_checkpoint(client, f"runs:/{found.info.run_id}/{FOLDER}/{file}", cache) for file in dict.fromkeys(files)
-    ]
+    place = f"runs:/{found.info.run_id}/{FOLDER}"
+    return [fetch_checkpoint(client, f"{place}/{file}", cache) for file in dict.fromkeys(files)]
 
 
 def _download(client: MlflowClient, folder: str, file: str, cache: Path, again: bool = False) -> Path:

@@ -3,13 +3,14 @@
 from drc_lab.evaluation.report.about import About
 from drc_lab.evaluation.report.files import TABLE, write_report
 from drc_lab.evaluation.report.plots import plot
-from drc_lab.evaluation.report.summary import answer, summarise
+from drc_lab.evaluation.report.summary import answer, by_policy, summarise
 from drc_lab.evaluation.report.tables import finding_tables, terminal_tables, write_csv
 
 __all__ = [
     "TABLE",
     "About",
     "answer",
+    "by_policy",
     "finding_tables",
     "plot",
     "summarise",

@@ -9,19 +9,18 @@ import pandas as pd
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.report.about import About
 from drc_lab.evaluation.report.page import write_page
-from drc_lab.evaluation.report.plots import plot
-from drc_lab.evaluation.report.tables import write_csv, write_finding
+from drc_lab.evaluation.report.plots import draw_finding, plot
+from drc_lab.evaluation.report.tables import FINDINGS, write_csv, write_finding
 from drc_lab.evaluation.table import Row
 from drc_lab.files import written
 
 TABLE = "thinking.csv"
-FINDINGS = "findings"  # a folder
 
 
 def write_report(
     folder: Path, title: str, rows: Sequence[Row], findings: Sequence[Finding], records: pd.DataFrame, about: About
 ) -> list[Path]:
-    """Writes levels.parquet, findings/NAME.csv, thinking.png, report.html and thinking.csv, each of them whole.
+    """Writes levels.parquet, findings/NAME.csv and .png, thinking.png, report.html and thinking.csv, each whole.
 
     Args:
         folder: for all of them.
@@ -34,11 +33,13 @@ def write_report(
         what has been written, thinking.csv last: once it is there, all is.
     """
     picture = folder / "thinking.png"
+    drawn = {folder / FINDINGS / f"{finding.name}.png": finding.draw for finding in findings if finding.draw}
     writers: dict[Path, Callable[[Path], None]] = {
         folder / "levels.parquet": lambda part: records.to_parquet(part, index=False),
         **{folder / FINDINGS / f"{finding.name}.csv": partial(write_finding, finding) for finding in findings},
+        **{path: partial(draw_finding, draw) for path, draw in drawn.items()},
         picture: partial(plot, rows),
-        folder / "report.html": lambda part: write_page(part, title, rows, findings, about, picture),
+        folder / "report.html": lambda part: write_page(part, title, rows, findings, about, [picture, *drawn]),
         folder / TABLE: partial(write_csv, rows),
     }
     for path, write in writers.items():

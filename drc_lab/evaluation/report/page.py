@@ -5,14 +5,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.report.about import About
-from drc_lab.evaluation.report.plots import finding_png
 from drc_lab.evaluation.report.summary import answer, by_policy, summarise
-from drc_lab.evaluation.report.words import amount, cell, described, gain, kind_words, p_value, solved
+from drc_lab.evaluation.report.words import (
+    amount,
+    cell,
+    described,
+    gain,
+    is_number,
+    kind_words,
+    p_value,
+    player,
+    solved,
+)
 from drc_lab.evaluation.table import Row
 
 TYPES = {".gif": "image/gif", ".mp4": "video/mp4", ".png": "image/png"}
@@ -21,20 +29,16 @@ LISTED = 8  # settings that solve a failure, at most
 
 
 def write_page(
-    path: Path, title: str, rows: Sequence[Row], findings: Sequence[Finding], about: About, picture: Path
+    path: Path, title: str, rows: Sequence[Row], findings: Sequence[Finding], about: About, pictures: Sequence[Path]
 ) -> None:
-    """Writes it; see `write_report`. picture: the plot, a PNG."""
+    """Writes it; see `write_report`. pictures: PNGs, first the plot, then those of findings, by their names."""
     environment = Environment(loader=PackageLoader("drc_lab.evaluation.report", ""), autoescape=True,
                               undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # fmt: skip
     environment.filters |= {"cell": cell, "kind": lambda kind: kind_words(kind).short}
-    environment.globals |= {
-        "amount": amount,
-        "solved": solved,
-        "gain": gain,
-        "p_value": p_value,
-        "solvers": _solvers,
-        "data_uri": data_uri,
-    }
+    words = (amount, data_uri, gain, p_value, player, solved, solvers)
+    environment.globals |= {word.__name__: word for word in words}
+    plot, *of_findings = pictures
+    drawn = {path.stem: data_uri(path.read_bytes()) for path in of_findings}
     summaries = summarise(rows, about.confidence)
     page = environment.get_template("page.html").render(
         title=title,
@@ -42,8 +46,11 @@ def write_page(
         answer=answer(summaries),
         summaries=summaries,
         policies=[_Tables(own) for own in by_policy(rows)],
-        plot=data_uri(picture.read_bytes(), ".png"),
-        findings=[(finding, _picture(finding), _numeric(finding)) for finding in findings],
+        plot=data_uri(plot.read_bytes()),
+        findings=[
+            (finding, drawn.get(finding.name), [is_number(column) for _, column in finding.table.items()])
+            for finding in findings
+        ],
         video=_video(about.video),
     )
     path.write_text(page, encoding="utf-8")
@@ -57,21 +64,13 @@ class _Tables:
         self.name = self.overall[0].checkpoint
         self.levels = {row.optimal: row.levels for row in rows if row.optimal != "all"}
         self.rates = {(row.kind, row.amount, row.optimal): row.solve_rate for row in rows}
+        self.thinking = any(row.is_thinking for row in self.overall)
         self.begins = [bool(i) and row.kind != self.overall[i - 1].kind for i, row in enumerate(self.overall)]
 
 
 def data_uri(content: bytes, suffix: str = ".png") -> str:
     """A file's content in the place of its address."""
     return f"data:{TYPES[suffix]};base64,{base64.b64encode(content).decode()}"
-
-
-def _picture(finding: Finding) -> str | None:
-    return None if finding.draw is None else data_uri(finding_png(finding.draw))
-
-
-def _numeric(finding: Finding) -> list[bool]:
-    return [pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-            for _, column in finding.table.items()]  # fmt: skip
 
 
 def _video(path: Path | None) -> dict[str, Any] | None:
@@ -82,7 +81,7 @@ def _video(path: Path | None) -> dict[str, Any] | None:
             "uri": data_uri(path.read_bytes(), path.suffix) if fits else None}  # fmt: skip
 
 
-def _solvers(settings: Sequence[tuple[str, float]]) -> str:
+def solvers(settings: Sequence[tuple[str, float]]) -> str:
     """Which settings solve a failure, in words."""
     if not settings:
         return "no setting solves it"

@@ -1,7 +1,6 @@
 """The sweep's picture: solve rate against each kind of thinking, and by the length of an optimal solution."""
 
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from drc_lab.evaluation.report.summary import by_policy
-from drc_lab.evaluation.report.words import amount, kind_words
+from drc_lab.evaluation.report.words import amount, kind_words, player
 from drc_lab.evaluation.table import Row
 from drc_lab.evaluation.thinking import ADAPTIVE, CYCLE_NOOPS, CYCLE_PASSES
 
@@ -35,6 +34,9 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         path: of a PNG.
     """
     policies = by_policy(rows)
+    if not any(row.is_thinking for row in rows):
+        _players_plot(rows, path)
+        return
     panels = _panels(rows)
     across = min(IN_A_ROW, max(2, len(panels)))
     down = -(-len(panels) // across)
@@ -65,16 +67,35 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     figure.savefig(path, dpi=DPI)
 
 
-def finding_png(draw: Callable[[Axes], None]) -> bytes:
-    """A finding's picture."""
+def _players_plot(rows: Sequence[Row], path: Path) -> None:
+    """Without thinking: who solves how many, and by optimal length."""
+    figure = Figure(figsize=(3 * WIDTH, HEIGHT), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis, by_length = figure.subplots(1, 2, width_ratios=[1, 2])
+    overall = [row for row in rows if row.optimal == "all"]
+    for place, row in enumerate(overall):
+        color = COLOURS[(place - 1) % len(COLOURS)] if row.is_control else "black"  # as on the right
+        axis.errorbar([place], [row.solve_rate], yerr=_spread([row]), color=color, marker="o", capsize=4)
+    axis.set_xticks(
+        range(len(overall)), [player(row, thinking=False).replace(" policy", "\npolicy") for row in overall]
+    )
+    axis.set(ylabel="solved", xlim=(-0.5, len(overall) - 0.5))
+    _style(axis)
+    if any(row.optimal not in ("all", "unknown") for row in rows):
+        _by_length(by_length, rows)
+    else:
+        by_length.remove()
+    figure.savefig(path, dpi=DPI)
+
+
+def draw_finding(draw: Callable[[Axes], None], path: Path) -> None:
+    """A finding's picture as a PNG."""
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
     draw(axis)
     axis.spines[["top", "right"]].set_visible(False)
-    file = BytesIO()
-    figure.savefig(file, dpi=DPI, format="png")
-    return file.getvalue()
+    figure.savefig(path, dpi=DPI)
 
 
 def _panels(rows: Sequence[Row]) -> dict[str, list[str]]:
@@ -113,7 +134,7 @@ def _against_amount(axis: Axes, kinds: Sequence[str], overall: Sequence[Row], co
         else:
             places = [row.amount for row in line]
             _scale(axis, places)
-        shift = 0.04 * (max(places) - min(places) or 1) * (number - (len(kinds) - 1) / 2)
+        shift = 0.04 * (max(places) - min(places) or 4) * (number - (len(kinds) - 1) / 2)
         label = kind_words(kind).short if alone and len(kinds) > 1 else "with thinking" if alone else _name(base)
         own_color = PURPLE if number and alone else color
         axis.errorbar([place + shift for place in places], [row.solve_rate for row in line], yerr=_spread(line),

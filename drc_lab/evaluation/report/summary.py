@@ -24,9 +24,14 @@ class Summary:
     confidence: float
 
     @property
+    def more(self) -> list[Row]:
+        """The settings with at least as many ticks a step as the policy has as it is."""
+        return [row for row in self.thinking if _per_step(row) >= _per_step(self.baseline) - 1e-6]
+
+    @property
     def best(self) -> Row | None:
-        """The setting that solves most; None if nothing but the policy as it is has been played."""
-        return max(self.thinking, key=lambda row: row.solve_rate, default=None)
+        """Of these the one that solves most; None if there are none."""
+        return max(self.more, key=lambda row: row.solve_rate, default=None)
 
     def sentences(self) -> list[str]:
         """The answer in plain words, with intervals."""
@@ -37,7 +42,8 @@ class Summary:
         if self.controls:
             each = [f"{described(row.kind, row.amount)}: {solved(row)} %" for row in self.controls]
             said.append(f"For comparison, {'; '.join(each)}.")
-        said.append(f"In brackets: {self.confidence:.0%} intervals; gains are paired, level by level.")
+        paired = "; gains are paired, level by level" if self.thinking else ""
+        said.append(f"In brackets: {self.confidence:.0%} intervals{paired}.")
         return said
 
     def in_short(self) -> str:
@@ -50,23 +56,22 @@ class Summary:
         """What is clear after the correction for the number of settings; the best one's own interval knows of none."""
         if self.best is None:
             return []
-        clear = [row for row in self.thinking if row.p_adjusted <= 1 - self.confidence]
-        helps, hurts = ([row for row in clear if sign * row.difference > 0] for sign in (1, -1))
+        clear = [row for row in self.more if row.p_adjusted <= 1 - self.confidence]
         said = []
-        if helps:
-            top = max(helps, key=lambda row: row.difference)
-            said.append(f"More thinking helps: {len(helps)} of {len(self.thinking)} settings clearly do, most of all "
-                        f"{described(top.kind, top.amount)}, by {gain(top)} points.")  # fmt: skip
-        if hurts:
-            top = min(hurts, key=lambda row: row.difference)
-            said.append(f"It can do harm: {len(hurts)} of {len(self.thinking)} settings clearly do, most of all "
-                        f"{described(top.kind, top.amount)}, by {gain(top)} points.")  # fmt: skip
+        for sign, what in ((1, "helps"), (-1, "does harm")):
+            if so := [row for row in clear if sign * row.difference > 0]:
+                most = max(so, key=lambda row: sign * row.difference)
+                said.append(f"More thinking {what}, clearly so at {len(so)} of {len(self.more)} settings, most of all "
+                            f"with {described(most.kind, most.amount)}: {gain(most)} points.")  # fmt: skip
         if not clear:
-            most = f"{described(self.best.kind, self.best.amount)}, {gain(self.best)} points"
-            said.append(
-                f"No change by thinking is clear on these levels. Best of {len(self.thinking)} settings: {most}."
-            )
+            shown = f"{described(self.best.kind, self.best.amount)}, {gain(self.best)} points"
+            said.append(f"No change by thinking is clear on these levels. Best of {len(self.more)} settings: {shown}.")
         return said
+
+
+def _per_step(row: Row) -> float:
+    """Ticks a step, extra ones included."""
+    return row.mean_ticks / row.mean_length
 
 
 def summarise(rows: Sequence[Row], confidence: float) -> list[Summary]:

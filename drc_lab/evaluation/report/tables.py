@@ -5,17 +5,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-import pandas as pd
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.report.summary import by_policy
-from drc_lab.evaluation.report.words import amount, cell, gain, kind_words, p_value, solved
+from drc_lab.evaluation.report.words import amount, cell, gain, is_number, p_value, player, solved
 from drc_lab.evaluation.table import Row
 
+FINDINGS = "findings"  # the folder of their CSV files
+WIDEST = 1000  # columns; so many, if there were as many, may a table take
 DIGITS = 6  # significant ones in a CSV: small p-values keep theirs
 
 
@@ -42,40 +43,57 @@ def terminal_tables(rows: Sequence[Row], confidence: float) -> list[Table]:
 def _tables_of_one(rows: Sequence[Row], confidence: float) -> list[Table]:
     overall = [row for row in rows if row.optimal == "all"]
     whose = f"{overall[0].checkpoint}: " if overall[0].checkpoint else ""
-    question = "Does more thinking help? " if any(row.is_thinking for row in overall) else ""
+    thinking = any(row.is_thinking for row in overall)
+    question = "Does more thinking help? " if thinking else ""
     gains = _table(f"{whose}{question}{overall[0].levels:,} held-out levels, greedy, in %")
-    for title in ("thinking", "amount", f"solved [{confidence:.0%}]", "gain [paired]", "p, Holm", "steps"):
-        gains.add_column(title, justify="left" if title == "thinking" else "right", no_wrap=True)
+    who = ("thinking", "amount") if thinking else ("policy",)
+    paired = ("gain [paired]", "p") if thinking else ("difference [paired]",)
+    for title in (*who, f"solved [{confidence:.0%}]", *paired, "steps"):
+        gains.add_column(title, justify="left" if title == who[0] else "right", no_wrap=True)
     names = list(dict.fromkeys(row.optimal for row in rows if row.optimal != "all"))
-    lengths = _table(f"{whose}solved in %, by optimal length")
-    for title in ("thinking", "amount", *names):
-        lengths.add_column(title, justify="left" if title == "thinking" else "right", no_wrap=True)
+    lengths = _table(f"{whose}Solved in %, by optimal length")
+    for title in (*who, *names):
+        lengths.add_column(title, justify="left" if title == who[0] else "right", no_wrap=True)
     rates = {(row.kind, row.amount, row.optimal): f"{100 * row.solve_rate:.0f}" for row in rows}
     for row, following in zip(overall, [*overall[1:], None], strict=True):
         last = following is not None and following.kind != row.kind and not (row.is_control and following.is_control)
-        first = (Text(kind_words(row.kind).short), amount(row))
-        gains.add_row(*first, solved(row), gain(row), p_value(row), f"{row.mean_length:.1f}", end_section=last)
+        first = (Text(player(row, thinking)), amount(row))[: len(who)]
+        gains.add_row(
+            *first, solved(row), *(gain(row), p_value(row))[: len(paired)], f"{row.mean_length:.1f}", end_section=last
+        )
         lengths.add_row(*first, *(rates[row.kind, row.amount, name] for name in names), end_section=last)
     counts = {row.optimal: f"{row.levels:,}" for row in rows}
     lengths.add_section()
-    lengths.add_row("levels", "", *(counts[name] for name in names))
+    lengths.add_row(*("levels", "")[: len(who)], *(counts[name] for name in names))
     return [gains, lengths] if names else [gains]
 
 
 def finding_tables(findings: Sequence[Finding]) -> list[RenderableType]:
     """Those findings that are for the terminal: each a table with the words on how to read it."""
-    return [_finding_table(finding) for finding in findings if finding.in_terminal]
+    return [_InTerminal(finding) for finding in findings if finding.in_terminal]
 
 
-def _finding_table(finding: Finding) -> RenderableType:
-    table = _table(finding.title)
-    for name, column in finding.table.items():
-        number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-        table.add_column(Text(str(name)), justify="right" if number else "left")
-    for values in finding.table.itertuples(index=False, name=None):
-        table.add_row(*(Text(cell(value)) for value in values))
-    return Group(table, Text(finding.text, style="dim"), Text())
+class _InTerminal:
+    """A finding's title, table and words; a table that is wider than the terminal is left to its CSV file."""
+
+    def __init__(self, finding: Finding):
+        self.finding = finding
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        finding = self.finding
+        table = _table(finding.title)
+        for name, column in finding.table.items():
+            table.add_column(Text(str(name)), justify="right" if is_number(column) else "left", no_wrap=True)
+        for values in finding.table.itertuples(index=False, name=None):
+            table.add_row(*(Text(cell(value)) for value in values))
+        if console.measure(table, options=options.update(width=WIDEST)).maximum <= options.max_width:
+            yield table
+        else:
+            yield Text(f"{finding.title}\n", style="bold")
+            yield Text(f"The table is wider than this terminal: see {FINDINGS}/{finding.name}.csv")
+        yield Text(f"{finding.text}\n", style="dim")
 
 
 def _table(title: str) -> Table:
-    return Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    return Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, show_edge=False,
+                 padding=(0, 1, 0, 0), pad_edge=False)  # fmt: skip

@@ -11,6 +11,8 @@ from drc_lab.evaluation.intervals import Interval
 from drc_lab.evaluation.table import Row
 from drc_lab.evaluation.thinking import ADAPTIVE, CYCLE_NOOPS, CYCLE_PASSES, FIRST_PASSES, NOOPS, PASSES_AT, REPEATS
 
+AS_IT_IS = "as it is"
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -67,6 +69,11 @@ def described(kind: str, size: float) -> str:
     return words.sentence.replace("{}", f"{size:g}")
 
 
+def player(row: Row, thinking: bool = True) -> str:
+    """Who plays, for a narrow column; without thinking to tell apart the policy is just as it is."""
+    return kind_words(row.kind).short if thinking or row.is_control else AS_IT_IS
+
+
 def percent(share: float, interval: tuple[float, float], sign: str = "") -> str:
     """``62.1 [59.0, 65.1]``, in percent; ``sign="+"`` shows it also where it is positive."""
     value, low, high = (f"{100 * x:{sign}.1f}" for x in (share, *interval))
@@ -88,6 +95,11 @@ def p_value(row: Row) -> str:
     if math.isnan(row.p_adjusted):
         return ""
     return f"{row.p_adjusted:.3f}" if row.p_adjusted >= 0.001 else f"{row.p_adjusted:.0e}"
+
+
+def is_number(column: pd.Series) -> bool:
+    """Whether a column of a finding's table is one of numbers, which stand to the right."""
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
 def cell(value: Any) -> str:
