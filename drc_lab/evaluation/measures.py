@@ -13,7 +13,7 @@ from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import mean_interval, rate_interval
 from drc_lab.evaluation.records import SETTING, baseline_of
 from drc_lab.evaluation.table import groups
-from drc_lab.evaluation.thinking import FIRST_PASSES
+from drc_lab.evaluation.thinking import ADAPTIVE, FIRST_PASSES
 
 
 def findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
@@ -115,8 +115,8 @@ def only_with_thinking(records: pd.DataFrame, confidence: float = 0.95) -> Findi
         if not after:
             continue
         sometimes, always = np.any(list(after.values()), axis=0), np.all(list(after.values()), axis=0)
-        largest = max(after)
-        for amount, gains, keeps in ((f"{largest:g}", after[largest], after[largest]), ("any", sometimes, always)):
+        most = min(after) if kind == ADAPTIVE else max(after)  # the lower that threshold, the more it thinks
+        for amount, gains, keeps in ((f"{most:g}", after[most], after[most]), ("any", sometimes, always)):
             if amount == "any" and len(after) == 1:
                 continue
             gained, lost = ~before & gains, before & ~keeps
@@ -130,8 +130,8 @@ def only_with_thinking(records: pd.DataFrame, confidence: float = 0.95) -> Findi
     return Finding(
         "only_with_thinking",
         "Which levels are solved only with thinking?",
-        "gained: levels solved with it and not by the policy as it is; lost: the reverse. The largest amount, and then "
-        "any of the amounts, which are more chances of both. optimum: mean optimal length of the gained, with its "
+        "gained: levels solved with it and not by the policy as it is; lost: the reverse. With the most of each kind, "
+        "and then with any amount, more chances of both. optimum: mean optimal length of the gained, with its "
         f"{confidence:.0%} interval, and of the lost{known}.",
         pd.DataFrame(rows, columns=["kind", "amount", "gained", "lost", "optimum", "low", "high", "optimum_lost"]),
         _hardness_drawer(hardness) if len(hardness) > 1 and known else None,

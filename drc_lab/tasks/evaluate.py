@@ -30,7 +30,9 @@ def main(config: DictConfig, folder: Path) -> None:
     start(config)
     subject, *others = subjects(config)
     if others:
-        raise ConfigError("checkpoint", [subject.name for subject in (subject, *others)], "one; task=thinking plays several")
+        raise ConfigError(
+            "checkpoint", [subject.name for subject in (subject, *others)], "one; task=thinking plays several"
+        )
     levels = lab_env(subject.config, subject.policy)
     report_spec(config, levels)
     controls = thinking_spec(config).control_settings(levels)

@@ -85,6 +85,8 @@ def test_gains_and_losses_are_counted_apart_and_say_how_hard_the_levels_are():
     assert largest[1]["optimum"] == 3  # that of the other gained level is unknown
     assert any_of_them[1]["optimum_lost"] == 3 and "of all levels it is 2.33" in finding.text
     assert only_with_thinking(pd.concat([PLAIN, RANDOM])) is None
+    thresholds = [setting("adaptive", 0.1, [1, 1, 0, 0], 1), setting("adaptive", 0.01, [1, 1, 1, 0], 1)]
+    assert rows(only_with_thinking(pd.concat([PLAIN, *thresholds])))["adaptive", "0.01"]["gained"] == 1
 
 
 def test_cycles_by_setting():
