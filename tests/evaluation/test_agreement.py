@@ -66,6 +66,8 @@ def test_a_move_is_optimal_if_the_fewest_remaining_steps_go_down_by_one(env, act
 
 def test_what_the_solver_cannot_tell_is_left_open_and_other_levels_are_not_judged():
     assert columns(sokoban(ROOM, max_steps=2), [UP, RIGHT], max_states=1)["verdicts"] == "??"
+    # Four positions are enough for the start and the way to the goal, but not once it has gone down.
+    assert columns(sokoban(ROOM, max_steps=3), [DOWN, UP, UP], max_states=4)["verdicts"] == "??+"
     assert columns(sokoban(ROOM, max_steps=2), [UP, RIGHT], levels=0) == {
         "judged_moves": 0, "optimal_moves": 0, "lost_at": -1, "verdicts": ""}  # fmt: skip
 
