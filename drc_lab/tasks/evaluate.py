@@ -8,13 +8,15 @@ from omegaconf import DictConfig
 
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
+from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.failures import endings
 from drc_lab.evaluation.intervals import mean_interval, rate_interval
 from drc_lab.evaluation.measures import findings
 from drc_lab.evaluation.records import baseline_of
 from drc_lab.evaluation.table import table
-from drc_lab.evaluation.thinking import PLAIN
+from drc_lab.evaluation.thinking import PLAIN, Setting
+from drc_lab.tasks.elsewhere import other_worlds, play_elsewhere
 from drc_lab.tasks.held_out import evaluation_spec
 from drc_lab.tasks.laboratory import PARTS, lab_env, play_all, thinking_spec
 from drc_lab.tasks.record import default_name, log_held_out, run_tags
@@ -28,27 +30,33 @@ from drc_lab.tracking.spec import TrackingSpec
 def main(config: DictConfig, folder: Path) -> None:
     """Plays each level once as the policy is and once with each control; prints and writes the report."""
     start(config)
-    subject, *others = subjects(config)
-    if others:
-        raise ConfigError(
-            "checkpoint", [subject.name for subject in (subject, *others)], "one; task=thinking plays several"
-        )
+    subject, *more = subjects(config)
+    if more:
+        names = [subject.name for subject in (subject, *more)]
+        raise ConfigError("checkpoint", names, "one; task=thinking plays several")
     levels = lab_env(subject.config, subject.policy)
     report_spec(config, levels)
-    controls = thinking_spec(config).control_settings(levels)
+    settings = settings_in(levels, config)
+    others = other_worlds(subject, lambda env: settings_in(env, config))
     confidence = evaluation_spec(subject.config).confidence
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
     with tracked_run(
         spec, folder, config.study, str(config.name or default_name(config)), run_tags(config), True, say
     ) as run:
         log_held_out(run, "test", levels, plain(subject.config))
-        records = play_all(subject, levels, [PLAIN, *controls], folder / PARTS)
+        records = play_all(subject, levels, settings, folder / PARTS)
         rows = table(records, confidence)
         run.log_metrics(metrics(records, confidence), subject.frames)
-        found = [endings(records), *findings(records, confidence)]
+        elsewhere = play_elsewhere(others, rows, folder, run)
+        found = [endings(records), *elsewhere, *findings(records, confidence)]
         shown = report_on("How good is it?", subject, levels, rows, found, records, folder, run)
     for name, value in (*shown, *run.shown):
         console.print(f"{name:11}{value}", soft_wrap=True)
+
+
+def settings_in(env: BatchEnv, config: DictConfig) -> list[Setting]:
+    """The policy as it is, and the controls that can play there."""
+    return [PLAIN, *thinking_spec(config).control_settings(env)]
 
 
 def metrics(records: pd.DataFrame, confidence: float) -> dict[str, float]:

@@ -9,6 +9,7 @@ from drc_lab.config import plain
 from drc_lab.evaluation.gains import sensitivity
 from drc_lab.evaluation.statistics import statistics_of
 from drc_lab.evaluation.table import table
+from drc_lab.tasks.elsewhere import other_worlds, play_elsewhere
 from drc_lab.tasks.held_out import evaluation_spec
 from drc_lab.tasks.laboratory import PARTS, lab_env, measures_of, play_all, tell_power, thinking_spec
 from drc_lab.tasks.record import default_name, run_tags
@@ -24,13 +25,14 @@ from drc_lab.tracking.spec import TrackingSpec
 def main(config: DictConfig, folder: Path) -> None:
     """Plays the checkpoint at every setting, prints and writes the report."""
     start(config)
-    subject, *others = subjects(config)
-    if others or thinking_spec(config).run is not None:
-        play_several(config, [subject, *others], folder)
+    subject, *more = subjects(config)
+    if more or thinking_spec(config).run is not None:
+        play_several(config, [subject, *more], folder)
         return
     levels = lab_env(subject.config, subject.policy)
     report_spec(config, levels)
     settings = thinking_spec(config).settings(subject.policy, levels)
+    others = other_worlds(subject, lambda env: thinking_spec(config).settings(subject.policy, env))
     tell_power(subject.config, levels, settings)
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
     with tracked_run(
@@ -40,7 +42,9 @@ def main(config: DictConfig, folder: Path) -> None:
         confidence, power = evaluation_spec(subject.config).confidence, thinking_spec(config).power
         rows = table(records, confidence)
         log_settings(rows, run, subject.frames)
-        findings = [*statistics_of(records, rows, confidence, power), *measures_of(subject, levels, records)]
+        elsewhere = play_elsewhere(others, rows, folder, run)
+        measures = measures_of(subject, levels, records)
+        findings = [*statistics_of(records, rows, confidence, power), *elsewhere, *measures]
         shown = report_on("Does more thinking help?", subject, levels, rows, findings, records, folder, run)
     say(sensitivity(rows, confidence, power))
     for name, value in (*shown, *run.shown):

@@ -1,10 +1,20 @@
 """Worlds beside the one of the evaluation group: what they change, and the line for one that cannot be."""
 
+import pandas as pd
 import pytest
+from commands import run_here
 from test_configs import compose
+from test_play import checkpoint
 
 from drc_lab.errors import ConfigError
 from drc_lab.tasks.worlds import told_of, worlds
+
+
+@pytest.fixture
+def run_task(tmp_path, monkeypatch, capsys):
+    """Runs a task in this process: exit code, what it printed, its complaint."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: run_here(monkeypatch, capsys, *words)
 
 
 def test_a_world_changes_what_it_names_and_leaves_the_rest():
@@ -39,3 +49,55 @@ def test_an_error_about_levels_says_which_world_they_are_of():
         raise ConfigError("evaluation.env.wall_density", 3, "0 to 1")
     with pytest.raises(ConfigError, match=r"^evaluation\.board: found 3"), told_of("base"):
         raise ConfigError("evaluation.board", 3, "4 or more")
+
+
+XSB = """
+#####
+#@$.#
+#####
+
+########
+#      #
+# @$ . #
+#      #
+########
+"""
+
+
+@pytest.mark.slow
+def test_a_policy_of_any_size_is_played_and_compared_in_every_world(tmp_path, run_task):
+    where = checkpoint(tmp_path / "a.ckpt", "env=sokoban", "env.height=6", "env.width=6", "env.num_boxes=1",
+                       "policy.head=pool", "env.max_steps=6")  # fmt: skip
+    (tmp_path / "two.xsb").write_text(XSB)
+    worlds_of = ["+thinking.worlds.larger={board: 8}", "+thinking.worlds.boxes={env: {num_boxes: 2}}",
+                 "+thinking.worlds.collection={env: {levels: two.xsb}}"]  # fmt: skip
+    few = ["evaluation.num_levels=10", "thinking.first_passes=[2]", "thinking.noops=[]", "thinking.repeats=[]",
+           "thinking.adaptive=[]", "thinking.solver_levels=0", "thinking.trace_ticks=0", "report.video=null",
+           "folder=out", "threads=1"]  # fmt: skip
+    code, output, errors = run_task("task=thinking", where, *worlds_of, *few)
+    assert (code, errors) == (0, "")
+    assert "What is left of it in other worlds?" in output
+    found = pd.read_csv(tmp_path / "out/findings/worlds.csv").set_index("world")
+    assert found["levels"].to_dict() == {"base": 10, "larger": 10, "boxes": 10, "collection": 2}
+    records = pd.read_parquet(tmp_path / "out/worlds.parquet")
+    plain = records[records["baseline"]].groupby("world")
+    assert plain["solved"].mean().to_dict() == found["solved"].drop("base").to_dict()
+    sizes = plain[["height", "width"]].agg(lambda x: sorted(set(x)))
+    assert sizes["height"].to_dict() == {"larger": [8], "boxes": [6], "collection": [3, 5]}
+    assert sizes["width"]["collection"] == [5, 8]
+    base = pd.read_parquet(tmp_path / "out/levels.parquet")
+    assert base[base["baseline"]]["solved"].mean() == found["solved"]["base"] and len(base["level"].unique()) == 10
+
+
+@pytest.mark.slow
+def test_a_world_that_the_policy_cannot_play_in_is_refused_before_anything_is_played(tmp_path, run_task):
+    where = checkpoint(tmp_path / "a.ckpt")
+    for world, line in (
+        ("{board: 7}", "thinking.worlds.x.board: found 'observations (8, 7, 7)', allowed: (8, 5, 5), which the policy"),
+        ("{env: {num_robots: 3}}", "thinking.worlds.x.env: found 'observations (9, 5, 5)', allowed: (8, 5, 5), which"),
+        ("{env: {num_robot: 3}}", "thinking.worlds.x.env.num_robot: found 3, allowed: no such key, but num_robots"),
+    ):
+        for task in ("evaluate", "thinking"):
+            code, _, errors = run_task(f"task={task}", where, f"+thinking.worlds.x={world}", "folder=out")
+            assert code == 2 and errors.startswith(f"drc_lab: {line}") and errors.count("\n") == 1, errors
+    assert not (tmp_path / "out").exists()

@@ -43,6 +43,7 @@ KINDS = {
     ADAPTIVE: Kind("adaptive", "until ticks agree within (nats)", "thinking until ticks agree within {} nats"),
     "random": Kind("random policy", "", "a random policy"),
     "sampled": Kind("sampled", "", "its own actions, sampled"),
+    "distance": Kind("distance", "", "the move that brings it nearest, one step ahead"),
     "no_memory": Kind("no memory", "", "the policy with its memory wiped before every step"),
 }  # fmt: skip
 
