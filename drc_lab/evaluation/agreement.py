@@ -8,6 +8,8 @@ import pandas as pd
 
 from drc_lab.envs.batch import Batch
 from drc_lab.envs.search import LIMIT, UNSOLVABLE
+from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.errors import ConfigError
 from drc_lab.evaluation.evaluator import Watcher
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import ratio_interval
@@ -60,10 +62,8 @@ class Judge:
 class Agreement(Watcher):
     """Judges each move of some levels: an optimal one takes the fewest remaining steps down by one.
 
-    In an env without autoreset, whose boards are still as the last step left them.
-
     Args:
-        game: of that env.
+        env: without autoreset, so that its boards are still as the last step left them.
         levels: the numbers of those that are judged are below that.
         max_states, threads: see `Judge`.
 
@@ -74,8 +74,10 @@ class Agreement(Watcher):
         lost_at: steps after which the level had become unsolvable, 0 if it was from the start, NONE if it never did.
     """
 
-    def __init__(self, game: Batch, levels: int, max_states: int, threads: int = 1):
-        self.judge, self.levels = Judge(game, max_states, threads), levels
+    def __init__(self, env: LevelVectorEnv, levels: int, max_states: int, threads: int = 1):
+        if env.autoreset:
+            raise ConfigError("autoreset", True, "false, as the boards that ended are judged too")
+        self.judge, self.levels = Judge(env.batch, max_states, threads), levels
         self.step = -1
 
     def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
@@ -117,9 +119,9 @@ def _by_length(judged: pd.DataFrame, confidence: float) -> Finding:
             part, whole = (played[column].to_numpy()[chosen] for column in ("optimal_moves", "judged_moves"))
             low, high = ratio_interval(part, whole, confidence)
             lost = played["lost_at"].to_numpy()[chosen] != NONE
-            rows.append([kind, amount, name, int(chosen.sum()), int(whole.sum()), part.sum() / whole.sum(), low, high,
+            rows.append([kind, amount, name, int(whole.sum()), part.sum() / whole.sum(), low, high,
                          float(lost.mean())])  # fmt: skip
-    columns = [*SETTING, "optimal", "levels", "moves", "agreement", "low", "high", "lost"]
+    columns = [*SETTING, "optimal", "moves", "agreement", "low", "high", "lost"]
     table = pd.DataFrame(rows, columns=columns)
     return Finding(
         "agreement",

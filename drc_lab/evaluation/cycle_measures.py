@@ -57,19 +57,19 @@ def vanished_cycles(records: pd.DataFrame, confidence: float = 0.95) -> Finding 
         if not told.any():
             continue
         gone = ~again[told]
-        rows.append([kind, amount, int((start != NONE).sum()), int(told.sum()), gone.mean(),
-                     *rate_interval(gone, confidence), plain["solved"].to_numpy()[told].mean(),
+        before = plain["solved"].to_numpy()[told].mean()
+        rows.append([kind, amount, int(told.sum()), gone.mean(), *rate_interval(gone, confidence), before,
                      solved[told].mean()])  # fmt: skip
     if not rows:
         return None
-    columns = ["levels_with_cycle", "counted", "vanished", "low", "high", "solved_without", "solved_with"]
+    columns = ["levels", "vanished", "low", "high", "solved_before", "solved"]
     return Finding(
         "vanished_cycles",
         "Do cycles vanish when it thinks in their place?",
         "At the start of each level's first cycle the policy as it is thinks instead, `amount` times as long as the "
         "cycle: extra passes, or steps in which it waits. vanished: share of levels in which no cycle closes within as "
-        f"many steps after that as the first one had ({confidence:.0%} interval); not counted are episodes that the "
-        "step limit ended before, and levels without a cycle. solved_without, solved_with: solve rates of these levels "
-        "without and with that thinking. Bush et al. (2025) report about 75% for a Sokoban agent.",
+        f"many steps after that as the first one had ({confidence:.0%} interval); not counted are levels "
+        "without a cycle, and episodes that the step limit ended before. solved_before, solved: solve rates of these "
+        "levels without and with that thinking. Bush et al. (2025) report about 75% for a Sokoban agent.",
         pd.DataFrame(rows, columns=[*SETTING, *columns]),
     )

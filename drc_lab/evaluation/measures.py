@@ -13,7 +13,7 @@ from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import mean_interval, rate_interval
 from drc_lab.evaluation.records import SETTING, baseline_of
 from drc_lab.evaluation.table import groups
-from drc_lab.evaluation.thinking import FIRST_PASSES
+from drc_lab.evaluation.thinking import ADAPTIVE, FIRST_PASSES
 
 
 def findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
@@ -114,25 +114,27 @@ def only_with_thinking(records: pd.DataFrame, confidence: float = 0.95) -> Findi
                  if not own["baseline"].iloc[0]}  # fmt: skip
         if not after:
             continue
-        gained, lost = ~before & np.any(list(after.values()), axis=0), before & ~np.all(list(after.values()), axis=0)
-        most = after[max(after)]
-        rows.append([kind, len(after), int(gained.sum()), int(lost.sum()), int((~before & most).sum()),
-                     int((before & ~most).sum()), _mean(optimal[gained]), *mean_interval(optimal[gained], confidence),
-                     _mean(optimal[lost]), _mean(optimal)])  # fmt: skip
+        sometimes, always = np.any(list(after.values()), axis=0), np.all(list(after.values()), axis=0)
+        most = min(after) if kind == ADAPTIVE else max(after)  # the lower that threshold, the more it thinks
+        for amount, gains, keeps in ((f"{most:g}", after[most], after[most]), ("any", sometimes, always)):
+            if amount == "any" and len(after) == 1:
+                continue
+            gained, lost = ~before & gains, before & ~keeps
+            rows.append([kind, amount, int(gained.sum()), int(lost.sum()), _mean(optimal[gained]),
+                         *mean_interval(optimal[gained], confidence), _mean(optimal[lost])])  # fmt: skip
         if gained.any():
             hardness[f"gained by {kind}"] = optimal[gained]
     if not rows:
         return None
-    columns = ["kind", "amounts", "gained", "lost", "gained_at_largest", "lost_at_largest", "optimal_of_gained", "low",
-               "high", "optimal_of_lost", "optimal_of_all"]  # fmt: skip
+    known = "" if np.isnan(optimal).all() else f"; of all levels it is {_mean(optimal):.2f}"
     return Finding(
         "only_with_thinking",
         "Which levels are solved only with thinking?",
-        "gained: levels solved at some amount and not by the policy as it is; lost: solved by that and not at some "
-        "amount; more amounts are more chances of both, so that the largest amount is also counted alone. The mean "
-        f"optimal lengths tell how hard these levels are, with a {confidence:.0%} interval for the gained.",
-        pd.DataFrame(rows, columns=columns),
-        _hardness_drawer(hardness) if len(hardness) > 1 and not np.isnan(optimal).all() else None,
+        "gained: levels solved with it and not by the policy as it is; lost: the reverse. With the most of each kind, "
+        "and then with any amount, more chances of both. optimum: mean optimal length of the gained, with its "
+        f"{confidence:.0%} interval, and of the lost{known}.",
+        pd.DataFrame(rows, columns=["kind", "amount", "gained", "lost", "optimum", "low", "high", "optimum_lost"]),
+        _hardness_drawer(hardness) if len(hardness) > 1 and known else None,
     )
 
 

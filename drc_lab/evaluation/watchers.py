@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.envs.vector import game_of
+from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.agreement import Agreement
 from drc_lab.evaluation.evaluator import Watcher
 from drc_lab.evaluation.sizes import Sizes
@@ -13,13 +13,13 @@ from drc_lab.evaluation.thinking_spec import ThinkingSpec
 
 def watchers(spec: ThinkingSpec, env: BatchEnv, threads: int = 1) -> Callable[[Setting], Sequence[Watcher]]:
     """For `sweep`: sizes at each setting; the exact solver for the policy as it is and for its most first passes."""
-    game, most = game_of(env), max(spec.first_passes, default=0)
+    most = max(spec.first_passes, default=0)
 
     def of(setting: Setting) -> list[Watcher]:
         watched: list[Watcher] = [Sizes(env)]
         is_judged = setting == PLAIN or (setting.kind == FIRST_PASSES and setting.amount == most)
-        if game is not None and spec.solver_levels and is_judged:
-            watched.append(Agreement(game, spec.solver_levels, spec.solver_max_states, threads))
+        if isinstance(env, LevelVectorEnv) and spec.solver_levels and is_judged:
+            watched.append(Agreement(env, spec.solver_levels, spec.solver_max_states, threads))
         return watched
 
     return of

@@ -10,6 +10,7 @@ import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.envs.ricochet.level import Board, border
 from drc_lab.envs.search import LIMIT, UNSOLVABLE
 from drc_lab.envs.vector import game_of
+from drc_lab.errors import ConfigError
 from drc_lab.evaluation.agreement import Agreement, Judge, agreement_findings
 from drc_lab.evaluation.evaluator import evaluate
 from drc_lab.evaluation.records import records_of
@@ -37,7 +38,7 @@ def acting(env, actions):
 
 
 def columns(env, actions, levels=1, max_states=10_000):
-    watcher = Agreement(game_of(env), levels, max_states)
+    watcher = Agreement(env, levels, max_states)
     policy, choose = acting(env, actions)
     evaluate(policy, env, watchers=[watcher], choose=choose)
     return {name: column[0] for name, column in watcher.columns().items()}
@@ -65,6 +66,8 @@ def test_a_move_is_optimal_if_the_fewest_remaining_steps_go_down_by_one(env, act
 
 def test_what_the_solver_cannot_tell_is_left_open_and_other_levels_are_not_judged():
     assert columns(sokoban(ROOM, max_steps=2), [UP, RIGHT], max_states=1)["verdicts"] == "??"
+    # Four positions are enough for the start and the way to the goal, but not once it has gone down.
+    assert columns(sokoban(ROOM, max_steps=3), [DOWN, UP, UP], max_states=4)["verdicts"] == "??+"
     assert columns(sokoban(ROOM, max_steps=2), [UP, RIGHT], levels=0) == {
         "judged_moves": 0, "optimal_moves": 0, "lost_at": -1, "verdicts": ""}  # fmt: skip
 
@@ -122,6 +125,24 @@ def test_no_position_is_solved_twice(monkeypatch):
     assert len(asked) == 2
 
 
+def test_levels_that_look_alike_are_judged_apart():
+    h_walls, v_walls = border(4, 4)
+    open_board = Board(h_walls, v_walls, ((0, 1),), (0, 3))
+    v_walls = v_walls.copy()
+    v_walls[0, 2] = True  # right of the robot, which now has to go around
+    walled = Board(h_walls, v_walls, ((0, 1),), (0, 3))
+    env = gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=2, board=[open_board, walled], order="sequential",
+                       observation="symbolic", autoreset=False)  # fmt: skip
+    obs, info = env.reset(seed=0)
+    np.testing.assert_array_equal(obs[0], obs[1])  # symbolic observations show no walls
+    assert Judge(game_of(env), 1000).remaining(np.arange(2)).tolist() == info["optimal"].tolist() == [1, 3]
+
+
+def test_boards_that_autoreset_would_have_replaced_are_not_judged():
+    with pytest.raises(ConfigError, match="autoreset: found True, allowed: false"):
+        Agreement(gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=1), 1, 1000)
+
+
 def test_findings_count_moves_by_length_and_by_step():
     records = pd.DataFrame({
         "kind": "first_passes", "amount": 0.0, "level": range(4), "optimal": [1, 3, 3, 3],
@@ -141,6 +162,6 @@ def test_findings_count_moves_by_length_and_by_step():
 def test_verdicts_of_a_played_setting_are_in_its_records():
     env = v0(max_steps=3)
     policy, _ = acting(env, [])
-    (played,) = play(policy, env, [PLAIN], watchers=lambda setting: [Agreement(game_of(env), 5, 1000)])
+    (played,) = play(policy, env, [PLAIN], watchers=lambda setting: [Agreement(env, 5, 1000)])
     record = records_of(played).iloc[0]
     assert record["verdicts"] == "---" and record["judged_moves"] == 3  # up, against the wall

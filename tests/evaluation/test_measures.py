@@ -78,13 +78,15 @@ def test_time_to_solve_counts_levels_that_are_never_solved():
 
 
 def test_gains_and_losses_are_counted_apart_and_say_how_hard_the_levels_are():
-    (line,) = only_with_thinking(RECORDS).table.to_dict("records")
-    counted = {key: line[key] for key in ("kind", "amounts", "gained", "lost", "gained_at_largest", "lost_at_largest")}
-    assert counted == {"kind": "first_passes", "amounts": 2, "gained": 2, "lost": 1, "gained_at_largest": 2,
-                       "lost_at_largest": 0}  # fmt: skip
-    assert (line["optimal_of_gained"], line["optimal_of_lost"]) == (3, 3)  # the other gained level's is unknown
-    assert line["optimal_of_all"] == pytest.approx(7 / 3)
+    finding = only_with_thinking(RECORDS)
+    largest, any_of_them = rows(finding).items()
+    assert largest[0] == ("first_passes", "4") and largest[1][["gained", "lost"]].tolist() == [2, 0]
+    assert any_of_them[0] == ("first_passes", "any") and any_of_them[1][["gained", "lost"]].tolist() == [2, 1]
+    assert largest[1]["optimum"] == 3  # that of the other gained level is unknown
+    assert any_of_them[1]["optimum_lost"] == 3 and "of all levels it is 2.33" in finding.text
     assert only_with_thinking(pd.concat([PLAIN, RANDOM])) is None
+    thresholds = [setting("adaptive", 0.1, [1, 1, 0, 0], 1), setting("adaptive", 0.01, [1, 1, 1, 0], 1)]
+    assert rows(only_with_thinking(pd.concat([PLAIN, *thresholds])))["adaptive", "0.01"]["gained"] == 1
 
 
 def test_cycles_by_setting():
@@ -104,10 +106,10 @@ def test_a_cycle_has_vanished_if_none_closes_within_as_many_steps_after_the_thin
     waits = setting("cycle_noops", 1, [0, 0, 0, 1], [20, 20, 9, 20],
                     cycle_start=[8, 9, -1, -1], cycle_length=[2, 2, 0, 0])  # fmt: skip
     lines = rows(vanished_cycles(pd.concat([plain, passes, waits])))
-    assert lines["cycle_passes", 1][["levels_with_cycle", "counted"]].tolist() == [3, 3]
+    assert lines["cycle_passes", 1][["levels", "solved_before"]].tolist() == [3, 0]
     assert lines["cycle_passes", 1]["vanished"] == pytest.approx(2 / 3)
-    assert lines["cycle_passes", 1]["solved_with"] == pytest.approx(1 / 3)
-    assert lines["cycle_noops", 1][["levels_with_cycle", "counted", "vanished"]].tolist() == [3, 2, 0.5]
+    assert lines["cycle_passes", 1]["solved"] == pytest.approx(1 / 3)
+    assert lines["cycle_noops", 1][["levels", "vanished"]].tolist() == [2, 0.5]
     assert vanished_cycles(pd.concat([plain.assign(cycle_start=-1), passes])) is None
 
 

@@ -43,7 +43,7 @@ def boards(level, actions, cell_size=16):
 
 
 def test_both_sides_show_the_same_level_at_the_same_clock(tmp_path):
-    """RIGHT comes with the seventh tick, three a pass: without extra passes in the third step, with two in the first."""
+    """RIGHT comes with the seventh tick, three a pass: in the third step, or with two extra passes in the first."""
     env = v1()
     sides = [timelines(Valuing(7), env, [3], n, 16)[0] for n in (0, 2)]
     start, after_left, after_both, solved = boards(3, [LEFT, LEFT, RIGHT])

@@ -56,6 +56,9 @@ def test_every_kind_of_thinking_is_there_and_the_policy_as_it_is_comes_first():
         ({"adaptive_max_ticks": 0}, "adaptive_max_ticks: found 0, allowed: at least 1"),
         ({"controls": ["lazy"]}, "controls: found 'lazy', allowed: random | "),
         ({"levels_at_once": 0}, "levels_at_once: found 0, allowed: at least 1"),
+        ({"solver_levels": -1}, "solver_levels: found -1, allowed: at least 0"),
+        ({"solver_max_states": 0}, "solver_max_states: found 0, allowed: at least 1"),
+        ({"trace_ticks": -1}, "trace_ticks: found -1, allowed: at least 0"),
         ({"noops": [2]}, "noops: found .2., allowed: null or .., as the env has no action that does nothing"),
     ],
 )

@@ -63,7 +63,7 @@ def test_a_sweep_is_reported_with_a_video_of_levels_side_by_side(run_task, tmp_p
         "report.cell_size=16",
         "tracking=[]",
     ]
-    code, output, errors = run_task("task=thinking", where, *SMALL, *few, *chosen)
+    code, output, errors = run_task("task=thinking", where, *SMALL, *few, *chosen, "tracking=[]")
     assert (code, errors) == (0, "")
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES | {"side_by_side.gif"}
     page = (tmp_path / "out/report.html").read_text()
@@ -76,7 +76,7 @@ def test_a_sweep_is_reported_with_a_video_of_levels_side_by_side(run_task, tmp_p
 
 def test_a_foreign_env_is_evaluated_without_pictures(run_task, tmp_path):
     where = checkpoint(tmp_path / "a.ckpt", "env=gym", "env.id=CartPole-v1", "policy=mlp", "policy.hidden_sizes=[8]")
-    code, output, errors = run_task("task=evaluate", where, "threads=1", "evaluation.num_levels=5", "folder=out",
+    code, _, errors = run_task("task=evaluate", where, "threads=1", "evaluation.num_levels=5", "folder=out",
                                     "tracking=[]")  # fmt: skip
     assert (code, errors) == (0, "")
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
