@@ -78,6 +78,7 @@ def test_every_key_of_the_configs_of_envs_and_tasks_is_an_argument():
     from drc_lab.tasks.benchmark import BenchmarkSpec
     from drc_lab.tasks.env_speed import SpeedSpec
     from drc_lab.tasks.policy_runs import PolicySpeedSpec
+    from drc_lab.tasks.reporting import ReportSpec
     from drc_lab.tasks.search_speed import SearchSpec
     from drc_lab.tracking.compare import CompareSpec
     from drc_lab.tracking.register import RegisterSpec
@@ -87,7 +88,12 @@ def test_every_key_of_the_configs_of_envs_and_tasks_is_an_argument():
         assert set(compose(f"env={option}").env) - {"id"} <= set(inspect.signature(env).parameters)
     specs = {"speed": SpeedSpec, "search_speed": SearchSpec, "policy_speed": PolicySpeedSpec, "export": ExportSpec}
     specs |= {"compare": CompareSpec, "register": RegisterSpec, "checkpoints": CheckpointSpec}
-    for group, spec in {**specs, "evaluation": EvaluationSpec, "benchmark": BenchmarkSpec}.items():
+    for group, spec in {
+        **specs,
+        "report": ReportSpec,
+        "evaluation": EvaluationSpec,
+        "benchmark": BenchmarkSpec,
+    }.items():
         assert set(compose()[group]) == set(inspect.signature(spec).parameters)
     everywhere = compose("tracking=[mlflow,csv,tensorboard]").tracking
     assert set(everywhere) == set(inspect.signature(TrackingSpec).parameters)
@@ -112,6 +118,7 @@ def test_the_wheel_carries_the_configs(tmp_path):
     assert {p.relative_to(CONF) for p in CONF.rglob("*.yaml")} == {
         p.relative_to(unpacked / "drc_lab/conf") for p in unpacked.rglob("*.yaml")
     }
+    assert (unpacked / "drc_lab/evaluation/report/page.html").is_file()  # the template of reports
     script = "import drc_lab.paths as p, drc_lab.__main__ as m; print(p.CONF); m.main()"
     words = [sys.executable, "-c", script, "--help"]
     shown = subprocess.run(words, cwd=unpacked, capture_output=True, text=True, timeout=60)

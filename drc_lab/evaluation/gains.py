@@ -24,10 +24,10 @@ def gain_findings(rows: Sequence[Row], confidence: float = 0.95, power: float = 
         confidence: 1 - alpha of the tests.
         power: of what could have been found, see `drc_lab.evaluation.power`.
     """
-    return [tested(rows, confidence), detectable(rows, confidence, power)]
+    return [comparisons(rows, confidence), detectable(rows, confidence, power)]
 
 
-def tested(rows: Sequence[Row], confidence: float = 0.95) -> Finding:
+def comparisons(rows: Sequence[Row], confidence: float = 0.95) -> Finding:
     """Which gains and losses stay clear of 0 after the correction."""
     alpha = 1 - confidence
     compared = [row for row in rows if row.optimal == "all" and not math.isnan(row.p_value)]

@@ -9,7 +9,7 @@ levels, so a resample takes a seed with all its groups.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TRIMMED = 0.25  # off each end: the interquartile mean
-MOST_SHOWN = 5  # seeds with a column of their own
-EACH = ("seed_", "no_")  # what those begin with
+MOST_SHOWN = 6  # seeds with a column of their own in a terminal
 
 
 class OverSeeds(NamedTuple):
@@ -54,23 +53,23 @@ def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Findi
     subjects = [own for _, own in records.groupby(SUBJECT, sort=False)]
     names, alpha = seed_names(records), 1 - confidence
     baseline = np.stack([_by_group(baseline_of(own)) for own in subjects])  # (seeds, 1 + groups)
-    rates, gains, robust = [], [], []
+    rates, gains, robust, single = [], [], [], []
     for (kind, amount), _ in records.groupby(SETTING, sort=False):
         own = [subject[(subject["kind"] == kind) & (subject["amount"] == amount)] for subject in subjects]
         setting = {"kind": kind, "amount": math.nan if kind in CONTROLS else amount}
         solved = np.stack([_by_group(one) for one in own])
         rate, gain = over_seeds(solved, confidence), over_seeds(solved - baseline, confidence)
-        rates.append(setting | _each(names, solved) | {"mean": rate.mean, "low": rate.low, "high": rate.high})
+        rates.append(setting | {"mean": rate.mean, "low": rate.low, "high": rate.high} | _each(names, solved))
         robust.append(setting | {"solved": rate.iqm, "solved_low": rate.iqm_low, "solved_high": rate.iqm_high,
                                  "gain": gain.iqm, "gain_low": gain.iqm_low, "gain_high": gain.iqm_high})  # fmt: skip
         if not own[0]["baseline"].iloc[0]:
-            means = {"mean": gain.mean, "low": gain.low, "high": gain.high, "p": gain.p}
-            gains.append(setting | _each(names, solved - baseline) | means)
+            gains.append(setting | {"mean": gain.mean, "low": gain.low, "high": gain.high, "p": gain.p})
+            single.append(setting | _each(names, solved - baseline))
     adjusted = holm([math.nan if row["kind"] in CONTROLS else row["p"] for row in gains])
     clear = {True: "helps", False: "hurts"}
     gains = [row | {"p_holm": float(p), "clear": clear[row["mean"] > 0] if p <= alpha else ""}
              for row, p in zip(gains, adjusted, strict=True)]  # fmt: skip
-    compared, unit = pd.DataFrame(gains), f"The unit is the seed: mean over {len(subjects)} trainings"
+    unit, few = f"The unit is the seed: mean over {len(subjects)} trainings", len(names) <= MOST_SHOWN
     return [
         Finding("seeds_solve_rate", "Solve rates over seeds", f"{unit}, low and high its {confidence:.0%} t interval.",
                 pd.DataFrame(rates)),
@@ -78,7 +77,9 @@ def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Findi
                 f"{unit} of the gain over the same policy as it is, low and high its {confidence:.0%} t interval. p: t "
                 f"test against no gain. p_holm: corrected for all settings but the controls; clear where at most "
                 f"{alpha:.3g}. Empty where the seeds are alike and there is no spread to go by.",
-                compared, (lambda axis: _draw(axis, gains)) if gains else None),
+                pd.DataFrame(gains), (lambda axis: _draw(axis, gains, single, names)) if gains else None),
+        Finding("seeds_single", "Gains of each seed", "Each training's gain over the same policy as it is.",
+                pd.DataFrame(single), in_terminal=few),
         Finding("seeds_iqm", "Interquartile means over seeds and groups of levels",
                 "Over seeds and the levels of each optimal length, without the highest and the lowest quarter of the "
                 f"scores; low and high: {confidence:.0%} bootstrap interval over seeds, which is too narrow for fewer "
@@ -87,16 +88,16 @@ def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Findi
 
 
 def _each(names: Sequence[str], scores: np.ndarray) -> dict[str, float]:
-    """The scores of single seeds on all levels, where they fit into a table."""
-    return dict(zip(names, scores[:, 0].tolist(), strict=True)) if len(names) <= MOST_SHOWN else {}
+    """The scores of single seeds on all levels."""
+    return dict(zip(names, scores[:, 0].tolist(), strict=True))
 
 
 def seed_names(records: pd.DataFrame) -> list[str]:
     """A short name for each checkpoint: its seed, or its number where seeds are not distinct."""
     seeds = [seed for (_, seed, _), _ in records.groupby(SUBJECT, sort=False)]
     if len(set(seeds)) == len(seeds):
-        return [f"{EACH[0]}{seed}" for seed in seeds]
-    return [f"{EACH[1]}{number}" for number in range(len(seeds))]
+        return [f"seed_{seed}" for seed in seeds]
+    return [f"no_{number}" for number in range(len(seeds))]
 
 
 def over_seeds(scores: np.ndarray, confidence: float = 0.95, seed: int = 0) -> OverSeeds:
@@ -132,15 +133,14 @@ def _by_group(played: pd.DataFrame) -> np.ndarray:
     return np.array([solved[mask].mean() for mask in masks.values()])
 
 
-def _draw(axis: "Axes", gains: Sequence[Mapping[str, Any]]) -> None:
+def _draw(axis: "Axes", gains: Sequence[Mapping], single: Sequence[Mapping], names: Sequence[str]) -> None:
     """A dot for each seed, and the mean with its interval."""
-    for place, row in enumerate(gains):
-        each = [100 * value for name, value in row.items() if name.startswith(EACH)]
-        axis.plot(each, [place] * len(each), ".", color="C0", alpha=0.4)
+    for place, (row, each) in enumerate(zip(gains, single, strict=True)):
+        axis.plot([100 * each[name] for name in names], [place] * len(names), ".", color="C0", alpha=0.4)
         axis.plot([100 * row["low"], 100 * row["high"]], [place, place], color="C0")
         axis.plot(100 * row["mean"], place, "o", color="C0", markerfacecolor="C0" if row["clear"] else "white")
     axis.axvline(0, color="black", linewidth=0.7)
-    names = [row["kind"] if math.isnan(row["amount"]) else f"{row['kind']} {row['amount']:g}" for row in gains]
-    axis.set_yticks(range(len(gains)), names)
+    settings = [row["kind"] if math.isnan(row["amount"]) else f"{row['kind']} {row['amount']:g}" for row in gains]
+    axis.set_yticks(range(len(gains)), settings)
     axis.invert_yaxis()
     axis.set(xlabel="gain in points: each seed, and the mean with its t interval (filled: clear)")

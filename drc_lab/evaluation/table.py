@@ -87,7 +87,7 @@ def _rows(records: pd.DataFrame, confidence: float, by_length: bool) -> list[Row
                     solve_rate=float(solved.mean()),
                     low=low,
                     high=high,
-                    difference=float(solved.mean() - there.mean()),
+                    difference=(helped - hurt) / len(here),
                     difference_low=difference_low,
                     difference_high=difference_high,
                     helped=helped,

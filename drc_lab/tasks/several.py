@@ -20,7 +20,6 @@ from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, play_all, tell_pow
 from drc_lab.tasks.record import default_name, run_tags
 from drc_lab.tasks.reporting import report_on_several
 from drc_lab.tasks.start import console, say
-from drc_lab.tasks.subjects import check_same_settings
 from drc_lab.tracking.run import Run, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
 
@@ -31,15 +30,13 @@ def play_several(config: DictConfig, found: Sequence[Subject], folder: Path) -> 
     """Plays all on the same levels; prints and writes what holds over them.
 
     Raises:
-        ConfigError: one of them cannot play there, or not at the same settings as the others.
+        ConfigError: one of them cannot play there.
     """
     of_one_training = thinking_spec(config).run is not None
     levels = lab_env(found[0].config, found[0].policy)
     for subject in found[1:]:
         check_fits(subject.policy, num_actions(subject.policy), levels, "checkpoint")
     settings = [thinking_spec(config).settings(subject.policy, levels) for subject in found]
-    if not of_one_training:
-        check_same_settings(settings, found)
     confidence = evaluation_spec(found[0].config).confidence
     tell_power(found[0].config, levels, settings[0])
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
@@ -71,7 +68,7 @@ def named(records: pd.DataFrame, subject: Subject) -> pd.DataFrame:
 
 def log_over_seeds(findings: Sequence[Finding], run: Run, seeds: int) -> None:
     """A nested run for each setting, and in ``run`` a curve over amounts, as of one checkpoint; means over seeds."""
-    rates, gains, robust = (finding.table for finding in findings)
+    rates, gains, robust = (finding.table for finding in findings if finding.name != "seeds_single")
     of_gains = {(row["kind"], str(row["amount"])): row for row in gains.to_dict("records")}
     robust = robust.rename(columns=lambda name: name.replace("solved", "solve_rate_iqm").replace("gain", "gain_iqm"))
     for row, iqm in zip(rates.to_dict("records"), robust.to_dict("records"), strict=True):

@@ -8,7 +8,6 @@ from omegaconf import DictConfig, ListConfig
 
 from drc_lab.config import plain
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.thinking import Setting
 from drc_lab.tasks.laboratory import Subject, load_subject, thinking_spec
 from drc_lab.tasks.resume import CHECKPOINTS
 from drc_lab.tasks.store import checkpoint_file, reading_client
@@ -35,6 +34,7 @@ def subjects(config: DictConfig) -> list[Subject]:
         found = [load_subject(config, checkpoint_file(config, str(one)), str(one)) for one in config.checkpoint]
         check_separate(found)
         check_same_levels(found)
+        check_same_ticks(found)
         return found
     if config.checkpoint is None:
         raise ConfigError("checkpoint", None, "a .ckpt file that a training wrote, models:/NAME@ALIAS, or several")
@@ -102,16 +102,19 @@ def check_same_levels(found: Sequence[Subject]) -> None:
                 )  # fmt: skip
 
 
-def check_same_settings(settings: Sequence[Sequence[Setting]], found: Sequence[Subject]) -> None:
-    """Whether seeds are played at the same settings, which depend on the policy's own ticks.
+def check_same_ticks(found: Sequence[Subject]) -> None:
+    """Whether their ticks a step are the same number, so that they are played at the same settings.
 
     Raises:
-        ConfigError: about the first that is not.
+        ConfigError: about the first of which they are not.
     """
-    first, *others = ([(setting.name, setting.is_baseline) for setting in own] for own in settings)
-    for subject, own in zip(found[1:], others, strict=True):
-        if own != first:
-            raise ConfigError("checkpoint", subject.name, f"a policy with as many ticks a step as {found[0].name} has")
+    wanted = found[0].policy.repeats_per_step
+    for subject in found[1:]:
+        if subject.policy.repeats_per_step != wanted:
+            raise ConfigError(
+                "checkpoint", f"{subject.name}, with {subject.policy.repeats_per_step} ticks a step",
+                f"one with {wanted}, as {found[0].name} has",
+            )  # fmt: skip
 
 
 def _played_on(subject: Subject) -> dict[str, Any]:

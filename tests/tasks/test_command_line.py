@@ -14,6 +14,7 @@ import pytest
 import torch
 from commands import TINY, command, curve, run, run_fresh, run_here, start, start_fresh, store, wait_for
 
+from drc_lab.evaluation.controls import CONTROLS
 from drc_lab.paths import CONF
 
 
@@ -156,22 +157,27 @@ def test_the_thinking_sweep_leaves_its_table_plot_and_runs(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "Does more thinking help? 20 held-out levels" in result.stdout
     (folder,) = (tmp_path / "outputs/runs/thinking_sweep").iterdir()
-    files = {"config.yaml", "tracking.jsonl", "thinking.csv", "thinking.png", "checkpoints", "videos"}
+    files = {"config.yaml", "tracking.jsonl", "thinking.csv", "thinking.png", "levels.parquet", "report.html",
+             "side_by_side.gif", "checkpoints", "findings", "parts", "videos"}  # fmt: skip
     assert {p.name for p in folder.iterdir()} == files
     client, (experiment,) = store(tmp_path)
     assert experiment.name == "thinking_sweep"
     runs = client.search_runs([experiment.experiment_id])
     (parent,) = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
     children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    names = {"first_passes=0", "first_passes=2", "repeats=1", "repeats=2", "repeats=3", "repeats=4", "random"}
+    rows = csv.DictReader((folder / "thinking.csv").read_text().splitlines())
+    names = {row["kind"] if row["kind"] in CONTROLS else f"{row['kind']}={float(row['amount']):g}" for row in rows}
+    assert names > {"first_passes=0", "first_passes=2", "repeats=1", "repeats=4", "noops=0", "adaptive=0.1", "random"}
     assert {r.info.run_name for r in children} == names and len(runs) == 1 + len(names)
     assert {r.info.status for r in runs} == {"FINISHED"}
     assert parent.info.run_name == "mine"
     assert (
         parent.data.params["policy.hidden_channels"] == "4" and parent.data.params["evaluation.report_split"] == "test"
     )
-    files = {f.path for folder in ("", "checkpoints") for f in client.list_artifacts(parent.info.run_id, folder)}
+    folders = ("", "checkpoints", "findings")
+    files = {f.path for folder in folders for f in client.list_artifacts(parent.info.run_id, folder)}
     assert files >= {"config.yaml", "thinking.csv", "thinking.png", "checkpoints/best.ckpt", "checkpoints/last.ckpt"}
+    assert files >= {"report.html", "levels.parquet", "side_by_side.gif", "findings/gains.csv", "findings/gains.png"}
     history = client.get_metric_history(parent.info.run_id, "valid/solve_rate")
     assert [m.step for m in history] == [640, 1280, 1920]
     assert [m.step for m in client.get_metric_history(parent.info.run_id, "loss/total")] == list(range(320, 1921, 320))
