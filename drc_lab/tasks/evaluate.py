@@ -21,6 +21,7 @@ from drc_lab.tasks.held_out import evaluation_spec
 from drc_lab.tasks.laboratory import PARTS, lab_env, play_all, thinking_spec
 from drc_lab.tasks.record import default_name, log_held_out, run_tags
 from drc_lab.tasks.reporting import report_on, report_spec
+from drc_lab.tasks.resume import continuable
 from drc_lab.tasks.start import console, say, start
 from drc_lab.tasks.subjects import subjects
 from drc_lab.tracking.run import tracked_run
@@ -40,9 +41,8 @@ def main(config: DictConfig, folder: Path) -> None:
     others = other_worlds(subject, lambda env: settings_in(env, config))
     confidence = evaluation_spec(subject.config).confidence
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
-    with tracked_run(
-        spec, folder, config.study, str(config.name or default_name(config)), run_tags(config), True, say
-    ) as run:
+    name = str(config.name or default_name(config))
+    with tracked_run(spec, folder, config.study, name, run_tags(config), True, say) as run, continuable(folder):
         log_held_out(run, "test", levels, plain(subject.config))
         records = play_all(subject, levels, settings, folder / PARTS)
         rows = table(records, confidence)
@@ -50,8 +50,8 @@ def main(config: DictConfig, folder: Path) -> None:
         elsewhere = play_elsewhere(others, rows, folder, run)
         found = [endings(records), *elsewhere, *findings(records, confidence)]
         shown = report_on("How good is it?", subject, levels, rows, found, records, folder, run)
-    for name, value in (*shown, *run.shown):
-        console.print(f"{name:11}{value}", soft_wrap=True)
+    for word, value in (*shown, *run.shown):
+        console.print(f"{word:11}{value}", soft_wrap=True)
 
 
 def settings_in(env: BatchEnv, config: DictConfig) -> list[Setting]:

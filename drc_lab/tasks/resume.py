@@ -3,6 +3,9 @@
 import math
 import re
 import shlex
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from drc_lab.errors import ConfigError
 from drc_lab.learning.checkpoints import read_checkpoint
 from drc_lab.learning.held_out import HeldOutEvaluation
 from drc_lab.learning.keep import LAST
+from drc_lab.signals import Stopped
 from drc_lab.tracking.journal import last_status
 from drc_lab.tracking.mlflow import flatten
 from drc_lab.tracking.run import python
@@ -111,3 +115,16 @@ def resume_command(folder: Path) -> str:
     folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     quoted = str(folder) if re.fullmatch(r"[\w./-]+", str(folder)) else f"'{folder}'"  # for Hydra's grammar
     return shlex.join([*python(), *overrides, f"folder={quoted}"])
+
+
+@contextmanager
+def continuable(folder: Path, so_far: str = "") -> Iterator[None]:
+    """Within this context Ctrl-C and other signals tell the command that goes on with what is in a folder already.
+
+    so_far: what has been done, in a sentence.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        by = getattr(stop, "by", signal.SIGINT)
+        raise Stopped(by, f"{so_far} Go on with:  {resume_command(folder)}".lstrip()) from stop

@@ -19,6 +19,7 @@ from drc_lab.tasks.held_out import check_fits, evaluation_spec
 from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, play_all, tell_power, thinking_spec
 from drc_lab.tasks.record import default_name, run_tags
 from drc_lab.tasks.reporting import report_on_several
+from drc_lab.tasks.resume import continuable
 from drc_lab.tasks.start import console, say
 from drc_lab.tracking.run import Run, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
@@ -41,7 +42,7 @@ def play_several(config: DictConfig, found: Sequence[Subject], folder: Path) -> 
     tell_power(found[0].config, levels, settings[0])
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
     name = str(config.name or default_name(config))
-    with tracked_run(spec, folder, config.study, name, run_tags(config), True, say) as run:
+    with tracked_run(spec, folder, config.study, name, run_tags(config), True, say) as run, continuable(folder):
         parts: list[pd.DataFrame] = []
         for subject, own in zip(found, settings, strict=True):
             what = f"{len(parts) + 1} of {len(found)}"

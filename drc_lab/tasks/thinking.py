@@ -14,6 +14,7 @@ from drc_lab.tasks.held_out import evaluation_spec
 from drc_lab.tasks.laboratory import PARTS, lab_env, measures_of, play_all, tell_power, thinking_spec
 from drc_lab.tasks.record import default_name, run_tags
 from drc_lab.tasks.reporting import report_on, report_spec
+from drc_lab.tasks.resume import continuable
 from drc_lab.tasks.several import play_several
 from drc_lab.tasks.start import console, say, start
 from drc_lab.tasks.subjects import subjects
@@ -35,9 +36,8 @@ def main(config: DictConfig, folder: Path) -> None:
     others = other_worlds(subject, lambda env: thinking_spec(config).settings(subject.policy, env))
     tell_power(subject.config, levels, settings)
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
-    with tracked_run(
-        spec, folder, config.study, str(config.name or default_name(config)), run_tags(config), True, say
-    ) as run:
+    name = str(config.name or default_name(config))
+    with tracked_run(spec, folder, config.study, name, run_tags(config), True, say) as run, continuable(folder):
         records = play_all(subject, levels, settings, folder / PARTS)
         confidence, power = evaluation_spec(subject.config).confidence, thinking_spec(config).power
         rows = table(records, confidence)
@@ -47,5 +47,5 @@ def main(config: DictConfig, folder: Path) -> None:
         findings = [*statistics_of(records, rows, confidence, power), *elsewhere, *measures]
         shown = report_on("Does more thinking help?", subject, levels, rows, findings, records, folder, run)
     say(sensitivity(rows, confidence, power))
-    for name, value in (*shown, *run.shown):
-        console.print(f"{name:11}{value}", soft_wrap=True)
+    for word, value in (*shown, *run.shown):
+        console.print(f"{word:11}{value}", soft_wrap=True)

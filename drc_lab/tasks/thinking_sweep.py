@@ -1,7 +1,6 @@
 """task=thinking_sweep: trains, then asks on levels it has never seen whether more thinking helps the policy."""
 
 import math
-import signal
 from pathlib import Path
 
 import pandas as pd
@@ -14,12 +13,11 @@ from drc_lab.evaluation.gains import sensitivity
 from drc_lab.evaluation.report import TABLE
 from drc_lab.evaluation.statistics import statistics_of
 from drc_lab.evaluation.table import Row, table
-from drc_lab.signals import Stopped
 from drc_lab.tasks.held_out import evaluation_spec
 from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, load_subject, measures_of, play_all, thinking_spec
 from drc_lab.tasks.record import log_held_out
 from drc_lab.tasks.reporting import report_on, report_spec
-from drc_lab.tasks.resume import resume_command
+from drc_lab.tasks.resume import continuable
 from drc_lab.tasks.start import console, say
 from drc_lab.tasks.train import fit, prepare, start_run, tell_finished
 from drc_lab.tracking.run import Run
@@ -40,12 +38,9 @@ def main(config: DictConfig, folder: Path) -> None:
         if not training.trainer.is_global_zero:
             return
         log_held_out(run, "test", levels, training.agent.config)
-        try:
+        with continuable(folder, "Trained."):
             subject, records = think(config, best, levels, folder, training.trainer.strategy.root_device)
             measures = measures_of(subject, levels, records)
-        except KeyboardInterrupt as stop:
-            by = getattr(stop, "by", signal.SIGINT)
-            raise Stopped(by, f"Trained; the sweep begins anew with:  {resume_command(folder)}") from stop
         confidence, power = evaluation_spec(config).confidence, thinking_spec(config).power
         rows, frames = table(records, confidence), training.agent.frames
         log_settings(rows, run, frames)
