@@ -51,7 +51,7 @@ def comparisons(rows: Sequence[Row], confidence: float = 0.95) -> Finding:
         f"McNemar's exact test. p_holm: corrected for {len(thinking)} settings, controls not among them; where it is "
         f"at most {alpha:.3g}, the gain is clear. All of this is about one training: another seed may think otherwise."
     )
-    draw = (lambda axis: _draw(axis, compared, alpha)) if compared else None
+    draw = (lambda axis: _draw(axis, thinking, alpha)) if thinking else None
     return Finding("gains", "Which gains are more than chance?", text, table, draw)
 
 
@@ -126,7 +126,6 @@ def _draw(axis: "Axes", rows: Sequence[Row], alpha: float) -> None:
         axis.plot([100 * row.difference_low, 100 * row.difference_high], [place, place], color=color)
         axis.plot(100 * row.difference, place, "o", color=color, markerfacecolor=color if clear else "white")
     axis.axvline(0, color="black", linewidth=0.7)
-    names = [row.kind if row.is_control else f"{row.kind} {row.amount:g}" for row in rows]
-    axis.set_yticks(range(len(rows)), names)
+    axis.set_yticks(range(len(rows)), [f"{row.kind} {row.amount:g}" for row in rows])
     axis.invert_yaxis()
     axis.set(xlabel="gain over the policy as it is, in points (filled: clear after the correction)")

@@ -135,12 +135,12 @@ def _by_group(played: pd.DataFrame) -> np.ndarray:
 
 def _draw(axis: "Axes", gains: Sequence[Mapping], single: Sequence[Mapping], names: Sequence[str]) -> None:
     """A dot for each seed, and the mean with its interval."""
-    for place, (row, each) in enumerate(zip(gains, single, strict=True)):
+    thinking = [(row, each) for row, each in zip(gains, single, strict=True) if row["kind"] not in CONTROLS]
+    for place, (row, each) in enumerate(thinking):
         axis.plot([100 * each[name] for name in names], [place] * len(names), ".", color="C0", alpha=0.4)
         axis.plot([100 * row["low"], 100 * row["high"]], [place, place], color="C0")
         axis.plot(100 * row["mean"], place, "o", color="C0", markerfacecolor="C0" if row["clear"] else "white")
     axis.axvline(0, color="black", linewidth=0.7)
-    settings = [row["kind"] if math.isnan(row["amount"]) else f"{row['kind']} {row['amount']:g}" for row in gains]
-    axis.set_yticks(range(len(gains)), settings)
+    axis.set_yticks(range(len(thinking)), [f"{row['kind']} {row['amount']:g}" for row, _ in thinking])
     axis.invert_yaxis()
     axis.set(xlabel="gain in points: each seed, and the mean with its t interval (filled: clear)")

@@ -29,6 +29,11 @@ def test_the_mixture_spends_as_many_ticks_and_its_rate_lies_between_its_neighbou
     assert (found.fixed, found.gain) == (pytest.approx(0.75), pytest.approx(0))
 
 
+def test_the_neighbours_are_the_nearest_amounts():
+    found = equal_compute(adaptive([1, 1, 1, 0], [1, 2, 3, 6]), fixed([0] * 4, [0, 0, 1, 1], [1] * 4))
+    assert (found.fewer, found.more, found.share, found.fixed) == (0, 2, 0.5, pytest.approx(0.25))
+
+
 def test_at_the_cost_of_a_fixed_amount_it_is_compared_with_that():
     six = adaptive([1, 1, 1, 1], [6] * 4)
     assert equal_compute(six, fixed([0] * 4, [0, 1, 1, 1], [0] * 4)).gain == pytest.approx(0.25)

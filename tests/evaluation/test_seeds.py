@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hand_records import records
+from matplotlib.figure import Figure
 
 from drc_lab.evaluation.seeds import iqm_interval, over_seeds, seed_findings, seed_names
 
@@ -90,3 +91,21 @@ def test_a_resample_takes_a_seed_with_all_its_groups():
     shared = np.array([0.0, 0.1, 0.2, 0.3])[:, None] + np.zeros((4, 25))
     low, high = iqm_interval(shared)
     assert high - low > 0.15
+
+
+def test_one_group_that_all_seeds_fail_or_master_moves_no_interval():
+    """The bootstrap is of the interquartile mean: a group apart from the others is not in it."""
+    rng = np.random.default_rng(0)
+    scores = 0.5 + rng.normal(0, 0.01, (5, 8))
+    scores[:, 0] = [0, 0, 0, 1, 1]
+    low, high = iqm_interval(scores)
+    assert 0.48 < low < high < 0.52
+
+
+def test_the_picture_has_a_line_for_each_setting_of_thinking():
+    axis = Figure().subplots()
+    seed_findings(three(5, 6, 5))[1].draw(axis)
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["first_passes 4"]
+    dots, interval, mean = axis.get_lines()[:3]
+    assert sorted(dots.get_xdata()) == pytest.approx([62.5, 62.5, 75]) and mean.get_xdata()[0] == pytest.approx(200 / 3)
+    assert interval.get_xdata()[0] > 0
