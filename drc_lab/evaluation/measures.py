@@ -131,8 +131,8 @@ def only_with_thinking(records: pd.DataFrame, confidence: float = 0.95) -> Findi
         "only_with_thinking",
         "Which levels are solved only with thinking?",
         "gained: levels solved with it and not by the policy as it is; lost: the reverse. With the most of each kind, "
-        "and then with any amount, more chances of both. optimum: mean optimal length of the gained, with its "
-        f"{confidence:.0%} interval, and of the lost{known}.",
+        "and then with any amount of it: some of several amounts gain and lose more by chance alone. optimum: mean "
+        f"optimal length of the gained, with its {confidence:.0%} interval, and of the lost{known}.",
         pd.DataFrame(rows, columns=["kind", "amount", "gained", "lost", "optimum", "low", "high", "optimum_lost"]),
         _hardness_drawer(hardness) if len(hardness) > 1 and known else None,
     )

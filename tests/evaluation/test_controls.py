@@ -8,6 +8,7 @@ from test_thinking import NOTHING
 
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.envs.external import GymVectorEnv
+from drc_lab.envs.ricochet.level import Board, border
 from drc_lab.envs.vector import game_of
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.controls import CONTROLS, NoMemory
@@ -46,6 +47,10 @@ def test_distances_by_hand():
     assert game_of(robots).distance().tolist() == [2]  # from (0, 1) to (0, 3)
     robots.step(np.array([1]))
     assert game_of(robots).distance().tolist() == [5]
+    second = Board(*border(4, 4), ((0, 0), (3, 2)), (0, 3), target=1)
+    robots = gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=1, board=second, autoreset=False)
+    robots.reset(seed=0)
+    assert game_of(robots).distance().tolist() == [4]  # of the robot that has to get there
     for level, distance in ((CORRIDOR, 2 + 2 / (3 + 7)), (TWO_BOXES, 1 + 2 / (5 + 7))):
         env = gym.make_vec("drc_lab/Sokoban-v0", num_envs=1, level=level, autoreset=False)
         env.reset(seed=0)

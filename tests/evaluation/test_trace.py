@@ -20,7 +20,7 @@ LEFT, RIGHT = 2, 3
 
 
 class Slow(Policy):
-    """Prefers LEFT 3 to 1 to each other action at its first two ticks, and then RIGHT; its value is the tick."""
+    """Prefers LEFT 3 to 1 to each other action at its first two ticks, and then RIGHT 5 to 1; its value is the tick."""
 
     repeats_per_step = 3
 
@@ -36,7 +36,7 @@ class Slow(Policy):
         state = state + ticks
         logits = torch.zeros(1, len(state), 4)
         action = torch.where(state <= 2, LEFT, RIGHT)
-        logits[0, torch.arange(len(state)), action] = math.log(3)
+        logits[0, torch.arange(len(state)), action] = torch.where(state <= 2, 3.0, 5.0).log()
         return PolicyValue(logits, state[None, :, None]), state
 
 
@@ -49,10 +49,12 @@ def test_each_tick_is_one_and_goes_on_from_the_one_before():
     assert found.value.tolist() == [[1, 2, 3, 4]] and found.carries
     assert found.action.tolist() == [[LEFT, LEFT, RIGHT, RIGHT]]
     assert found.first_move.tolist() == [[0, 0, 1, 1]]  # v0 takes one RIGHT
-    entropy = -(0.5 * math.log(0.5) + 3 * math.log(1 / 6) / 6)
-    np.testing.assert_allclose(found.entropy, entropy, rtol=1e-6)
+    before, after = math.log(2) / 2 + math.log(6) / 2, 5 / 8 * math.log(8 / 5) + 3 / 8 * math.log(8)
+    np.testing.assert_allclose(found.entropy, [[before, before, after, after]], rtol=1e-6)
     assert np.isnan(found.kl[0, 0]) and found.kl[0, [1, 3]].tolist() == [0, 0]
-    assert found.kl[0, 2] == pytest.approx((0.5 - 1 / 6) * math.log(3), rel=1e-5)
+    assert found.kl[0, 2] == pytest.approx(
+        5 / 8 * math.log(15 / 4) + math.log(1 / 4) / 8 + math.log(3 / 4) / 4, rel=1e-5
+    )
 
 
 def test_batches_of_levels_change_nothing_and_only_some_are_solved():
