@@ -147,10 +147,12 @@ def best_passes(records: pd.DataFrame) -> int | None:
 def telling_levels(records: pd.DataFrame, passes: int) -> list[int]:
     """Some levels that only ``passes`` extra first passes solve, some that only the policy as it is solves.
 
-    Where there are none of either, the first level.
+    Where there are none of either, or it is not known, the first level.
     """
     plain = baseline_of(records).set_index("level")["solved"]
     extra = records[(records["kind"] == FIRST_PASSES) & (records["amount"] == passes)].set_index("level")["solved"]
-    extra = extra.reindex(plain.index).fillna(False).astype(bool)
+    if extra.empty:  # that number was not played
+        return [int(plain.index[0])]
+    extra = extra.reindex(plain.index)
     helped, hurt = plain.index[~plain & extra], plain.index[plain & ~extra]
     return [int(level) for level in [*helped[:OF_EACH], *hurt[:OF_EACH]]] or [int(plain.index[0])]

@@ -13,6 +13,7 @@ from drc_lab.evaluation.gains import sensitivity
 from drc_lab.evaluation.report import TABLE
 from drc_lab.evaluation.statistics import statistics_of
 from drc_lab.evaluation.table import Row, table
+from drc_lab.evaluation.thinking import FIRST_PASSES
 from drc_lab.tasks.held_out import evaluation_spec
 from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, load_subject, measures_of, play_all, thinking_spec
 from drc_lab.tasks.record import log_held_out
@@ -44,7 +45,8 @@ def main(config: DictConfig, folder: Path) -> None:
         confidence, power = evaluation_spec(config).confidence, thinking_spec(config).power
         rows, frames = table(records, confidence), training.agent.frames
         log_settings(rows, run, frames)
-        final = [row for row in rows if row.optimal == "all" and row.amount == 0]
+        plain = (FIRST_PASSES, 0)
+        final = [row for row in rows if row.optimal == "all" and (row.is_control or (row.kind, row.amount) == plain)]
         run.log_metrics({f"final/{row.kind}_solve_rate": row.solve_rate for row in final}, frames)
         findings = [*statistics_of(records, rows, confidence, power), *measures]
         shown = report_on("Does more thinking help?", subject, levels, rows, findings, records, folder, run)

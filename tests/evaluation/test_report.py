@@ -99,7 +99,9 @@ def test_the_page_stands_alone_and_holds_all_that_was_found(report):
     rows, paths = report
     text = paths["report.html"].read_text()
     page = Page(text)
-    assert page.addresses and all(a.startswith(("data:image/", "data:video/")) for a in page.addresses)
+    outside = [a for a in page.addresses if not a.startswith(("data:image/", "data:video/", "#"))]
+    assert page.addresses and not outside
+    assert {a[1:] for a in page.addresses if a.startswith("#")} == {"settings", "first", "quiet", "video", "failures"}
     assert not re.search(r"https?://|url\(|@import|<link|<script", text)
     assert page.ids[-4:] == ["failures", "level-3", "level-7", "level-4"]
     assert {"settings", "lengths", "first", "quiet", "video"} <= set(page.ids)
@@ -115,7 +117,7 @@ def test_whatever_is_given_is_text_and_never_markup(report):
     page = Page(report[1]["report.html"].read_text())
     assert "script" not in page.tags
     joined = "".join(page.texts)
-    assert joined.count(HOSTILE) >= 6  # title twice, fact and its name, finding's title, text, column and cell
+    assert joined.count(HOSTILE) >= 7  # title twice, fact and its name, finding's title and link, text, column and cell
     assert "{{ 1 + 1 }}" in joined  # no template either
     console = Console(width=200, record=True, file=StringIO())
     console.print(*finding_tables(FINDINGS))

@@ -122,6 +122,7 @@ def test_levels_are_chosen_that_tell_something():
     ])  # fmt: skip
     assert best_passes(records) == 8 and telling_levels(records, 8) == [3, 4, 1, 2]
     assert telling_levels(records, 2) == [0]  # no level tells them apart
+    assert telling_levels(records, 5) == [0]  # was not played
     assert best_passes(records[records["amount"] == 0]) is None
 
 

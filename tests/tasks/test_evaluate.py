@@ -83,7 +83,7 @@ def test_a_foreign_env_is_evaluated_without_pictures(run_task, tmp_path):
     page = (tmp_path / "out/report.html").read_text()
     records = pd.read_parquet(tmp_path / "out/levels.parquet")
     assert page.count('<article class="failure"') == int((~records["solved"][records["baseline"]]).sum())
-    assert "first board" not in page and "optimal unknown" in page
+    assert 'id="lengths"' not in page and "first board" not in page and "optimal unknown" in page
     assert np.all(records["optimal"] == -1)
 
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.report.about import About
-from drc_lab.evaluation.report.summary import answer, by_policy, summarise
+from drc_lab.evaluation.report.summary import answer, by_length, by_policy, summarise
 from drc_lab.evaluation.report.words import (
     amount,
     cell,
@@ -62,7 +62,7 @@ class _Tables:
     def __init__(self, rows: Sequence[Row]):
         self.overall = [row for row in rows if row.optimal == "all"]
         self.name = self.overall[0].checkpoint
-        self.levels = {row.optimal: row.levels for row in rows if row.optimal != "all"}
+        self.levels = by_length(rows)
         self.rates = {(row.kind, row.amount, row.optimal): row.solve_rate for row in rows}
         self.thinking = any(row.is_thinking for row in self.overall)
         self.begins = [bool(i) and row.kind != self.overall[i - 1].kind for i, row in enumerate(self.overall)]

@@ -97,6 +97,12 @@ def by_policy(rows: Iterable[Row]) -> list[list[Row]]:
     return list(found.values())
 
 
+def by_length(rows: Iterable[Row]) -> dict[str, int]:
+    """The groups of levels of one optimal length, with their sizes, in order; none where no length is known."""
+    found = {row.optimal: row.levels for row in rows if row.optimal != "all"}
+    return {} if list(found) == ["unknown"] else found
+
+
 def answer(summaries: Sequence[Summary]) -> list[str]:
     """The answer of one policy in sentences, or that of several in a line for each."""
     if len(summaries) == 1:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from drc_lab.evaluation.finding import Finding
-from drc_lab.evaluation.report.summary import by_policy
+from drc_lab.evaluation.report.summary import by_length, by_policy
 from drc_lab.evaluation.report.words import amount, cell, gain, is_number, p_value, player, solved
 from drc_lab.evaluation.table import Row
 
@@ -50,7 +50,7 @@ def _tables_of_one(rows: Sequence[Row], confidence: float) -> list[Table]:
     paired = ("gain [paired]", "p") if thinking else ("difference [paired]",)
     for title in (*who, f"solved [{confidence:.0%}]", *paired, "steps"):
         gains.add_column(title, justify="left" if title == who[0] else "right", no_wrap=True)
-    names = list(dict.fromkeys(row.optimal for row in rows if row.optimal != "all"))
+    names = by_length(rows)
     lengths = _table(f"{whose}Solved in %, by optimal length")
     for title in (*who, *names):
         lengths.add_column(title, justify="left" if title == who[0] else "right", no_wrap=True)
@@ -62,9 +62,8 @@ def _tables_of_one(rows: Sequence[Row], confidence: float) -> list[Table]:
             *first, solved(row), *(gain(row), p_value(row))[: len(paired)], f"{row.mean_length:.1f}", end_section=last
         )
         lengths.add_row(*first, *(rates[row.kind, row.amount, name] for name in names), end_section=last)
-    counts = {row.optimal: f"{row.levels:,}" for row in rows}
     lengths.add_section()
-    lengths.add_row(*("levels", "")[: len(who)], *(counts[name] for name in names))
+    lengths.add_row(*("levels", "")[: len(who)], *(f"{count:,}" for count in names.values()))
     return [gains, lengths] if names else [gains]
 
 

@@ -1,0 +1,40 @@
+"""An evaluation that a signal ended goes on by the printed command, and comes to what it would have come to."""
+
+import re
+import shlex
+import signal
+
+import pandas as pd
+import pytest
+from commands import run, start, store, wait_for
+from test_play import checkpoint
+
+FEW = ["evaluation.num_levels=120", "thinking.levels_at_once=30", "thinking.first_passes=[0,300]", "thinking.noops=[1]",
+       "thinking.repeats=[2,50]", "thinking.trace_ticks=0", "thinking.solver_levels=10", "report.video=null",
+       "threads=1"]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("by", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+def test_a_stopped_evaluation_goes_on_by_the_printed_command_and_gives_the_same(tmp_path, by, code):
+    where = checkpoint(tmp_path / "a.ckpt", "env.max_steps=8")
+    process = start(tmp_path, "task=thinking", where, *FEW, "folder=stopped")
+    parts = tmp_path / "stopped/parts"
+    wait_for(lambda: len(list(parts.glob("*.parquet"))) > 3, process)
+    process.send_signal(by)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == code and errors.count("\n") == 1, errors
+    assert not (tmp_path / "stopped/thinking.csv").exists()
+    before = {path: path.stat().st_mtime_ns for path in parts.glob("*.parquet")}
+    words = shlex.split(re.search(r"Go on with:  (.*)", errors).group(1))
+    assert words[1:3] == ["-m", "drc_lab"]
+    resumed = run(tmp_path, *words[3:])
+    assert (resumed.returncode, resumed.stderr) == (0, "")
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    whole = run(tmp_path, "task=thinking", where, *FEW, "folder=whole")
+    assert (whole.returncode, whole.stderr) == (0, "")
+    pd.testing.assert_frame_equal(*(pd.read_parquet(tmp_path / f / "levels.parquet") for f in ("stopped", "whole")))
+    assert (tmp_path / "stopped/thinking.csv").read_text() == (tmp_path / "whole/thinking.csv").read_text()
+    client, (experiment,) = store(tmp_path)
+    runs = [r for r in client.search_runs([experiment.experiment_id]) if "mlflow.parentRunId" not in r.data.tags]
+    assert [r.info.status for r in runs] == ["FINISHED"] * 2  # the stopped one went on
