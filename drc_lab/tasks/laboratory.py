@@ -127,7 +127,7 @@ def play_all(
         "judged": [thinking.first_passes, thinking.solver_levels, thinking.solver_max_states],
     }
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         todo = bar.add_task(what or f"{len(settings)} settings", total=len(settings) * num_levels)
         return sweep(
             subject.policy, env, settings, num_levels, int(subject.config.seed),
