@@ -52,7 +52,7 @@ def comparisons(rows: Sequence[Row], confidence: float = 0.95) -> Finding:
         f"at most {alpha:.3g}, the gain is clear. All of this is about one training: another seed may think otherwise."
     )
     draw = (lambda axis: _draw(axis, thinking, alpha)) if thinking else None
-    return Finding("gains", "Which gains are more than chance?", text, table, draw)
+    return Finding("gains", "Which gains are more than chance?", text, table, draw, in_terminal=False)
 
 
 def detectable(rows: Sequence[Row], confidence: float = 0.95, power: float = 0.8) -> Finding:

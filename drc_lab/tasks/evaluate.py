@@ -18,11 +18,12 @@ from drc_lab.evaluation.table import table
 from drc_lab.evaluation.thinking import PLAIN, Setting
 from drc_lab.tasks.elsewhere import other_worlds, play_elsewhere
 from drc_lab.tasks.held_out import evaluation_spec
+from drc_lab.tasks.investigate import tell_where
 from drc_lab.tasks.laboratory import PARTS, lab_env, play_all, thinking_spec
 from drc_lab.tasks.record import default_name, log_held_out, run_tags
 from drc_lab.tasks.reporting import report_on, report_spec
 from drc_lab.tasks.resume import continuable
-from drc_lab.tasks.start import console, say, start
+from drc_lab.tasks.start import say, start
 from drc_lab.tasks.subjects import subjects
 from drc_lab.tracking.run import tracked_run
 from drc_lab.tracking.spec import TrackingSpec
@@ -50,8 +51,7 @@ def main(config: DictConfig, folder: Path) -> None:
         elsewhere = play_elsewhere(others, rows, folder, run)
         found = [endings(records), *elsewhere, *findings(records, confidence)]
         shown = report_on("How good is it?", subject, levels, rows, found, records, folder, run)
-    for word, value in (*shown, *run.shown):
-        console.print(f"{word:11}{value}", soft_wrap=True)
+    tell_where([*shown, *run.shown])
 
 
 def settings_in(env: BatchEnv, config: DictConfig) -> list[Setting]:

@@ -16,11 +16,12 @@ from drc_lab.evaluation.seeds import seed_findings
 from drc_lab.evaluation.table import table
 from drc_lab.models.policy import num_actions
 from drc_lab.tasks.held_out import check_fits, evaluation_spec
+from drc_lab.tasks.investigate import tell_where
 from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, play_all, tell_power, thinking_spec
 from drc_lab.tasks.record import default_name, run_tags
 from drc_lab.tasks.reporting import report_on_several
 from drc_lab.tasks.resume import continuable
-from drc_lab.tasks.start import console, say
+from drc_lab.tasks.start import say
 from drc_lab.tracking.run import Run, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
 
@@ -58,8 +59,7 @@ def play_several(config: DictConfig, found: Sequence[Subject], folder: Path) -> 
             findings = seed_findings(records, confidence)
             log_over_seeds(findings, run, len(found))
         shown = report_on_several("Does more thinking help?", found, rows, findings, records, folder, run)
-    for word, value in (*shown, *run.shown):
-        console.print(f"{word:11}{value}", soft_wrap=True)
+    tell_where([*shown, *run.shown])
 
 
 def named(records: pd.DataFrame, subject: Subject) -> pd.DataFrame:

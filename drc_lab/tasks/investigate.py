@@ -1,0 +1,95 @@
+"""From one policy to everything that is known of its thinking: played, measured, recorded and reported on."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from drc_lab.envs.interface import BatchEnv
+from drc_lab.evaluation.controls import CONTROLS
+from drc_lab.evaluation.gains import sensitivity
+from drc_lab.evaluation.statistics import statistics_of
+from drc_lab.evaluation.table import Row, table
+from drc_lab.evaluation.thinking import Setting
+from drc_lab.tasks.elsewhere import World, other_worlds, play_elsewhere
+from drc_lab.tasks.held_out import evaluation_spec
+from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, measures_of, play_all, thinking_spec
+from drc_lab.tasks.reporting import report_on, report_spec
+from drc_lab.tasks.resume import continuable
+from drc_lab.tasks.start import console, say
+from drc_lab.tracking.run import Run
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be played, checked before anything is.
+
+    Args:
+        subject: the policy.
+        env: with the held-out levels that are reported on in full.
+        settings: to be played at there.
+        others: worlds to be compared with that.
+    """
+
+    subject: Subject
+    env: BatchEnv
+    settings: Sequence[Setting]
+    others: Sequence[World]
+
+
+def planned(subject: Subject) -> Plan:
+    """The thinking sweep that the config of a policy's evaluation describes.
+
+    Raises:
+        ConfigError: it cannot be.
+    """
+
+    def settings(env: BatchEnv) -> list[Setting]:
+        return thinking_spec(subject.config).settings(subject.policy, env)
+
+    env = lab_env(subject.config, subject.policy)
+    report_spec(subject.config, env)
+    return Plan(subject, env, settings(env), other_worlds(subject, settings))
+
+
+def investigate(plan: Plan, folder: Path, run: Run, so_far: str = "") -> list[Row]:
+    """Plays the sweep, or what is left of it, and hands over the report; the rows of its table.
+
+    Raises:
+        Stopped: by a signal; ``so_far`` is what the command has done before.
+    """
+    subject, config = plan.subject, plan.subject.config
+    confidence, power = evaluation_spec(config).confidence, thinking_spec(config).power
+    with continuable(folder, so_far):
+        records = play_all(subject, plan.env, plan.settings, folder / PARTS)
+        rows = table(records, confidence)
+        elsewhere = play_elsewhere(plan.others, rows, folder, run)
+        measures = measures_of(subject, plan.env, records)
+        log_settings(rows, run, subject.frames)
+        findings = [*statistics_of(records, rows, confidence, power), *elsewhere, *measures]
+        shown = report_on("Does more thinking help?", subject, plan.env, rows, findings, records, folder, run)
+    say(sensitivity(rows, confidence, power))
+    tell_where([*shown, *run.shown])
+    return rows
+
+
+def tell_where(shown: Sequence[tuple[str, str | Path]]) -> None:
+    """Where there is something to look at: pairs of a word and a file, an address or a command."""
+    for word, value in shown:
+        console.print(f"{word:11}{value}", soft_wrap=True, highlight=False)
+
+
+def log_settings(rows: list[Row], run: Run, frames: int) -> None:
+    """A nested run for each amount of thinking, and in ``run`` a curve over amounts."""
+    for row in (row for row in rows if row.optimal == "all"):
+        name = row.kind if row.kind in CONTROLS else f"{row.kind}={row.amount:g}"
+        metrics = {"solve_rate": row.solve_rate, "solve_rate_low": row.low, "solve_rate_high": row.high,
+                   "length": row.mean_length, "return": row.mean_return, "ticks": row.mean_ticks,
+                   "gain": row.difference, "gain_low": row.difference_low, "gain_high": row.difference_high,
+                   "helped": row.helped, "hurt": row.hurt}  # fmt: skip
+        tests = {"p_value": row.p_value, "p_adjusted": row.p_adjusted}
+        metrics |= {name: value for name, value in tests.items() if not math.isnan(value)}
+        if row.kind not in CONTROLS and row.amount.is_integer():
+            run.log_metrics({f"thinking/{row.kind}_solve_rate": row.solve_rate}, step=int(row.amount))
+        with run.child(name, {"kind": row.kind, "amount": f"{row.amount:g}", "levels": row.levels}) as child:
+            child.log_metrics(metrics, frames)
