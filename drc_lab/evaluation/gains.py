@@ -126,6 +126,6 @@ def _draw(axis: "Axes", rows: Sequence[Row], alpha: float) -> None:
         axis.plot([100 * row.difference_low, 100 * row.difference_high], [place, place], color=color)
         axis.plot(100 * row.difference, place, "o", color=color, markerfacecolor=color if clear else "white")
     axis.axvline(0, color="black", linewidth=0.7)
-    axis.set_yticks(range(len(rows)), [f"{row.kind} {row.amount:g}" for row in rows])
+    axis.set_yticks(range(len(rows)), [f"{row.kind} {row.amount:g}" for row in rows], fontsize="x-small")
     axis.invert_yaxis()
     axis.set(xlabel="gain over the policy as it is, in points (filled: clear after the correction)")

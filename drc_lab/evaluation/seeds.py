@@ -141,6 +141,7 @@ def _draw(axis: "Axes", gains: Sequence[Mapping], single: Sequence[Mapping], nam
         axis.plot([100 * row["low"], 100 * row["high"]], [place, place], color="C0")
         axis.plot(100 * row["mean"], place, "o", color="C0", markerfacecolor="C0" if row["clear"] else "white")
     axis.axvline(0, color="black", linewidth=0.7)
-    axis.set_yticks(range(len(thinking)), [f"{row['kind']} {row['amount']:g}" for row, _ in thinking])
+    labels = [f"{row['kind']} {row['amount']:g}" for row, _ in thinking]
+    axis.set_yticks(range(len(thinking)), labels, fontsize="x-small")
     axis.invert_yaxis()
     axis.set(xlabel="gain in points: each seed, and the mean with its t interval (filled: clear)")

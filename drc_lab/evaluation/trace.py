@@ -131,26 +131,28 @@ def trace_findings(trace: Trace, baseline: pd.DataFrame, confidence: float = 0.9
     groups = {name: mask for name, mask in groups.items() if mask.any()}
     changes = np.full(trace.action.shape, np.nan, np.float32)
     changes[:, 1:] = trace.action[:, 1:] != trace.action[:, :-1]
-    quantities = {
-        "entropy": (trace.entropy, "entropy of the policy, in nats"),
-        "value": (trace.value, "value of the level"),
-        "kl": (trace.kl, "KL divergence from the tick before, in nats"),
-        "changed": (changes, "share of levels whose greedy action is another than the tick before"),
-        "first_move": (trace.first_move, "share of levels whose greedy action is an optimal first move"),
-    }
-    quantities = {name: (x, label) for name, (x, label) in quantities.items() if not np.isnan(x).all()}
+    quantities = {  # with what each is called on an axis, and in full
+        "entropy": (trace.entropy, "entropy (nats)", "entropy of the policy, in nats"),
+        "value": (trace.value, "value", "value of the level"),
+        "kl": (trace.kl, "KL divergence (nats)", "KL divergence from the tick before, in nats"),
+        "changed": (changes, "share changed", "share of levels whose greedy action is another than the tick before"),
+        "first_move": (
+            trace.first_move, "share optimal", "share of levels whose greedy action is an optimal first move",
+        ),
+    }  # fmt: skip
+    quantities = {name: each for name, each in quantities.items() if not np.isnan(each[0]).all()}
     how = "Single ticks on the first observation, the env standing still; means over levels."
     if not trace.carries:
         how += " This policy has no carry: it says the same at each tick."
-    tables = {name: _by_tick(x, groups, confidence) for name, (x, _) in quantities.items()}
+    tables = {name: _by_tick(x, groups, confidence) for name, (x, _, _) in quantities.items()}
     shown = [tick - 1 for tick in SHOWN if tick <= trace.action.shape[1]]
     summary = pd.DataFrame({"tick": [tick + 1 for tick in shown]}
                            | {name: table["all"].to_numpy()[shown] for name, table in tables.items()})  # fmt: skip
     found = [Finding("trace", "What does it come to think before its first move?", how, summary)]
-    for name, (_, label) in quantities.items():
+    for name, (_, axis, label) in quantities.items():
         text = f"The {label}. {how} low and high: {confidence:.0%} interval over all levels."
         found.append(Finding(f"trace_{name}", f"Tick by tick: {label}", text, tables[name],
-                             _drawer(tables[name], label), in_terminal=False))  # fmt: skip
+                             _drawer(tables[name], axis), in_terminal=False))  # fmt: skip
     return found
 
 
@@ -164,7 +166,8 @@ def _thirds(optimal: np.ndarray) -> dict[str, np.ndarray]:
     for below, last in pairwise(edges):
         mask = (optimal > below) & (optimal <= last)
         if mask.any():
-            masks[f"optimum {optimal[mask].min()} to {optimal[mask].max()}"] = mask
+            least, most = optimal[mask].min(), optimal[mask].max()
+            masks[f"optimum {least}" + f" to {most}" * (most > least)] = mask
     return masks
 
 

@@ -121,4 +121,4 @@ def test_levels_are_parted_by_optimal_length_in_thirds():
     table = trace_findings(found, baseline)[1].table
     groups = [name.split()[1::2] for name in table.columns if name.startswith("optimum")]
     assert len(groups) in (2, 3)
-    assert (int(groups[0][0]), int(groups[-1][1])) == (found.optimal.min(), found.optimal.max())
+    assert (int(groups[0][0]), int(groups[-1][-1])) == (found.optimal.min(), found.optimal.max())
