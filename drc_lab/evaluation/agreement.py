@@ -10,12 +10,12 @@ from drc_lab.envs.batch import Batch
 from drc_lab.envs.search import LIMIT, UNSOLVABLE
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.evaluator import Watcher
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import ratio_interval
 from drc_lab.evaluation.records import SETTING
 from drc_lab.evaluation.table import groups
 from drc_lab.evaluation.thinking import FIRST_PASSES
+from drc_lab.evaluation.watcher import Watcher
 
 NONE = -1
 OPTIMAL, WORSE, OPEN = "+-?"  # a move's verdicts; OPEN is none

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from drc_lab.evaluation.evaluator import Watcher
+from drc_lab.evaluation.watcher import Watcher
 from drc_lab.models.policy import PolicyValue
 
 NONE = -1

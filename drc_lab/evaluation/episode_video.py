@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from drc_lab.envs.vector import LevelVectorEnv
-from drc_lab.evaluation.evaluator import Watcher, evaluate
+from drc_lab.evaluation.evaluator import evaluate
 from drc_lab.evaluation.video import caption
+from drc_lab.evaluation.watcher import Watcher
 from drc_lab.models.policy import Policy
 
 

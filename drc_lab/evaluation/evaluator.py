@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_map
 
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError
+from drc_lab.evaluation.watcher import Watcher
 from drc_lab.models.policy import Policy, PolicyValue
 
 PerLevel = int | np.ndarray  # a number for all levels, or int64 [N], one for each
@@ -72,24 +73,6 @@ class Episodes:
             "length": float(self.length.mean()),
             "optimality_gap": gap,
         }
-
-
-class Watcher:
-    """Sees an evaluation go by; what it raises ends it. ``envs`` is int64 [n], those that it is told of."""
-
-    def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
-        """At the start and after each step, of all envs that were still playing; obs and info are the whole batch's."""
-
-    def thought(self, envs: np.ndarray, out: PolicyValue) -> None:
-        """After each extra pass."""
-
-    def decided(self, envs: np.ndarray, out: PolicyValue, actions: np.ndarray, waits: np.ndarray) -> None:
-        """Before each step, perhaps several times for different envs: what the policy says, the actions int64 [n] that
-        follow, and bool [n] which of them are steps told to do nothing."""
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """What it has to add to the record of each level, arrays [N] by name."""
-        return {}
 
 
 @torch.no_grad()

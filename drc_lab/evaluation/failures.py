@@ -12,11 +12,11 @@ from PIL import Image
 from drc_lab.envs.render import SMALLEST_CELL
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.controls import CONTROLS
-from drc_lab.evaluation.evaluator import Watcher
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.records import SETTING, baseline_of
 from drc_lab.evaluation.replay import is_over, replay
 from drc_lab.evaluation.table import groups
+from drc_lab.evaluation.watcher import Watcher
 from drc_lab.models.policy import Policy
 
 PICTURE = 150  # pixels, about, of the longer side of a board on a page of many

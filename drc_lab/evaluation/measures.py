@@ -104,14 +104,22 @@ def time_to_solve(records: pd.DataFrame) -> Finding:
     )
 
 
+def ticks_a_step(played: pd.DataFrame) -> float:
+    """Mean number of ticks for each step, those of extra passes included."""
+    return float(played["ticks"].sum() / played["length"].sum())
+
+
 def only_with_thinking(records: pd.DataFrame, confidence: float = 0.95) -> Finding | None:
-    """Levels that a kind of thinking gains and loses, and how hard they are; None without any kind."""
+    """Levels that a kind of thinking gains and loses, and how hard they are; None without any kind.
+
+    Settings with fewer ticks a step than the policy has as it is are no more thinking, and do not count.
+    """
     plain = baseline_of(records)
     before, optimal = plain["solved"].to_numpy(), _known(plain["optimal"])
     rows, hardness = [], {"all levels": optimal}
     for kind, played in records[~records["kind"].isin(CONTROLS)].groupby("kind", sort=False):
         after = {amount: own["solved"].to_numpy() for (_, amount), own in _settings(played)
-                 if not own["baseline"].iloc[0]}  # fmt: skip
+                 if not own["baseline"].iloc[0] and ticks_a_step(own) >= ticks_a_step(plain) - 1e-6}  # fmt: skip
         if not after:
             continue
         sometimes, always = np.any(list(after.values()), axis=0), np.all(list(after.values()), axis=0)

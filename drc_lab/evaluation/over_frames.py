@@ -70,11 +70,13 @@ def over_frames_findings(rows: Sequence[Row], confidence: float = 0.95) -> list[
 
 def _first_passes(overall: Sequence[Row], alpha: float) -> pd.DataFrame:
     """A row for each checkpoint."""
-    lines: dict[int, dict[str, Any]] = {}
+    lines: dict[tuple[int, str], dict[str, Any]] = {}
     for row in overall:
         if row.kind != FIRST_PASSES:
             continue
-        line = lines.setdefault(row.frames, {"frames": row.frames, "solved": row.solve_rate, "clear": ""})
+        line = lines.setdefault(
+            (row.frames, row.checkpoint), {"frames": row.frames, "solved": row.solve_rate, "clear": ""}
+        )
         if row.is_thinking:
             line[f"gain_{row.amount:g}"] = row.difference
             sign = {"helps": "+", "hurts": "-"}.get(verdict(row, alpha))

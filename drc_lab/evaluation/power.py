@@ -53,6 +53,8 @@ def detectable_gain(levels: int, differing: float, power: float = 0.8, alpha: fl
     """The smallest gain that the test finds with that power; nan if none is: then too few levels differ."""
     if differing <= 0 or power_of(levels, differing, differing, alpha) < power:
         return math.nan
+    if power_of(levels, 0, differing, alpha) >= power:
+        return 0.0
     return float(
         optimize.brentq(lambda gain: power_of(levels, gain, differing, alpha) - power, 0, differing, xtol=1e-5)
     )

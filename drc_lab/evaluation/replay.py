@@ -8,8 +8,9 @@ import numpy as np
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.levels import FixedLevels
 from drc_lab.envs.vector import LevelVectorEnv
-from drc_lab.evaluation.evaluator import Thinking, Watcher, evaluate
+from drc_lab.evaluation.evaluator import Thinking, evaluate
 from drc_lab.evaluation.sweep import batches
+from drc_lab.evaluation.watcher import Watcher
 from drc_lab.models.policy import Policy
 
 NewWatcher = Callable[[np.ndarray], Watcher]  # the numbers of the levels on its boards -> what watches them

@@ -14,11 +14,12 @@ import torch
 
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.episode_video import progress
-from drc_lab.evaluation.evaluator import Thinking, Watcher
+from drc_lab.evaluation.evaluator import Thinking
 from drc_lab.evaluation.panel import Panel
 from drc_lab.evaluation.records import baseline_of
 from drc_lab.evaluation.replay import is_over, replay
 from drc_lab.evaluation.thinking import FIRST_PASSES
+from drc_lab.evaluation.watcher import Watcher
 from drc_lab.models.policy import Policy, PolicyValue
 
 GAP = 12  # pixels between the two sides

@@ -6,7 +6,7 @@ import numpy as np
 
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.vector import game_of
-from drc_lab.evaluation.evaluator import Watcher
+from drc_lab.evaluation.watcher import Watcher
 
 UNKNOWN = -1
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.evaluation.evaluator import Watcher
 from drc_lab.evaluation.records import joined, records_of
 from drc_lab.evaluation.thinking import Setting, play
+from drc_lab.evaluation.watcher import Watcher
 from drc_lab.files import written
 from drc_lab.models.policy import Policy
 
@@ -55,7 +55,7 @@ class Parts:
         """The records, if they are there and whole."""
         try:
             table = pq.read_table(self._path(setting, levels))
-        except (FileNotFoundError, pa.ArrowException):
+        except (OSError, pa.ArrowException):
             return None
         if (table.schema.metadata or {}).get(DEPENDS_ON) != self._key(setting, levels):
             return None

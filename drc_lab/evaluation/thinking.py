@@ -8,7 +8,8 @@ import numpy as np
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.evaluation.controls import Control
 from drc_lab.evaluation.cycles import NONE, Cycles, in_its_place
-from drc_lab.evaluation.evaluator import Episodes, Thinking, Watcher, evaluate
+from drc_lab.evaluation.evaluator import Episodes, Thinking, evaluate
+from drc_lab.evaluation.watcher import Watcher
 from drc_lab.models.policy import Policy
 
 FIRST_PASSES, NOOPS, REPEATS = "first_passes", "noops", "repeats"

@@ -12,6 +12,7 @@ from drc_lab.evaluation.thinking import Setting
 from drc_lab.models.policy import Policy
 
 NOOPS_BY_DEFAULT = (1, 2, 4, 8)
+MOST_POWER = 0.999  # more would ask for ever more levels
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class ThinkingSpec:
         at_least("solver_levels", [self.solver_levels], 0)
         at_least("solver_max_states", [self.solver_max_states], 1)
         at_least("trace_ticks", [self.trace_ticks], 0)
-        if not 0 < self.power < 1:
-            raise ConfigError("power", self.power, "between 0 and 1")
+        if not 0 < self.power <= MOST_POWER:
+            raise ConfigError("power", self.power, f"above 0, up to {MOST_POWER}")
         for name in self.controls or []:
             if name not in CONTROLS:
                 raise ConfigError("controls", name, " | ".join(CONTROLS))
@@ -65,17 +66,19 @@ class ThinkingSpec:
         """
         own, can_wait = policy.repeats_per_step, env.noop_action is not None
         if self.noops and not can_wait:
-            raise ConfigError("noops", self.noops, "null or [], as the env has no action that does nothing")
+            raise ConfigError("thinking.noops", self.noops, "null or [], as the env has no action that does nothing")
         noops = self.noops if self.noops is not None else NOOPS_BY_DEFAULT
         repeats = self.repeats if self.repeats is not None else range(1, 4 * own + 1)
         return [
             *kinds.first_passes(sorted({0, *self.first_passes})),
             *(kinds.noops(sorted({0, *noops})) if can_wait and noops else []),
-            *kinds.repeats(repeats, own),
-            *kinds.passes_at(self.passes_at_step, self.passes_at),
-            *kinds.in_cycles(kinds.CYCLE_PASSES, self.cycle_passes),
-            *(kinds.in_cycles(kinds.CYCLE_NOOPS, self.cycle_noops) if can_wait else []),
-            *kinds.adaptive(self.adaptive, self.adaptive_max_ticks, self.adaptive_every_step),
+            *kinds.repeats(sorted(set(repeats)), own),
+            *kinds.passes_at(self.passes_at_step, sorted(set(self.passes_at))),
+            *kinds.in_cycles(kinds.CYCLE_PASSES, sorted(set(self.cycle_passes))),
+            *(kinds.in_cycles(kinds.CYCLE_NOOPS, sorted(set(self.cycle_noops))) if can_wait else []),
+            *kinds.adaptive(
+                sorted(set(self.adaptive), reverse=True), self.adaptive_max_ticks, self.adaptive_every_step
+            ),
             *self.control_settings(env),
         ]
 
@@ -89,7 +92,9 @@ class ThinkingSpec:
         names = able if self.controls is None else self.controls
         for name in names:
             if name not in able:
-                raise ConfigError("controls", name, f"{' | '.join(able)}, as the env cannot be tried out a step ahead")
+                raise ConfigError(
+                    "thinking.controls", name, f"{' | '.join(able)}, as the env cannot be tried out a step ahead"
+                )
         return [Setting(name, 0, control=CONTROLS[name]) for name in names]
 
 

@@ -167,7 +167,7 @@ def _thirds(optimal: np.ndarray) -> dict[str, np.ndarray]:
         mask = (optimal > below) & (optimal <= last)
         if mask.any():
             least, most = optimal[mask].min(), optimal[mask].max()
-            masks[f"optimum {least}" + f" to {most}" * (most > least)] = mask
+            masks[f"optimum {least} to {most}" if most > least else f"optimum {least}"] = mask
     return masks
 
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.agreement import Agreement
-from drc_lab.evaluation.evaluator import Watcher
 from drc_lab.evaluation.sizes import Sizes
 from drc_lab.evaluation.thinking import FIRST_PASSES, PLAIN, Setting
 from drc_lab.evaluation.thinking_spec import ThinkingSpec
+from drc_lab.evaluation.watcher import Watcher
 
 
 def watchers(spec: ThinkingSpec, env: BatchEnv, threads: int = 1) -> Callable[[Setting], Sequence[Watcher]]:

@@ -31,7 +31,11 @@ def read_checkpoint(path: str | Path, key: str = "checkpoint") -> dict[str, Any]
 
 def load_policy(path: str | Path) -> tuple[Policy, DictConfig]:
     """The trained policy in evaluation mode, and its resolved config."""
-    checkpoint = read_checkpoint(path)
+    return policy_of(read_checkpoint(path))
+
+
+def policy_of(checkpoint: dict[str, Any]) -> tuple[Policy, DictConfig]:
+    """The same of a checkpoint that has been read."""
     config = OmegaConf.create(checkpoint["config"])
     assert isinstance(config, DictConfig)
     policy = build_policy(config.policy, make_env(config.env, num_envs=1))

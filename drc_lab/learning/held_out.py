@@ -6,11 +6,12 @@ from typing import Any
 import lightning as L
 
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.evaluation.evaluator import Watcher, evaluate
+from drc_lab.evaluation.evaluator import evaluate
 from drc_lab.evaluation.records import joined, records_of
 from drc_lab.evaluation.spec import EvaluationSpec
 from drc_lab.evaluation.table import table
 from drc_lab.evaluation.thinking import PLAIN, Played, Setting, first_passes, play
+from drc_lab.evaluation.watcher import Watcher
 from drc_lab.learning.agent import Agent
 from drc_lab.learning.rollout import Rollout
 from drc_lab.learning.stop import GracefulStop
@@ -94,7 +95,7 @@ class HeldOutEvaluation(L.Callback):
     def _live(self, agent: Agent, plain: Played) -> dict[str, float]:
         sampled = evaluate(agent.policy, self.env, greedy=False, watchers=[UntilStopped(self.stop)]).summary()
         metrics = {f"valid_sampled/{name}": value for name, value in sampled.items()}
-        more = self._at(first_passes(self.spec.live_first_passes), agent)
+        more = self._at(first_passes(sorted(set(self.spec.live_first_passes))), agent)
         records = joined([records_of(played) for played in (plain, *more)])
         for row in table(records, self.spec.confidence, by_length=False)[1:]:
             name = f"valid_thinking/{row.kind}_{row.amount:g}"

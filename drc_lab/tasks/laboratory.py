@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import lightning as L
 import pandas as pd
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -15,9 +16,10 @@ from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.envs.external import our_ids
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.errors import UserError
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.measures import findings
-from drc_lab.evaluation.memory import check_memory
+from drc_lab.evaluation.memory import bytes_per_level, check_memory
 from drc_lab.evaluation.power import in_words
 from drc_lab.evaluation.records import baseline_of
 from drc_lab.evaluation.sweep import Parts, sweep
@@ -25,7 +27,7 @@ from drc_lab.evaluation.thinking import Setting
 from drc_lab.evaluation.thinking_spec import ThinkingSpec
 from drc_lab.evaluation.trace import BYTES_OF_A_TICK, trace, trace_findings
 from drc_lab.evaluation.watchers import watchers
-from drc_lab.learning.checkpoints import load_policy, read_checkpoint
+from drc_lab.learning.checkpoints import policy_of, read_checkpoint
 from drc_lab.models.policy import Policy, num_actions
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
 from drc_lab.tasks.play import as_trained
@@ -65,15 +67,27 @@ def load_subject(config: DictConfig, path: Path, name: str) -> Subject:
     Raises:
         UserError: no such file, or no checkpoint.
     """
-    policy, trained = load_policy(path)
     state = read_checkpoint(path)
+    policy, trained = policy_of(state)
     weights = hashlib.sha256()
     for key, weight in sorted(state["state_dict"].items()):
-        weights.update(key.encode() + weight.contiguous().view(torch.uint8).numpy().tobytes())
+        weights.update(key.encode() + weight.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     config = as_trained(config, trained, HydraConfig.get().overrides.task)
     frames, seed = int(state.get("frames", 0)), int(trained.get("seed", 0))
     training = (str(trained.folder), seed) if trained.get("folder") else ()
-    return Subject(name, policy, config, frames, seed, weights.hexdigest(), training)
+    return Subject(name, policy.to(device_of(config)), config, frames, seed, weights.hexdigest(), training)
+
+
+def device_of(config: DictConfig) -> torch.device:
+    """The device that ``trainer.accelerator`` names, one of them.
+
+    Raises:
+        UserError: there is no such thing here.
+    """
+    try:
+        return L.Fabric(accelerator=str(config.trainer.accelerator), devices=1).device
+    except Exception as error:  # Lightning raises several kinds
+        raise UserError(f"trainer.accelerator: {' '.join(str(error).split())}") from error
 
 
 def thinking_spec(config: DictConfig) -> ThinkingSpec:
@@ -91,10 +105,13 @@ def lab_env(config: DictConfig, policy: Policy) -> BatchEnv:
     noop = {"noop": True} if own else {}
     thinking = thinking_spec(config)
     most = thinking.levels_at_once
-    env = held_out_env(config, e.report_split, "evaluation.report_split", autoreset=False, **noop)
-    if env.num_envs > most:
-        env = held_out_env(config, e.report_split, "evaluation.report_split", autoreset=False, num_envs=most, **noop)
+    env = held_out_env(
+        config, e.report_split, "evaluation.report_split", autoreset=False, num_envs=min(most, e.num_levels), **noop
+    )
+    if (levels := count_levels(env)) < env.num_envs:  # a given set without splits
+        env = held_out_env(config, e.report_split, "evaluation.report_split", autoreset=False, num_envs=levels, **noop)
     check_fits(policy, num_actions(policy), env, size_key(config, "env"))
+    check_memory("thinking.levels_at_once", env.num_envs, bytes_per_level(policy, env))
     check_memory("thinking.trace_ticks", thinking.trace_ticks, BYTES_OF_A_TICK * count_levels(env))
     return env
 
@@ -112,19 +129,24 @@ def tell_power(config: DictConfig, env: BatchEnv, settings: Sequence[Setting]) -
 
 
 def play_all(
-    subject: Subject, env: BatchEnv, settings: Sequence[Setting], folder: Path, what: str = ""
+    subject: Subject, env: BatchEnv, settings: Sequence[Setting], folder: Path, what: str = "", judged: bool = True
 ) -> pd.DataFrame:
     """The records of all settings on all levels; what was played before an interruption is in ``folder`` already.
 
-    what: of several such sweeps, as the progress shows it.
+    Args:
+        what: of several such sweeps, as the progress shows it.
+        judged: whether the exact solver judges moves, as ``thinking.solver_levels`` says.
     """
     num_levels, thinking = count_levels(env), thinking_spec(subject.config)
+    if not judged:
+        thinking = replace(thinking, solver_levels=0)
     depends_on = {
         "weights": subject.digest,
         "env": plain(subject.config.env),
+        "changed": plain(subject.config.evaluation.env),
         "levels": digest(env, plain(subject.config.evaluation)),
         "seed": int(subject.config.seed),
-        "judged": [thinking.first_passes, thinking.solver_levels, thinking.solver_max_states],
+        "judged": [max(thinking.first_passes, default=0), thinking.solver_levels, thinking.solver_max_states],
     }
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -49,6 +49,8 @@ class ReportSpec:
         at_least("video_passes", [1 if self.video_passes is None else self.video_passes], 1)
         check_cell_size(self.cell_size)
         check_video(Path(self.video or "none.gif"), self.fps)
+        if self.video and Path(self.video).name != self.video:
+            raise ConfigError("video", self.video, "a name without folders")
 
 
 def report_spec(config: DictConfig, env: BatchEnv) -> ReportSpec:

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
+from drc_lab.errors import ConfigError
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.over_frames import metrics_at, over_frames_findings
 from drc_lab.evaluation.records import SUBJECT
@@ -19,7 +20,7 @@ from drc_lab.tasks.held_out import check_fits, evaluation_spec
 from drc_lab.tasks.investigate import tell_where
 from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, play_all, tell_power, thinking_spec
 from drc_lab.tasks.record import default_name, run_tags
-from drc_lab.tasks.reporting import report_on_several
+from drc_lab.tasks.reporting import report_on_several, report_spec
 from drc_lab.tasks.resume import continuable
 from drc_lab.tasks.start import say
 from drc_lab.tracking.run import Run, tracked_run
@@ -34,10 +35,13 @@ def play_several(config: DictConfig, found: Sequence[Subject], folder: Path) -> 
     Raises:
         ConfigError: one of them cannot play there.
     """
+    if worlds := thinking_spec(config).worlds:
+        raise ConfigError("thinking.worlds", worlds, "{} with several checkpoints")
     of_one_training = thinking_spec(config).run is not None
     levels = lab_env(found[0].config, found[0].policy)
     for subject in found[1:]:
         check_fits(subject.policy, num_actions(subject.policy), levels, "checkpoint")
+    report_spec(config, levels)
     settings = [thinking_spec(config).settings(subject.policy, levels) for subject in found]
     confidence = evaluation_spec(found[0].config).confidence
     tell_power(found[0].config, levels, settings[0])
@@ -47,7 +51,7 @@ def play_several(config: DictConfig, found: Sequence[Subject], folder: Path) -> 
         parts: list[pd.DataFrame] = []
         for subject, own in zip(found, settings, strict=True):
             what = f"{len(parts) + 1} of {len(found)}"
-            played = play_all(subject, levels, own, folder / PARTS / subject.digest[:12], what)
+            played = play_all(subject, levels, own, folder / PARTS / subject.digest[:12], what, judged=False)
             parts.append(named(played, subject))
         records = pd.concat(parts, ignore_index=True)
         rows = table(records, confidence)

@@ -25,7 +25,6 @@ def main(config: DictConfig, folder: Path) -> None:
         if not training.trainer.is_global_zero:
             return
         subject = load_subject(config, best, best.stem)
-        subject.policy.to(training.trainer.strategy.root_device)
         plan = planned(subject)
         log_held_out(run, "test", plan.env, training.agent.config)
         tell_where([("checkpoint", best)])

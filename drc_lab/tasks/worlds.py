@@ -26,8 +26,10 @@ def worlds(config: DictConfig) -> dict[str, DictConfig]:
         if not isinstance(values, dict) or not set(values) <= set(config.evaluation):
             raise ConfigError(key, values, f"keys of evaluation, {', '.join(config.evaluation)}")
         other = config.copy()
-        changed = plain(config.evaluation) | values
-        other.evaluation = OmegaConf.create(changed | {"env": plain(config.evaluation.env) | changed["env"]})
+        if not isinstance(env := values.get("env", {}), dict):
+            raise ConfigError(f"{key}.env", env, "keys of env and their values")
+        changed = plain(config.evaluation) | values | {"env": plain(config.evaluation.env) | env}
+        other.evaluation = OmegaConf.create(changed)
         with told_of(name):
             evaluation_spec(other)
         found[name] = other

@@ -33,7 +33,7 @@ from drc_lab.models.random import RandomPolicy
 def setting(kind, amount, solved, length, is_baseline=False, **more):
     """Records of one setting on four levels."""
     columns = {"optimal": [1, 3, 3, -1], "height": [5, 5, 7, 7], "width": 5, "cycles": 0, "cycle_steps": 0,
-               "cycle_start": -1, "cycle_length": 0} | more  # fmt: skip
+               "cycle_start": -1, "cycle_length": 0, "ticks": 3 * np.array(length)} | more  # fmt: skip
     return pd.DataFrame({"kind": kind, "amount": float(amount), "baseline": is_baseline, "level": range(4),
                          "solved": np.array(solved, bool), "length": length, **columns})  # fmt: skip
 
@@ -87,6 +87,12 @@ def test_gains_and_losses_are_counted_apart_and_say_how_hard_the_levels_are():
     assert only_with_thinking(pd.concat([PLAIN, RANDOM])) is None
     thresholds = [setting("adaptive", 0.1, [1, 1, 0, 0], 1), setting("adaptive", 0.01, [1, 1, 1, 0], 1)]
     assert rows(only_with_thinking(pd.concat([PLAIN, *thresholds])))["adaptive", "0.01"]["gained"] == 1
+
+
+def test_fewer_ticks_than_its_own_are_no_thinking():
+    one, nine = (setting("repeats", n, [1, 1, 1, 0], [1, 1, 1, 1], ticks=n) for n in (1, 9))
+    assert only_with_thinking(pd.concat([PLAIN, one])) is None
+    assert list(rows(only_with_thinking(pd.concat([PLAIN, one, nine])))) == [("repeats", "9")]
 
 
 def test_cycles_by_setting():

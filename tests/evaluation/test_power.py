@@ -66,3 +66,8 @@ def test_the_plan_says_in_a_line_and_in_a_table_what_a_run_can_see():
         "1,000 levels show gains of 1.3 points and more with 80% power if at most 2% of the levels change, "
         "2.0 if 5%, 2.9 if 10%, 4.0 if 20%"
     )
+
+
+def test_a_power_that_chance_alone_has_needs_no_gain():
+    assert detectable_gain(1000, 0.1, power=0.02) == 0
+    assert in_words(1000, 20, power=0.02).startswith("1,000 levels show gains of 0.0 points")

@@ -90,7 +90,12 @@ def test_whoever_ends_a_training_ends_it_with_its_rollout(train):
 
 def test_evaluations_checkpoints_and_videos_leave_no_trace_in_a_training(train, tmp_path, monkeypatch):
     found = []
-    often = ["evaluation.every_frames=64", "evaluation.live_every=1", "callbacks.videos.every_frames=320"]
+    often = [
+        "evaluation.every_frames=64",
+        "evaluation.live_every=1",
+        "evaluation.live_first_passes=[2,2]",
+        "callbacks.videos.every_frames=320",
+    ]
     never = ["evaluation.every_frames=1_000_000", "evaluation.live_first_passes=[]", "callbacks.videos=null",
              "callbacks.nan_guard=null", "callbacks.early_stop=null", "checkpoints.every_minutes=null"]  # fmt: skip
     for name, words in {"often": often, "never": never}.items():

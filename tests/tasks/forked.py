@@ -28,7 +28,7 @@ def work(folder, words, environment, output, errors):
     os.chdir(folder)
     for stream, path in ((1, output), (2, errors)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), stream)
-    sys.argv = ["drc_lab", *words]
+    sys.argv = [sys.modules[main.__module__].__file__, *words]  # by which MLflow finds the code's commit
     main()
 
 

@@ -6,12 +6,24 @@ import signal
 
 import pandas as pd
 import pytest
-from commands import run, start, store, wait_for
+from commands import run, run_here, start, store, wait_for
 from test_play import checkpoint
 
 FEW = ["evaluation.num_levels=120", "thinking.levels_at_once=30", "thinking.first_passes=[0,300]", "thinking.noops=[1]",
        "thinking.repeats=[2,50]", "thinking.trace_ticks=0", "thinking.solver_levels=10", "report.video=null",
        "threads=1"]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_what_was_played_in_another_world_is_played_again(tmp_path, monkeypatch, capsys):
+    where = checkpoint(tmp_path / "a.ckpt")
+    monkeypatch.chdir(tmp_path)
+    few = ["evaluation.num_levels=20", "thinking.controls=[]", "threads=1", "folder=out"]
+    for limit in (2, 6):
+        words = ["task=evaluate", where, *few, f"+evaluation.env.max_steps={limit}"]
+        code, _, errors = run_here(monkeypatch, capsys, *words)
+        assert (code, errors) == (0, "")
+        assert pd.read_parquet(tmp_path / "out/levels.parquet")["length"].max() == limit
 
 
 @pytest.mark.slow

@@ -106,8 +106,10 @@ def test_the_checkpoints_env_is_played_but_for_what_the_command_line_says(play, 
     assert "step 0 of 2" in play(*fixed, "env.max_steps=2")[1]
     code, _, errors = play(*fixed, "env=ricochet")
     assert code == 2 and "env: found 'observations (8, 5, 5)', allowed: (7, 5, 5)" in errors
-    code, _, errors = play(*fixed, "env.noop=true")
-    assert code == 2 and "env: found '5 actions', allowed: 4, which the policy chooses from" in errors
+    assert play(*fixed, "env.noop=true")[1] == play(*fixed)[1]  # the policy need not know of it
+    where = checkpoint(tmp_path / "b.ckpt", FEW, "env.observation=rgb")
+    code, _, errors = play(where, "play.video=null", "env.num_robots=3")
+    assert code == 2 and "env: found '12 actions', allowed: 8, which the policy chooses from" in errors
 
 
 def test_the_video_has_every_move_and_rests_at_the_end_of_a_level(play, tmp_path):
@@ -176,7 +178,7 @@ def test_a_pipe_is_read_key_by_key(monkeypatch):
         (["play.fps=0"], "play.fps: found 0.0"),
         (["play.cell_size=4"], "play.cell_size: found 4, allowed: 8 to 128"),
         (["play.repeats=0"], "play.repeats: found 0, allowed: at least 1"),
-        (["play.first_passes=-1"], "play.first_passes: found -1, allowed: 0 or more"),
+        (["play.first_passes=-1"], "play.first_passes: found -1, allowed: at least 0"),
         (["play.episodes=few"], "play.episodes: found 'few', allowed: int"),
         (["checkpoint=nowhere.ckpt"], "checkpoint: found no file 'nowhere.ckpt'"),
     ],

@@ -93,5 +93,12 @@ def test_what_is_no_set_of_seeds_is_refused_in_a_line(think, tmp_path):
         "thinking.run=runs", "checkpoint=0.ckpt"
     )
     assert "checkpoint: found [], allowed" in complaint("checkpoint=[]")
-    assert "thinking.power: found 1.0, allowed: between 0 and 1" in complaint("thinking.power=1", "checkpoint=0.ckpt")
+    assert "thinking.power: found 1.0, allowed: above 0, up to 0.999" in complaint(
+        "thinking.power=1", "checkpoint=0.ckpt"
+    )
+    same = "checkpoint=[0.ckpt,1.ckpt]"
+    assert "thinking.worlds: found " in complaint(same, "+thinking.worlds.x={board: 7}")
+    assert "report.failures: found -1, allowed: at least 0" in complaint(same, "report.failures=-1")
+    assert "report.video: found '../x.gif', allowed: a name" in complaint("checkpoint=0.ckpt", "report.video=../x.gif")
+    assert "trainer.accelerator: " in complaint("checkpoint=0.ckpt", "trainer.accelerator=abacus")
     assert "only task=thinking takes several" in complaint("task=play", several)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from commands import run, run_fresh, run_here, start_fresh, store, wait_for
+from commands import run_fresh, run_here, start_fresh, store, wait_for
 from mlflow.tracking import MlflowClient
 from optuna.trial import TrialState, create_trial
 
@@ -120,7 +120,7 @@ def test_optuna_searches_prunes_by_the_held_out_metric_and_shares_its_study(tmp_
         study.add_trial(create_trial(value=1.0, intermediate_values=dict.fromkeys(range(1, 11), 1.0)))
     sizes = [word for word in TINY if word != "policy=mlp"] + ["evaluation.every_frames=64", "policy.hidden_channels=4"]
     few = ["hydra.sweeper.n_trials=2", "callbacks.pruning.pruner.n_startup_trials=1"]
-    result = run(tmp_path, "+experiment=hpo_small", *sizes, *few, timeout=280)
+    result = run_fresh(tmp_path, "+experiment=hpo_small", *sizes, *few, timeout=280)
     assert result.returncode == 0, result.stderr
     trials = optuna.load_study(**where).trials[2:]
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 2

@@ -66,7 +66,7 @@ def postgres(folder):
         data.mkdir()
         shutil.chown(data, name)
         for parent in data.parents[:-1]:  # tmp_path is for its owner only
-            if parent.stat().st_uid == 0 and parent.name.startswith("pytest-"):
+            if parent.stat().st_uid == 0 and parent.name.startswith(("pytest-", "popen-")):
                 parent.chmod(0o755)
         folder.chmod(0o755)
     words = ["initdb", "--pgdata", data, "--username", "tester", "--auth", "trust", "--no-sync"]

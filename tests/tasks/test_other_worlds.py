@@ -35,6 +35,7 @@ def test_a_world_changes_what_it_names_and_leaves_the_rest():
     [
         ("larger=7", "thinking.worlds.larger: found 7, allowed: keys of evaluation, split, report_split"),
         ("larger={height: 7}", "thinking.worlds.larger: found {'height': 7}, allowed: keys of evaluation"),
+        ("larger={env: 5}", "thinking.worlds.larger.env: found 5, allowed: keys of env and their values"),
         ("base={board: 7}", "thinking.worlds.base: .* another name"),
         ("larger={board: [1, 2, 3]}", r"thinking.worlds.larger.board: found \[1, 2, 3\], allowed: N for N x N"),
     ],
