@@ -9,7 +9,7 @@ from scipy import stats
 
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import RESAMPLES, Interval
-from drc_lab.evaluation.records import SETTING
+from drc_lab.evaluation.records import SETTING, baseline_of, ticks_a_step
 from drc_lab.evaluation.table import groups
 from drc_lab.evaluation.thinking import ADAPTIVE, FIRST_PASSES
 
@@ -49,8 +49,8 @@ def compute_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Fi
         confidence: of the intervals.
     """
     settings = dict(list(records.groupby(SETTING, sort=False)))
-    baseline = next(played for played in settings.values() if played["baseline"].iloc[0])
-    per_step = float(baseline["ticks"].sum() / baseline["length"].sum())  # ticks of one step
+    baseline = baseline_of(records)
+    per_step = ticks_a_step(baseline)
     played = {setting: _played(own, per_step) for setting, own in settings.items()}
     adaptive = {amount: own for (kind, amount), own in played.items() if kind == ADAPTIVE}
     fixed = {float(amount): own for (kind, amount), own in sorted(played.items()) if kind == FIRST_PASSES}

@@ -6,6 +6,7 @@ import numpy as np
 
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.evaluator import evaluate
+from drc_lab.evaluation.replay import is_over
 from drc_lab.evaluation.video import caption
 from drc_lab.evaluation.watcher import Watcher
 from drc_lab.models.policy import Policy
@@ -25,7 +26,7 @@ def record(policy: Policy, env: LevelVectorEnv, cell_size: int, hold: int = 4) -
     class Pictures(Watcher):
         def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
             for i in envs:
-                over = bool(info["solved"][i]) or info["length"][i] >= env.limit[i]
+                over = is_over(env, info, int(i))
                 text = f"level {info['level'][i]}   {progress(info, int(i), env.limit[i], over)}"
                 episodes[i] += [caption(env.batch.picture(int(i), cell_size), text)] * (hold if over else 1)
 

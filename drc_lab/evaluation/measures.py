@@ -11,7 +11,7 @@ from drc_lab.evaluation.controls import CONTROLS
 from drc_lab.evaluation.cycle_measures import cycles, vanished_cycles
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import mean_interval, rate_interval
-from drc_lab.evaluation.records import SETTING, baseline_of
+from drc_lab.evaluation.records import SETTING, baseline_of, ticks_a_step
 from drc_lab.evaluation.table import groups
 from drc_lab.evaluation.thinking import ADAPTIVE, FIRST_PASSES
 
@@ -102,11 +102,6 @@ def time_to_solve(records: pd.DataFrame) -> Finding:
         draw,
         in_terminal=False,
     )
-
-
-def ticks_a_step(played: pd.DataFrame) -> float:
-    """Mean number of ticks for each step, those of extra passes included."""
-    return float(played["ticks"].sum() / played["length"].sum())
 
 
 def only_with_thinking(records: pd.DataFrame, confidence: float = 0.95) -> Finding | None:

@@ -1,15 +1,13 @@
 """One side of a side-by-side video: the board, and beneath it what the policy makes of it."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
 
 from drc_lab.envs.render import INK, WHITE, Colour, font
-
-if TYPE_CHECKING:
-    from drc_lab.evaluation.side_by_side import Moment
 
 BLUE: Colour = (0, 114, 178)
 ORANGE: Colour = (213, 94, 0)
@@ -17,6 +15,32 @@ PALE: Colour = (228, 231, 236)
 NARROWEST = 260  # pixels of a panel
 MARGIN, LINE, CURVE = 8, 15, 40  # pixels: around everything, of a line of text, of a curve
 NAME, NUMBER = 62, 44  # pixels: of an action's name, of a number
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One tick of the clock.
+
+    Args:
+        board: a picture, uint8 [H, W, 3].
+        says: what happens.
+        chances: float [A], of the actions; None at the end of an episode.
+        value: of the state, as the policy sees it.
+        action: that is taken; None while it thinks.
+    """
+
+    board: np.ndarray
+    says: str
+    chances: np.ndarray | None = None
+    value: float = float("nan")
+    action: int | None = None
+
+    @property
+    def entropy(self) -> float:
+        """Of the action probabilities, in nats."""
+        if self.chances is None:
+            return float("nan")
+        return float(torch.special.entr(torch.from_numpy(self.chances)).sum())
 
 
 class Panel:
@@ -28,7 +52,7 @@ class Panel:
         names: of the actions; those that the policy does not know of are left out.
     """
 
-    def __init__(self, title: str, moments: "Sequence[Moment]", names: Sequence[str]):
+    def __init__(self, title: str, moments: Sequence[Moment], names: Sequence[str]):
         self.title, self.moments = title, moments
         thoughts = [moment for moment in moments if moment.chances is not None]
         chances = thoughts[0].chances
@@ -59,7 +83,7 @@ class Panel:
             y += CURVE + LINE
         return np.asarray(image)
 
-    def _bars(self, draw: ImageDraw.ImageDraw, y: float, moment: "Moment") -> None:
+    def _bars(self, draw: ImageDraw.ImageDraw, y: float, moment: Moment) -> None:
         left, right = MARGIN + NAME, self.width - MARGIN - NUMBER
         for action, name in enumerate(self.names):
             top = y + action * LINE

@@ -21,11 +21,7 @@ import pandas as pd
 from drc_lab.evaluation.thinking import Played
 
 SETTING = ["kind", "amount"]  # the columns that name a setting
-SUBJECT = [
-    "checkpoint",
-    "seed",
-    "frames",
-]  # those that name one of several checkpoints: name, training's seed and frames
+SUBJECT = ["checkpoint", "seed", "frames"]  # one of several checkpoints: its name, its training's seed, its frames
 
 
 def records_of(played: Played) -> pd.DataFrame:
@@ -60,3 +56,8 @@ def joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     records = pd.concat(parts, ignore_index=True)
     place = records.groupby(SETTING, sort=False).ngroup()
     return records.iloc[place.argsort(kind="stable")].reset_index(drop=True)
+
+
+def ticks_a_step(played: pd.DataFrame) -> float:
+    """Mean number of ticks for each step, those of extra passes included."""
+    return float(played["ticks"].sum() / played["length"].sum())

@@ -5,7 +5,6 @@ probabilities, value and entropy change beneath it; on the other side the episod
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ import torch
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.episode_video import progress
 from drc_lab.evaluation.evaluator import Thinking
-from drc_lab.evaluation.panel import Panel
+from drc_lab.evaluation.panel import Moment, Panel
 from drc_lab.evaluation.records import baseline_of
 from drc_lab.evaluation.replay import is_over, replay
 from drc_lab.evaluation.thinking import FIRST_PASSES
@@ -25,32 +24,6 @@ from drc_lab.models.policy import Policy, PolicyValue
 GAP = 12  # pixels between the two sides
 HOLD = 6  # times that the last picture of a level is repeated
 OF_EACH = 2  # levels that only thinking solves, and that only the policy as it is solves
-
-
-@dataclass(frozen=True)
-class Moment:
-    """One tick of the clock.
-
-    Args:
-        board: a picture, uint8 [H, W, 3].
-        says: what happens.
-        chances: float [A], of the actions; None at the end of an episode.
-        value: of the state, as the policy sees it.
-        action: that is taken; None while it thinks.
-    """
-
-    board: np.ndarray
-    says: str
-    chances: np.ndarray | None = None
-    value: float = float("nan")
-    action: int | None = None
-
-    @property
-    def entropy(self) -> float:
-        """Of the action probabilities, in nats."""
-        if self.chances is None:
-            return float("nan")
-        return float(torch.special.entr(torch.from_numpy(self.chances)).sum())
 
 
 class Timeline(Watcher):

@@ -8,7 +8,7 @@ import pandas as pd
 
 from drc_lab.evaluation.controls import CONTROLS
 from drc_lab.evaluation.intervals import paired_difference, rate_interval
-from drc_lab.evaluation.records import SETTING, SUBJECT
+from drc_lab.evaluation.records import SETTING, SUBJECT, baseline_of
 from drc_lab.evaluation.significance import holm, paired_test
 
 
@@ -67,7 +67,7 @@ def table(records: pd.DataFrame, confidence: float = 0.95, by_length: bool = Tru
 
 def _rows(records: pd.DataFrame, confidence: float, by_length: bool) -> list[Row]:
     settings = dict(list(records.groupby(SETTING, sort=False)))
-    baseline = next(played for played in settings.values() if played["baseline"].iloc[0])
+    baseline = baseline_of(records)
     rows = []
     for (kind, amount), played in settings.items():
         assert (played["level"].to_numpy() == baseline["level"].to_numpy()).all(), "settings on different levels"

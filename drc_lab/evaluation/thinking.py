@@ -114,9 +114,7 @@ def play(
         if setting.control is not None:
             player, choose = setting.control(policy, env, seed)
         all_watchers = [Cycles(), *watchers(setting)]
-        episodes = evaluate(
-            player, env, thinking, seed=seed, watchers=all_watchers, choose=choose, levels=levels
-        )  # fmt: skip
+        episodes = evaluate(player, env, thinking, seed=seed, watchers=all_watchers, choose=choose, levels=levels)
         columns: dict[str, np.ndarray] = {}
         for watcher in all_watchers:
             columns |= watcher.columns()
