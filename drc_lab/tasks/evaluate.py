@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
-from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError
@@ -20,13 +19,11 @@ from drc_lab.tasks.elsewhere import other_worlds, play_elsewhere
 from drc_lab.tasks.held_out import evaluation_spec
 from drc_lab.tasks.investigate import tell_where
 from drc_lab.tasks.laboratory import PARTS, lab_env, play_all, thinking_spec
-from drc_lab.tasks.record import default_name, log_held_out, run_tags
+from drc_lab.tasks.record import evaluation_run, log_held_out
 from drc_lab.tasks.reporting import report_on, report_spec
 from drc_lab.tasks.resume import continuable
-from drc_lab.tasks.start import say, start
+from drc_lab.tasks.start import start
 from drc_lab.tasks.subjects import subjects
-from drc_lab.tracking.run import tracked_run
-from drc_lab.tracking.spec import TrackingSpec
 
 
 def main(config: DictConfig, folder: Path) -> None:
@@ -41,9 +38,7 @@ def main(config: DictConfig, folder: Path) -> None:
     settings = settings_in(levels, config)
     others = other_worlds(subject, lambda env: settings_in(env, config))
     confidence = evaluation_spec(subject.config).confidence
-    spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
-    name = str(config.name or default_name(config))
-    with tracked_run(spec, folder, config.study, name, run_tags(config), True, say) as run, continuable(folder):
+    with evaluation_run(config, folder) as run, continuable(folder):
         log_held_out(run, "test", levels, plain(subject.config))
         records = play_all(subject, levels, settings, folder / PARTS)
         rows = table(records, confidence)

@@ -2,6 +2,9 @@
 
 import platform
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,10 +12,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 import drc_lab
+from drc_lab.arguments import from_mapping
+from drc_lab.config import plain
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.tasks.start import say
 from drc_lab.tracking.datasets import log_levels
 from drc_lab.tracking.naming import run_name
-from drc_lab.tracking.run import Run, python
+from drc_lab.tracking.run import Run, python, tracked_run
+from drc_lab.tracking.spec import TrackingSpec
 
 COMMAND_LENGTH = 5000  # of a tag's value; MLflow takes 8,000
 
@@ -38,6 +45,15 @@ def run_tags(config: DictConfig) -> dict[str, str]:
         "torch": str(torch.__version__),
         "command": shlex.join([*python(), *hydra.overrides.task])[:COMMAND_LENGTH],
     }
+
+
+@contextmanager
+def evaluation_run(config: DictConfig, folder: Path) -> Iterator[Run]:
+    """The recorded run of an evaluation; the one in its folder goes on, if there is one."""
+    spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
+    name = str(config.name or default_name(config))
+    with tracked_run(spec, folder, config.study, name, run_tags(config), True, say) as run:
+        yield run
 
 
 def log_held_out(run: Run, use: str, env: BatchEnv, config: dict[str, Any]) -> None:

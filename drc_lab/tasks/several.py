@@ -7,8 +7,6 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import DictConfig
 
-from drc_lab.arguments import from_mapping
-from drc_lab.config import plain
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.over_frames import metrics_at, over_frames_findings
@@ -19,12 +17,10 @@ from drc_lab.models.policy import num_actions
 from drc_lab.tasks.held_out import check_fits, evaluation_spec
 from drc_lab.tasks.investigate import tell_where
 from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, play_all, tell_power, thinking_spec
-from drc_lab.tasks.record import default_name, run_tags
+from drc_lab.tasks.record import evaluation_run
 from drc_lab.tasks.reporting import report_on_several, report_spec
 from drc_lab.tasks.resume import continuable
-from drc_lab.tasks.start import say
-from drc_lab.tracking.run import Run, tracked_run
-from drc_lab.tracking.spec import TrackingSpec
+from drc_lab.tracking.run import Run
 
 COLUMNS = {"": "mean", "_low": "low", "_high": "high"}
 
@@ -45,9 +41,7 @@ def play_several(config: DictConfig, found: Sequence[Subject], folder: Path) -> 
     settings = [thinking_spec(config).settings(subject.policy, levels) for subject in found]
     confidence = evaluation_spec(found[0].config).confidence
     tell_power(found[0].config, levels, settings[0])
-    spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
-    name = str(config.name or default_name(config))
-    with tracked_run(spec, folder, config.study, name, run_tags(config), True, say) as run, continuable(folder):
+    with evaluation_run(config, folder) as run, continuable(folder):
         parts: list[pd.DataFrame] = []
         for subject, own in zip(found, settings, strict=True):
             what = f"{len(parts) + 1} of {len(found)}"

@@ -4,16 +4,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.tasks.investigate import investigate, planned
 from drc_lab.tasks.laboratory import tell_power, thinking_spec
-from drc_lab.tasks.record import default_name, log_held_out, run_tags
+from drc_lab.tasks.record import evaluation_run, log_held_out
 from drc_lab.tasks.several import play_several
-from drc_lab.tasks.start import say, start
+from drc_lab.tasks.start import start
 from drc_lab.tasks.subjects import subjects
-from drc_lab.tracking.run import tracked_run
-from drc_lab.tracking.spec import TrackingSpec
 
 
 def main(config: DictConfig, folder: Path) -> None:
@@ -25,8 +22,6 @@ def main(config: DictConfig, folder: Path) -> None:
         return
     plan = planned(subject)
     tell_power(subject.config, plan.env, plan.settings)
-    spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
-    name = str(config.name or default_name(config))
-    with tracked_run(spec, folder, config.study, name, run_tags(config), True, say) as run:
+    with evaluation_run(config, folder) as run:
         log_held_out(run, "test", plan.env, plain(subject.config))
         investigate(plan, folder, run)
