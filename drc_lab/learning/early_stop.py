@@ -1,7 +1,5 @@
 """Ends a training that has reached what it is for."""
 
-from typing import Any
-
 import lightning as L
 
 
@@ -16,21 +14,15 @@ class EarlyStop(L.Callback):
     """
 
     def __init__(self, target: float | None = None, monitor: str = "valid/solve_rate"):
-        self.target, self.monitor, self.reached = target, monitor, False
+        self.target, self.monitor = target, monitor
 
     def _check(self, trainer: L.Trainer) -> None:
         value = trainer.callback_metrics.get(self.monitor)
-        self.reached = self.reached or (self.target is not None and value is not None and bool(value >= self.target))
-        trainer.should_stop = trainer.should_stop or self.reached
+        if self.target is not None and value is not None and value >= self.target:
+            trainer.should_stop = True
 
-    def on_train_epoch_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
-        self._check(trainer)  # a training that was stopped right where it reached the target
+    def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
+        self._check(trainer)  # an evaluation that was cut short has just been made up for
 
     def on_train_batch_end(self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch, batch_idx) -> None:
         self._check(trainer)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"reached": self.reached}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.reached = state_dict["reached"]

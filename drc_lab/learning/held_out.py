@@ -109,9 +109,9 @@ class HeldOutEvaluation(L.Callback):
     def _due(self, agent: Agent) -> bool:
         return agent.frames != self.evaluated_at and agent.rollouts % self.every_rollouts == 0
 
-    def on_train_epoch_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
         assert isinstance(agent, Agent)
-        if self._due(agent):  # cut short where the training stopped
+        if self._due(agent) and not self.stop.requested(trainer):  # cut short where the training stopped
             self._evaluate(trainer, agent, last=False)
 
     def on_train_batch_end(

@@ -56,9 +56,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class Checkpoints(Checkpoint):
-    """Writes checkpoints, always at the end of a rollout: only there is a run's state small and whole.
+    """Writes checkpoints, always of the end of a rollout: only there is a run's state small and whole.
 
     ``last.ckpt`` is written after each evaluation, every so many rollouts and minutes, and when training ends.
+    A training that goes on begins where that file was written: what was still to do at the end of that rollout (an
+    evaluation that was cut short, the end of the training) is done before the first rollout, in `on_train_start`.
     The best have their frames in their names, and ``best.ckpt`` is a second name of the first of them; of equals the
     earlier one is kept. All of them resume exactly. Lightning calls a `Checkpoint` after all other callbacks, so that
     what they count is in the file.
@@ -89,6 +91,8 @@ class Checkpoints(Checkpoint):
         self.kept: list[dict[str, Any]] = []
         self.judged_at, self.finished, self.stopped = 0, False, False
         self._ending, self._saved_at = False, time.monotonic()
+        self._source: Path | None = None  # the file of the last rollout's end
+        self._position: dict[str, Any] = {}  # Lightning's counters in there
 
     @property
     def last(self) -> Path:
@@ -101,14 +105,14 @@ class Checkpoints(Checkpoint):
 
     def on_fit_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
         self._saved_at = time.monotonic()
-        source = None if trainer.ckpt_path is None else Path(trainer.ckpt_path).parent
+        self._source = None if trainer.ckpt_path is None else Path(trainer.ckpt_path)
         if trainer.is_global_zero:
             remove_unfinished(self.folder.parent)
-            if source is None:
+            if self._source is None:
                 for name in (LAST, BEST):
                     (self.folder / name).unlink(missing_ok=True)
             else:
-                self._bring_along(source)
+                self._bring_along(self._source.parent)
             self._remove_others(trainer)
         # A checkpoint that was moved names files that are not beside it any more. Ranks may name folders differently.
         self.kept = trainer.strategy.broadcast([one for one in self.kept if (self.folder / one["name"]).is_file()])
@@ -121,7 +125,11 @@ class Checkpoints(Checkpoint):
             if not (self.folder / one["name"]).exists() and (source / one["name"]).exists():
                 link(source / one["name"], self.folder / one["name"])
 
-    def on_train_epoch_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
+        # Whoever wanted to end the training where `last.ckpt` was written; other checkpoints are there to go on from.
+        self._ending &= self._source is not None and self._source.name == LAST
+        self._ending |= trainer.should_stop
+        trainer.should_stop = self.stop.requested(trainer) or self._ending
         if self._keep_best(trainer, agent):
             self._save_last(trainer)
 
@@ -134,18 +142,32 @@ class Checkpoints(Checkpoint):
         if not batch.last:
             return
         trainer.should_stop = self.stop.requested(trainer) or self._ending
-        due = self._minutes_are_over(trainer) or agent.rollouts % self.every_rollouts == 0
+        ends = trainer.should_stop or agent.rollouts == agent.spec.rollouts
+        due = self._minutes_are_over(trainer) or agent.rollouts % self.every_rollouts == 0 or ends
         if self._keep_best(trainer, agent) or due:
             self._save_last(trainer)
 
     def on_train_end(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
+        assert isinstance(agent, Agent)
         self.stopped = self.stop.requested(trainer)
+        if agent.frames == 0:  # there is nothing that a start from the beginning would not do
+            return
+        self._position = self._counted()
+        new = self._keep_best(trainer, agent)
         self.finished = not self.stopped
-        if self._keep_best(trainer, agent) or not self._mark_last(trainer, agent):
+        if new or self.finished:
             self._save_last(trainer)
 
     def on_save_checkpoint(self, trainer: L.Trainer, agent: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint["finished"] = self.finished
+        checkpoint |= {"finished": self.finished, **self._position}
+
+    def _counted(self) -> dict[str, Any]:
+        """Lightning's counters at the end of the last rollout. After it they move on, and differently in a process
+        that begins there."""
+        if self._source is None:  # not on this rank, which writes nothing
+            return {}
+        state = torch.load(self._source, map_location="cpu", weights_only=True)
+        return {name: state[name] for name in ("epoch", "global_step", "loops")}
 
     def _minutes_are_over(self, trainer: L.Trainer) -> bool:
         minutes = (time.monotonic() - self._saved_at) / 60
@@ -181,22 +203,8 @@ class Checkpoints(Checkpoint):
         self._saved_at = time.monotonic()
         trainer.save_checkpoint(self.last)
         if trainer.is_global_zero:
+            self._source = self.last
             self._remove_others(trainer)
-
-    def _mark_last(self, trainer: L.Trainer, agent: L.LightningModule) -> bool:
-        """Whether the last one is of now already, and says now whether the training is finished.
-
-        It is written at the end of the last rollout and not after it, where Lightning counts differently: a process
-        that was killed in between could not write the same.
-        """
-        assert isinstance(agent, Agent)
-        is_last = False
-        if trainer.is_global_zero and self.last.is_file():
-            state = torch.load(self.last, map_location="cpu", weights_only=True)
-            is_last = state["frames"] == agent.frames
-            if is_last and state["finished"] != self.finished:
-                trainer.strategy.checkpoint_io.save_checkpoint(state | {"finished": self.finished}, self.last)
-        return trainer.strategy.broadcast(is_last)
 
     def _remove_others(self, trainer: L.Trainer) -> None:
         """Those that are not among the best any more, or come from what this training does not go on with."""
@@ -208,10 +216,11 @@ class Checkpoints(Checkpoint):
                 path.unlink()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"kept": self.kept, "judged_at": self.judged_at}
+        return {"kept": self.kept, "judged_at": self.judged_at, "ending": self._ending}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        vars(self).update(state_dict)
+        self.kept, self.judged_at = state_dict["kept"], state_dict["judged_at"]
+        self._ending = state_dict.get("ending", False)  # older checkpoints do not say
 
 
 def recorders(trainer: L.Trainer) -> list[Any]:

@@ -61,19 +61,34 @@ class TrialPruning(L.Callback):
             t._trial_id for t in self.study.get_trials(deepcopy=False) if t.user_attrs.get(JOB) == self.job
         )
 
+    def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
+        self._after_evaluation(trainer, agent)  # of one that has just been made up for
+
     def on_train_batch_end(
         self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch: Rollout, batch_idx
     ) -> None:
+        if batch.last:
+            self._after_evaluation(trainer, agent)
+
+    def _after_evaluation(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
+        """Reports an evaluation of the present weights, once."""
         assert isinstance(agent, Agent)
         (evaluation,) = (one for one in trainer.callbacks if isinstance(one, HeldOutEvaluation))  # type: ignore[attr-defined]
-        if self.job is None or not batch.last or evaluation.evaluated_at != agent.frames:
+        if self.job is None or evaluation.evaluated_at != agent.frames or self.reported_at == agent.frames:
             return
+        self.reported_at = agent.frames
         number = agent.rollouts // evaluation.every_rollouts
         pruned = trainer.is_global_zero and self._report(number, evaluation.result["solve_rate"])
         if agent.rollouts < agent.spec.rollouts and trainer.strategy.broadcast(pruned):
             trainer.should_stop = True
             for run in recorders(trainer):
                 run.log_tags({"pruned": agent.frames})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"reported_at": self.reported_at}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.reported_at = state_dict["reported_at"]
 
     def _report(self, number: int, value: float) -> bool:
         """Whether the trial should end now."""

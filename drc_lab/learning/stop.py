@@ -1,6 +1,8 @@
 """A training that is asked to stop ends in good order."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
@@ -17,7 +19,8 @@ class GracefulStop(L.Callback):
     """Notes a signal that asks to stop: Ctrl-C, SIGTERM, or the warning of a scheduler (SIGUSR1, SIGUSR2).
 
     The training then ends with its rollout, see `drc_lab.learning.keep.Checkpoints`; a held-out evaluation ends at
-    once. A second Ctrl-C interrupts.
+    once, and before the first rollout of a process none is begun. A second Ctrl-C interrupts. Has to come before the
+    callbacks that work in `on_train_start`.
 
     Attributes:
         signal: the one that came, else None.
@@ -25,7 +28,6 @@ class GracefulStop(L.Callback):
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
-        self._previous: dict[int, Any] = {}
 
     def _on_signal(self, number: int, frame: Any) -> None:
         if self.signal == number == signal.SIGINT:
@@ -36,12 +38,19 @@ class GracefulStop(L.Callback):
         """Whether any process of this training was asked; all of them have to call it."""
         return trainer.strategy.reduce_boolean_decision(self.signal is not None, all=False)
 
-    def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
-        # In place of Lightning's handlers too, which would end the fit in mid-rollout, or requeue a job of Slurm's.
-        for number in STOPPING:
-            self._previous[number] = signal.signal(number, self._on_signal)
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Within this context the signals are noted."""
+        previous = {number: signal.signal(number, self._on_signal) for number in STOPPING}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
-    def teardown(self, trainer: L.Trainer, agent: L.LightningModule, stage: str) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous.clear()
+    def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
+        # In place of the handlers that Lightning has set meanwhile, which would end the fit in mid-rollout, or put a
+        # job of Slurm's back into its queue.
+        for number in STOPPING:
+            signal.signal(number, self._on_signal)
+        trainer._signal_connector.received_sigterm = False  # one that came before is noted here

@@ -126,5 +126,7 @@ def continuable(folder: Path, so_far: str = "") -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
+        if str(stop):  # it has been told
+            raise
         by = getattr(stop, "by", signal.SIGINT)
         raise Stopped(by, f"{so_far} Go on with:  {resume_command(folder)}".lstrip()) from stop

@@ -9,6 +9,7 @@ from drc_lab.evaluation.thinking import FIRST_PASSES
 from drc_lab.tasks.investigate import investigate, planned, tell_where
 from drc_lab.tasks.laboratory import Subject, load_subject
 from drc_lab.tasks.record import log_held_out
+from drc_lab.tasks.resume import continuable
 from drc_lab.tasks.train import fit, prepare, start_run, tell_finished
 
 
@@ -20,7 +21,7 @@ def main(config: DictConfig, folder: Path) -> None:
     if training.beginning.finished and (folder / TABLE).exists():
         tell_finished(training.beginning)
         return
-    with start_run(config, training.beginning) as run:
+    with continuable(folder), start_run(config, training.beginning) as run:
         best = fit(training, run)
         if not training.trainer.is_global_zero:
             return

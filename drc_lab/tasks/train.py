@@ -29,7 +29,7 @@ from drc_lab.learning.stop import GracefulStop
 from drc_lab.signals import Stopped
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
 from drc_lab.tasks.record import default_name, log_held_out, run_tags
-from drc_lab.tasks.resume import CONFIG, Beginning, beginning, resume_command
+from drc_lab.tasks.resume import CONFIG, Beginning, beginning, continuable, resume_command
 from drc_lab.tasks.start import console, say, start
 from drc_lab.tasks.sweep import job_tags
 from drc_lab.tracking.datasets import log_levels
@@ -58,7 +58,7 @@ def main(config: DictConfig, folder: Path) -> float:
     if training.beginning.finished:
         tell_finished(training.beginning)
         return training.beginning.best_solve_rate
-    with start_run(config, training.beginning) as run:
+    with continuable(training.beginning.folder), start_run(config, training.beginning) as run:
         best = fit(training, run)
     console.print(f"checkpoint {best}", soft_wrap=True)
     return training.evaluation.best_solve_rate
@@ -93,7 +93,7 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     kept = from_mapping(CheckpointSpec, plain(config.checkpoints), "checkpoints")
     often = spec.in_rollouts(kept.every_frames or held_out.every_frames)
     checkpoints = Checkpoints(begin.checkpoints, kept, often, evaluation, stop)
-    callbacks = [metrics, evaluation, *chosen_callbacks(config), TrainingProgress(console), stop, checkpoints]
+    callbacks = [stop, metrics, evaluation, *chosen_callbacks(config), TrainingProgress(console), checkpoints]
     trainer: L.Trainer = build(
         config.trainer, "trainer", max_steps=spec.optimizer_steps, max_epochs=-1, logger=False, callbacks=callbacks,
         default_root_dir=begin.folder, num_sanity_val_steps=0, enable_progress_bar=False, enable_model_summary=False,
@@ -155,19 +155,23 @@ def fit(training: Training, run: Run) -> Path:
     log_held_out(run, "valid", training.evaluation.env, config)
     if training.agent.policy.note:
         console.print(training.agent.policy.note, soft_wrap=True)
-    try:
-        trainer.fit(training.agent, datamodule=training.data, ckpt_path=start.checkpoint, weights_only=True)
-    except SystemExit as error:  # what Lightning makes of a KeyboardInterrupt
-        raise error.__context__ or KeyboardInterrupt from None
-    except BaseException:
-        end_other_ranks(trainer)
-        raise
-    if not (checkpoints.finished or checkpoints.stopped):  # no step was left, and Lightning called no hook
-        training.agent.to(trainer.strategy.root_device)
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            callback.on_train_end(trainer, training.agent)
+    with training.stop.listening():
+        try:
+            trainer.fit(training.agent, datamodule=training.data, ckpt_path=start.checkpoint, weights_only=True)
+        except SystemExit as error:  # what Lightning makes of a KeyboardInterrupt
+            raise error.__context__ or KeyboardInterrupt from None
+        except BaseException:
+            end_other_ranks(trainer)
+            raise
+        if not (checkpoints.finished or checkpoints.stopped):  # no step was left, and Lightning called no hook
+            training.agent.to(trainer.strategy.root_device)
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                callback.on_train_end(trainer, training.agent)
+    if training.stop.signal and not checkpoints.stopped and trainer.is_global_zero:  # it came after the last checkpoint
+        raise Stopped(training.stop.signal)
     for path in {checkpoints.last, checkpoints.best}:
-        run.log_artifact(path, "checkpoints")
+        if path.is_file():  # or the training was stopped before its first rollout
+            run.log_artifact(path, "checkpoints")
     if checkpoints.stopped and trainer.is_global_zero:  # the other ranks are done, and not an error to whoever watches
         by, frames, command = (
             training.stop.signal or signal.SIGTERM,

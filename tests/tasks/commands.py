@@ -33,14 +33,14 @@ def run_here(monkeypatch, capsys, *words):
     return code, output, errors
 
 
-def start(folder, *overrides):
+def start(folder, *overrides, interruption=()):
     """A `Fork` that works in a folder."""
-    return Fork(folder, overrides)
+    return Fork(folder, overrides, interruption)
 
 
-def run(folder, *overrides, timeout=240):
+def run(folder, *overrides, timeout=240, interruption=()):
     """A `Fork` that has ended."""
-    with start(folder, *overrides) as process:
+    with start(folder, *overrides, interruption=interruption) as process:
         stdout, stderr = process.communicate(timeout)
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 

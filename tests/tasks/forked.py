@@ -4,6 +4,8 @@ Light to import: each fork does it.
 """
 
 import contextlib
+import importlib
+import itertools
 import multiprocessing
 import os
 import signal
@@ -19,7 +21,30 @@ PRELOADED = [  # what most tasks import sooner or later
 ]  # fmt: skip
 
 
-def work(folder, words, environment, output, errors):
+def interrupt(place, call, number):
+    """Raises a signal right before a call of a function.
+
+    Args:
+        place: the function, ``module:name`` or ``module:class.name``.
+        call: which of its calls, counted from 1.
+        number: of the signal.
+    """
+    module, names = place.split(":")
+    *owners, name = names.split(".")
+    owner = importlib.import_module(module)
+    for each in owners:
+        owner = getattr(owner, each)
+    function, calls = getattr(owner, name), itertools.count(1)
+
+    def interrupted(*args, **kwargs):
+        if next(calls) == call:
+            signal.raise_signal(number)
+        return function(*args, **kwargs)
+
+    setattr(owner, name, interrupted)
+
+
+def work(folder, words, environment, output, errors, interruption):
     """What ``python -m drc_lab`` does, in this process."""
     from drc_lab.__main__ import main
 
@@ -28,6 +53,9 @@ def work(folder, words, environment, output, errors):
     os.chdir(folder)
     for stream, path in ((1, output), (2, errors)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), stream)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
+    if interruption:
+        interrupt(*interruption)
     sys.argv = [sys.modules[main.__module__].__file__, *words]  # by which MLflow finds the code's commit
     main()
 
@@ -40,9 +68,10 @@ class Fork:
     Args:
         folder: to work in.
         words: after ``python -m drc_lab``.
+        interruption: arguments of `interrupt`, if a signal is to come at a named moment.
     """
 
-    def __init__(self, folder, words):
+    def __init__(self, folder, words, interruption=()):
         self.args = ["drc_lab", *words]
         self._said = None
         self._kept = tempfile.TemporaryDirectory(prefix="forked-")
@@ -52,7 +81,7 @@ class Fork:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
         self._process = context.Process(
-            target=work, args=(str(folder), words, dict(os.environ), *map(str, self._streams))
+            target=work, args=(str(folder), words, dict(os.environ), *map(str, self._streams), interruption)
         )
         self._process.start()
         self.pid = self._process.pid
