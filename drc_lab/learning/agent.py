@@ -31,6 +31,7 @@ class Agent(L.LightningModule):
 
     Attributes:
         frames: env steps that the weights have learned from.
+        schedule_share: of the learning-rate schedule that is to be behind, if it is to run ahead of the frames.
         parts: of the last minibatch's loss, and "grad_norm" before clipping; of a minibatch that was left out only
             "kl_stop" (1 there, else 0).
     """
@@ -53,6 +54,7 @@ class Agent(L.LightningModule):
         self.make_schedule = None if schedule is None else in_optimizer_steps(schedule, frames_per_step)
         self.head_l2_coef, self.config = head_l2_coef, dict(config or {})
         self.frames = 0
+        self.schedule_share = 0.0
         self.parts: dict[str, Tensor] = {}
         self._far_enough = False  # the policy has moved as far from the one that acted as it may
         self._left_out = False  # whether the present minibatch is
@@ -162,6 +164,13 @@ class Agent(L.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": self.make_schedule(optimizer), "interval": "step"},
         }
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """One step of the schedule, or as many as it takes to come to ``schedule_share``."""
+        total = self.spec.optimizer_steps
+        ahead = round(self.schedule_share * total) - scheduler.last_epoch
+        for _ in range(min(max(1, ahead), total - scheduler.last_epoch)):
+            scheduler.step()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.config

@@ -203,6 +203,20 @@ def test_lengths_of_schedules_are_frames():
         in_optimizer_steps(partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=0), 40)
 
 
+def test_a_schedule_that_runs_ahead_of_the_frames_ends_at_its_end_and_no_further():
+    """One that refuses steps beyond its last."""
+    cycle = partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=0.1, total_steps=2400, cycle_momentum=False)
+    agent, _ = make(frames=2400, agent={"schedule": cycle})  # 100 optimizer steps
+    optimizer = agent.make_optimizer(agent.policy.parameters())
+    schedule, seen = agent.make_schedule(optimizer), []
+    optimizer.step()
+    for share in (0.0, 0.0, 0.5, 0.2, 0.999, 1.0, 1.0):
+        agent.schedule_share = share
+        agent.lr_scheduler_step(schedule, None)
+        seen.append(schedule.last_epoch)
+    assert seen == [1, 2, 50, 51, 100, 100, 100]
+
+
 def test_v_trace_on_a_fresh_rollout_has_ratios_of_one():
     agent, stream = make(VTraceLoss())
     agent.training_step(stream.collect(), 0)

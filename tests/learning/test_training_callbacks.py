@@ -1,12 +1,13 @@
 """Around a training: it ends before NaN, at a target, with a rollout; and whoever watches it changes nothing."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 from commands import TINY, run_here
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, Timer
 
 from drc_lab.learning.agent import Agent
 from drc_lab.tracking.journal import last_status
@@ -75,6 +76,46 @@ def test_a_training_ends_at_its_target(train):
     code, errors = train("callbacks.early_stop.target=0.0", "callbacks.videos=null")
     assert code == 0, errors
     assert last()["frames"] == 640 and last()["finished"] and last_status(Path("run")) == "FINISHED"
+
+
+class Clock(Callback):
+    """Makes the time that a trainer counts a matter of frames."""
+
+    def __init__(self, frames_per_second: float):
+        self.frames_per_second = frames_per_second
+
+    def on_fit_start(self, trainer, agent):
+        (timer,) = (one for one in trainer.callbacks if isinstance(one, Timer))
+        timer.time_elapsed = lambda *_: agent.frames / self.frames_per_second
+        timer.time_remaining = lambda *_: 60 - agent.frames / self.frames_per_second
+
+
+def clock(frames_per_second):
+    target = f"+callbacks.clock._target_={__name__}.Clock"
+    return [target, f"+callbacks.clock.frames_per_second={frames_per_second}", "trainer.max_time=00:00:01:00"]
+
+
+def test_a_training_that_its_time_limit_ends_has_finished_its_schedule(train):
+    """But for the last of 15 rollouts, which it could not foresee."""
+    code, errors = train(*clock(16), "algo.log_every_rollouts=1")  # 960 of 1,920 frames
+    assert (code, errors) == (0, "")
+    state = last()
+    (group,) = state["optimizer_states"][0]["param_groups"]
+    assert state["frames"] == 960 and state["finished"]
+    assert 1e-4 <= group["lr"] < 1.5e-4
+    falls = [earlier - later for (*_, earlier), (*_, later) in pairwise(curves("lr"))]
+    assert max(falls[3:]) < 7e-5  # steadily, and not at the end
+
+
+def test_a_time_limit_that_does_not_come_changes_nothing(train, tmp_path, monkeypatch):
+    found = []
+    for name, words in {"limited": clock(34), "free": []}.items():
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        code, errors = train(*words)
+        assert (code, errors) == (0, "")
+        found.append((last()["state_dict"], last()["lr_schedulers"], last()["frames"]))
+    torch.testing.assert_close(*found, rtol=0, atol=0)
 
 
 class EndInTheMiddle(Callback):
