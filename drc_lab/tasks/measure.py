@@ -2,9 +2,9 @@
 
 import csv
 import statistics
-import time
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any, TypeVar
 
 from rich.progress import track
@@ -23,9 +23,9 @@ def timed(runs: dict[Name, Run], timings: int) -> dict[Name, float]:
         run()  # compiles
     for _ in track(range(timings), "timing", console=console, transient=True):
         for name, run in runs.items():
-            started = time.perf_counter()
+            started = perf_counter()
             steps = run()
-            speeds[name].append(steps / (time.perf_counter() - started))
+            speeds[name].append(steps / (perf_counter() - started))
     return {name: statistics.median(each) for name, each in speeds.items()}
 
 

@@ -76,6 +76,30 @@ def store(folder):
     return client, [e for e in client.search_experiments() if e.name != "Default"]
 
 
+SIGNAL_AT = """
+import signal
+from pathlib import Path
+
+import lightning as L
+
+class SignalAt(L.Callback):
+    def __init__(self, number, frames, rank=0):
+        self.number, self.frames, self.rank, self.sent = number, frames, rank, Path("signal-sent").resolve()
+
+    def on_train_batch_end(self, trainer, agent, outputs, batch, batch_idx):
+        if agent.frames >= self.frames and trainer.global_rank == self.rank and not self.sent.exists():
+            self.sent.touch()
+            signal.raise_signal(self.number)
+"""
+
+
+def signal_at(folder, number, frames, rank=0):
+    """Overrides for a fresh process that works in a folder: it gets a signal once, when it has come to some frames."""
+    (folder / "signal_at.py").write_text(SIGNAL_AT)
+    values = {"_target_": "signal_at.SignalAt", "number": int(number), "frames": frames, "rank": rank}
+    return [f"+callbacks.signal_at.{key}={value}" for key, value in values.items()]
+
+
 def curve(root, metric):
     """All points of a metric over all runs in a store, by step."""
     client = MlflowClient(f"sqlite:///{root}/mlflow.db")

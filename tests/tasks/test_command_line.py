@@ -7,12 +7,11 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
-from commands import TINY, command, curve, run, run_fresh, run_here, start, start_fresh, store, wait_for
+from commands import TINY, command, curve, run, run_fresh, run_here, signal_at, store
 
 from drc_lab.evaluation.controls import CONTROLS
 from drc_lab.paths import CONF
@@ -199,10 +198,8 @@ def test_ctrl_c_stops_with_a_checkpoint_and_the_printed_command_goes_on_exactly(
     frames = "algo.rollouts.frames=19_200"
     whole = run(tmp_path, *TINY, frames, "root=whole")
     assert whole.returncode == 0, whole.stderr
-    process = start_fresh(tmp_path, *TINY, frames)
-    wait_for(lambda: list(tmp_path.glob("outputs/runs/*/*/checkpoints/best.ckpt")), process)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=240)
+    process = run_fresh(tmp_path, *TINY, frames, *signal_at(tmp_path, signal.SIGINT, 6000))
+    errors = process.stderr
     assert process.returncode == 130, errors
     assert errors.count("\n") == 1 and "SIGINT after" in errors
     client, (experiment,) = store(tmp_path)
@@ -211,7 +208,7 @@ def test_ctrl_c_stops_with_a_checkpoint_and_the_printed_command_goes_on_exactly(
     assert "last.ckpt" in {os.path.basename(f.path) for f in client.list_artifacts(stopped.info.run_id, "checkpoints")}
     (last,) = tmp_path.glob("outputs/runs/*/*/checkpoints/last.ckpt")
     stopped_at = torch.load(last, weights_only=True)["frames"]
-    assert 0 < stopped_at < 19_200 and f"{stopped_at:,} frames" in errors
+    assert stopped_at == 6016 and f"{stopped_at:,} frames" in errors
     words = shlex.split(re.search(r"Go on with:  (.*)", errors).group(1))
     resumed = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=200)
     assert (resumed.returncode, resumed.stderr) == (0, "")
@@ -233,12 +230,9 @@ def test_ctrl_c_stops_with_a_checkpoint_and_the_printed_command_goes_on_exactly(
 
 @pytest.mark.slow
 def test_sigterm_while_evaluating_marks_the_run_killed(tmp_path):
-    overrides = ["+experiment=thinking_sweep", *TINY, "evaluation.num_levels=20000", "thinking.first_passes=[0,4000]"]
-    process = start(tmp_path, *overrides)
-    wait_for(lambda: list(tmp_path.glob("outputs/artifacts/*/artifacts/checkpoints/last.ckpt")), process, 150)
-    time.sleep(2)  # into the sweep
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=240)
+    overrides = ["+experiment=thinking_sweep", *TINY, "thinking.controls=[]"]
+    process = run(tmp_path, *overrides, interruption=("drc_lab.evaluation.sweep:records_of", 1, signal.SIGTERM))
+    errors = process.stderr
     assert process.returncode == 75 and errors.startswith("drc_lab: stopped.") and errors.count("\n") == 1, errors
     client, (experiment,) = store(tmp_path)
     runs = client.search_runs([experiment.experiment_id])

@@ -6,7 +6,7 @@ import signal
 
 import pandas as pd
 import pytest
-from commands import run, run_here, start, store, wait_for
+from commands import run, run_here, store
 from test_play import checkpoint
 
 FEW = ["evaluation.num_levels=120", "thinking.levels_at_once=30", "thinking.first_passes=[0,300]", "thinking.noops=[1]",
@@ -30,14 +30,13 @@ def test_what_was_played_in_another_world_is_played_again(tmp_path, monkeypatch,
 @pytest.mark.parametrize(("by", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
 def test_a_stopped_evaluation_goes_on_by_the_printed_command_and_gives_the_same(tmp_path, by, code):
     where = checkpoint(tmp_path / "a.ckpt", "env.max_steps=8")
-    process = start(tmp_path, "task=thinking", where, *FEW, "folder=stopped")
-    parts = tmp_path / "stopped/parts"
-    wait_for(lambda: len(list(parts.glob("*.parquet"))) > 3, process)
-    process.send_signal(by)
-    _, errors = process.communicate(timeout=120)
+    interruption = ("drc_lab.evaluation.sweep:records_of", 5, by)
+    process = run(tmp_path, "task=thinking", where, *FEW, "folder=stopped", interruption=interruption)
+    errors, parts = process.stderr, tmp_path / "stopped/parts"
     assert process.returncode == code and errors.count("\n") == 1, errors
     assert not (tmp_path / "stopped/thinking.csv").exists()
     before = {path: path.stat().st_mtime_ns for path in parts.glob("*.parquet")}
+    assert len(before) == 4
     words = shlex.split(re.search(r"Go on with:  (.*)", errors).group(1))
     assert words[1:3] == ["-m", "drc_lab"]
     resumed = run(tmp_path, *words[3:])

@@ -8,7 +8,7 @@ import time
 
 import pytest
 import torch
-from commands import TINY, run, start, wait_for
+from commands import TINY, run, start
 from mlflow.tracking import MlflowClient
 
 # A curriculum, random ticks, two groups, two passes over two minibatches, evaluations and checkpoints all the time
@@ -21,6 +21,7 @@ WHOLE = [
     "folder=run", "root=.",
 ]  # fmt: skip
 KILLS = 20
+ROLLOUT = "drc_lab.learning.rollouts:RolloutStream.collect"
 
 
 @pytest.mark.slow
@@ -85,14 +86,11 @@ def same(found, wanted, where):
 def test_each_way_to_resume(tmp_path):
     """never begins anew in the same folder; a path goes on in its run's folder, another training is refused."""
 
-    def leave(*more, signals=()):
-        last = tmp_path / "run/checkpoints/last.ckpt"
-        before = last.stat().st_mtime_ns if last.exists() else 0
-        with start(tmp_path, *WHOLE, *more) as process:
-            for number in signals:
-                wait_for(lambda: last.exists() and last.stat().st_mtime_ns > before, process)
-                process.send_signal(number)
-            return process.wait(), "".join(process.communicate())
+    def leave(*more, by=None):
+        """Exit code and all that it said; a signal comes in the tenth rollout."""
+        interruption = (ROLLOUT, 10, by) if by else ()
+        process = run(tmp_path, *WHOLE, *more, interruption=interruption)
+        return process.returncode, process.stdout + process.stderr
 
     def runs():
         client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
@@ -102,7 +100,7 @@ def test_each_way_to_resume(tmp_path):
     def frames(name="last.ckpt"):
         return torch.load(tmp_path / "run/checkpoints" / name, weights_only=True)["frames"]
 
-    code, log = leave(signals=[signal.SIGTERM])
+    code, log = leave(by=signal.SIGTERM)
     assert code == 75 and "SIGTERM after" in log and "folder=run" in log, log
     assert set(runs().values()) == {"KILLED"} and 0 < (stopped := frames()) < 4800
     code, log = leave("algo.loss.gamma=0.5")
@@ -111,7 +109,7 @@ def test_each_way_to_resume(tmp_path):
     assert code == 2 and "algo.rollouts.groups: found 1, allowed: 2, as in the run that goes on" in log, log
     code, log = leave("resume=now")
     assert code == 2 and "resume: found no file 'now'" in log, log
-    code, log = leave(signals=[signal.SIGUSR1])
+    code, log = leave(by=signal.SIGUSR1)
     assert code == 75 and "SIGUSR1 after" in log and frames() > stopped, log
     code, log = leave("folder=other", "resume=run/checkpoints/last.ckpt")
     assert code == 0 and "run/checkpoints/best.ckpt" in log and not (tmp_path / "other").exists(), log
@@ -120,6 +118,6 @@ def test_each_way_to_resume(tmp_path):
     code, log = leave()
     assert code == 0 and log.count("\n") == 1 and "finished; resume=never begins anew" in log, log
     assert written == {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
-    code, log = leave("resume=never", signals=[signal.SIGINT])
+    code, log = leave("resume=never", by=signal.SIGINT)
     assert code == 130 and frames() < 4800 and len(runs()) == 2, log
     assert all(frames(path.name) <= frames() for path in (tmp_path / "run/checkpoints").glob("*.ckpt"))

@@ -35,7 +35,7 @@ class MLflowServer:
         env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self.process = subprocess.Popen(words, env=env, start_new_session=True, **quiet)
-        for _ in range(600):
+        for _ in range(2400):
             assert self.process.poll() is None, "the server died"
             with contextlib.suppress(OSError), urlopen(f"{self.uri}/health", timeout=1):
                 return self
@@ -55,7 +55,7 @@ def postgres(folder):
     """The URI of an empty database in a new server, which ends with the context."""
     if missing := [name for name in ("initdb", "postgres") if shutil.which(name) is None]:
         pytest.skip(f"PostgreSQL's {' and '.join(missing)} are not on the PATH")
-    pytest.importorskip("psycopg2")
+    psycopg2 = pytest.importorskip("psycopg2")
     user, port, data = {}, free_port(), folder / "data"
     if os.getuid() == 0:  # it refuses to run as root
         names = {entry.pw_name for entry in pwd.getpwall()}
@@ -75,12 +75,13 @@ def postgres(folder):
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     server = subprocess.Popen(words, cwd="/", **quiet, **user)
     try:
-        for _ in range(100):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        uri = f"postgresql://tester@127.0.0.1:{port}/postgres"
+        for _ in range(600):
+            with contextlib.suppress(psycopg2.OperationalError):
+                psycopg2.connect(uri).close()
                 break
             time.sleep(0.1)
-        time.sleep(0.5)
-        yield f"postgresql://tester@127.0.0.1:{port}/postgres"
+        yield uri
     finally:
         server.send_signal(signal.SIGINT)  # a fast shutdown
         server.wait(timeout=30)

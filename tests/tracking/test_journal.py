@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -136,13 +137,15 @@ def test_params_checkpoints_and_finished_children_are_kept_once(path, opened):
     assert paths == ["checkpoints/best.ckpt"] * 2  # the folder may move
 
 
-def test_recording_a_point_takes_the_training_far_less_than_a_millisecond(path, opened):
-    """20 metrics, as a training logs them; about 0.04 ms. The bound is loose for machines that are busy."""
+def test_recording_a_point_is_one_write_that_does_not_wait_for_the_disk(path, opened, monkeypatch):
+    """Neither reading what is there already nor `os.fsync`: 20 metrics take about 0.04 ms."""
     journal = opened(Journal.new(path))
     values = {f"group/metric_{i}": 1 / (i + 3) for i in range(20)}
-    seconds = []
+    writes, write = [], journal._file.write
+    monkeypatch.setattr(journal, "_file", SimpleNamespace(write=lambda line: writes.append(line) or write(line),
+                                                          close=journal._file.close))  # fmt: skip
+    monkeypatch.setattr(journal, "read", None)
+    monkeypatch.setattr("os.fsync", None)
     for step in range(300):
-        started = time.perf_counter()
         journal.add("metrics", step=step, values=values)
-        seconds.append(time.perf_counter() - started)
-    assert sorted(seconds)[150] < 5e-4, sorted(seconds)
+    assert len(writes) == 300 and b"".join(writes) == path.read_bytes().partition(b"\n")[2]

@@ -117,15 +117,19 @@ with tracked_run(spec, folder / "run", "study", None, {}) as run:
 """
 
 
+def not_sent(path):
+    """Lines of a journal after the last that says what was sent."""
+    return path.read_text().rpartition('"sent"')[2].count("\n") - 1
+
+
 @pytest.mark.slow
 def test_a_run_that_is_killed_goes_on_as_the_same_mlflow_run_without_holes_or_duplicates(tmp_path, sqlite):
     path, uri = tmp_path / "run" / FILE, sqlite
     process = subprocess.Popen([sys.executable, "-c", LOG, str(tmp_path)])
     deadline = time.monotonic() + 240
-    while not path.is_file() or path.read_text().count('"sent"') < 2:
+    while not path.is_file() or path.read_text().count('"sent"') < 2 or not_sent(path) < 20:
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
-    time.sleep(0.3)  # some of it is not sent
     process.send_signal(signal.SIGKILL)
     process.wait()
     client = Store(uri).client
@@ -133,9 +137,10 @@ def test_a_run_that_is_killed_goes_on_as_the_same_mlflow_run_without_holes_or_du
     assert killed.info.status == "RUNNING"
     with started(TrackingSpec(uri, csv=True), path.parent, resume=True) as run:
         assert run.run_id == killed.info.run_id
-        for step in range(100, 1000):  # from its last checkpoint
+        end = run.journal.last_step("x") + 100
+        for step in range(100, end):  # from its last checkpoint
             run.log_metrics({"x": step / 7}, step)
-    whole = [(step, repr(step / 7)) for step in range(1000)]
+    whole = [(step, repr(step / 7)) for step in range(end)]
     assert points(run.run_id, uri, "x") == whole
     assert client.get_run(run.run_id).info.status == "FINISHED"
     rows = table(path.parent)
@@ -234,7 +239,7 @@ def test_a_store_that_is_away_at_the_start_is_noticed_soon_and_leaves_the_old_jo
     clock = time.monotonic()
     with pytest.raises(UserError, match=r"^tracking\.uri: found '") as error, started(TrackingSpec(uri), tmp_path):
         pass
-    assert time.monotonic() - clock < 40 and "\n" not in str(error.value)
+    assert time.monotonic() - clock < 100 and "\n" not in str(error.value)  # MLflow itself would try for minutes
     assert (tmp_path / FILE).read_text() == before
 
 

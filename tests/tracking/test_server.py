@@ -86,7 +86,7 @@ def test_a_server_that_stays_away_ends_the_wait_and_gets_the_rest_later(tmp_path
     ended = time.time()
     assert (process.returncode, errors) == (0, "")
     (status,) = [o for o in operations(path) if o["op"] == "status"]
-    assert 2 < ended - status["time"] / 1000 < 2 + 40
+    assert 2 < ended - status["time"] / 1000 < 2 + 100  # MLflow itself would try for minutes
     assert output.count(f"MLflow at {server.uri} is away") == 1
     words = shlex.split(re.search(r"or:  (.* task=sync .*)", output).group(1))
 
@@ -96,7 +96,7 @@ def test_a_server_that_stays_away_ends_the_wait_and_gets_the_rest_later(tmp_path
         run.log_metrics({"loss/total": -1.0}, FRAMES)
         run.log_metrics({"late": 1.0}, FRAMES)
         assert threading.active_count() > 1
-    assert time.monotonic() - clock < 40 and len(said) == 2, said
+    assert time.monotonic() - clock < 100 and len(said) == 2, said
 
     server.start()
     monkeypatch.chdir(tmp_path)

@@ -20,14 +20,22 @@ def measured(folder):
     return [point["step"] for point in points], {name for point in points for name in point["values"]}
 
 
+def wait_for_points(folder, number):
+    """Returns when so many points were measured in a run that goes on, 60 seconds at most."""
+    deadline = time.monotonic() + 60
+    while sum(PREFIX in line for line in (folder / "tracking.jsonl").read_text().splitlines()) < number:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_steps_are_seconds_of_running_time_and_go_on_with_the_run(tmp_path):
+    started, before = time.monotonic(), 0
     for resume in (False, True):
         with tracked_run(TrackingSpec(), tmp_path, "study", None, {}, resume) as run, system_metrics(run, 1):
-            end = time.perf_counter() + 1.2
-            while time.perf_counter() < end:  # keeps a core busy
-                sum(range(1000))
+            wait_for_points(tmp_path, before + 2)
+        before = len(measured(tmp_path)[0])
     steps, names = measured(tmp_path)
-    assert steps == sorted(set(steps)) and len(steps) >= 2 and steps[-1] <= 10
+    assert steps == sorted(set(steps)) and len(steps) >= 4 and steps[-1] <= time.monotonic() - started + 1
     some = ("cpu_utilization_percentage", "system_memory_usage_megabytes", "disk_available_megabytes")
     assert {PREFIX + name for name in some} <= names and all(name.startswith(PREFIX) for name in names)
 
@@ -47,14 +55,13 @@ def test_a_run_that_records_nothing_is_not_measured():
 
 
 def test_a_server_that_is_away_neither_stops_nor_delays_measuring(tmp_path):
-    """Asking it would take longer than all of this."""
+    """Asking it would take MLflow minutes."""
     with tracked_run(TrackingSpec(), tmp_path, "study", None, {}) as run:
         run.journal.add("run", experiment="study", uri=f"http://127.0.0.1:{free_port()}", run_id="0", experiment_id="0")
     spec = TrackingSpec(f"http://127.0.0.1:{free_port()}", patience_seconds=0)
-    said, started = [], time.perf_counter()
+    said = []
     with tracked_run(spec, tmp_path, "study", None, {}, True, said.append) as run, system_metrics(run, 1):
-        time.sleep(2.5)
-    assert len(measured(tmp_path)[0]) >= 2 and time.perf_counter() - started < 30
+        wait_for_points(tmp_path, 2)
     assert sum("is away" in line for line in said) <= 1
 
 
