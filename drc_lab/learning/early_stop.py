@@ -4,6 +4,8 @@ from typing import Any
 
 import lightning as L
 
+from drc_lab.evaluation.measure import judged_by
+
 
 class EarlyStop(L.Callback):
     """Ends the training once a metric reaches a target.
@@ -12,14 +14,15 @@ class EarlyStop(L.Callback):
 
     Args:
         target: least value of the metric; None never ends a training.
-        monitor: the metric.
+        monitor: the metric; None is ``valid/solve_rate``, or ``valid/return`` where the env says no success.
     """
 
-    def __init__(self, target: float | None = None, monitor: str = "valid/solve_rate"):
+    def __init__(self, target: float | None = None, monitor: str | None = None):
         self.target, self.monitor, self.reached = target, monitor, False
 
     def _check(self, trainer: L.Trainer) -> None:
-        value = trainer.callback_metrics.get(self.monitor)
+        seen = trainer.callback_metrics
+        value = seen.get(self.monitor or judged_by(seen, "valid/"))
         self.reached = self.reached or (self.target is not None and value is not None and bool(value >= self.target))
         trainer.should_stop = trainer.should_stop or self.reached
 

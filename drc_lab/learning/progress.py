@@ -6,11 +6,12 @@ import lightning as L
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from drc_lab.evaluation.measure import SOLVE_RATE, judged_by
 from drc_lab.learning.agent import Agent
 
 
 class TrainingProgress(L.Callback):
-    """A rich bar with frames, frames a second, solve rates and time left."""
+    """A rich bar with frames, frames a second, solve rates (or returns) and time left."""
 
     def __init__(self, console: Console, refresh_seconds: float = 0.5):
         self.console, self.refresh_seconds = console, refresh_seconds
@@ -37,8 +38,8 @@ class TrainingProgress(L.Callback):
             return
         self.drawn = now
         seen = trainer.callback_metrics
-        rates = [f"{name} {float(seen[key]):.0%}" for name, key in
-                 (("train", "train/solve_rate"), ("held-out", "valid/solve_rate")) if key in seen]  # fmt: skip
+        judged = {"train": judged_by(seen, "train/"), "held-out": judged_by(seen, "valid/")}
+        rates = [f"{name} {_shown(key, float(seen[key]))}" for name, key in judged.items() if key in seen]
         speed = (agent.frames - self.start_frames) / max(now - self.started, 1e-9)
         self.bar.update(self.task, completed=agent.frames, speed=speed, rates=" ".join(rates))
 
@@ -52,3 +53,7 @@ class TrainingProgress(L.Callback):
 
     def on_exception(self, trainer: L.Trainer, agent: L.LightningModule, exception: BaseException) -> None:
         self._stop()
+
+
+def _shown(metric: str, value: float) -> str:
+    return f"{value:.0%}" if metric.endswith(SOLVE_RATE) else f"{value:.3g}"

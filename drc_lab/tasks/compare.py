@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,14 +28,15 @@ def main(config: DictConfig, folder: Path) -> None:
     client = reading_client(config)
     with console.status("reading"), errors_under("compare"):
         found = compare(client, spec)
+    spec = replace(spec, metric=found.metric)  # where it was null, too
     runs, curves, plot = (folder / name for name in ("runs.csv", "curves.csv", "curves.png"))
     with written(runs) as part:
         write_runs(found, part)
     with written(curves) as part:
         write_curves(found.groups, spec.confidence, part)
     with written(plot) as part:
-        plot_groups(found.groups, spec.metric, spec.confidence, part)
-    console.print(runs_table(found, spec.metric), groups_table(found.groups, spec), sep="\n")
+        plot_groups(found.groups, found.metric, spec.confidence, part)
+    console.print(runs_table(found, found.metric), groups_table(found.groups, spec), sep="\n")
     for name, path in (("runs", runs), ("curves", curves), ("plot", plot)):
         console.print(f"{name:8}{path}", soft_wrap=True, highlight=False)
 

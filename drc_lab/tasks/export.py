@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -22,7 +21,8 @@ from drc_lab.deploy.step import Interface, PolicyStep
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.evaluation.evaluator import Thinking, evaluate
-from drc_lab.evaluation.intervals import rate_interval
+from drc_lab.evaluation.intervals import mean_interval, rate_interval
+from drc_lab.evaluation.measure import RETURNS, SOLVED
 from drc_lab.files import size_of, writable, written
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy
@@ -103,12 +103,14 @@ def compare(
     times = {batch: latencies(policies, obs, batch, spec) for batch in spec.batches}
     rows = []
     for name, runs in track(policies.items(), "evaluating", console=console, transient=True):
-        solved = evaluate(runs, levels, Thinking(repeats=spec.repeats), seed=seed).solved
+        episodes = evaluate(runs, levels, Thinking(repeats=spec.repeats), seed=seed)
+        measure, scores = (SOLVED, episodes.solved) if episodes.says_success else (RETURNS, episodes.returns)
         off = float((logits_of(runs, obs, resets, spec.repeats) - wanted).abs().max())
         milliseconds = {batch: each[name] for batch, each in times.items()}
-        rates = (float(np.mean(solved)), *rate_interval(solved, confidence))
+        interval = (rate_interval if measure.is_rate else mean_interval)(scores, confidence)
+        means = (measure, float(scores.mean()), *interval)
         runtime = runtimes.get(name, "drc_lab, float32")
-        rows.append(Row(name, runtime, sizes[name] / 1e6, milliseconds, len(solved), *rates, off))
+        rows.append(Row(name, runtime, sizes[name] / 1e6, milliseconds, len(scores), *means, off))
     return rows
 
 

@@ -68,7 +68,8 @@ def investigate(plan: Plan, folder: Path, run: Run, so_far: str = "") -> list[Ro
         log_settings(rows, run, subject.frames)
         findings = [*statistics_of(records, rows, confidence, power), *elsewhere, *measures]
         shown = report_on("Does more thinking help?", subject, plan.env, rows, findings, records, folder, run)
-    say(sensitivity(rows, confidence, power))
+    if rows[0].measure.is_rate:
+        say(sensitivity(rows, confidence, power))
     tell_where([*shown, *run.shown])
     return rows
 
@@ -83,13 +84,14 @@ def log_settings(rows: list[Row], run: Run, frames: int) -> None:
     """A nested run for each amount of thinking, and in ``run`` a curve over amounts."""
     for row in (row for row in rows if row.optimal == "all"):
         name = row.kind if row.kind in CONTROLS else f"{row.kind}={row.amount:g}"
-        metrics = {"solve_rate": row.solve_rate, "solve_rate_low": row.low, "solve_rate_high": row.high,
+        measure = row.measure.metric
+        metrics = {measure: row.value, f"{measure}_low": row.low, f"{measure}_high": row.high,
                    "length": row.mean_length, "return": row.mean_return, "ticks": row.mean_ticks,
                    "gain": row.difference, "gain_low": row.difference_low, "gain_high": row.difference_high,
                    "helped": row.helped, "hurt": row.hurt}  # fmt: skip
-        tests = {"p_value": row.p_value, "p_adjusted": row.p_adjusted}
-        metrics |= {name: value for name, value in tests.items() if not math.isnan(value)}
+        metrics |= {"p_value": row.p_value, "p_adjusted": row.p_adjusted}
+        metrics = {name: value for name, value in metrics.items() if not math.isnan(value)}
         if row.kind not in CONTROLS and row.amount.is_integer():
-            run.log_metrics({f"thinking/{row.kind}_solve_rate": row.solve_rate}, step=int(row.amount))
+            run.log_metrics({f"thinking/{row.kind}_{measure}": row.value}, step=int(row.amount))
         with run.child(name, {"kind": row.kind, "amount": f"{row.amount:g}", "levels": row.levels}) as child:
             child.log_metrics(metrics, frames)

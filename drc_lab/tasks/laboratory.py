@@ -123,7 +123,9 @@ def count_levels(env: BatchEnv) -> int:
 
 
 def tell_power(config: DictConfig, env: BatchEnv, settings: Sequence[Setting]) -> None:
-    """Says which gains can be seen on so many levels, before they are played."""
+    """Says which gains of the solve rate can be seen on so many levels, before they are played."""
+    if not env.says_success:  # or not yet
+        return
     compared = sum(not (setting.is_baseline or setting.control) for setting in settings)
     say(in_words(count_levels(env), compared, thinking_spec(config).power, evaluation_spec(config).confidence))
 

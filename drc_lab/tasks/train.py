@@ -53,15 +53,16 @@ class Training:
 
 
 def main(config: DictConfig, folder: Path) -> float:
-    """Trains, says where the best checkpoint is, and returns its held-out solve rate."""
+    """Trains, says where the best checkpoint is, and returns its held-out solve rate, or return where the env says no
+    success."""
     training = prepare(config, folder)
     if training.beginning.finished:
         tell_finished(training.beginning)
-        return training.beginning.best_solve_rate
+        return training.beginning.best
     with start_run(config, training.beginning) as run:
         best = fit(training, run)
     console.print(f"checkpoint {best}", soft_wrap=True)
-    return training.evaluation.best_solve_rate
+    return training.evaluation.best
 
 
 def prepare(config: DictConfig, folder: Path) -> Training:
