@@ -11,6 +11,7 @@ from drc_lab.evaluation.evaluator import evaluate
 from drc_lab.evaluation.measure import SOLVE_RATE, judged_by
 from drc_lab.evaluation.records import joined, records_of
 from drc_lab.evaluation.spec import EvaluationSpec
+from drc_lab.evaluation.sweep import Ended
 from drc_lab.evaluation.table import table
 from drc_lab.evaluation.thinking import PLAIN, Played, Setting, first_passes, play
 from drc_lab.evaluation.watcher import Watcher
@@ -18,6 +19,7 @@ from drc_lab.learning.agent import Agent
 from drc_lab.learning.rollout import Rollout
 from drc_lab.learning.stop import GracefulStop
 from drc_lab.process import random_states_kept
+from drc_lab.progress import working
 
 
 class CutShort(Exception):
@@ -90,10 +92,12 @@ class HeldOutEvaluation(L.Callback):
     def _play(self, agent: Agent, last: bool) -> tuple[dict[str, float], dict[str, float]] | None:
         """Means over levels, and what is logged of the other ways to play; None where a signal cut it short."""
         self.running = True
+        live = last or agent.rollouts // self.every_rollouts % self.spec.live_every == 0
+        ways = 2 + len(set(self.spec.live_first_passes)) if live else 1
         try:
-            with random_states_kept():
+            episodes = ways * self.env.num_envs
+            with working("held-out evaluation", episodes, aside=True) as self.advance, random_states_kept():
                 (plain,) = self._at([PLAIN], agent)
-                live = last or agent.rollouts // self.every_rollouts % self.spec.live_every == 0
                 return plain.episodes.summary(), self._live(agent, plain) if live else {}
         except CutShort:
             return None
@@ -101,7 +105,7 @@ class HeldOutEvaluation(L.Callback):
             self.running = False
 
     def _live(self, agent: Agent, plain: Played) -> dict[str, float]:
-        sampled = evaluate(agent.policy, self.env, greedy=False, watchers=[UntilStopped(self.stop)]).summary()
+        sampled = evaluate(agent.policy, self.env, greedy=False, watchers=self._watchers()).summary()
         metrics = {f"valid_sampled/{name}": value for name, value in sampled.items()}
         more = self._at(first_passes(sorted(set(self.spec.live_first_passes))), agent)
         records = joined([records_of(played) for played in (plain, *more)])
@@ -112,7 +116,10 @@ class HeldOutEvaluation(L.Callback):
         return metrics
 
     def _at(self, settings: list[Setting], agent: Agent) -> list[Played]:
-        return list(play(agent.policy, self.env, settings, watchers=lambda setting: [UntilStopped(self.stop)]))
+        return list(play(agent.policy, self.env, settings, watchers=lambda setting: self._watchers()))
+
+    def _watchers(self) -> list[Watcher]:
+        return [UntilStopped(self.stop), Ended(self.advance)]
 
     def _due(self, agent: Agent) -> bool:
         return agent.frames != self.evaluated_at and agent.rollouts % self.every_rollouts == 0

@@ -15,6 +15,7 @@ from drc_lab.config import plain
 from drc_lab.evaluation.curves import Group, MeanCurve, mean_curve, plot_groups
 from drc_lab.files import written
 from drc_lab.process import quieten_libraries
+from drc_lab.progress import working
 from drc_lab.tasks.start import console
 from drc_lab.tasks.store import reading_client
 from drc_lab.tracking.compare import MISSING, CompareSpec, Comparison, compare, short_value
@@ -26,7 +27,7 @@ def main(config: DictConfig, folder: Path) -> None:
     quieten_libraries()
     spec = from_mapping(CompareSpec, plain(config.compare), "compare")
     client = reading_client(config)
-    with console.status("reading"), errors_under("compare"):
+    with working("reading runs and their curves"), errors_under("compare"):
         found = compare(client, spec)
     spec = replace(spec, metric=found.metric)  # where it was null, too
     runs, curves, plot = (folder / name for name in ("runs.csv", "curves.csv", "curves.png"))

@@ -11,6 +11,7 @@ from drc_lab.evaluation.gains import sensitivity
 from drc_lab.evaluation.statistics import statistics_of
 from drc_lab.evaluation.table import Row, table
 from drc_lab.evaluation.thinking import Setting
+from drc_lab.progress import working
 from drc_lab.tasks.elsewhere import World, other_worlds, play_elsewhere
 from drc_lab.tasks.held_out import evaluation_spec
 from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, measures_of, play_all, thinking_spec
@@ -62,11 +63,13 @@ def investigate(plan: Plan, folder: Path, run: Run, so_far: str = "") -> list[Ro
     confidence, power = evaluation_spec(config).confidence, thinking_spec(config).power
     with continuable(folder, so_far):
         records = play_all(subject, plan.env, plan.settings, folder / PARTS)
-        rows = table(records, confidence)
+        with working("statistics of all settings"):
+            rows = table(records, confidence)
+            statistics = statistics_of(records, rows, confidence, power)
         elsewhere = play_elsewhere(plan.others, rows, folder, run)
         measures = measures_of(subject, plan.env, records)
         log_settings(rows, run, subject.frames)
-        findings = [*statistics_of(records, rows, confidence, power), *elsewhere, *measures]
+        findings = [*statistics, *elsewhere, *measures]
         shown = report_on("Does more thinking help?", subject, plan.env, rows, findings, records, folder, run)
     if rows[0].measure.is_rate:
         say(sensitivity(rows, confidence, power))

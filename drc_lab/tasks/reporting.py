@@ -24,6 +24,7 @@ from drc_lab.evaluation.table import Row
 from drc_lab.evaluation.thinking_spec import at_least
 from drc_lab.evaluation.video import check_video, write_video
 from drc_lab.process import machine_name
+from drc_lab.progress import working
 from drc_lab.tasks.held_out import evaluation_spec
 from drc_lab.tasks.laboratory import Subject, count_levels
 from drc_lab.tasks.record import run_tags
@@ -82,10 +83,12 @@ def report_on(
         what there is to look at: pairs of a word and a file.
     """
     spec, confidence = report_spec(subject.config, env), evaluation_spec(subject.config).confidence
-    video = write_side_by_side(spec, subject, env, records, folder)
+    with working("video of levels side by side"):
+        video = write_side_by_side(spec, subject, env, records, folder)
     found = failures(records, spec.failures)
     if found and isinstance(env, LevelVectorEnv) and can_replay(env):
-        found = with_pictures(found, subject.policy, env)
+        with working(f"pictures of {len(found)} failures"):
+            found = with_pictures(found, subject.policy, env)
     unsolved = len(failures(records))
     about = About(confidence, facts(subject, rows), found, unsolved, video)
     paths = write_report(folder, title, rows, findings, records, about)

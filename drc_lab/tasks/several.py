@@ -15,6 +15,7 @@ from drc_lab.evaluation.records import SUBJECT, concatenated
 from drc_lab.evaluation.seeds import seed_findings
 from drc_lab.evaluation.table import table
 from drc_lab.models.policy import num_actions
+from drc_lab.progress import working
 from drc_lab.tasks.held_out import check_fits, evaluation_spec
 from drc_lab.tasks.investigate import tell_where
 from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, play_all, tell_power, thinking_spec
@@ -49,13 +50,13 @@ def play_several(config: DictConfig, found: Sequence[Subject], folder: Path) -> 
             played = play_all(subject, levels, own, folder / PARTS / subject.digest[:12], what, judged=False)
             parts.append(named(played, subject))
         records = concatenated(parts)
-        rows = table(records, confidence)
+        with working("statistics of all settings"):
+            rows = table(records, confidence)
+            findings = over_frames_findings(rows, confidence) if of_one_training else seed_findings(records, confidence)
         if of_one_training:
-            findings = over_frames_findings(rows, confidence)
             for frames, metrics in metrics_at(rows).items():
                 run.log_metrics(metrics, frames)
         else:
-            findings = seed_findings(records, confidence)
             log_over_seeds(findings, run, len(found))
         shown = report_on_several("Does more thinking help?", found, rows, findings, records, folder, run)
     tell_where([*shown, *run.shown])

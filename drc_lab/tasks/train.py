@@ -26,6 +26,7 @@ from drc_lab.learning.metrics import TrainingMetrics
 from drc_lab.learning.progress import TrainingProgress
 from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.learning.stop import GracefulStop
+from drc_lab.progress import display
 from drc_lab.signals import Stopped
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
 from drc_lab.tasks.record import default_name, log_held_out, run_tags
@@ -94,7 +95,7 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     kept = from_mapping(CheckpointSpec, plain(config.checkpoints), "checkpoints")
     often = spec.in_rollouts(kept.every_frames or held_out.every_frames)
     checkpoints = Checkpoints(begin.checkpoints, kept, often, evaluation, stop)
-    callbacks = [metrics, evaluation, *chosen_callbacks(config), TrainingProgress(console), stop, checkpoints]
+    callbacks = [metrics, evaluation, *chosen_callbacks(config), TrainingProgress(display), stop, checkpoints]
     trainer: L.Trainer = build(
         config.trainer, "trainer", max_steps=spec.optimizer_steps, max_epochs=-1, logger=False, callbacks=callbacks,
         default_root_dir=begin.folder, num_sanity_val_steps=0, enable_progress_bar=False, enable_model_summary=False,

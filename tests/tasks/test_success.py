@@ -69,7 +69,7 @@ def recorded(folder):
 
 
 def test_where_an_env_says_no_success_the_return_is_the_measure_everywhere(do, tmp_path):
-    output = do("env.id=CartPole-v1", "folder=run", *SMALL)
+    output = do("env.id=CartPole-v1", "folder=run", "algo.optimizer.lr=0.03", *SMALL)
     names, history = recorded(tmp_path)
     returns = history("valid/return")
     assert list(returns) == [320, 640, 960, 1280] and len(set(returns.values())) > 1
