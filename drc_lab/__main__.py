@@ -60,7 +60,11 @@ def run_task(config: DictConfig) -> Any:
         # Torch, Lightning and MLflow take seconds to import: only once the config is known to be good.
         from importlib import import_module
 
-        return import_module(f"drc_lab.tasks.{config.task}").main(config, folder)
+        from drc_lab.progress import working
+
+        with working("starting"):
+            task = import_module(f"drc_lab.tasks.{config.task}")
+        return task.main(config, folder)
     except UserError as error:
         if in_sweep() and not in_a_row():
             raise  # to the process that started this job
@@ -129,6 +133,14 @@ def implied(arguments: list[str]) -> list[str]:
     return more
 
 
+def debug_last(arguments: list[str]) -> list[str]:
+    """The same with ``+debug=`` after ``+experiment=``: of two, the later one goes over the other."""
+    experiments = [i for i, argument in enumerate(arguments) if argument.startswith("+experiment=")]
+    end = max(experiments, default=-1) + 1
+    before = arguments[:end]
+    return sorted(before, key=lambda argument: argument.startswith("+debug=")) + arguments[end:]
+
+
 def main() -> None:
     """Entry point: composes the config, runs the task, and turns mistakes into one line and an exit code."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -136,6 +148,7 @@ def main() -> None:
         signal.signal(number, stop_at_once)  # ends a run as KILLED, as Ctrl-C does
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, instead of printing them and exiting with 1
     sys.argv += implied(sys.argv[1:])
+    sys.argv = debug_last(sys.argv)
     try:
         with opened:
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run_task)()

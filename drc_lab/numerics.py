@@ -2,10 +2,14 @@
 
 import hashlib
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import numba
 import numpy as np
+from numba.core import event
+
+from drc_lab.progress import working
 
 # Numba's disk cache knows only the file a function stands in, and would go on with old code of what it calls in
 # others: the cache's place changes with any file that has compiled code in it.
@@ -19,6 +23,27 @@ if os.access(_PACKAGE, os.W_OK) and not os.environ.get("NUMBA_CACHE_DIR"):
 # Division by zero must not raise, or no loop with a division is vectorised. Reassociation and contraction are
 # allowed; "no NaNs" and "no infinities" are not, because a NaN has to come through to the guard that reports it.
 jit = numba.njit(error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"}, cache=True, nogil=True)
+
+
+class _Compiling(event.Listener):
+    """Tells of compilation: what is not in the cache yet takes seconds."""
+
+    def __init__(self) -> None:
+        self.shown, self.depth = ExitStack(), 0
+
+    def on_start(self, event: event.Event) -> None:
+        if not self.depth:  # else what calls it is being compiled
+            name = event.data["dispatcher"].py_func.__name__
+            self.shown.enter_context(working(f"compiling {name}, for the first use"))
+        self.depth += 1
+
+    def on_end(self, event: event.Event) -> None:
+        self.depth -= 1
+        if not self.depth:
+            self.shown.close()
+
+
+event.register("numba:compile", _Compiling())
 
 _P = tuple(np.float32(x) for x in (-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11,
                                    5.12229709037114e-08, 1.48572235717979e-05, 6.37261928875436e-04,

@@ -66,7 +66,8 @@ class PolicyFeatures(BaseFeaturesExtractor):
 
 
 class BatchVecEnv(VecEnv):
-    """A batch env as SB3's vector env, with what its Monitor would add: ``episode`` and ``is_success`` in infos.
+    """A batch env as SB3's vector env, with what its Monitor would add: ``episode`` in infos, and ``is_success`` where
+    the env says success.
 
     Observations are float32, bytes divided by 255. SB3 takes bytes of three axes for pictures and, on boards smaller
     than their number of planes, transposes them.
@@ -108,8 +109,9 @@ class BatchVecEnv(VecEnv):
                 "terminal_observation": self._floats(info["final_obs"][env]),
                 "TimeLimit.truncated": bool(truncated[env]),
                 "episode": {"r": float(final["return"][env]), "l": int(final["length"][env])},
-                "is_success": bool(final["solved"][env]),
             }
+            if "solved" in final:
+                infos[env]["is_success"] = bool(final["solved"][env])
         return self._floats(obs), reward.astype(np.float32), done, infos
 
     def close(self) -> None:

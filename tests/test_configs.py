@@ -26,7 +26,7 @@ def compose(*overrides):
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=[f"{group}/{option}" for group, option in OPTIONS])
 def test_every_option_composes_and_builds(group, option, tmp_path):
-    overrides = [f"+experiment={option}" if group == "experiment" else f"{group}={option}"]
+    overrides = [f"+{group}={option}" if group in ("experiment", "debug") else f"{group}={option}"]
     if option == "boxoban":  # its levels are not part of the project
         level = "#" * 10 + "\n" + "#@$.     #\n" * 1 + "#        #\n" * 7 + "#" * 10
         (tmp_path / "one.txt").write_text(level)
@@ -47,8 +47,8 @@ def test_every_option_composes_and_builds(group, option, tmp_path):
 def test_every_option_opens_with_what_it_is(group, option):
     lines = (CONF / group / f"{option}.yaml").read_text().splitlines()
     assert lines[0].startswith("#")
-    if group == "experiment":
-        assert lines[0] == "# @package _global_" and any(f"+experiment={option}" in line for line in lines[1:6])
+    if group in ("experiment", "debug"):
+        assert lines[0] == "# @package _global_" and any(f"+{group}={option}" in line for line in lines[1:6])
 
 
 def test_the_docs_explain_every_key_as_the_configs_do():

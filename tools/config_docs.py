@@ -57,7 +57,8 @@ def page() -> str:
             about, found = entries(path)
             new = [one for one in found if one[0] not in known]
             known |= {key: comment for key, _, comment in found}
-            lines += [f"`{group.name}={path.stem}`: {about}\n", *(table(new) if new else []), ""]
+            name = f"{'+' * (group.name == 'debug')}{group.name}={path.stem}"
+            lines += [f"`{name}`: {about}\n", *(table(new) if new else []), ""]
     lines.append("## experiment\n")
     for path in sorted((CONF / "experiment").glob("*.yaml")):
         about, _ = entries(path)

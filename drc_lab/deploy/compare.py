@@ -11,6 +11,7 @@ from rich.table import Table
 from torch import Tensor
 
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.evaluation.measure import Measure
 from drc_lab.models.policy import Policy
 
 
@@ -22,7 +23,7 @@ class Row:
         variant, runtime: names.
         megabytes: of the file; of the weights alone in the policy itself, whose checkpoint holds more than them.
         milliseconds: of one step, the median, by batch size.
-        levels, solve_rate, low, high: greedy on held-out levels, with the interval.
+        levels, measure, mean, low, high: greedy on held-out levels, what players are judged by, with the interval.
         difference: the greatest absolute difference of a logit to the policy's, over the same observations, each with
             a carry of its own.
     """
@@ -32,7 +33,8 @@ class Row:
     megabytes: float
     milliseconds: dict[int, float]
     levels: int
-    solve_rate: float
+    measure: Measure
+    mean: float
     low: float
     high: float
     difference: float
@@ -63,13 +65,13 @@ def logits_of(policy: Policy, obs: Tensor, resets: Tensor, repeats: int | None) 
 def write_csv(rows: Sequence[Row], path: Path) -> None:
     """One line for each variant."""
     batches = [f"milliseconds_batch_{batch}" for batch in rows[0].milliseconds]
-    rates = ["solve_rate", "solve_rate_low", "solve_rate_high"]
+    rates = [f"{rows[0].measure.metric}{end}" for end in ("", "_low", "_high")]
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["variant", "runtime", "megabytes", *batches, "levels", *rates, "max_logit_difference"])
         for row in rows:
             times = (round(x, 4) for x in row.milliseconds.values())
-            rated = (round(x, 6) for x in (row.solve_rate, row.low, row.high))
+            rated = (round(x, 6) for x in (row.mean, row.low, row.high))
             size, off = round(row.megabytes, 4), f"{row.difference:.3g}"
             writer.writerow([row.variant, row.runtime, size, *times, row.levels, *rated, off])
 
@@ -79,11 +81,13 @@ def terminal_table(rows: Sequence[Row], confidence: float, caption: str) -> Tabl
     title = f"Exported, beside the policy itself: {rows[0].levels} held-out levels, greedy"
     table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     columns = ["variant", "runs in", "MB", *(f"ms at\nB = {batch}" for batch in rows[0].milliseconds)]
-    for column in (*columns, f"solved in %\n[{confidence:.0%}]", "logits\noff by"):
+    measure = rows[0].measure
+    for column in (*columns, f"{measure.column}{' in %' * measure.is_rate}\n[{confidence:.0%}]", "logits\noff by"):
         words = column in ("variant", "runs in")
         table.add_column(column, justify="left" if words else "right", no_wrap=column != "runs in")
     for row in rows:
         times = (f"{x:.2f}" for x in row.milliseconds.values())
-        solved = f"{100 * row.solve_rate:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]"
-        table.add_row(row.variant, row.runtime, f"{row.megabytes:.3f}", *times, solved, f"{row.difference:.1g}")
+        mean, low, high = (f"{measure.scale * x:.1f}" for x in (row.mean, row.low, row.high))
+        score = f"{mean} [{low}, {high}]"
+        table.add_row(row.variant, row.runtime, f"{row.megabytes:.3f}", *times, score, f"{row.difference:.1g}")
     return table

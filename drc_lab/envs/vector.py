@@ -74,6 +74,7 @@ class LevelVectorEnv(VectorEnv):
         cell_size: pixels of a cell in pictures.
     """
 
+    says_success = True
     GIVEN_LEVELS: ClassVar[tuple[str, ...]] = ()  # arguments that stand in for a generator of levels
 
     def __init__(

@@ -9,6 +9,7 @@ from scipy import stats
 
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import RESAMPLES, Interval
+from drc_lab.evaluation.measure import SOLVED, Measure, measure_of
 from drc_lab.evaluation.records import SETTING, baseline_of, ticks_a_step
 from drc_lab.evaluation.table import groups
 from drc_lab.evaluation.thinking import ADAPTIVE, FIRST_PASSES
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class Played(NamedTuple):
-    """What a setting did, float [N] each: levels solved, ticks of extra passes, ticks of all passes."""
+    """What a setting did, float [N] each: levels solved, or returns; ticks of extra passes, ticks of all passes."""
 
-    solved: np.ndarray
+    score: np.ndarray
     thinking: np.ndarray
     ticks: np.ndarray
 
@@ -30,7 +31,7 @@ class EqualCompute(NamedTuple):
 
     fewer, more: the amounts, nan where no two have the adaptive setting's mean between them.
     share: of levels that the mixture plays with ``more``.
-    fixed: its solve rate; gain: the adaptive setting's beyond that, with its paired interval.
+    fixed: its solve rate or mean return; gain: the adaptive setting's beyond that, with its paired interval.
     """
 
     fewer: float
@@ -51,13 +52,14 @@ def compute_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Fi
     settings = dict(list(records.groupby(SETTING, sort=False)))
     baseline = baseline_of(records)
     per_step = ticks_a_step(baseline)
-    played = {setting: _played(own, per_step) for setting, own in settings.items()}
+    measure = measure_of(records)
+    played = {setting: _played(own, per_step, measure) for setting, own in settings.items()}
     adaptive = {amount: own for (kind, amount), own in played.items() if kind == ADAPTIVE}
     fixed = {float(amount): own for (kind, amount), own in sorted(played.items()) if kind == FIRST_PASSES}
     if not adaptive:
         return []
     optimal = baseline["optimal"].to_numpy()
-    return [by_optimal(adaptive, optimal), equal_compute_finding(adaptive, fixed, confidence)]
+    return [by_optimal(adaptive, optimal), equal_compute_finding(adaptive, fixed, confidence, measure)]
 
 
 def by_optimal(adaptive: dict[float, Played], optimal: np.ndarray) -> Finding:
@@ -89,7 +91,7 @@ def by_optimal(adaptive: dict[float, Played], optimal: np.ndarray) -> Finding:
 
 
 def equal_compute_finding(
-    adaptive: dict[float, Played], fixed: dict[float, Played], confidence: float = 0.95
+    adaptive: dict[float, Played], fixed: dict[float, Played], confidence: float = 0.95, measure: Measure = SOLVED
 ) -> Finding:
     """Each adaptive setting beside fixed numbers of first passes that cost as much."""
     rows = []
@@ -99,7 +101,7 @@ def equal_compute_finding(
             {
                 "threshold": threshold,
                 "ticks": own.thinking.mean(),
-                "solved": own.solved.mean(),
+                measure.column: own.score.mean(),
                 "passes": "" if math.isnan(beside.share) else f"{beside.fewer:g} or {beside.more:g}",
                 "share": beside.share,
                 "fixed": beside.fixed,
@@ -109,18 +111,18 @@ def equal_compute_finding(
             }
         )
     text = (
-        "solved, fixed: solve rates, of adaptive thinking and of a mixture of two neighbouring numbers of first passes "
-        "(share: of levels with the larger) that spends as many ticks on extra passes; gain: the difference on these "
-        f"levels, low and high its {confidence:.0%} paired bootstrap interval over levels. Empty where no two fixed "
-        "numbers have that cost between them: nothing is extrapolated."
+        f"{measure.column}, fixed: {measure.means}, of adaptive thinking and of a mixture of two neighbouring numbers "
+        "of first passes (share: of levels with the larger) that spends as many ticks on extra passes; gain: the "
+        f"difference on these levels, low and high its {confidence:.0%} paired bootstrap interval over levels. Empty "
+        "where no two fixed numbers have that cost between them: nothing is extrapolated."
     )
 
     def draw(axis: "Axes") -> None:
         cost = [own.thinking.mean() for own in fixed.values()]
-        axis.plot(cost, [own.solved.mean() for own in fixed.values()], marker="o", label="fixed first passes")
+        axis.plot(cost, [own.score.mean() for own in fixed.values()], marker="o", label="fixed first passes")
         for row in rows:
-            axis.plot(row["ticks"], row["solved"], "s", label=f"adaptive, {row['threshold']:g} nats")
-        axis.set(xlabel="mean ticks of extra passes", ylabel="solve rate")
+            axis.plot(row["ticks"], row[measure.column], "s", label=f"adaptive, {row['threshold']:g} nats")
+        axis.set(xlabel="mean ticks of extra passes", ylabel=measure.metric.replace("_", " "))
         axis.legend()
 
     return Finding("equal_compute", "Adaptive or fixed, at equal mean compute?", text, pd.DataFrame(rows), draw)
@@ -148,22 +150,22 @@ def equal_compute(
         below, above = below.mean(axis), above.mean(axis)
         return (spent.mean(axis) - below) / (above - below)
 
-    def gain(solved, spent, few_solved, few_spent, many_solved, many_spent, axis=-1):
+    def gain(score, spent, few_score, few_spent, many_score, many_spent, axis=-1):
         more = share(spent, few_spent, many_spent, axis)
-        return solved.mean(axis) - (1 - more) * few_solved.mean(axis) - more * many_solved.mean(axis)
+        return score.mean(axis) - (1 - more) * few_score.mean(axis) - more * many_score.mean(axis)
 
-    samples = (adaptive.solved, adaptive.thinking, low.solved, low.thinking, high.solved, high.thinking)
+    samples = (adaptive.score, adaptive.thinking, low.score, low.thinking, high.score, high.thinking)
     more, found = float(share(adaptive.thinking, low.thinking, high.thinking)), float(gain(*samples))
     interval = Interval(nan, nan)
-    if len(adaptive.solved) > 1:
+    if len(adaptive.score) > 1:
         result = stats.bootstrap(samples, gain, paired=True, vectorized=True, confidence_level=confidence,
                                  n_resamples=RESAMPLES, method="percentile", batch=200,
                                  rng=np.random.default_rng(seed))  # fmt: skip
         interval = Interval(float(result.confidence_interval.low), float(result.confidence_interval.high))
-    mixture = float(adaptive.solved.mean()) - found
+    mixture = float(adaptive.score.mean()) - found
     return EqualCompute(few, many, more, mixture, found, interval)
 
 
-def _played(records: pd.DataFrame, per_step: float) -> Played:
+def _played(records: pd.DataFrame, per_step: float, measure: Measure) -> Played:
     ticks = records["ticks"].to_numpy(float)
-    return Played(records["solved"].to_numpy(float), ticks - per_step * records["length"].to_numpy(float), ticks)
+    return Played(records[measure.column].to_numpy(float), ticks - per_step * records["length"].to_numpy(float), ticks)

@@ -48,7 +48,7 @@ class Episodes:
     """One finished episode per level, all [N].
 
     level id, solved, length (steps, those told to do nothing included), return, optimal (-1 if unknown), passes (extra
-    ones), ticks (of all passes).
+    ones), ticks (of all passes); says_success: whether the env says which are solved, or else solved means nothing.
     """
 
     level: np.ndarray
@@ -58,21 +58,21 @@ class Episodes:
     optimal: np.ndarray
     passes: np.ndarray
     ticks: np.ndarray
+    says_success: bool = True
 
     @property
     def solve_rate(self) -> float:
         return float(self.solved.mean())
 
     def summary(self) -> dict[str, float]:
-        """Means over levels. optimality_gap: steps beyond the optimum, over solved levels whose optimum is known."""
+        """Means over levels. optimality_gap: steps beyond the optimum, over solved levels whose optimum is known; like
+        solve_rate only where the env says success."""
+        means = {"return": float(self.returns.mean()), "length": float(self.length.mean())}
+        if not self.says_success:
+            return means
         known = self.solved & (self.optimal >= 0)
         gap = float((self.length - self.optimal)[known].mean()) if known.any() else float("nan")
-        return {
-            "solve_rate": self.solve_rate,
-            "return": float(self.returns.mean()),
-            "length": float(self.length.mean()),
-            "optimality_gap": gap,
-        }
+        return {"solve_rate": self.solve_rate, **means, "optimality_gap": gap}
 
 
 @torch.no_grad()
@@ -151,7 +151,7 @@ class _Evaluation:
         level, optimal = info["level"][:N].copy(), info["optimal"][:N].copy()
         solved, length, returns = np.zeros(N, bool), np.zeros(N, np.int64), np.zeros(N)
         parts = [_Part(envs, None) for envs in torch.arange(N).split(chunk)]
-        playing = np.arange(N)
+        playing, says_success = np.arange(N), False
         step = 0
         while True:
             for watcher in self.watchers:
@@ -168,13 +168,14 @@ class _Evaluation:
             done = (terminated | truncated)[:N]
             ended = playing[done[playing]]
             if len(ended):
+                says_success |= "solved" in info
                 for kept, key in ((solved, "solved"), (length, "length"), (returns, "return")):
-                    kept[ended] = info[key][ended]
+                    kept[ended] = info[key][ended] if key in info else False
                 parts = [still for part in parts if (still := _playing_on(part, torch.from_numpy(~done)))]
             step += 1
         own = self.thinking.repeats or self.policy.repeats_per_step
         ticks = self.steps * own + self.passes * (self.thinking.pass_ticks or own)
-        return Episodes(level, solved, length, returns, optimal, self.passes.numpy(), ticks.numpy())
+        return Episodes(level, solved, length, returns, optimal, self.passes.numpy(), ticks.numpy(), says_success)
 
     def _act(self, part: _Part, obs: Tensor, step: int) -> np.ndarray:
         """Thinks if it is time to, then decides: actions int64 [n]."""
@@ -229,7 +230,8 @@ def as_left(obs: np.ndarray, info: dict[str, Any]) -> tuple[np.ndarray, dict[str
     obs, ended, final = obs.copy(), info["_final_info"], info["final_info"]
     for env in np.flatnonzero(ended):
         obs[env] = info["final_obs"][env]
-    return obs, info | {key: np.where(ended, final[key], info[key]) for key in ("solved", "length", "return", "level")}
+    keys = [key for key in ("solved", "length", "return", "level") if key in info]
+    return obs, info | {key: np.where(ended, final[key], info[key]) for key in keys}
 
 
 def _playing_on(part: _Part, on: Tensor) -> _Part | None:

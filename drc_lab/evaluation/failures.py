@@ -13,6 +13,7 @@ from drc_lab.envs.render import SMALLEST_CELL
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.controls import CONTROLS
 from drc_lab.evaluation.finding import Finding
+from drc_lab.evaluation.measure import measure_of
 from drc_lab.evaluation.records import SETTING, baseline_of
 from drc_lab.evaluation.replay import is_over, replay
 from drc_lab.evaluation.table import groups
@@ -47,12 +48,14 @@ class Failure:
 
 
 def failures(records: pd.DataFrame, most: int | None = None) -> list[Failure]:
-    """The unsolved levels, those with the shortest solutions first: they surprise most.
+    """The unsolved levels, those with the shortest solutions first: they surprise most; [] where the env does not say.
 
     Args:
         records: of one policy, see `drc_lab.evaluation.records`.
         most: so many of them; None is all.
     """
+    if not measure_of(records).is_rate:
+        return []
     plain = baseline_of(records)
     unsolved = plain[~plain["solved"]]
     hardness = unsolved["optimal"].where(unsolved["optimal"] >= 0, np.iinfo(np.int64).max)
@@ -98,8 +101,10 @@ def small_png(picture: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def endings(records: pd.DataFrame) -> Finding:
-    """How the episodes of the policy as it is end, by the length of an optimal solution."""
+def endings(records: pd.DataFrame) -> Finding | None:
+    """How the episodes of the policy as it is end, by optimal length; None where the env says no success."""
+    if not measure_of(records).is_rate:
+        return None
     plain = baseline_of(records)
     optimal, solved, cycles = (plain[name].to_numpy() for name in ("optimal", "solved", "cycles"))
     extra = plain["length"].to_numpy() - optimal

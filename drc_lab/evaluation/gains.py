@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from drc_lab.evaluation.finding import Finding
+from drc_lab.evaluation.measure import SOLVED
 from drc_lab.evaluation.power import detectable_gain
 from drc_lab.evaluation.table import Row
 
@@ -17,14 +18,15 @@ LISTED = 5  # settings in a sentence
 
 
 def gain_findings(rows: Sequence[Row], confidence: float = 0.95, power: float = 0.8) -> list[Finding]:
-    """Two findings on one policy's settings beside the policy as it is: the tests, and what they could have found.
+    """One policy's settings beside the policy as it is: the tests and, of solve rates, what they could have found.
 
     Args:
         rows: of one policy, see `drc_lab.evaluation.table.table`.
         confidence: 1 - alpha of the tests.
         power: of what could have been found, see `drc_lab.evaluation.power`.
     """
-    return [comparisons(rows, confidence), detectable(rows, confidence, power)]
+    tests = comparisons(rows, confidence)
+    return [tests, detectable(rows, confidence, power)] if rows[0].measure.is_rate else [tests]
 
 
 def comparisons(rows: Sequence[Row], confidence: float = 0.95) -> Finding:
@@ -46,9 +48,12 @@ def comparisons(rows: Sequence[Row], confidence: float = 0.95) -> Finding:
         for row in compared
     )
     levels = max((row.levels for row in rows), default=0)
+    measure = rows[0].measure if rows else SOLVED
+    test = "McNemar's exact test" if measure.is_rate else "the paired t test"
+    differ = "solved only with, and only without" if measure.is_rate else "with a higher, and a lower return"
     text = (
-        f"{_in_words(thinking, alpha)} helped, hurt: levels solved only with, and only without, of {levels:,}. p: "
-        f"McNemar's exact test. p_holm: corrected for {len(thinking)} settings, controls not among them; where it is "
+        f"{_in_words(thinking, alpha)} helped, hurt: levels {differ}, of {levels:,}. p: "
+        f"{test}. p_holm: corrected for {len(thinking)} settings, controls not among them; where it is "
         f"at most {alpha:.3g}, the gain is clear. All of this is about one training: another seed may think otherwise."
     )
     draw = (lambda axis: _draw(axis, thinking, alpha)) if thinking else None
@@ -120,12 +125,13 @@ def _in_words(thinking: Sequence[Row], alpha: float) -> str:
 
 def _draw(axis: "Axes", rows: Sequence[Row], alpha: float) -> None:
     """Gains with their intervals, filled where they are clear after the correction."""
+    scale = rows[0].measure.scale
     for place, row in enumerate(rows):
         clear = verdict(row, alpha)
         color = {"helps": "C2", "hurts": "C3"}.get(clear, "gray")
-        axis.plot([100 * row.difference_low, 100 * row.difference_high], [place, place], color=color)
-        axis.plot(100 * row.difference, place, "o", color=color, markerfacecolor=color if clear else "white")
+        axis.plot([scale * row.difference_low, scale * row.difference_high], [place, place], color=color)
+        axis.plot(scale * row.difference, place, "o", color=color, markerfacecolor=color if clear else "white")
     axis.axvline(0, color="black", linewidth=0.7)
     axis.set_yticks(range(len(rows)), [f"{row.kind} {row.amount:g}" for row in rows], fontsize="x-small")
     axis.invert_yaxis()
-    axis.set(xlabel="gain over the policy as it is, in points (filled: clear after the correction)")
+    axis.set(xlabel=f"gain over the policy as it is, {rows[0].measure.unit} (filled: clear after the correction)")

@@ -1,4 +1,4 @@
-"""Confidence intervals of solve rates and of their differences on the same levels."""
+"""Confidence intervals of solve rates and returns, and of their differences on the same levels."""
 
 from typing import NamedTuple
 
@@ -43,9 +43,10 @@ def rate_interval(solved: np.ndarray, confidence: float = 0.95) -> Interval:
     return Interval(float(ci.low), float(ci.high))
 
 
-def paired_difference(solved: np.ndarray, baseline: np.ndarray, confidence: float = 0.95, seed: int = 0) -> Interval:
-    """Percentile-bootstrap interval over levels of mean(solved) - mean(baseline), both bool [N] on the same levels."""
-    difference = solved.astype(float) - baseline.astype(float)
+def paired_difference(values: np.ndarray, baseline: np.ndarray, confidence: float = 0.95, seed: int = 0) -> Interval:
+    """Percentile-bootstrap interval over levels of mean(values) - mean(baseline), both [N] on the same levels: bools
+    or returns."""
+    difference = values.astype(float) - baseline.astype(float)
     if np.all(difference == difference[0]):
         return Interval(float(difference[0]), float(difference[0]))
     result = stats.bootstrap((difference,), np.mean, confidence_level=confidence, n_resamples=RESAMPLES,

@@ -11,13 +11,19 @@ from drc_lab.evaluation.controls import CONTROLS
 from drc_lab.evaluation.cycle_measures import cycles, vanished_cycles
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import mean_interval, rate_interval
+from drc_lab.evaluation.measure import measure_of
 from drc_lab.evaluation.records import SETTING, baseline_of, ticks_a_step
 from drc_lab.evaluation.table import groups
 from drc_lab.evaluation.thinking import ADAPTIVE, FIRST_PASSES
 
 
 def findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
-    """All that the records of one policy on one set of levels can answer; see `drc_lab.evaluation.records`."""
+    """All that the records of one policy on one set of levels can answer; see `drc_lab.evaluation.records`.
+
+    Most of it is about which levels are solved: where the env does not say, only cycles are left.
+    """
+    if not measure_of(records).is_rate:
+        return [cycles(records, confidence)]
     made = [
         by_optimal_length(records),
         by_size(records),

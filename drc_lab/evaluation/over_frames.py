@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 
 def over_frames_findings(rows: Sequence[Row], confidence: float = 0.95) -> list[Finding]:
-    """Gains of first passes at each checkpoint, then solve rate and gain of every setting against env frames.
+    """Gains of first passes at each checkpoint, then score and gain of every setting against env frames.
 
     Args:
         rows: of checkpoints of one training, see `drc_lab.evaluation.table.table`.
         confidence: of the intervals.
     """
     overall = sorted((row for row in rows if row.optimal == "all"), key=lambda row: row.frames)
-    alpha = 1 - confidence
+    alpha, measure = 1 - confidence, overall[0].measure
     table = pd.DataFrame(
         {
             "frames": row.frames,
             "checkpoint": row.checkpoint,
             "kind": row.kind,
             "amount": math.nan if row.is_control else row.amount,
-            "solve_rate": row.solve_rate,
+            row.measure.metric: row.value,
             "gain": row.difference,
             "low": row.difference_low,
             "high": row.difference_high,
@@ -46,21 +46,22 @@ def over_frames_findings(rows: Sequence[Row], confidence: float = 0.95) -> list[
     one = "One training: its checkpoints are no independent samples, and another seed may go another way."
 
     def draw(axis: "Axes") -> None:
+        scale = measure.scale
         shown = [row for row in overall if row.kind == FIRST_PASSES and row.is_thinking]
         for amount in sorted({row.amount for row in shown}):
             line = [row for row in shown if row.amount == amount]
             frames = [row.frames for row in line]
-            (drawn,) = axis.plot(frames, [100 * row.difference for row in line], marker="o", label=f"{amount:g}")
-            low, high = ([100 * getattr(row, f"difference_{end}") for row in line] for end in ("low", "high"))
+            (drawn,) = axis.plot(frames, [scale * row.difference for row in line], marker="o", label=f"{amount:g}")
+            low, high = ([scale * getattr(row, f"difference_{end}") for row in line] for end in ("low", "high"))
             axis.fill_between(frames, low, high, color=drawn.get_color(), alpha=0.15, linewidth=0)
         axis.axhline(0, color="black", linewidth=0.7)
-        axis.set(xlabel="env frames", ylabel="gain, in points")
+        axis.set(xlabel="env frames", ylabel=f"gain, {measure.unit}")
         if shown:
             axis.legend(title="extra first passes", fontsize="small")
 
     short = (
-        "solved: without extra thinking; gain_N: of N extra first passes on the same levels; clear: which of them help "
-        f"(+N) or hurt (-N) after the correction for the settings of one checkpoint. {one}"
+        f"{measure.column}: without extra thinking; gain_N: of N extra first passes on the same levels; clear: which "
+        f"of them help (+N) or hurt (-N) after the correction for the settings of one checkpoint. {one}"
     )
     return [
         Finding("first_passes_over_frames", "When does thinking begin to help?", short, _first_passes(overall, alpha)),
@@ -75,7 +76,7 @@ def _first_passes(overall: Sequence[Row], alpha: float) -> pd.DataFrame:
         if row.kind != FIRST_PASSES:
             continue
         line = lines.setdefault(
-            (row.frames, row.checkpoint), {"frames": row.frames, "solved": row.solve_rate, "clear": ""}
+            (row.frames, row.checkpoint), {"frames": row.frames, row.measure.column: row.value, "clear": ""}
         )
         if row.is_thinking:
             line[f"gain_{row.amount:g}"] = row.difference
@@ -96,7 +97,7 @@ def metrics_at(rows: Sequence[Row]) -> dict[int, dict[str, float]]:
             at |= {f"{name}_gain": row.difference, f"{name}_gain_low": row.difference_low,
                    f"{name}_gain_high": row.difference_high}  # fmt: skip
         elif row.is_control:
-            at[f"over_frames/{row.kind}_solve_rate"] = row.solve_rate
+            at[f"over_frames/{row.kind}_{row.measure.metric}"] = row.value
         else:
-            at["over_frames/solve_rate"] = row.solve_rate
+            at[f"over_frames/{row.measure.metric}"] = row.value
     return found

@@ -4,7 +4,8 @@ Columns of a record, one for each setting and level:
 
 - ``kind``, ``amount``, ``baseline``: of the setting, see `drc_lab.evaluation.thinking.Setting`;
 - ``level`` (number), ``optimal`` (steps, -1 if unknown);
-- ``solved``, ``length`` (steps), ``return``, ``passes`` (extra ones), ``ticks`` (of all passes);
+- ``solved`` (only where the env says success), ``length`` (steps), ``return``, ``passes`` (extra ones), ``ticks`` (of
+  all passes);
 - ``cycles``, ``cycle_steps``, ``cycle_start``, ``cycle_length``: see `drc_lab.evaluation.cycles.Cycles`;
 - ``height``, ``width`` (of the level, -1 if unknown): see `drc_lab.evaluation.sizes.Sizes`;
 - ``judged_moves``, ``optimal_moves``, ``lost_at``, ``verdicts``: see `drc_lab.evaluation.agreement.Agreement`, missing
@@ -18,6 +19,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from drc_lab.evaluation.measure import SOLVED
 from drc_lab.evaluation.thinking import Played
 
 SETTING = ["kind", "amount"]  # the columns that name a setting
@@ -34,7 +36,7 @@ def records_of(played: Played) -> pd.DataFrame:
             "baseline": setting.is_baseline,
             "level": episodes.level,
             "optimal": episodes.optimal,
-            "solved": episodes.solved,
+            **({SOLVED.column: episodes.solved} if episodes.says_success else {}),
             "length": episodes.length,
             "return": episodes.returns,
             "passes": episodes.passes,
@@ -51,9 +53,17 @@ def baseline_of(records: pd.DataFrame) -> pd.DataFrame:
     return theirs[(theirs["kind"] == first["kind"]) & (theirs["amount"] == first["amount"])]
 
 
+def concatenated(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Records one after the other. Where an env said success only later, nothing had been solved before."""
+    records = pd.concat(parts, ignore_index=True)
+    if SOLVED.column in records:
+        records[SOLVED.column] = records[SOLVED.column].eq(True)
+    return records
+
+
 def joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Records one after the other, those of a setting together, settings in the order of their first appearance."""
-    records = pd.concat(parts, ignore_index=True)
+    records = concatenated(parts)
     place = records.groupby(SETTING, sort=False).ngroup()
     return records.iloc[place.argsort(kind="stable")].reset_index(drop=True)
 

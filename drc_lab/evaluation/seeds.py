@@ -18,6 +18,7 @@ from scipy import stats
 from drc_lab.evaluation.controls import CONTROLS
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import RESAMPLES, Interval
+from drc_lab.evaluation.measure import Measure, measure_of
 from drc_lab.evaluation.records import SETTING, SUBJECT, baseline_of
 from drc_lab.evaluation.significance import holm
 from drc_lab.evaluation.table import groups
@@ -43,7 +44,7 @@ class OverSeeds(NamedTuple):
 
 
 def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
-    """Solve rates and gains of each setting over several checkpoints, then the interquartile means of both.
+    """Scores and gains of each setting over several checkpoints, then the interquartile means of both.
 
     Args:
         records: with the columns that name a checkpoint, see `drc_lab.evaluation.records`; each has all settings on the
@@ -51,33 +52,33 @@ def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Findi
         confidence: of the intervals.
     """
     subjects = [own for _, own in records.groupby(SUBJECT, sort=False)]
-    names, alpha = seed_names(records), 1 - confidence
-    baseline = np.stack([_by_group(baseline_of(own)) for own in subjects])  # (seeds, 1 + groups)
+    names, alpha, measure = seed_names(records), 1 - confidence, measure_of(records)
+    baseline = np.stack([_by_group(baseline_of(own), measure) for own in subjects])  # (seeds, 1 + groups)
     rates, gains, robust, single = [], [], [], []
     for (kind, amount), _ in records.groupby(SETTING, sort=False):
         own = [subject[(subject["kind"] == kind) & (subject["amount"] == amount)] for subject in subjects]
         setting = {"kind": kind, "amount": math.nan if kind in CONTROLS else amount}
-        solved = np.stack([_by_group(one) for one in own])
-        rate, gain = over_seeds(solved, confidence), over_seeds(solved - baseline, confidence)
-        rates.append(setting | {"mean": rate.mean, "low": rate.low, "high": rate.high} | _each(names, solved))
-        robust.append(setting | {"solved": rate.iqm, "solved_low": rate.iqm_low, "solved_high": rate.iqm_high,
+        scores, name = np.stack([_by_group(one, measure) for one in own]), measure.column
+        rate, gain = over_seeds(scores, confidence), over_seeds(scores - baseline, confidence)
+        rates.append(setting | {"mean": rate.mean, "low": rate.low, "high": rate.high} | _each(names, scores))
+        robust.append(setting | {name: rate.iqm, f"{name}_low": rate.iqm_low, f"{name}_high": rate.iqm_high,
                                  "gain": gain.iqm, "gain_low": gain.iqm_low, "gain_high": gain.iqm_high})  # fmt: skip
         if not own[0]["baseline"].iloc[0]:
             gains.append(setting | {"mean": gain.mean, "low": gain.low, "high": gain.high, "p": gain.p})
-            single.append(setting | _each(names, solved - baseline))
+            single.append(setting | _each(names, scores - baseline))
     adjusted = holm([math.nan if row["kind"] in CONTROLS else row["p"] for row in gains])
     clear = {True: "helps", False: "hurts"}
     gains = [row | {"p_holm": float(p), "clear": clear[row["mean"] > 0] if p <= alpha else ""}
              for row, p in zip(gains, adjusted, strict=True)]  # fmt: skip
     unit, few = f"The unit is the seed: mean over {len(subjects)} trainings", len(names) <= MOST_SHOWN
     return [
-        Finding("seeds_solve_rate", "Solve rates over seeds", f"{unit}, low and high its {confidence:.0%} t interval.",
-                pd.DataFrame(rates)),
+        Finding(f"seeds_{measure.metric}", f"{measure.means.capitalize()} over seeds",
+                f"{unit}, low and high its {confidence:.0%} t interval.", pd.DataFrame(rates)),
         Finding("seeds_gain", "Does thinking help over seeds?",
                 f"{unit} of the gain over the same policy as it is, low and high its {confidence:.0%} t interval. p: t "
                 f"test against no gain. p_holm: corrected for all settings but the controls; clear where at most "
                 f"{alpha:.3g}. Empty where the seeds are alike and there is no spread to go by.",
-                pd.DataFrame(gains), (lambda axis: _draw(axis, gains, single, names)) if gains else None),
+                pd.DataFrame(gains), (lambda axis: _draw(axis, gains, single, names, measure)) if gains else None),
         Finding("seeds_single", "Gains of each seed", "Each training's gain over the same policy as it is.",
                 pd.DataFrame(single), in_terminal=few),
         Finding("seeds_iqm", "Interquartile means over seeds and groups of levels",
@@ -127,21 +128,24 @@ def iqm_interval(scores: np.ndarray, confidence: float = 0.95, seed: int = 0) ->
     return Interval(float(result.confidence_interval.low), float(result.confidence_interval.high))
 
 
-def _by_group(played: pd.DataFrame) -> np.ndarray:
-    """Solve rates of one setting on all levels and on each group of `groups`: float [1 + groups]."""
-    solved, masks = played["solved"].to_numpy(float), groups(played["optimal"].to_numpy())
-    return np.array([solved[mask].mean() for mask in masks.values()])
+def _by_group(played: pd.DataFrame, measure: Measure) -> np.ndarray:
+    """Means of one setting over all levels and over each group of `groups`: float [1 + groups]."""
+    scores, masks = played[measure.column].to_numpy(float), groups(played["optimal"].to_numpy())
+    return np.array([scores[mask].mean() for mask in masks.values()])
 
 
-def _draw(axis: "Axes", gains: Sequence[Mapping], single: Sequence[Mapping], names: Sequence[str]) -> None:
+def _draw(
+    axis: "Axes", gains: Sequence[Mapping], single: Sequence[Mapping], names: Sequence[str], measure: Measure
+) -> None:
     """A dot for each seed, and the mean with its interval."""
+    scale = measure.scale
     thinking = [(row, each) for row, each in zip(gains, single, strict=True) if row["kind"] not in CONTROLS]
     for place, (row, each) in enumerate(thinking):
-        axis.plot([100 * each[name] for name in names], [place] * len(names), ".", color="C0", alpha=0.4)
-        axis.plot([100 * row["low"], 100 * row["high"]], [place, place], color="C0")
-        axis.plot(100 * row["mean"], place, "o", color="C0", markerfacecolor="C0" if row["clear"] else "white")
+        axis.plot([scale * each[name] for name in names], [place] * len(names), ".", color="C0", alpha=0.4)
+        axis.plot([scale * row["low"], scale * row["high"]], [place, place], color="C0")
+        axis.plot(scale * row["mean"], place, "o", color="C0", markerfacecolor="C0" if row["clear"] else "white")
     axis.axvline(0, color="black", linewidth=0.7)
     labels = [f"{row['kind']} {row['amount']:g}" for row, _ in thinking]
     axis.set_yticks(range(len(thinking)), labels, fontsize="x-small")
     axis.invert_yaxis()
-    axis.set(xlabel="gain in points: each seed, and the mean with its t interval (filled: clear)")
+    axis.set(xlabel=f"gain, {measure.unit}: each seed, and the mean with its t interval (filled: clear)")

@@ -14,16 +14,14 @@ from drc_lab.evaluation.table import Row
 def statistics_of(
     records: pd.DataFrame, rows: Sequence[Row], confidence: float = 0.95, power: float = 0.8
 ) -> list[Finding]:
-    """Which gains are more than chance, what adaptive thinking is worth, and which gains could be seen.
+    """Which gains are more than chance, what adaptive thinking is worth, which gains of solve rates could be seen.
 
     Args:
         records, rows: of one policy, see `drc_lab.evaluation.table.table`.
         confidence: of all intervals, and 1 - alpha of the tests.
         power: see `drc_lab.evaluation.power`.
     """
-    compared = sum(row.is_thinking for row in rows)
-    return [
-        *gain_findings(rows, confidence, power),
-        *compute_findings(records, confidence),
-        plan(rows[0].levels, compared, power, confidence),
-    ]
+    found = [*gain_findings(rows, confidence, power), *compute_findings(records, confidence)]
+    if rows[0].measure.is_rate:
+        found.append(plan(rows[0].levels, sum(row.is_thinking for row in rows), power, confidence))
+    return found

@@ -18,7 +18,7 @@ from drc_lab.evaluation.watcher import Watcher
 from drc_lab.files import written
 from drc_lab.models.policy import Policy
 
-Tell = Callable[[int], None]
+Tell = Callable[[int], object]
 DEPENDS_ON = b"drc_lab"  # in a part's metadata
 
 

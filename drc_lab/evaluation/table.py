@@ -7,15 +7,18 @@ import numpy as np
 import pandas as pd
 
 from drc_lab.evaluation.controls import CONTROLS
-from drc_lab.evaluation.intervals import paired_difference, rate_interval
+from drc_lab.evaluation.intervals import mean_interval, paired_difference, rate_interval
+from drc_lab.evaluation.measure import RETURNS, SOLVED, Measure, measure_of
 from drc_lab.evaluation.records import SETTING, SUBJECT, baseline_of
-from drc_lab.evaluation.significance import holm, paired_test
+from drc_lab.evaluation.significance import holm, paired_t_test, paired_test
 
 
 @dataclass(frozen=True)
 class Row:
     """A line of thinking.csv: one setting on the levels of one optimal length ("all" for all of them).
 
+    solve_rate: nan where the env says no success; then low to hurt are of the return: helped and hurt are levels with
+        a higher and a lower one, p_value is that of the paired t test.
     difference: solve rate minus that of the policy without extra thinking on the same levels, with its paired interval.
     helped, hurt: levels solved only with the setting, and only without.
     p_value: of McNemar's exact test of these two; nan for the policy without extra thinking.
@@ -45,6 +48,15 @@ class Row:
     frames: int = -1
 
     @property
+    def measure(self) -> Measure:
+        return RETURNS if math.isnan(self.solve_rate) else SOLVED
+
+    @property
+    def value(self) -> float:
+        """The mean of the measure over the levels."""
+        return self.solve_rate if self.measure.is_rate else self.mean_return
+
+    @property
     def is_control(self) -> bool:
         return self.kind in CONTROLS
 
@@ -67,27 +79,27 @@ def table(records: pd.DataFrame, confidence: float = 0.95, by_length: bool = Tru
 
 def _rows(records: pd.DataFrame, confidence: float, by_length: bool) -> list[Row]:
     settings = dict(list(records.groupby(SETTING, sort=False)))
-    baseline = baseline_of(records)
+    baseline, measure = baseline_of(records), measure_of(records)
     rows = []
     for (kind, amount), played in settings.items():
         assert (played["level"].to_numpy() == baseline["level"].to_numpy()).all(), "settings on different levels"
         everything = {"all": np.ones(len(played), bool)}
         for name, chosen in (groups(played["optimal"].to_numpy()) if by_length else everything).items():
-            here, there = played[chosen], baseline["solved"].to_numpy()[chosen]
-            solved = here["solved"].to_numpy()
-            low, high = rate_interval(solved, confidence)
-            difference_low, difference_high = paired_difference(solved, there, confidence)
-            helped, hurt, p_value = paired_test(solved, there)
+            here, there = played[chosen], baseline[measure.column].to_numpy()[chosen]
+            values = here[measure.column].to_numpy()
+            low, high = (rate_interval if measure.is_rate else mean_interval)(values, confidence)
+            difference_low, difference_high = paired_difference(values, there, confidence)
+            helped, hurt, p_value = (paired_test if measure.is_rate else paired_t_test)(values, there)
             rows.append(
                 Row(
                     kind=str(kind),
                     amount=float(amount),
                     optimal=name,
                     levels=len(here),
-                    solve_rate=float(solved.mean()),
+                    solve_rate=float(values.mean()) if measure.is_rate else math.nan,
                     low=low,
                     high=high,
-                    difference=(helped - hurt) / len(here),
+                    difference=(helped - hurt) / len(here) if measure.is_rate else float((values - there).mean()),
                     difference_low=difference_low,
                     difference_high=difference_high,
                     helped=helped,

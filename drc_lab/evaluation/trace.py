@@ -15,6 +15,7 @@ from drc_lab.envs.vector import game_of
 from drc_lab.evaluation.agreement import Judge
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import mean_interval
+from drc_lab.evaluation.measure import measure_of
 from drc_lab.evaluation.memory import check_memory
 from drc_lab.evaluation.sweep import batches
 from drc_lab.models.policy import Policy
@@ -122,13 +123,15 @@ def trace_findings(trace: Trace, baseline: pd.DataFrame, confidence: float = 0.9
 
     Args:
         trace: see there.
-        baseline: records of the policy as it is on the same levels; they say which levels it solved.
+        baseline: records of the policy as it is on the same levels; they may say which levels it solved.
         confidence: of the intervals of the means.
     """
-    solved = baseline["solved"].to_numpy()
     assert (baseline["level"].to_numpy() == trace.level).all(), "records of other levels"
-    groups = {"all": np.ones(len(solved), bool), "solved": solved, "not solved": ~solved, **_thirds(trace.optimal)}
-    groups = {name: mask for name, mask in groups.items() if mask.any()}
+    groups = {"all": np.ones(len(baseline), bool)}
+    if measure_of(baseline).is_rate:
+        solved = baseline["solved"].to_numpy()
+        groups |= {"solved": solved, "not solved": ~solved}
+    groups = {name: mask for name, mask in (groups | _thirds(trace.optimal)).items() if mask.any()}
     changes = np.full(trace.action.shape, np.nan, np.float32)
     changes[:, 1:] = trace.action[:, 1:] != trace.action[:, :-1]
     quantities = {  # with what each is called on an axis, and in full

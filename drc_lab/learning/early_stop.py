@@ -2,6 +2,8 @@
 
 import lightning as L
 
+from drc_lab.evaluation.measure import judged_by
+
 
 class EarlyStop(L.Callback):
     """Ends the training once a metric reaches a target.
@@ -10,14 +12,15 @@ class EarlyStop(L.Callback):
 
     Args:
         target: least value of the metric; None never ends a training.
-        monitor: the metric.
+        monitor: the metric; None is ``valid/solve_rate``, or ``valid/return`` where the env says no success.
     """
 
-    def __init__(self, target: float | None = None, monitor: str = "valid/solve_rate"):
+    def __init__(self, target: float | None = None, monitor: str | None = None):
         self.target, self.monitor = target, monitor
 
     def _check(self, trainer: L.Trainer) -> None:
-        value = trainer.callback_metrics.get(self.monitor)
+        seen = trainer.callback_metrics
+        value = seen.get(self.monitor or judged_by(seen, "valid/"))
         if self.target is not None and value is not None and value >= self.target:
             trainer.should_stop = True
 

@@ -77,7 +77,8 @@ class Group:
         ended = EndedEpisodes(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, bool))
         if done.any():
             final = info["final_info"]
-            ended = EndedEpisodes(*(final[key][done] for key in ("return", "length", "solved")))
+            solved = final["solved"][done] if "solved" in final else ended.solved
+            ended = EndedEpisodes(final["return"][done], final["length"][done], solved)
         self.obs, self.resets = self._to_send(obs), self._to_send(done)
         return torch.from_numpy(reward).float(), torch.from_numpy(truncated.copy()), ended
 

@@ -11,9 +11,10 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from drc_lab.errors import ConfigError
+from drc_lab.evaluation.measure import RETURN, SOLVE_RATE
 from drc_lab.files import link, remove_unfinished, written
 from drc_lab.learning.agent import Agent
-from drc_lab.learning.held_out import HeldOutEvaluation
+from drc_lab.learning.held_out import HeldOutEvaluation, rank
 from drc_lab.learning.rollout import Rollout
 from drc_lab.learning.stop import GracefulStop
 
@@ -25,7 +26,7 @@ class CheckpointSpec:
     """The ``checkpoints`` group of the config, checked.
 
     Args:
-        keep_best: checkpoints with the highest held-out solve rates that are kept.
+        keep_best: so many checkpoints that are best on held-out levels are kept.
         every_frames: between two writings of the last one, rounded to whole rollouts; None is as often as evaluations.
         every_minutes: of wall time, at most, between two writings of the last one; None is no limit.
     """
@@ -69,11 +70,11 @@ class Checkpoints(Checkpoint):
         folder: for the files; other checkpoints of a training in there are removed.
         spec: how many and how often.
         every_rollouts: rollouts between two writings of the last one.
-        evaluation: its solve rate, then its return, say what is best.
+        evaluation: its solve rate where the env says success, then its return, say what is best.
         stop: tells of signals.
 
     Attributes:
-        kept: the best, best first: name, frames, solve_rate, return.
+        kept: the best, best first: name, frames, return, and solve_rate where the env says success.
         finished: whether the training came to its end; is in the checkpoint.
         stopped: whether a signal ended it.
     """
@@ -180,9 +181,10 @@ class Checkpoints(Checkpoint):
         if self.judged_at == agent.frames or self.evaluation.evaluated_at != agent.frames:
             return False
         self.judged_at = agent.frames
-        worth = {key: self.evaluation.result[key] for key in ("solve_rate", "return")}
+        result = self.evaluation.result
+        worth = {key: result[key] for key in (SOLVE_RATE, RETURN) if key in result}
         new: dict[str, Any] = {"name": f"frames-{agent.frames:012}.ckpt", "frames": agent.frames, **worth}
-        ranked = sorted([*self.kept, new], key=lambda one: (one["solve_rate"], one["return"]), reverse=True)
+        ranked = sorted([*self.kept, new], key=lambda one: rank(one, result), reverse=True)
         self.kept = ranked[: self.spec.keep_best]
         if new in self.kept:
             path: Path = self.folder / new["name"]

@@ -1,54 +1,68 @@
-"""The progress bar of a training."""
+"""The progress line of a training."""
 
-import time
+from contextlib import ExitStack
 
 import lightning as L
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from drc_lab.evaluation.measure import SOLVE_RATE, judged_by
 from drc_lab.learning.agent import Agent
+from drc_lab.progress import Display
 
 
 class TrainingProgress(L.Callback):
-    """A rich bar with frames, frames a second, solve rates and time left."""
+    """Frames, frames a second, solve rates (or returns) and time left: live in a terminal, in one line at the end.
 
-    def __init__(self, console: Console, refresh_seconds: float = 0.5):
-        self.console, self.refresh_seconds = console, refresh_seconds
-        self.bar: Progress | None = None
+    The time of evaluations and videos is not in the frames a second.
+
+    Args:
+        display: where it is shown.
+        refresh_seconds: between two changes of the line.
+    """
+
+    def __init__(self, display: Display, refresh_seconds: float = 0.5):
+        self.display, self.refresh_seconds = display, refresh_seconds
+        self._shown = ExitStack()
 
     def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
         assert isinstance(agent, Agent)
-        texts = (
-            "{task.completed:,.0f}/{task.total:,.0f} frames",
-            "{task.fields[speed]:,.0f}/s",
-            "{task.fields[rates]}",
-        )
-        columns = [TextColumn(text) for text in texts]
-        self.bar = Progress(BarColumn(12), *columns, TimeRemainingColumn(), console=self.console)
-        total = agent.spec.rollouts * agent.spec.frames_per_rollout
-        self.task = self.bar.add_task("", total=total, completed=agent.frames, speed=0.0, rates="")
-        self.started, self.start_frames, self.drawn = time.monotonic(), agent.frames, 0.0
-        self.bar.start()
+        self.total, self.text = agent.spec.rollouts * agent.spec.frames_per_rollout, ""
+        self.start_frames, self.drawn = agent.frames, 0.0
+        self.started = self.display.clock() - self.display.seconds_aside
+        first = f"{agent.frames:,}/{self.total:,} frames, first rollout"
+        self.line = self._shown.enter_context(self.display.line(first, self.total, at_once=True, done=agent.frames))
 
     def on_train_batch_end(self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch, batch_idx) -> None:
-        assert isinstance(agent, Agent) and self.bar is not None
-        now = time.monotonic()
-        if now - self.drawn < self.refresh_seconds and trainer.global_step != trainer.max_steps:
-            return
-        self.drawn = now
+        assert isinstance(agent, Agent)
+        now = self.display.clock()
+        if now - self.drawn >= self.refresh_seconds or trainer.global_step == trainer.max_steps:
+            self.drawn = now
+            self._tell(trainer, agent)
+
+    def _tell(self, trainer: L.Trainer, agent: Agent) -> None:
+        """What there is to see now."""
         seen = trainer.callback_metrics
-        rates = [f"{name} {float(seen[key]):.0%}" for name, key in
-                 (("train", "train/solve_rate"), ("held-out", "valid/solve_rate")) if key in seen]  # fmt: skip
-        speed = (agent.frames - self.start_frames) / max(now - self.started, 1e-9)
-        self.bar.update(self.task, completed=agent.frames, speed=speed, rates=" ".join(rates))
+        judged = {"train": judged_by(seen, "train/"), "held-out": judged_by(seen, "valid/")}
+        rates = [f" {name} {_shown(key, float(seen[key]))}" for name, key in judged.items() if key in seen]
+        seconds = self.display.clock() - self.display.seconds_aside - self.started
+        speed = (agent.frames - self.start_frames) / max(seconds, 1e-9)
+        self.text = f"{agent.frames:,}/{self.total:,} frames {speed:,.0f}/s{''.join(rates)}"
+        self.line.update(completed=agent.frames, description=self.text)
 
     def _stop(self) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-            self.bar = None
+        self._shown.close()
+        if self.text:
+            self.display.console.print(self.text, highlight=False)
+            self.text = ""
 
     def on_train_end(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
+        assert isinstance(agent, Agent)
+        if self.text:
+            self._tell(trainer, agent)
         self._stop()
 
     def on_exception(self, trainer: L.Trainer, agent: L.LightningModule, exception: BaseException) -> None:
         self._stop()
+
+
+def _shown(metric: str, value: float) -> str:
+    return f"{value:.0%}" if metric.endswith(SOLVE_RATE) else f"{value:.3g}"

@@ -11,6 +11,7 @@ import lightning as L
 from omegaconf import DictConfig
 
 from drc_lab.errors import ConfigError
+from drc_lab.evaluation.measure import judged_by
 from drc_lab.launch import SWEEP, job
 from drc_lab.learning.agent import Agent
 from drc_lab.learning.held_out import HeldOutEvaluation
@@ -28,7 +29,8 @@ def name_trial(config: DictConfig, trial: Any) -> None:
 
 
 class TrialPruning(L.Callback):
-    """Reports each held-out solve rate to the study, and ends the training where the pruner says so.
+    """Reports each held-out solve rate (or return, where the env says no success) to the study, and ends the training
+    where the pruner says so.
 
     A trial that was pruned is a complete one for Optuna: its value is the best that it reached. Outside of a sweep
     nothing is done.
@@ -78,7 +80,7 @@ class TrialPruning(L.Callback):
             return
         self.reported_at = agent.frames
         number = agent.rollouts // evaluation.every_rollouts
-        pruned = trainer.is_global_zero and self._report(number, evaluation.result["solve_rate"])
+        pruned = trainer.is_global_zero and self._report(number, evaluation.result[judged_by(evaluation.result)])
         if agent.rollouts < agent.spec.rollouts and trainer.strategy.broadcast(pruned):
             trainer.should_stop = True
             for run in recorders(trainer):

@@ -10,7 +10,8 @@ from drc_lab.learning.losses import Transitions
 
 
 class EndedEpisodes(NamedTuple):
-    """Episodes that ended in a rollout, one entry each: return (undiscounted), length in steps, solved."""
+    """Episodes that ended in a rollout, one entry each: return (undiscounted), length in steps, and whether solved,
+    which is empty where the env does not say."""
 
     returns: np.ndarray
     lengths: np.ndarray

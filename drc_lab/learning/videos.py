@@ -15,6 +15,7 @@ from drc_lab.learning.keep import recorders
 from drc_lab.learning.rollout import Rollout
 from drc_lab.learning.stop import stopping
 from drc_lab.process import random_states_kept
+from drc_lab.progress import working
 
 
 class EpisodeVideos(L.Callback):
@@ -54,13 +55,14 @@ class EpisodeVideos(L.Callback):
         if self._made_at == agent.frames or not trainer.is_global_zero:
             return
         self._made_at = agent.frames
-        env = trainer.datamodule.held_out(self.levels)  # type: ignore[attr-defined]
-        if not isinstance(env, LevelVectorEnv):
-            return
-        with random_states_kept():
-            frames = record(agent.policy, env, self.cell_size, math.ceil(self.fps))
         path = Path(trainer.default_root_dir) / "videos" / f"frames-{agent.frames:012}{self.suffix}"
-        write_video(frames, path, self.fps)
+        with working("video of held-out episodes", aside=True):
+            env = trainer.datamodule.held_out(self.levels)  # type: ignore[attr-defined]
+            if not isinstance(env, LevelVectorEnv):
+                return
+            with random_states_kept():
+                frames = record(agent.policy, env, self.cell_size, math.ceil(self.fps))
+            write_video(frames, path, self.fps)
         for run in recorders(trainer):
             run.log_artifact(path, "videos")
 

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from drc_lab.config import plain
 from drc_lab.evaluation.curves import Group, MeanCurve, mean_curve, plot_groups
 from drc_lab.files import written
 from drc_lab.process import quieten_libraries
+from drc_lab.progress import working
 from drc_lab.tasks.start import console
 from drc_lab.tasks.store import reading_client
 from drc_lab.tracking.compare import MISSING, CompareSpec, Comparison, compare, short_value
@@ -25,16 +27,17 @@ def main(config: DictConfig, folder: Path) -> None:
     quieten_libraries()
     spec = from_mapping(CompareSpec, plain(config.compare), "compare")
     client = reading_client(config)
-    with console.status("reading"), errors_under("compare"):
+    with working("reading runs and their curves"), errors_under("compare"):
         found = compare(client, spec)
+    spec = replace(spec, metric=found.metric)  # where it was null, too
     runs, curves, plot = (folder / name for name in ("runs.csv", "curves.csv", "curves.png"))
     with written(runs) as part:
         write_runs(found, part)
     with written(curves) as part:
         write_curves(found.groups, spec.confidence, part)
     with written(plot) as part:
-        plot_groups(found.groups, spec.metric, spec.confidence, part)
-    console.print(runs_table(found, spec.metric), groups_table(found.groups, spec), sep="\n")
+        plot_groups(found.groups, found.metric, spec.confidence, part)
+    console.print(runs_table(found, found.metric), groups_table(found.groups, spec), sep="\n")
     for name, path in (("runs", runs), ("curves", curves), ("plot", plot)):
         console.print(f"{name:8}{path}", soft_wrap=True, highlight=False)
 

@@ -4,10 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pandas as pd
-
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.evaluation.finding import Finding
+from drc_lab.evaluation.records import concatenated
 from drc_lab.evaluation.table import Row, table
 from drc_lab.evaluation.thinking import Setting
 from drc_lab.evaluation.worlds import world_findings
@@ -60,6 +59,6 @@ def play_elsewhere(others: Sequence[World], base: Sequence[Row], folder: Path, r
         rows[world.name] = table(played, confidence)
         parts.append(played.assign(world=world.name))
     with written(folder / FILE) as part:
-        pd.concat(parts, ignore_index=True).to_parquet(part, index=False)
+        concatenated(parts).to_parquet(part, index=False)
     run.log_artifact(folder / FILE)
     return world_findings(rows, confidence)

@@ -11,6 +11,7 @@ from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.failures import endings
 from drc_lab.evaluation.intervals import mean_interval, rate_interval
+from drc_lab.evaluation.measure import measure_of
 from drc_lab.evaluation.measures import findings
 from drc_lab.evaluation.records import baseline_of
 from drc_lab.evaluation.table import table
@@ -44,7 +45,8 @@ def main(config: DictConfig, folder: Path) -> None:
         rows = table(records, confidence)
         run.log_metrics(metrics(records, confidence), subject.frames)
         elsewhere = play_elsewhere(others, rows, folder, run)
-        found = [endings(records), *elsewhere, *findings(records, confidence)]
+        ends = endings(records)
+        found = [*([ends] if ends else []), *elsewhere, *findings(records, confidence)]
         shown = report_on("How good is it?", subject, levels, rows, found, records, folder, run)
     tell_where([*shown, *run.shown])
 
@@ -57,13 +59,17 @@ def settings_in(env: BatchEnv, config: DictConfig) -> list[Setting]:
 def metrics(records: pd.DataFrame, confidence: float) -> dict[str, float]:
     """Means over levels of the policy as it is, each with its interval: NAME, NAME_low and NAME_high.
 
-    Those that nothing is known of are left out: steps beyond the optimum, where no optimum is known.
+    Those that nothing is known of are left out: the solve rate, where the env says no success; steps beyond the
+    optimum, where no optimum is known.
     """
     plain = baseline_of(records)
-    solved, length, optimal = (plain[name].to_numpy() for name in ("solved", "length", "optimal"))
-    beyond = (length - optimal)[solved & (optimal >= 0)]
-    found = {"solve_rate": (solved.mean(), *rate_interval(solved, confidence))}
-    for name, values in (("return", plain["return"].to_numpy()), ("length", length), ("optimality_gap", beyond)):
+    length, optimal, found = plain["length"].to_numpy(), plain["optimal"].to_numpy(), {}
+    measured = {"return": plain["return"].to_numpy(), "length": length}
+    if measure_of(plain).is_rate:
+        solved = plain["solved"].to_numpy()
+        found["solve_rate"] = (solved.mean(), *rate_interval(solved, confidence))
+        measured["optimality_gap"] = (length - optimal)[solved & (optimal >= 0)]
+    for name, values in measured.items():
         if len(values):
             found[name] = (np.mean(values), *mean_interval(values, confidence))
     return {name + end: float(x) for name, all_three in found.items()

@@ -7,11 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.progress import track
 
 from drc_lab.arguments import errors_under, from_mapping
 from drc_lab.config import plain
@@ -22,11 +20,13 @@ from drc_lab.deploy.step import Interface, PolicyStep
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.evaluation.evaluator import Thinking, evaluate
-from drc_lab.evaluation.intervals import rate_interval
+from drc_lab.evaluation.intervals import mean_interval, rate_interval
+from drc_lab.evaluation.measure import RETURNS, SOLVED
 from drc_lab.files import size_of, writable, written
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy
 from drc_lab.process import machine_name
+from drc_lab.progress import tracked, working
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
 from drc_lab.tasks.measure import timed
 from drc_lab.tasks.play import as_trained, num_actions
@@ -58,7 +58,7 @@ def main(config: DictConfig, folder: Path) -> None:
     with errors_under("export"):
         space = levels.single_observation_space
         step = PolicyStep(policy, str(space.dtype), spec.repeats, space.shape)
-    with console.status("exporting"):
+    with working("exporting"):
         write(spec.format, step, paths, lambda: play_some(config, policy, "split", seed))  # not the report's levels
         with written(card) as part:
             part.write_text(json.dumps(describe(spec, step.interface, trained, paths), indent=2) + "\n")
@@ -102,13 +102,15 @@ def compare(
     wanted = logits_of(policy, obs, resets, spec.repeats)
     times = {batch: latencies(policies, obs, batch, spec) for batch in spec.batches}
     rows = []
-    for name, runs in track(policies.items(), "evaluating", console=console, transient=True):
-        solved = evaluate(runs, levels, Thinking(repeats=spec.repeats), seed=seed).solved
+    for name, runs in tracked(policies.items(), "evaluating"):
+        episodes = evaluate(runs, levels, Thinking(repeats=spec.repeats), seed=seed)
+        measure, scores = (SOLVED, episodes.solved) if episodes.says_success else (RETURNS, episodes.returns)
         off = float((logits_of(runs, obs, resets, spec.repeats) - wanted).abs().max())
         milliseconds = {batch: each[name] for batch, each in times.items()}
-        rates = (float(np.mean(solved)), *rate_interval(solved, confidence))
+        interval = (rate_interval if measure.is_rate else mean_interval)(scores, confidence)
+        means = (measure, float(scores.mean()), *interval)
         runtime = runtimes.get(name, "drc_lab, float32")
-        rows.append(Row(name, runtime, sizes[name] / 1e6, milliseconds, len(solved), *rates, off))
+        rows.append(Row(name, runtime, sizes[name] / 1e6, milliseconds, len(scores), *means, off))
     return rows
 
 

@@ -11,6 +11,7 @@ from drc_lab.evaluation.gains import sensitivity
 from drc_lab.evaluation.statistics import statistics_of
 from drc_lab.evaluation.table import Row, table
 from drc_lab.evaluation.thinking import Setting
+from drc_lab.progress import working
 from drc_lab.tasks.elsewhere import World, other_worlds, play_elsewhere
 from drc_lab.tasks.held_out import evaluation_spec
 from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, measures_of, play_all, thinking_spec
@@ -62,13 +63,16 @@ def investigate(plan: Plan, folder: Path, run: Run, so_far: str = "") -> list[Ro
     confidence, power = evaluation_spec(config).confidence, thinking_spec(config).power
     with continuable(folder, so_far):
         records = play_all(subject, plan.env, plan.settings, folder / PARTS)
-        rows = table(records, confidence)
+        with working("statistics of all settings"):
+            rows = table(records, confidence)
+            statistics = statistics_of(records, rows, confidence, power)
         elsewhere = play_elsewhere(plan.others, rows, folder, run)
         measures = measures_of(subject, plan.env, records)
         log_settings(rows, run, subject.frames)
-        findings = [*statistics_of(records, rows, confidence, power), *elsewhere, *measures]
+        findings = [*statistics, *elsewhere, *measures]
         shown = report_on("Does more thinking help?", subject, plan.env, rows, findings, records, folder, run)
-    say(sensitivity(rows, confidence, power))
+    if rows[0].measure.is_rate:
+        say(sensitivity(rows, confidence, power))
     tell_where([*shown, *run.shown])
     return rows
 
@@ -83,13 +87,14 @@ def log_settings(rows: list[Row], run: Run, frames: int) -> None:
     """A nested run for each amount of thinking, and in ``run`` a curve over amounts."""
     for row in (row for row in rows if row.optimal == "all"):
         name = row.kind if row.kind in CONTROLS else f"{row.kind}={row.amount:g}"
-        metrics = {"solve_rate": row.solve_rate, "solve_rate_low": row.low, "solve_rate_high": row.high,
+        measure = row.measure.metric
+        metrics = {measure: row.value, f"{measure}_low": row.low, f"{measure}_high": row.high,
                    "length": row.mean_length, "return": row.mean_return, "ticks": row.mean_ticks,
                    "gain": row.difference, "gain_low": row.difference_low, "gain_high": row.difference_high,
                    "helped": row.helped, "hurt": row.hurt}  # fmt: skip
-        tests = {"p_value": row.p_value, "p_adjusted": row.p_adjusted}
-        metrics |= {name: value for name, value in tests.items() if not math.isnan(value)}
+        metrics |= {"p_value": row.p_value, "p_adjusted": row.p_adjusted}
+        metrics = {name: value for name, value in metrics.items() if not math.isnan(value)}
         if row.kind not in CONTROLS and row.amount.is_integer():
-            run.log_metrics({f"thinking/{row.kind}_solve_rate": row.solve_rate}, step=int(row.amount))
+            run.log_metrics({f"thinking/{row.kind}_{measure}": row.value}, step=int(row.amount))
         with run.child(name, {"kind": row.kind, "amount": f"{row.amount:g}", "levels": row.levels}) as child:
             child.log_metrics(metrics, frames)

@@ -10,7 +10,6 @@ import pandas as pd
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
@@ -29,9 +28,10 @@ from drc_lab.evaluation.trace import BYTES_OF_A_TICK, trace, trace_findings
 from drc_lab.evaluation.watchers import watchers
 from drc_lab.learning.checkpoints import policy_of, read_checkpoint
 from drc_lab.models.policy import Policy, num_actions
+from drc_lab.progress import working
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
 from drc_lab.tasks.play import as_trained
-from drc_lab.tasks.start import console, say
+from drc_lab.tasks.start import say
 from drc_lab.tracking.datasets import digest, fixed_levels
 
 PARTS = "parts"  # folder in a run's, of what an interrupted sweep has already
@@ -123,7 +123,9 @@ def count_levels(env: BatchEnv) -> int:
 
 
 def tell_power(config: DictConfig, env: BatchEnv, settings: Sequence[Setting]) -> None:
-    """Says which gains can be seen on so many levels, before they are played."""
+    """Says which gains of the solve rate can be seen on so many levels, before they are played."""
+    if not env.says_success:  # or not yet
+        return
     compared = sum(not (setting.is_baseline or setting.control) for setting in settings)
     say(in_words(count_levels(env), compared, thinking_spec(config).power, evaluation_spec(config).confidence))
 
@@ -148,12 +150,10 @@ def play_all(
         "seed": int(subject.config.seed),
         "judged": [max(thinking.first_passes, default=0), thinking.solver_levels, thinking.solver_max_states],
     }
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        todo = bar.add_task(what or f"{len(settings)} settings", total=len(settings) * num_levels)
+    with working(f"{what or 'playing'}: {len(settings)} settings on {num_levels:,} levels",
+                 len(settings) * num_levels) as advance:  # fmt: skip
         return sweep(
-            subject.policy, env, settings, num_levels, int(subject.config.seed),
-            Parts(folder, depends_on), lambda number: bar.advance(todo, number),
+            subject.policy, env, settings, num_levels, int(subject.config.seed), Parts(folder, depends_on), advance,
             watchers(thinking, env, torch.get_num_threads()),
         )  # fmt: skip
 
@@ -163,9 +163,10 @@ def measures_of(subject: Subject, env: BatchEnv, records: pd.DataFrame) -> list[
     thinking, confidence = thinking_spec(subject.config), evaluation_spec(subject.config).confidence
     found = findings(records, confidence)
     if thinking.trace_ticks:
-        traced = trace(
-            subject.policy, env, count_levels(env), thinking.trace_ticks, thinking.solver_levels,
-            thinking.solver_max_states, torch.get_num_threads(), int(subject.config.seed),
-        )  # fmt: skip
+        with working(f"tracing {thinking.trace_ticks} single ticks"):
+            traced = trace(
+                subject.policy, env, count_levels(env), thinking.trace_ticks, thinking.solver_levels,
+                thinking.solver_max_states, torch.get_num_threads(), int(subject.config.seed),
+            )  # fmt: skip
         found += trace_findings(traced, baseline_of(records), confidence)
     return found

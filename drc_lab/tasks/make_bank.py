@@ -1,11 +1,11 @@
 """task=make_bank: a file of Ricochet boards by difficulty, for ``env.bank``."""
 
 import tempfile
+from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from drc_lab.arguments import errors_under, from_mapping
@@ -14,6 +14,7 @@ from drc_lab.envs.ricochet.bank import Bank, save_bank
 from drc_lab.envs.ricochet.collect import BankSpec, counts, make_bank
 from drc_lab.envs.ricochet.generate import BoardGenerator
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.progress import Line, display
 from drc_lab.tasks.start import console, start
 
 GAME = "drc_lab/RicochetRobots-v0"
@@ -42,14 +43,13 @@ def main(config: DictConfig, folder: Path) -> None:
             pass
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress, errors_under("env"):
-        tasks = {}
+    with ExitStack() as shown, errors_under("env"):
+        lines: dict[str, Line] = {}
 
         def report(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=total)
-            progress.update(tasks[what], completed=done)
+            if what not in lines:
+                lines[what] = shown.enter_context(display.line(what, total, at_once=True))
+            lines[what].update(completed=done)
 
         bank = make_bank(generator, spec, seed, report)
     save_bank(path, bank)

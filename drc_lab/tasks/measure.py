@@ -7,10 +7,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
-from rich.progress import track
 from rich.table import Table
 
-from drc_lab.tasks.start import console
+from drc_lab.progress import console, tracked
 
 Name = TypeVar("Name", bound=Hashable)
 Run = Callable[[], int]  # does some steps, returns how many
@@ -21,7 +20,7 @@ def timed(runs: dict[Name, Run], timings: int) -> dict[Name, float]:
     speeds: dict[Name, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         run()  # compiles
-    for _ in track(range(timings), "timing", console=console, transient=True):
+    for _ in tracked(range(timings), "timing"):
         for name, run in runs.items():
             started = perf_counter()
             steps = run()

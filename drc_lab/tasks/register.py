@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from drc_lab.arguments import errors_under, from_mapping
 from drc_lab.config import plain
 from drc_lab.process import quieten_libraries
+from drc_lab.progress import working
 from drc_lab.tasks.start import console
 from drc_lab.tasks.store import reading_client
 from drc_lab.tracking.register import RegisterSpec, register
@@ -17,7 +18,7 @@ def main(config: DictConfig, folder: Path) -> None:
     quieten_libraries()
     spec = from_mapping(RegisterSpec, plain(config.register), "register")
     client = reading_client(config)
-    with errors_under("register"):
+    with working("registering"), errors_under("register"):
         version = register(client, spec)
     name = f"models:/{version.name}" + (f"@{spec.alias}" if spec.alias else f"/{version.version}")
     console.print(f"{version.name} version {version.version}: {version.description}", soft_wrap=True, highlight=False)

@@ -17,7 +17,6 @@ from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.failures import failures, with_pictures
 from drc_lab.evaluation.finding import Finding
-from drc_lab.evaluation.records import baseline_of
 from drc_lab.evaluation.replay import can_replay
 from drc_lab.evaluation.report import About, answer, by_policy, finding_tables, summarise, terminal_tables, write_report
 from drc_lab.evaluation.side_by_side import best_passes, side_by_side, telling_levels
@@ -25,6 +24,7 @@ from drc_lab.evaluation.table import Row
 from drc_lab.evaluation.thinking_spec import at_least
 from drc_lab.evaluation.video import check_video, write_video
 from drc_lab.process import machine_name
+from drc_lab.progress import working
 from drc_lab.tasks.held_out import evaluation_spec
 from drc_lab.tasks.laboratory import Subject, count_levels
 from drc_lab.tasks.record import run_tags
@@ -83,11 +83,13 @@ def report_on(
         what there is to look at: pairs of a word and a file.
     """
     spec, confidence = report_spec(subject.config, env), evaluation_spec(subject.config).confidence
-    video = write_side_by_side(spec, subject, env, records, folder)
+    with working("video of levels side by side"):
+        video = write_side_by_side(spec, subject, env, records, folder)
     found = failures(records, spec.failures)
     if found and isinstance(env, LevelVectorEnv) and can_replay(env):
-        found = with_pictures(found, subject.policy, env)
-    unsolved = int((~baseline_of(records)["solved"]).sum())
+        with working(f"pictures of {len(found)} failures"):
+            found = with_pictures(found, subject.policy, env)
+    unsolved = len(failures(records))
     about = About(confidence, facts(subject, rows), found, unsolved, video)
     paths = write_report(folder, title, rows, findings, records, about)
     return [*hand_over(rows, findings, about, paths, folder, run), *([("video", video)] if video else [])]
@@ -129,8 +131,10 @@ def write_side_by_side(
     spec: ReportSpec, subject: Subject, env: BatchEnv, records: pd.DataFrame, folder: Path
 ) -> Path | None:
     """The video that ``report.video`` asks for, where there are extra passes to show and pictures of the env."""
+    if spec.video is None or not isinstance(env, LevelVectorEnv) or not can_replay(env):
+        return None
     passes = spec.video_passes or best_passes(records)
-    if spec.video is None or passes is None or not isinstance(env, LevelVectorEnv) or not can_replay(env):
+    if passes is None:
         return None
     levels = spec.video_levels or telling_levels(records, passes)
     write_video(side_by_side(subject.policy, env, levels, passes, spec.cell_size), folder / spec.video, spec.fps)

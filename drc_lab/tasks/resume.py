@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from drc_lab.config import plain
 from drc_lab.errors import ConfigError
 from drc_lab.learning.checkpoints import read_checkpoint
-from drc_lab.learning.held_out import HeldOutEvaluation
+from drc_lab.learning.held_out import HeldOutEvaluation, best_of
 from drc_lab.learning.keep import LAST
 from drc_lab.signals import Stopped
 from drc_lab.tracking.journal import last_status
@@ -38,7 +38,7 @@ class Beginning:
         checkpoint: to go on from; None begins anew.
         trained: whether that one is of a training's end.
         finished: whether the whole task came to its end, its record included.
-        best_solve_rate: of held-out levels, before the checkpoint.
+        best: held-out solve rate before the checkpoint, or return where the env says no success.
         same_run: whether what is recorded is the run of that folder, if there is one.
     """
 
@@ -46,7 +46,7 @@ class Beginning:
     checkpoint: Path | None = None
     trained: bool = False
     finished: bool = False
-    best_solve_rate: float = math.nan
+    best: float = math.nan
     same_run: bool = True
 
     @property
@@ -84,7 +84,7 @@ def beginning(config: DictConfig, folder: Path) -> Beginning:
         if not recorded.is_file() or (trained and recorded_evaluation(recorded) != config.evaluation):
             return Beginning(folder, path, trained, same_run=False)
         folder = own
-    best = state["callbacks"][HeldOutEvaluation.__qualname__]["best_solve_rate"]
+    best = best_of(state["callbacks"][HeldOutEvaluation.__qualname__])
     return Beginning(folder, path, trained, trained and last_status(folder) == "FINISHED", best)
 
 

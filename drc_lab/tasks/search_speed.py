@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
-from rich.progress import track
 
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
@@ -16,8 +15,8 @@ from drc_lab.envs.ricochet import BoardGenerator, solve_many
 from drc_lab.envs.sokoban import ReverseGenerator, RoomGenerator
 from drc_lab.envs.sokoban import solve_many as solve_sokoban
 from drc_lab.errors import ConfigError
+from drc_lab.progress import tracked
 from drc_lab.tasks.measure import report
-from drc_lab.tasks.start import console
 
 GENERATORS: dict[str, Any] = {
     "Ricochet 5x5, 2 robots": BoardGenerator(),
@@ -54,7 +53,7 @@ def main(config: DictConfig, folder: Path) -> None:
     """Times generators and solvers, prints the tables and writes generators.csv and solvers.csv."""
     spec = from_mapping(SearchSpec, plain(config.search_speed), "search_speed")
     rates = [(name, levels_per_second(generate, spec.seconds)) for name, generate in
-             track(GENERATORS.items(), "generating", console=console, transient=True)]  # fmt: skip
+             tracked(GENERATORS.items(), "generating")]  # fmt: skip
     report("Generators, one thread", ("levels", "per second"), [(n, f"{r:.0f}") for n, r in rates],
             folder / "generators.csv")  # fmt: skip
     rows = ricochet_times(spec.boards) + sokoban_times(spec.levels)
@@ -79,7 +78,7 @@ def ricochet_times(count: int) -> list[tuple]:
     boards = BoardGenerator(16, 16, 4, style="official", split=None)(np.random.default_rng(0), count)
     seconds = defaultdict(list)
     solve_many(boards[:1])  # loads compiled code
-    for i in track(range(count), "solving Ricochet", console=console, transient=True):
+    for i in tracked(range(count), "solving Ricochet"):
         one = boards[i : i + 1]
         started = time.perf_counter()
         lengths, _ = solve_many(one)
@@ -94,7 +93,7 @@ def sokoban_times(count: int) -> list[tuple]:
     solve_sokoban(levels.tiles[:1])
     for optimal in ("moves", "pushes"):
         seconds = []
-        for tiles in track(levels.tiles, f"solving Sokoban for {optimal}", console=console, transient=True):
+        for tiles in tracked(levels.tiles, f"solving Sokoban for {optimal}"):
             started = time.perf_counter()
             solve_sokoban(tiles[None], optimal)
             seconds.append(time.perf_counter() - started)

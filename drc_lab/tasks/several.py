@@ -9,11 +9,13 @@ from omegaconf import DictConfig
 
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.finding import Finding
+from drc_lab.evaluation.measure import MEASURES
 from drc_lab.evaluation.over_frames import metrics_at, over_frames_findings
-from drc_lab.evaluation.records import SUBJECT
+from drc_lab.evaluation.records import SUBJECT, concatenated
 from drc_lab.evaluation.seeds import seed_findings
 from drc_lab.evaluation.table import table
 from drc_lab.models.policy import num_actions
+from drc_lab.progress import working
 from drc_lab.tasks.held_out import check_fits, evaluation_spec
 from drc_lab.tasks.investigate import tell_where
 from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, play_all, tell_power, thinking_spec
@@ -47,14 +49,14 @@ def play_several(config: DictConfig, found: Sequence[Subject], folder: Path) -> 
             what = f"{len(parts) + 1} of {len(found)}"
             played = play_all(subject, levels, own, folder / PARTS / subject.digest[:12], what, judged=False)
             parts.append(named(played, subject))
-        records = pd.concat(parts, ignore_index=True)
-        rows = table(records, confidence)
+        records = concatenated(parts)
+        with working("statistics of all settings"):
+            rows = table(records, confidence)
+            findings = over_frames_findings(rows, confidence) if of_one_training else seed_findings(records, confidence)
         if of_one_training:
-            findings = over_frames_findings(rows, confidence)
             for frames, metrics in metrics_at(rows).items():
                 run.log_metrics(metrics, frames)
         else:
-            findings = seed_findings(records, confidence)
             log_over_seeds(findings, run, len(found))
         shown = report_on_several("Does more thinking help?", found, rows, findings, records, folder, run)
     tell_where([*shown, *run.shown])
@@ -69,9 +71,12 @@ def log_over_seeds(findings: Sequence[Finding], run: Run, seeds: int) -> None:
     """A nested run for each setting, and in ``run`` a curve over amounts, as of one checkpoint; means over seeds."""
     rates, gains, robust = (finding.table for finding in findings if finding.name != "seeds_single")
     of_gains = {(row["kind"], str(row["amount"])): row for row in gains.to_dict("records")}
-    robust = robust.rename(columns=lambda name: name.replace("solved", "solve_rate_iqm").replace("gain", "gain_iqm"))
+    measure = next(measure for measure in MEASURES.values() if measure.column in robust)
+    iqm_of = {measure.column: f"{measure.metric}_iqm", "gain": "gain_iqm"}
+    iqm_names = {old + end: new + end for old, new in iqm_of.items() for end in COLUMNS}
+    robust = robust.rename(columns=iqm_names)
     for row, iqm in zip(rates.to_dict("records"), robust.to_dict("records"), strict=True):
-        metrics = {f"solve_rate{end}": row[column] for end, column in COLUMNS.items()}
+        metrics = {f"{measure.metric}{end}": row[column] for end, column in COLUMNS.items()}
         gain = of_gains.get((row["kind"], str(row["amount"])), {})
         metrics |= {f"gain{end}": gain[column] for end, column in COLUMNS.items() if gain}
         metrics |= {"p_value": gain["p"], "p_adjusted": gain["p_holm"]} if gain else {}
@@ -79,7 +84,7 @@ def log_over_seeds(findings: Sequence[Finding], run: Run, seeds: int) -> None:
         known = {name: value for name, value in metrics.items() if not math.isnan(value)}
         amount = "" if math.isnan(row["amount"]) else f"{row['amount']:g}"
         if amount.isdigit():
-            run.log_metrics({f"thinking/{row['kind']}_solve_rate": row["mean"]}, step=int(row["amount"]))
+            run.log_metrics({f"thinking/{row['kind']}_{measure.metric}": row["mean"]}, step=int(row["amount"]))
         with run.child("=".join([row["kind"], *([amount] if amount else [])]),
                        {"kind": row["kind"], "amount": amount or "0", "seeds": seeds}) as child:  # fmt: skip
             child.log_metrics(known)

@@ -1,13 +1,13 @@
 """How every task begins: the console it prints to, and the process set up as the config says."""
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from drc_lab.arguments import check_types
 from drc_lab.launch import rank
 from drc_lab.process import quieten_libraries, start_process
+from drc_lab.progress import console
 
-console = Console()
+__all__ = ["console", "say", "start"]
 
 
 def say(text: str) -> None:

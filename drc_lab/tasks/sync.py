@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from drc_lab.errors import UserError
 from drc_lab.process import quieten_libraries
+from drc_lab.progress import working
 from drc_lab.tasks.start import console, say
 from drc_lab.tracking.journal import FILE, Journal
 from drc_lab.tracking.mlflow import Away, Store, in_one_line
@@ -37,7 +38,8 @@ def send_rest(folder: Path) -> None:
         if not journal.ended:
             journal.add("status", status="KILLED")
         try:
-            to_mlflow(journal, store, say).flush()
+            with working("sending to MLflow"):
+                to_mlflow(journal, store, say).flush()
         except (MlflowException, OSError) as error:
             raise Away(f"MLflow at {store.name} does not have all of it: {in_one_line(error)}") from error
     console.print(f"MLflow has all of it: {store.pages(*ids)}", soft_wrap=True)

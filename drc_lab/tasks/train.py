@@ -27,6 +27,7 @@ from drc_lab.learning.progress import TrainingProgress
 from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.learning.stop import GracefulStop
 from drc_lab.learning.time_limit import ScheduleInTime
+from drc_lab.progress import display
 from drc_lab.signals import Stopped
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
 from drc_lab.tasks.record import default_name, log_held_out, run_tags
@@ -54,15 +55,16 @@ class Training:
 
 
 def main(config: DictConfig, folder: Path) -> float:
-    """Trains, says where the best checkpoint is, and returns its held-out solve rate."""
+    """Trains, says where the best checkpoint is, and returns its held-out solve rate, or return where the env says no
+    success."""
     training = prepare(config, folder)
     if training.beginning.finished:
         tell_finished(training.beginning)
-        return training.beginning.best_solve_rate
+        return training.beginning.best
     with continuable(training.beginning.folder), start_run(config, training.beginning) as run:
         best = fit(training, run)
     console.print(f"checkpoint {best}", soft_wrap=True)
-    return training.evaluation.best_solve_rate
+    return training.evaluation.best
 
 
 def prepare(config: DictConfig, folder: Path) -> Training:
@@ -94,7 +96,7 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     kept = from_mapping(CheckpointSpec, plain(config.checkpoints), "checkpoints")
     often = spec.in_rollouts(kept.every_frames or held_out.every_frames)
     checkpoints = Checkpoints(begin.checkpoints, kept, often, evaluation, stop)
-    chosen, bar = chosen_callbacks(config), TrainingProgress(console)
+    chosen, bar = chosen_callbacks(config), TrainingProgress(display)
     callbacks = [stop, metrics, evaluation, *chosen, ScheduleInTime(say), bar, checkpoints]
     trainer: L.Trainer = build(
         config.trainer, "trainer", max_steps=spec.optimizer_steps, max_epochs=-1, logger=False, callbacks=callbacks,

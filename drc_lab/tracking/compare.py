@@ -11,6 +11,7 @@ from mlflow.utils.time import get_current_time_millis
 
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.evaluation.curves import Group, Points
+from drc_lab.evaluation.measure import judged_by
 from drc_lab.tracking.mlflow import in_one_line
 from drc_lab.tracking.naming import SAY_NOTHING, shortest_end
 from drc_lab.tracking.reading import curve, listed, runs_of, study_ids
@@ -24,14 +25,14 @@ class CompareSpec:
 
     Args:
         study: experiments.
-        metric: of the curves.
+        metric: of the curves; None is ``valid/solve_rate``, or ``valid/return`` where no run has that.
         group: params that set groups apart; None is all that differ but for the seed.
         filter: MLflow's filter string for runs.
         confidence: of the intervals over seeds.
     """
 
     study: str | list[str] | None = None
-    metric: str = "valid/solve_rate"
+    metric: str | None = None
     group: str | list[str] | None = None
     filter: str = ""
     confidence: float = 0.95
@@ -64,8 +65,9 @@ class ComparedRun(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Runs from the oldest to the newest, the params that set groups apart, and the groups."""
+    """The metric, runs from the oldest to the newest, the params that set groups apart, and the groups."""
 
+    metric: str
     runs: list[ComparedRun]
     keys: list[str]
     groups: list[Group]
@@ -87,17 +89,18 @@ def compare(client: MlflowClient, spec: CompareSpec) -> Comparison:
         there = f"that match filter={spec.filter!r}" if spec.filter else "yet"
         raise UserError(f"compare.study: found no runs {there} in {spec.study}")
     metrics = sorted({name for run in runs for name in run.data.metrics})
-    if spec.metric not in metrics:
-        raise ConfigError("metric", spec.metric, listed(metrics) or "one that was logged: these runs have none")
+    metric = spec.metric or judged_by(metrics, "valid/")
+    if metric not in metrics:
+        raise ConfigError("metric", metric, listed(metrics) or "one that was logged: these runs have none")
     keys = group_keys(runs, _as_list(spec.group))
-    curves = [curve(client, run.info.run_id, spec.metric) for run in runs]
+    curves = [curve(client, run.info.run_id, metric) for run in runs]
     counted = one_per_seed(runs, curves, keys)
     groups: dict[tuple[str, ...], Group] = {}
     for run, points, counts in zip(runs, curves, counted, strict=True):
         if counts:
             values = _values(run, keys)
-            groups.setdefault(values, Group(label(keys, values) or spec.metric)).curves.append(points)
-    return Comparison([ComparedRun(*each) for each in zip(runs, curves, counted, strict=True)], keys,
+            groups.setdefault(values, Group(label(keys, values) or metric)).curves.append(points)
+    return Comparison(metric, [ComparedRun(*each) for each in zip(runs, curves, counted, strict=True)], keys,
                       [groups[values] for values in sorted(groups)])  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 from drc_lab.errors import ConfigError
 from drc_lab.files import written
 from drc_lab.tracking.mlflow import in_one_line
-from drc_lab.tracking.models import FOLDER, SOLVE_RATE, best_first, models_of
+from drc_lab.tracking.models import FOLDER, best_first, models_of, own_measure
 
 MODEL = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/]+)|/(?P<version>\d+))")
 RUN = re.compile(rf"runs:/(?P<run>[^/]+)/(?P<path>{FOLDER}/[^/]+)")
@@ -43,7 +43,7 @@ def fetch_checkpoint(client: MlflowClient, checkpoint: str, cache: Path) -> Path
             run, file = client.get_run(match["run"]), match["path"].split("/")[1]
             models = models_of(client, run.info.run_id, run.info.experiment_id)
             named = [model for model in models if model.tags["file"] == file]
-            for model in named or (best_first(models, SOLVE_RATE) if file == BEST else []):
+            for model in named or (best_first(models, own_measure(models)) if file == BEST else []):
                 return _download(client, model.artifact_location, model.tags["file"], cache)
             # Any other artifact may have been written anew.
             return _download(client, f"{run.info.artifact_uri}/{FOLDER}", file, cache, again=True)

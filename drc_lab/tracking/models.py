@@ -12,13 +12,14 @@ from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, M
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
 
+from drc_lab.evaluation.measure import RETURN, judged_by
 from drc_lab.tracking.journal import Operation
 from drc_lab.tracking.reading import pages
 
 FOLDER = "checkpoints"
 LAST = "last.ckpt"
 MODEL_TYPE = "policy"
-SOLVE_RATE, RETURN = "valid/solve_rate", "valid/return"
+VALID = "valid/"  # of the metrics that checkpoints are ranked by
 
 
 def send_checkpoint(client: MlflowClient, run_id: str, experiment_id: str, operation: Operation) -> None:
@@ -63,11 +64,16 @@ def models_of(client: MlflowClient, run_id: str, experiment_id: str, file: str |
     return [model for model in found if "file" in model.tags and file in (None, model.tags["file"])]
 
 
+def own_measure(models: list[LoggedModel]) -> str:
+    """What a training chose them by: valid/solve_rate, or valid/return where the env said no success."""
+    return judged_by({point.key for model in models for point in model.metrics or []}, VALID)
+
+
 def best_first(models: list[LoggedModel], metric: str) -> list[LoggedModel]:
     """Those that have the metric, as a training ranks them: of equals that with the higher return, then the earlier."""
 
     def rank(model: LoggedModel) -> tuple[float, float, int]:
-        return worth(model, metric), worth(model, RETURN), -int(model.tags["frames"])
+        return worth(model, metric), worth(model, VALID + RETURN), -int(model.tags["frames"])
 
     return sorted((model for model in models if worth(model, metric) > -math.inf), key=rank, reverse=True)
 

@@ -11,7 +11,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from drc_lab.errors import ConfigError
-from drc_lab.tracking.models import SOLVE_RATE, best_first, worth
+from drc_lab.tracking.models import best_first, own_measure, worth
 from drc_lab.tracking.reading import listed, pages, runs_of, study_ids
 
 LATEST = "latest"
@@ -27,14 +27,15 @@ class RegisterSpec:
         study: where the run is looked for; None is everywhere.
         name: of the registered model; None is ``drc-`` and the last part of the env's id.
         alias: that moves to the version; None for none.
-        metric: of the checkpoints; that with the highest value is registered.
+        metric: of the checkpoints; that with the highest value is registered. None is what the training chose by:
+            ``valid/solve_rate``, or ``valid/return`` where the env says no success.
     """
 
     run: str = LATEST
     study: str | list[str] | None = None
     name: str | None = None
     alias: str | None = "champion"
-    metric: str = SOLVE_RATE
+    metric: str | None = None
 
     def __post_init__(self) -> None:
         if self.name is not None and not re.fullmatch(r"\w[\w.-]*", self.name):  # MLflow takes more, URIs do not
@@ -50,10 +51,11 @@ def register(client: MlflowClient, spec: RegisterSpec) -> ModelVersion:
         ConfigError: about ``run``, ``study`` or ``metric``: nothing there to register.
     """
     run, models = find_run(client, spec)
-    ranked = best_first(models, spec.metric)
+    by = spec.metric or own_measure(models)
+    ranked = best_first(models, by)
     if not ranked:
         known = sorted({metric.key for model in models for metric in model.metrics or []})
-        raise ConfigError("metric", spec.metric, listed(known) or "a metric of the checkpoints: they have none")
+        raise ConfigError("metric", by, listed(known) or "a metric of the checkpoints: they have none")
     best = ranked[0]
     env = str(run.data.tags.get("env", "policy")).split("/")[-1]
     name = spec.name or "drc-" + re.sub(r"[^\w.-]", "_", env)
@@ -67,7 +69,7 @@ def register(client: MlflowClient, spec: RegisterSpec) -> ModelVersion:
         with _process_wide(client.tracking_uri):
             version = client.create_model_version(
                 name, f"models:/{best.model_id}", run.info.run_id, tags | {"file": file, "frames": str(frames)},
-                description=f"{file} of {run.info.run_name}: {spec.metric} {worth(best, spec.metric):.4g} "
+                description=f"{file} of {run.info.run_name}: {by} {worth(best, by):.4g} "
                             f"after {frames:,} frames",
                 model_id=best.model_id,
             )  # fmt: skip

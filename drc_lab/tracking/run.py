@@ -12,6 +12,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from mlflow.tracking import MlflowClient
 
+from drc_lab.progress import working
 from drc_lab.tracking import journal as journals
 from drc_lab.tracking.journal import Journal, Operation
 from drc_lab.tracking.mlflow import Away, Store, end_status, flatten
@@ -224,7 +225,9 @@ def _open(
         if store is not None:
             ids["uri"] = store.uri
             if ids["run_id"] is None:
-                ids["experiment_id"], ids["run_id"] = store.begin_run(spec.artifacts, experiment, name, tags, folder)
+                with working("opening a run in MLflow"):
+                    begun = store.begin_run(spec.artifacts, experiment, name, tags, folder)
+                ids["experiment_id"], ids["run_id"] = begun
             else:
                 with suppress(Away):  # as the sender will tell
                     store.check_run(ids["run_id"])

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from drc_lab.progress import working
 from drc_lab.tracking.journal import Journal, Operation
 
 POLL_SECONDS = 0.5
@@ -104,13 +105,16 @@ class Sender(threading.Thread):
     def finish(self, patience: float) -> None:
         """Waits until everything has arrived, ``patience`` seconds at most while the sink is away."""
         self._closing.set()
-        closed = time.monotonic()
-        while self.is_alive():
-            self.join(0.05)
-            away = self.away_since
-            if away is not None and time.monotonic() - max(away, closed) > patience:
-                self._given_up.set()
-                return
+        closed, position = time.monotonic(), self.position
+        with working(f"sending the rest to {self.sink.name}", self.journal.size - position) as advance:
+            while self.is_alive():
+                self.join(0.05)
+                before, position = position, self.position
+                advance(position - before)
+                away = self.away_since
+                if away is not None and time.monotonic() - max(away, closed) > patience:
+                    self._given_up.set()
+                    return
         self.sink.close()
 
     def _send_next(self) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from mlflow.entities import Run as RecordedRun
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from drc_lab.evaluation.measure import judged_by
 from drc_lab.files import remove_empty
 from drc_lab.tracking.journal import FILE
 from drc_lab.tracking.mlflow import SQLITE
@@ -17,7 +18,7 @@ from drc_lab.tracking.reading import pages
 from drc_lab.tracking.run import Run, Say, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
 
-OBJECTIVE = "best/solve_rate"
+BEST = "best/"  # of the metrics that a job comes to
 
 
 @contextmanager
@@ -82,14 +83,15 @@ def log_summary(run: Run, jobs: list[RecordedRun], path: Path) -> None:
     jobs = sorted(jobs, key=lambda job: int(job.data.tags["sweep.job"]))
     overrides = [job.data.tags["sweep.overrides"].split() for job in jobs]
     shared = set.intersection(*map(set, overrides)) if len(jobs) > 1 else set()
+    objective = judged_by({name for job in jobs for name in job.data.metrics}, BEST)
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["job", "run", "status", OBJECTIVE, "overrides"])
+        writer.writerow(["job", "run", "status", objective, "overrides"])
         for job, words in zip(jobs, overrides, strict=True):
             own = " ".join(word for word in words if word not in shared)
-            objective = job.data.metrics.get(OBJECTIVE, "")
-            writer.writerow([job.data.tags["sweep.job"], job.info.run_id, job.info.status, objective, own])
+            value = job.data.metrics.get(objective, "")
+            writer.writerow([job.data.tags["sweep.job"], job.info.run_id, job.info.status, value, own])
     run.log_artifact(path)
-    reached = [job.data.metrics[OBJECTIVE] for job in jobs if OBJECTIVE in job.data.metrics]
+    reached = [job.data.metrics[objective] for job in jobs if objective in job.data.metrics]
     if reached:
-        run.log_metrics({OBJECTIVE: max(reached)})
+        run.log_metrics({objective: max(reached)})

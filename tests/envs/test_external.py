@@ -74,30 +74,42 @@ def test_the_step_limit_stands_on_top_of_the_envs_own(truncated, limit):
 
 
 @pytest.mark.parametrize(
-    ("after", "threshold", "solved"),
+    ("after", "least", "solved"),
     [
         (lambda steps, action: (1.0, steps == 3, False, {"is_success": False}), 1, False),  # its own word goes first
         (lambda steps, action: (-1.0, False, steps == 3, {"success": np.float32(steps == 3)}), None, True),
-        (lambda steps, action: (1.0, False, steps == 3, {}), 3, True),  # the return reaches the threshold
+        (lambda steps, action: (-1.0, steps == 3, False, {"solved": steps == 3} if steps == 3 else {}), None, True),
+        (lambda steps, action: (1.0, False, steps == 3, {}), 3, True),  # the return is high enough
         (lambda steps, action: (1.0, steps == 3, False, {}), 3.5, False),
-        (lambda steps, action: (float(steps == 3), steps == 3, False, {}), None, True),
-        (lambda steps, action: (1.0, False, steps == 3, {}), None, False),  # only the time was up
-        (lambda steps, action: (-1.0, steps == 3, False, {}), None, False),
+        (lambda steps, action: (-1.0, steps == 3, False, {}), -3, True),
+        (lambda steps, action: (1.0, steps == 3, False, {}), None, None),  # a reward is no word of success
+        (lambda steps, action: (1.0, steps == 3, False, {"is_success": None}), None, None),
     ],
 )
-def test_solved_is_what_the_env_says_or_its_threshold_or_a_rewarded_end(after, threshold, solved):
-    env = GymVectorEnv(register(*vector(), after=after, reward_threshold=threshold))
+def test_solved_is_what_the_env_says_or_a_return_that_one_sets_and_else_there_is_none(after, least, solved):
+    env = GymVectorEnv(register(*vector(), after=after, reward_threshold=2), solved_return=least)
     env.reset(seed=0)
     *before, last = [info for *_, info in played(env, 3)]
-    assert not any(info["solved"][0] for info in before)
-    assert last["final_info"]["solved"][0] == solved and not last["solved"][0]
+    assert not any(info["solved"][0] for info in before if "solved" in info)
+    assert env.says_success == (solved is not None) == ("solved" in last["final_info"])
+    if solved is not None:
+        assert last["final_info"]["solved"][0] == solved and not last["solved"][0]
 
 
-def test_a_negative_threshold_is_not_reached_before_the_end():
-    env = GymVectorEnv(register(*vector(), reward_threshold=-5, after=lambda s, a: (-1.0, s == 9, False, {})))
-    env.reset(seed=0)
-    *before, last = [info for *_, info in played(env, 9)]
-    assert not any(info["solved"][0] for info in before) and not last["final_info"]["solved"][0]
+def test_that_an_env_says_success_is_known_after_a_resume():
+    """Also where it says so only at the end of an episode; a state from before this was kept tells nothing."""
+    env_id = register(
+        *vector(), after=lambda steps, a: (0.0, steps == 3, False, {"success": True} if steps == 3 else {})
+    )
+    first, second, third = (GymVectorEnv(env_id, num_envs=2) for _ in range(3))
+    for env in (first, second, third):
+        env.reset(seed=0)
+    played(first, 4)
+    state = first.get_state()
+    second.set_state(state)
+    third.set_state({key: value for key, value in state.items() if key != "says_success"})
+    assert (second.says_success, third.says_success) == (True, False)
+    assert "solved" in played(second, 1)[0][-1] and "solved" not in played(third, 1)[0][-1]
 
 
 def test_actions_start_at_zero_whatever_the_env_counts_from():

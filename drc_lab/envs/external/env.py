@@ -13,16 +13,20 @@ from drc_lab.envs.external.registry import make_copies
 from drc_lab.envs.external.seeds import seed_stream
 from drc_lab.errors import ConfigError, UserError
 
+SUCCESS = ("is_success", "success", "solved")  # where an env's info may say it, the first that is there counts
+
 
 class GymVectorEnv(VectorEnv):
     """B copies of ``gymnasium.make(id, **kwargs)``, stepped one after the other in this process.
 
     A level is a seed: every episode starts with ``reset(seed=...)``, and the seeds of the three splits are disjoint.
     Autoreset and info are those of `drc_lab.envs.vector.LevelVectorEnv`: ``level``, ``optimal`` (always -1),
-    ``solved``, ``length`` and ``return``. Without autoreset an ended env stands still until `reset`.
+    ``length`` and ``return``, and ``solved`` where the env says success. Without autoreset an ended env stands still
+    until `reset`.
 
-    An episode is solved if the env says so at its end (``is_success`` or ``success`` in info); else if its return
-    reaches the ``reward_threshold`` it is registered with; else if it terminates with a positive reward.
+    An episode is solved if the env's info says so at its end (``is_success``, ``success`` or ``solved``), or where it
+    says nothing if its return is at least ``solved_return``. An env that has neither says no success: rewards alone do
+    not tell it, nor does the ``reward_threshold`` it is registered with, which is for the mean over many episodes.
 
     Observation: uint8 [C, H, W] for images, float32 [C, H, W] for grids, float32 [F] for vectors.
     Action: 0 to n - 1, also where the env counts from another number.
@@ -42,6 +46,10 @@ class GymVectorEnv(VectorEnv):
         copy: whether returned observations are copies; if not, the next step overwrites them.
         render_mode: of every copy.
         noop_action: the action that does nothing, counted from 0, if the env has one.
+        solved_return: the least return of an episode that counts as solved, where the env's info does not say.
+
+    Attributes:
+        says_success: whether the env is known to say which episodes are solved; once it has said it, it does.
 
     Raises:
         ConfigError: an env that is not there, or that cannot work here.
@@ -64,6 +72,7 @@ class GymVectorEnv(VectorEnv):
         copy: bool = True,
         render_mode: str | None = None,
         noop_action: int | None = None,
+        solved_return: float | None = None,
     ):
         if num_envs < 1:
             raise ConfigError("num_envs", num_envs, "at least 1")
@@ -79,7 +88,7 @@ class GymVectorEnv(VectorEnv):
         self.observations = find_observations(first, id, observation, layout, scale)
         self.id, self.num_envs, self.max_steps = id, num_envs, max_steps or np.inf
         self.autoreset, self.copy, self.render_mode = autoreset, copy, render_mode
-        self.threshold = first.spec.reward_threshold if first.spec else None
+        self.solved_return, self.says_success = solved_return, solved_return is not None
         mode = AutoresetMode.SAME_STEP if autoreset else AutoresetMode.DISABLED
         self.metadata = {**first.metadata, "autoreset_mode": mode}
         self.first_action = int(first.action_space.start)
@@ -166,6 +175,7 @@ class GymVectorEnv(VectorEnv):
             "length": self.length.copy(),
             "moves": moves,
             "raw": self.raw.copy(),
+            "says_success": self.says_success,
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -177,6 +187,7 @@ class GymVectorEnv(VectorEnv):
         self._seeded = True
         self.levels.set_state(state["levels"])
         self.level[:] = state["level"]
+        self.says_success |= state.get("says_success", False)
         for env, seed in enumerate(state["seed"].tolist()):
             self._start(env, seed)
             for move in state["moves"][env, : int(state["length"][env])].tolist():
@@ -207,13 +218,14 @@ class GymVectorEnv(VectorEnv):
         self.total[env] += reward
         self.reward[env], self.terminated[env] = reward, terminated
         self.truncated[env] = not terminated and (truncated or self.length[env] >= self.max_steps)
-        success = info.get("is_success", info.get("success"))
-        if success is not None:
-            self.solved[env] = bool(success)
-        elif self.threshold is not None:
-            self.solved[env] = (terminated or self.truncated[env]) and self.total[env] >= self.threshold
+        said = next((info[key] for key in SUCCESS if info.get(key) is not None), None)
+        if said is not None:
+            self.says_success, self.solved[env] = True, bool(said)
+        elif self.solved_return is not None:
+            over = terminated or self.truncated[env]
+            self.solved[env] = over and self.total[env] >= self.solved_return
         else:
-            self.solved[env] = terminated and float(reward) > 0
+            self.solved[env] = False
 
     def _observe(self) -> np.ndarray:
         self.observations.convert(self.raw, self.observation)
@@ -223,8 +235,9 @@ class GymVectorEnv(VectorEnv):
         info = {
             "level": self.level.copy(),
             "optimal": np.full(self.num_envs, -1),
-            "solved": self.solved.copy(),
             "length": self.length.copy(),
             "return": self.total.copy(),
         }
+        if self.says_success:
+            info["solved"] = self.solved.copy()
         return info | {f"_{key}": mask for key in info}

@@ -10,6 +10,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 from drc_lab.errors import ConfigError
+from drc_lab.progress import working
 
 # Packages that register their envs when they are imported, by the first word of their ids.
 PACKAGES = {"ALE": "ale_py", "BabyAI": "minigrid", "MiniGrid": "minigrid"}
@@ -56,7 +57,12 @@ def make_copies(env_id: str, kwargs: Mapping[str, Any], count: int) -> list[gym.
         # Its checker of observations is off: ours looks at what matters here, once, and names config keys.
         first = gym.make(env_id, disable_env_checker=True, **kwargs)
         assert first.spec is not None
-        return [first, *(gym.make(first.spec, disable_env_checker=True) for _ in range(count - 1))]
+        copies = [first]
+        with working(f"making {count:,} envs", count) as advance:
+            for _ in range(count - 1):
+                copies.append(gym.make(first.spec, disable_env_checker=True))
+                advance(1)
+        return copies
     except (ImportError, gym.error.Error) as error:
         raise ConfigError("id", env_id, f"an env that can be made here ({one_line(error)})") from error
     except (TypeError, ValueError, AssertionError) as error:

@@ -14,6 +14,7 @@ from drc_lab.envs.ricochet.solve import ANY_DEPTH, check_packable
 from drc_lab.envs.ricochet.walls import random_walls
 from drc_lab.errors import ConfigError
 from drc_lab.numerics import jit
+from drc_lab.progress import working
 
 STYLES = ("random", "official")
 MAX_SIZE = 255
@@ -157,18 +158,20 @@ class BoardGenerator:
         most = ANY_DEPTH if self.max_optimal is None else self.max_optimal
         split = ANY_SPLIT if self.split is None else split_index(self.split)
         made, tries, in_vain = 0, TRIES_AT_FIRST, np.zeros(2, np.int64)
-        while made < count:
-            start = time.perf_counter()
-            made = _generate(rng, made, tries, in_vain, self.style == "official", self.height, self.width,
-                             self.num_robots, self.wall_density, self.min_optimal, most, split, self.max_states,
-                             shape[2], boards.walls.reshape(count, -1), boards.robots, boards.goal, boards.target,
-                             boards.optimal)  # fmt: skip
-            tries = 2 * tries if time.perf_counter() - start < SECONDS_AT_ONCE / 2 else max(1, tries // 2)
-            if made < count and (in_vain[TRIES] >= TRIES_IN_VAIN or in_vain[STATES] >= STATES_IN_VAIN):
-                raise ConfigError(
-                    "min_optimal", self.min_optimal,
-                    f"less (or another max_optimal = {self.max_optimal}, wall_density = {self.wall_density}): not one "
-                    f"such board of {self.height} x {self.width} with {self.num_robots} robots in "
-                    f"{in_vain[TRIES]:,} draws",
-                )  # fmt: skip
+        with working(f"making {count:,} Ricochet Robots boards", count) as advance:
+            while made < count:
+                start, before = time.perf_counter(), made
+                made = _generate(rng, made, tries, in_vain, self.style == "official", self.height, self.width,
+                                 self.num_robots, self.wall_density, self.min_optimal, most, split, self.max_states,
+                                 shape[2], boards.walls.reshape(count, -1), boards.robots, boards.goal, boards.target,
+                                 boards.optimal)  # fmt: skip
+                advance(made - before)
+                tries = 2 * tries if time.perf_counter() - start < SECONDS_AT_ONCE / 2 else max(1, tries // 2)
+                if made < count and (in_vain[TRIES] >= TRIES_IN_VAIN or in_vain[STATES] >= STATES_IN_VAIN):
+                    raise ConfigError(
+                        "min_optimal", self.min_optimal,
+                        f"less (or another max_optimal = {self.max_optimal}, wall_density = {self.wall_density}): not "
+                        f"one such board of {self.height} x {self.width} with {self.num_robots} robots in "
+                        f"{in_vain[TRIES]:,} draws",
+                    )  # fmt: skip
         return boards

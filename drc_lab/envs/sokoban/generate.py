@@ -13,6 +13,7 @@ from drc_lab.envs.sokoban.search import fewest
 from drc_lab.envs.sokoban.survey import survey
 from drc_lab.errors import ConfigError
 from drc_lab.numerics import jit
+from drc_lab.progress import working
 
 MIN_SIZE = 3  # one cell within walls
 STATES_PER_LEVEL = 200_000  # a level whose search needs more is thrown away
@@ -103,13 +104,15 @@ class LevelGenerator(ABC):
         limits = np.array([self.min_optimal, self.max_optimal or unbounded, self.min_pushes,
                            self.max_pushes or unbounded, STATES_PER_LEVEL])  # fmt: skip
         made, in_vain = 0, np.zeros(2, np.int64)
-        while made < count:
-            before = made
-            made = self.fill(rng, levels, made, SPLITS.index(self.split), limits, in_vain)
-            if made > before:
-                in_vain[:] = 0
-            if in_vain[TRIES] >= TRIES_IN_VAIN or in_vain[STATES] >= STATES_IN_VAIN:
-                raise self._nothing_fits(int(in_vain[TRIES]))
+        with working(f"making {count:,} Sokoban levels", count) as advance:
+            while made < count:
+                before = made
+                made = self.fill(rng, levels, made, SPLITS.index(self.split), limits, in_vain)
+                advance(made - before)
+                if made > before:
+                    in_vain[:] = 0
+                if in_vain[TRIES] >= TRIES_IN_VAIN or in_vain[STATES] >= STATES_IN_VAIN:
+                    raise self._nothing_fits(int(in_vain[TRIES]))
         return levels
 
     def _nothing_fits(self, tries: int) -> ConfigError:

@@ -13,6 +13,7 @@ from drc_lab.evaluation.report.plots import draw_finding, plot
 from drc_lab.evaluation.report.tables import FINDINGS, write_csv, write_finding
 from drc_lab.evaluation.table import Row
 from drc_lab.files import written
+from drc_lab.progress import working
 
 TABLE = "thinking.csv"
 
@@ -42,7 +43,9 @@ def write_report(
         folder / "report.html": lambda part: write_page(part, title, rows, findings, about, [picture, *drawn]),
         folder / TABLE: partial(write_csv, rows),
     }
-    for path, write in writers.items():
-        with written(path) as part:
-            write(part)
+    with working("writing the report", len(writers)) as advance:
+        for path, write in writers.items():
+            with written(path) as part:
+                write(part)
+            advance(1)
     return list(writers)

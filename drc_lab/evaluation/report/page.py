@@ -17,9 +17,10 @@ from drc_lab.evaluation.report.words import (
     gain,
     is_number,
     kind_words,
+    mean,
     p_value,
     player,
-    solved,
+    score,
 )
 from drc_lab.evaluation.table import Row
 
@@ -35,7 +36,7 @@ def write_page(
     environment = Environment(loader=PackageLoader("drc_lab.evaluation.report", ""), autoescape=True,
                               undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # fmt: skip
     environment.filters |= {"cell": cell, "kind": lambda kind: kind_words(kind).short}
-    words = (amount, data_uri, gain, p_value, player, solved, solvers)
+    words = (amount, data_uri, gain, p_value, player, score, solvers)
     environment.globals |= {word.__name__: word for word in words}
     plot, *of_findings = pictures
     drawn = {path.stem: data_uri(path.read_bytes()) for path in of_findings}
@@ -45,6 +46,7 @@ def write_page(
         about=about,
         answer=answer(summaries),
         summaries=summaries,
+        measure=rows[0].measure,
         policies=[_Tables(own) for own in by_policy(rows)],
         plot=data_uri(plot.read_bytes()),
         findings=[
@@ -63,7 +65,7 @@ class _Tables:
         self.overall = [row for row in rows if row.optimal == "all"]
         self.name = self.overall[0].checkpoint
         self.levels = by_length(rows)
-        self.rates = {(row.kind, row.amount, row.optimal): row.solve_rate for row in rows}
+        self.rates = {(row.kind, row.amount, row.optimal): mean(row) for row in rows}
         self.thinking = any(row.is_thinking for row in self.overall)
         self.begins = [bool(i) and row.kind != self.overall[i - 1].kind for i, row in enumerate(self.overall)]
 

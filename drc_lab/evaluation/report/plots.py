@@ -1,4 +1,4 @@
-"""The sweep's picture: solve rate against each kind of thinking, and by the length of an optimal solution."""
+"""The sweep's picture: solve rate or return against each kind of thinking, and by optimal length."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -52,9 +52,9 @@ def plot(rows: Sequence[Row], path: Path) -> None:
             _against_amount(axis, kinds, [row for row in own if row.optimal == "all"], color, len(policies) == 1)
         axis.set(xlabel=label)
         if place % across == 0:
-            axis.set_ylabel("solved")
+            axis.set_ylabel(rows[0].measure.column)
         axis.tick_params(labelleft=place % across == 0)
-        _style(axis)
+        _style(axis, rows)
     assert first is not None
     handles, labels = first.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=min(5, len(labels)), frameon=False)
@@ -75,12 +75,12 @@ def _players_plot(rows: Sequence[Row], path: Path) -> None:
     overall = [row for row in rows if row.optimal == "all"]
     for place, row in enumerate(overall):
         color = COLOURS[(place - 1) % len(COLOURS)] if row.is_control else "black"  # as on the right
-        axis.errorbar([place], [row.solve_rate], yerr=_spread([row]), color=color, marker="o", capsize=4)
+        axis.errorbar([place], [row.value], yerr=_spread([row]), color=color, marker="o", capsize=4)
     axis.set_xticks(
         range(len(overall)), [player(row, thinking=False).replace(" policy", "\npolicy") for row in overall]
     )
-    axis.set(ylabel="solved", xlim=(-0.5, len(overall) - 0.5))
-    _style(axis)
+    axis.set(ylabel=rows[0].measure.column, xlim=(-0.5, len(overall) - 0.5))
+    _style(axis, rows)
     if any(row.optimal not in ("all", "unknown") for row in rows):
         _by_length(by_length, rows)
     else:
@@ -117,13 +117,13 @@ def _name(row: Row) -> str:
 
 
 def _against_amount(axis: Axes, kinds: Sequence[str], overall: Sequence[Row], color: Any, alone: bool) -> None:
-    """One policy's solve rates, with intervals; alone also the policy as it is and the controls, as lines."""
+    """One policy's means, with intervals; alone also the policy as it is and the controls, as lines."""
     base = overall[0]
     if alone:
-        axis.axhline(base.solve_rate, color=GREY, linewidth=1, label="policy as it is")
+        axis.axhline(base.value, color=GREY, linewidth=1, label="policy as it is")
         axis.axhspan(base.low, base.high, color=GREY, alpha=0.12, linewidth=0)
         for number, row in enumerate(row for row in overall if row.is_control):
-            axis.axhline(row.solve_rate, **_as_control(number, row))
+            axis.axhline(row.value, **_as_control(number, row))
     for number, kind in enumerate(kinds):
         line = [row for row in overall if row.kind == kind]
         if kind == ADAPTIVE:  # the less they have to differ, the more it thinks
@@ -137,7 +137,7 @@ def _against_amount(axis: Axes, kinds: Sequence[str], overall: Sequence[Row], co
         shift = 0.04 * (max(places) - min(places) or 4) * (number - (len(kinds) - 1) / 2)
         label = kind_words(kind).short if alone and len(kinds) > 1 else "with thinking" if alone else _name(base)
         own_color = PURPLE if number and alone else color
-        axis.errorbar([place + shift for place in places], [row.solve_rate for row in line], yerr=_spread(line),
+        axis.errorbar([place + shift for place in places], [row.value for row in line], yerr=_spread(line),
                       marker="os"[number], color=own_color, markersize=5, linewidth=1.6, capsize=3,
                       label=label if not number or alone else None)  # fmt: skip
     if alone and len(kinds) > 1:
@@ -168,7 +168,7 @@ def _by_length(axis: Axes, rows: Sequence[Row]) -> None:
     overall = [row for row in rows if row.optimal == "all"]
     best: dict[str, Row] = {}
     for row in overall:
-        if row.is_thinking and (row.kind not in best or row.solve_rate > best[row.kind].solve_rate):
+        if row.is_thinking and (row.kind not in best or row.value > best[row.kind].value):
             best[row.kind] = row
     names = _length_axis(axis, rows)
     for number, row in enumerate(row for row in overall if row.is_control):
@@ -179,7 +179,7 @@ def _by_length(axis: Axes, rows: Sequence[Row]) -> None:
     line = _of_setting(rows, overall[0], names)
     axis.errorbar(*_rates(rows, overall[0], names), yerr=_spread(line), color="black", marker="o", markersize=5,
                   linewidth=1.8, capsize=3, label="policy as it is")  # fmt: skip
-    axis.set_title("by optimal length" + "; of each kind of thinking the amount that solves most" * bool(best),
+    axis.set_title("by optimal length" + "; of each kind of thinking the best amount" * bool(best),
                    fontsize="medium")  # fmt: skip
     axis.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
@@ -197,8 +197,8 @@ def _length_axis(axis: Axes, rows: Sequence[Row]) -> list[str]:
     counts = {row.optimal: row.levels for row in rows if row.optimal not in ("all", "unknown")}
     labels = [f"{name}\n{count:,} level{'s' * (count != 1)}" for name, count in counts.items()]
     axis.set_xticks(range(len(counts)), labels)
-    axis.set(xlabel="moves of an optimal solution", ylabel="solved")
-    _style(axis)
+    axis.set(xlabel="moves of an optimal solution", ylabel=rows[0].measure.column)
+    _style(axis, rows)
     return list(counts)
 
 
@@ -207,17 +207,18 @@ def _of_setting(rows: Sequence[Row], setting: Row, names: Sequence[str]) -> list
 
 
 def _rates(rows: Sequence[Row], setting: Row, names: Sequence[str]) -> tuple[list[int], list[float]]:
-    """Where its line goes: places on the axis, and solve rates."""
+    """Where its line goes: places on the axis, and solve rates or returns."""
     line = _of_setting(rows, setting, names)
-    return [names.index(row.optimal) for row in line], [row.solve_rate for row in line]
+    return [names.index(row.optimal) for row in line], [row.value for row in line]
 
 
-def _style(axis: Axes) -> None:
-    axis.set_ylim(-0.02, 1.02)
-    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+def _style(axis: Axes, rows: Sequence[Row]) -> None:
+    if rows[0].measure.is_rate:
+        axis.set_ylim(-0.02, 1.02)
+        axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axis.grid(axis="y", alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
 
 
 def _spread(line: Sequence[Row]) -> list[list[float]]:
-    return [[row.solve_rate - row.low for row in line], [row.high - row.solve_rate for row in line]]
+    return [[row.value - row.low for row in line], [row.high - row.value for row in line]]

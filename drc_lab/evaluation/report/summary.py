@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from drc_lab.evaluation.report.words import described, gain, solved
+from drc_lab.evaluation.report.words import described, gain, score
 from drc_lab.evaluation.table import Row
 
 
@@ -30,17 +30,18 @@ class Summary:
 
     @property
     def best(self) -> Row | None:
-        """Of these the one that solves most; None if there are none."""
-        return max(self.more, key=lambda row: row.solve_rate, default=None)
+        """Of these the one that solves most, or has the highest return; None if there are none."""
+        return max(self.more, key=lambda row: row.value, default=None)
 
     def sentences(self) -> list[str]:
         """The answer in plain words, with intervals."""
         base = self.baseline
-        said = [f"As it is, the policy solves {solved(base)} % of {base.levels:,} held-out levels, in "
+        does = f"solves {score(base)} % of" if base.measure.is_rate else f"reaches a return of {score(base)} on"
+        said = [f"As it is, the policy {does} {base.levels:,} held-out levels, in "
                 f"{base.mean_length:.1f} steps a level."]  # fmt: skip
         said += self._verdict()
         if self.controls:
-            each = [f"{described(row.kind, row.amount)}: {solved(row)} %" for row in self.controls]
+            each = [f"{described(row.kind, row.amount)}: {score(row)}{_percent(row)}" for row in self.controls]
             said.append(f"For comparison, {'; '.join(each)}.")
         paired = "; gains are paired, level by level" if self.thinking else ""
         said.append(f"In brackets: {self.confidence:.0%} intervals{paired}.")
@@ -49,8 +50,9 @@ class Summary:
     def in_short(self) -> str:
         """The answer for one of several policies."""
         base, best = self.baseline, self.best
-        shown = "" if best is None else f"; most with {described(best.kind, best.amount)}: {gain(best)} points"
-        return f"{base.checkpoint} (seed {base.seed}, {base.frames:,} frames): {solved(base)} % as it is{shown}."
+        shown = "" if best is None else f"; most with {described(best.kind, best.amount)}: {_gained(best)}"
+        who = f"{base.checkpoint} (seed {base.seed}, {base.frames:,} frames)"
+        return f"{who}: {'' if base.measure.is_rate else 'return '}{score(base)}{_percent(base)} as it is{shown}."
 
     def _verdict(self) -> list[str]:
         """What is clear after the correction for the number of settings; the best one's own interval knows of none."""
@@ -62,11 +64,19 @@ class Summary:
             if so := [row for row in clear if sign * row.difference > 0]:
                 most = max(so, key=lambda row: sign * row.difference)
                 said.append(f"More thinking {what}, clearly so at {len(so)} of {len(self.more)} settings, most of all "
-                            f"with {described(most.kind, most.amount)}: {gain(most)} points.")  # fmt: skip
+                            f"with {described(most.kind, most.amount)}: {_gained(most)}.")  # fmt: skip
         if not clear:
-            shown = f"{described(self.best.kind, self.best.amount)}, {gain(self.best)} points"
+            shown = f"{described(self.best.kind, self.best.amount)}, {_gained(self.best)}"
             said.append(f"No change by thinking is clear on these levels. Best of {len(self.more)} settings: {shown}.")
         return said
+
+
+def _percent(row: Row) -> str:
+    return " %" if row.measure.is_rate else ""
+
+
+def _gained(row: Row) -> str:
+    return f"{gain(row)} {row.measure.unit}"
 
 
 def _per_step(row: Row) -> float:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.report.summary import by_length, by_policy
-from drc_lab.evaluation.report.words import amount, cell, gain, is_number, p_value, player, solved
+from drc_lab.evaluation.report.words import amount, cell, gain, is_number, mean, p_value, player, score
 from drc_lab.evaluation.table import Row
 
 FINDINGS = "findings"  # the folder of their CSV files
@@ -44,22 +44,22 @@ def _tables_of_one(rows: Sequence[Row], confidence: float) -> list[Table]:
     overall = [row for row in rows if row.optimal == "all"]
     whose = f"{overall[0].checkpoint}: " if overall[0].checkpoint else ""
     thinking = any(row.is_thinking for row in overall)
-    question = "Does more thinking help? " if thinking else ""
-    gains = _table(f"{whose}{question}{overall[0].levels:,} held-out levels, greedy, in %")
+    question, measure = "Does more thinking help? " if thinking else "", overall[0].measure
+    gains = _table(f"{whose}{question}{overall[0].levels:,} held-out levels, greedy{', in %' * measure.is_rate}")
     who = ("thinking", "amount") if thinking else ("policy",)
     paired = ("gain [paired]", "p") if thinking else ("difference [paired]",)
-    for title in (*who, f"solved [{confidence:.0%}]", *paired, "steps"):
+    for title in (*who, f"{measure.column} [{confidence:.0%}]", *paired, "steps"):
         gains.add_column(title, justify="left" if title == who[0] else "right", no_wrap=True)
     names = by_length(rows)
-    lengths = _table(f"{whose}Solved in %, by optimal length")
+    lengths = _table(f"{whose}{'Solved in %' if measure.is_rate else 'Return'}, by optimal length")
     for title in (*who, *names):
         lengths.add_column(title, justify="left" if title == who[0] else "right", no_wrap=True)
-    rates = {(row.kind, row.amount, row.optimal): f"{100 * row.solve_rate:.0f}" for row in rows}
+    rates = {(row.kind, row.amount, row.optimal): mean(row) for row in rows}
     for row, following in zip(overall, [*overall[1:], None], strict=True):
         last = following is not None and following.kind != row.kind and not (row.is_control and following.is_control)
         first = (Text(player(row, thinking)), amount(row))[: len(who)]
         gains.add_row(
-            *first, solved(row), *(gain(row), p_value(row))[: len(paired)], f"{row.mean_length:.1f}", end_section=last
+            *first, score(row), *(gain(row), p_value(row))[: len(paired)], f"{row.mean_length:.1f}", end_section=last
         )
         lengths.add_row(*first, *(rates[row.kind, row.amount, name] for name in names), end_section=last)
     lengths.add_section()

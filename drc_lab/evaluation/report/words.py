@@ -81,18 +81,30 @@ def percent(share: float, interval: tuple[float, float], sign: str = "") -> str:
     return f"{value} [{low}, {high}]"
 
 
-def solved(row: Row) -> str:
-    """The solve rate in percent, with its interval."""
-    return percent(row.solve_rate, Interval(row.low, row.high))
+def number(value: float, interval: tuple[float, float], sign: str = "") -> str:
+    """``217 [203, 231]``; ``sign="+"`` shows it also where it is positive. Nothing is known of one level's spread."""
+    value_, low, high = (f"{x:{sign}.4g}" for x in (value, *interval))
+    return value_ if math.isnan(interval[0]) else f"{value_} [{low}, {high}]"
+
+
+def score(row: Row) -> str:
+    """The solve rate in percent, or the mean return, with its interval."""
+    return (percent if row.measure.is_rate else number)(row.value, Interval(row.low, row.high))
+
+
+def mean(row: Row) -> str:
+    """The same without the interval, for tables with many."""
+    return f"{100 * row.value:.0f}" if row.measure.is_rate else f"{row.value:.3g}"
 
 
 def gain(row: Row) -> str:
-    """The difference from the policy as it is in points, with its paired interval."""
-    return percent(row.difference, Interval(row.difference_low, row.difference_high), "+")
+    """The difference from the policy as it is, in points or of return, with its paired interval."""
+    shown = percent if row.measure.is_rate else number
+    return shown(row.difference, Interval(row.difference_low, row.difference_high), "+")
 
 
 def p_value(row: Row) -> str:
-    """McNemar's, after Holm's correction; nothing for what was not tested."""
+    """The test's, after Holm's correction; nothing for what was not tested."""
     if math.isnan(row.p_adjusted):
         return ""
     return f"{row.p_adjusted:.3f}" if row.p_adjusted >= 0.001 else f"{row.p_adjusted:.0e}"

@@ -1,0 +1,138 @@
+"""What is being done, how far it is and how long it takes: the one live display of a process, for whoever watches.
+
+Without a terminal nothing of it is printed. Light to import: envs, evaluations and tasks of all kinds tell it what they
+do, and know of nobody who watches.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
+
+from drc_lab.launch import rank
+
+console = Console(quiet=rank() > 0)  # one rank of a training speaks
+QUICK = 1.0  # seconds; what takes less is not worth a line
+WIDTH = 10  # of a bar, so that all stands on a line of 80 columns
+
+Item = TypeVar("Item")
+Advance = Callable[[float], None]
+
+
+class _Times(ProgressColumn):
+    """The share that is done and the time that is left, or the time that has passed where these are not known."""
+
+    def render(self, task: Task) -> Text:
+        left, passed = task.time_remaining, timedelta(seconds=int(task.elapsed or 0))
+        share = "" if task.total is None or task.fields["at_once"] else f"{task.percentage:.0f}% "
+        known = task.total is not None and left is not None
+        return Text(share + (f"{timedelta(seconds=int(left or 0))} left" if known else str(passed)), "progress.elapsed")
+
+
+class _Lines(Progress):
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self.make_tasks_table([task for task in self.tasks if task.fields["at_once"] or self._is_long(task)])
+
+    @staticmethod
+    def _is_long(task: Task) -> bool:
+        return (task.elapsed or 0) >= QUICK
+
+
+class Display:
+    """Lines beneath what is printed, one for each thing that is being done; gone once nothing is.
+
+    Args:
+        console: where.
+        clock: seconds.
+
+    Attributes:
+        seconds_aside: that were spent on what is not to be counted as training.
+    """
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic):
+        self.console, self.clock = console, clock
+        self.seconds_aside = 0.0
+        self._aside = 0
+        self._lines: _Lines | None = None
+
+    @contextmanager
+    def line(self, text: str, total: float | None, at_once: bool = False, done: float = 0) -> Iterator["Line"]:
+        """A line, as long as this context lasts.
+
+        Args:
+            text: what is being done.
+            total: how much there is of it; None where that is not known.
+            at_once: whether it is shown from the beginning, and not only once it takes time.
+            done: how much of it was done before.
+        """
+        main = threading.current_thread() is threading.main_thread()
+        if not main or not self.console.is_terminal or self.console.quiet:
+            yield Line()
+            return
+        if self._lines is None:
+            texts = TextColumn("{task.description}", markup=False)
+            self._lines = _Lines(BarColumn(WIDTH), texts, _Times(), console=self.console, transient=True,
+                                 refresh_per_second=4, get_time=self.clock)  # fmt: skip
+            self._lines.start()
+        lines = self._lines
+        task = lines.add_task(text, total=total, completed=int(done), at_once=at_once)
+        try:
+            yield Line(lines, task)
+        finally:
+            lines.remove_task(task)
+            if not lines.tasks:
+                lines.stop()
+                self._lines = None
+
+    @contextmanager
+    def working(self, what: str, total: float | None = None, aside: bool = False) -> Iterator[Advance]:
+        """A line that appears if this context lasts for more than a moment; takes how much more of the total is done.
+
+        Args:
+            what: see `line`.
+            total: see `line`.
+            aside: whether the time is not to be counted as training.
+        """
+        began, self._aside = self.clock(), self._aside + aside
+        try:
+            with self.line(what, total) as line:
+                yield line.advance
+        finally:
+            self._aside -= aside
+            if aside and not self._aside:
+                self.seconds_aside += self.clock() - began
+
+
+class Line:
+    """One of the display's, or one that nobody sees."""
+
+    def __init__(self, lines: Progress | None = None, task: Any = None):
+        self._lines, self._task = lines, task
+
+    def advance(self, number: float) -> None:
+        """So much more is done."""
+        if self._lines is not None:
+            self._lines.advance(self._task, number)
+
+    def update(self, **fields: Any) -> None:
+        """See `rich.progress.Progress.update`."""
+        if self._lines is not None:
+            self._lines.update(self._task, **fields)
+
+
+display = Display(console)
+working = display.working
+
+
+def tracked(items: Collection[Item], what: str) -> Iterator[Item]:
+    """The items, one after the other, with a line that says how many are done."""
+    with working(what, len(items)) as advance:
+        for item in items:
+            yield item
+            advance(1)
