@@ -101,7 +101,7 @@ def one_line(error: Exception) -> str:
             groups = {path.name for folder in folders for path in folder.iterdir() if path.is_dir()}
             words = [word for word in sys.argv[1:] if word.split("=")[0].lstrip("+") in groups]
             said = OverridesParser.create().parse_overrides(words)
-            chosen = [one.input_line for one in said if not one.is_sweep_override()]  # their keys, not the defaults'
+            chosen = [str(one.input_line) for one in said if not one.is_sweep_override()]  # their keys alone
             own = ",".join(f"'file://{folder}'" for folder in folders[:-1])
             config = hydra.compose("config", overrides=[*chosen, f"hydra.searchpath=[{own}]"])
             known = _keys(dict(OmegaConf.to_container(config, resolve=False)))  # type: ignore[arg-type]
