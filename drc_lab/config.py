@@ -53,8 +53,9 @@ def build_a(kind: type, node: DictConfig, key: str, **more: Any) -> Any:
         ConfigError: also where it is no ``kind``.
     """
     target = locate(node.get(TARGET) if OmegaConf.is_dict(node) else None, join(key, TARGET))
-    # A class is known before it is built, what a function returns only then.
-    built = None if inspect.isclass(target) and not issubclass(target, kind) else build(node, key, **more)
+    returned = getattr(target, "__annotations__", {}).get("return")
+    known = target if inspect.isclass(target) else returned  # what a function without annotation makes is seen then
+    built = None if inspect.isclass(known) and not issubclass(known, kind) else build(node, key, **more)
     if not isinstance(built, kind):
         name = f"{kind.__module__}.{kind.__qualname__}"
         raise ConfigError(join(key, TARGET), node[TARGET], f"a subclass of {name}, or a function that returns one")

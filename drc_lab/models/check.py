@@ -1,6 +1,6 @@
 """Whether a policy of the user's own does what `Policy` asks for: a few steps in two envs, before any training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,7 +41,8 @@ def check_policy(policy: Policy, space: gym.Space, num_actions: int, key: str, n
     shape = tuple(space.shape)
     demand(hasattr(policy, "obs_shape"), f"that has obs_shape, which is {shape} here")
     found: Any = policy.obs_shape
-    demand(isinstance(found, tuple) and found == shape, f"whose obs_shape is {shape}, not {found!r}")
+    demand(isinstance(found, Sequence) and tuple(found) == shape, f"whose obs_shape is {shape}, not {found!r}")
+    policy.obs_shape = shape  # a config's list is fine
     repeats: Any = policy.repeats_per_step
     demand(isinstance(repeats, int) and repeats >= 1, f"whose repeats_per_step is an int from 1, not {repeats!r}")
     demand(next(policy.parameters(), None) is not None, "with parameters (super().__init__() comes before them)")
