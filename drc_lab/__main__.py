@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -24,6 +26,7 @@ from drc_lab.files import remove_empty
 from drc_lab.launch import in_sweep
 from drc_lab.paths import CONF
 from drc_lab.signals import STOPPING, Stopped, stop_at_once
+from drc_lab.targets import add_current_folder, drop_replaced, locate, taken
 from drc_lab.tasks.sweep import opened
 
 TASKS = (
@@ -44,6 +47,7 @@ TASKS = (
     "register",
     "sync",
 )
+OWN_CONFIGS = "DRC_LAB_CONFIGS"  # the environment's --config-dir
 ENV_GROUPS = {"drc_lab/RicochetRobots-v0": "ricochet", "drc_lab/Sokoban-v0": "sokoban"}
 
 
@@ -57,6 +61,8 @@ def run_task(config: DictConfig) -> Any:
     try:
         if config.task not in TASKS:
             raise ConfigError("task", config.task, " | ".join(TASKS))
+        add_current_folder(HydraConfig.get().runtime.cwd)  # of the command; a job may be in another process
+        drop_replaced(config, HydraConfig.get().overrides.task)
         # Torch, Lightning and MLflow take seconds to import: only once the config is known to be good.
         from importlib import import_module
 
@@ -94,12 +100,19 @@ def one_line(error: Exception) -> str:
     """An error of Hydra or OmegaConf in one line, with the closest keys where a key does not exist."""
     text = " ".join(str(error).split("Config search path")[0].split())
     if text.startswith("Could not override '"):
-        key = text.split("'")[1]
+        key, folders = text.split("'")[1], config_folders()
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            groups = {path.name for path in CONF.iterdir() if path.is_dir()}
-            chosen = [a for a in sys.argv[1:] if a.split("=")[0] in groups]  # their keys, and not the defaults'
-            config = hydra.compose("config", overrides=chosen)
+            groups = {path.name for folder in folders for path in folder.iterdir() if path.is_dir()}
+            words = [word for word in sys.argv[1:] if word.split("=")[0].lstrip("+") in groups]
+            said = OverridesParser.create().parse_overrides(words)
+            chosen = [str(one.input_line) for one in said if not one.is_sweep_override()]  # their keys alone
+            own = ",".join(f"'file://{folder}'" for folder in folders[:-1])
+            config = hydra.compose("config", overrides=[*chosen, f"hydra.searchpath=[{own}]"])
             known = _keys(dict(OmegaConf.to_container(config, resolve=False)))  # type: ignore[arg-type]
+        try:
+            known = _with_own_targets(known, sys.argv[1:])
+        except ConfigError as error:  # of a target that is not there
+            return str(error)
         same_group = [k for k in known if k.split(".")[0] == key.split(".")[0]]  # another may have the very same name
         close = difflib.get_close_matches(key, same_group, 3) or difflib.get_close_matches(key, known, 3)
         close = close or [k for k in known if k.endswith(key.split(".")[-1])]
@@ -107,8 +120,26 @@ def one_line(error: Exception) -> str:
         return f"{key}: no such key; {hint} (a new key needs a leading +)"
     if found := re.fullmatch(r"In 'config': Could not load '(\w+)/(.*)'\.", text):  # what it says of one of several
         group, option = found.groups()
-        return f"{group}: found {option!r}, allowed: {' | '.join(sorted(p.stem for p in (CONF / group).iterdir()))}"
+        options = sorted({path.stem for folder in config_folders() for path in (folder / group).glob("*.yaml")})
+        return f"{group}: found {option!r}, allowed: {' | '.join(options)}"
     return text
+
+
+def config_folders() -> list[Path]:
+    """Where configs are looked for: a folder of the user's own comes first."""
+    own = get_args_parser().parse_args(sys.argv[1:]).config_dir
+    return [*([Path(own).absolute()] if own else []), CONF]
+
+
+def _with_own_targets(known: list[str], arguments: list[str]) -> list[str]:
+    """The keys, where targets that the command line names have theirs in the place of their predecessors'."""
+    for argument in arguments:
+        if found := re.fullmatch(r"\+*([\w.]+)\._target_=([^,]+)", argument):
+            names = taken(locate(found[2], f"{found[1]}._target_"))
+            if names is not None:
+                own = [f"{found[1]}.{name}" for name in names]
+                known = [key for key in known if not key.startswith(f"{found[1]}.")] + own
+    return known
 
 
 def _keys(config: dict) -> list[str]:
@@ -133,12 +164,21 @@ def implied(arguments: list[str]) -> list[str]:
     return more
 
 
-def debug_last(arguments: list[str]) -> list[str]:
+def debug_last(overrides: list[str]) -> list[str]:
     """The same with ``+debug=`` after ``+experiment=``: of two, the later one goes over the other."""
-    experiments = [i for i, argument in enumerate(arguments) if argument.startswith("+experiment=")]
+    experiments = [i for i, override in enumerate(overrides) if override.startswith("+experiment=")]
     end = max(experiments, default=-1) + 1
-    before = arguments[:end]
-    return sorted(before, key=lambda argument: argument.startswith("+debug=")) + arguments[end:]
+    return sorted(overrides[:end], key=lambda override: override.startswith("+debug=")) + overrides[end:]
+
+
+def arranged(arguments: list[str]) -> list[str]:
+    """Options before all overrides, in whatever order they were given: Hydra takes overrides in one piece only, and
+    Lightning puts more at the end for the ranks that it starts."""
+    overrides = get_args_parser().parse_intermixed_args(arguments).overrides
+    options = list(arguments)
+    for override in overrides:
+        options.remove(override)
+    return [*options, *debug_last(overrides), *implied(overrides)]
 
 
 def main() -> None:
@@ -147,8 +187,10 @@ def main() -> None:
     for number in set(STOPPING) - {signal.SIGINT}:
         signal.signal(number, stop_at_once)  # ends a run as KILLED, as Ctrl-C does
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, instead of printing them and exiting with 1
-    sys.argv += implied(sys.argv[1:])
-    sys.argv = debug_last(sys.argv)
+    sys.argv[1:] = arranged(sys.argv[1:])
+    if (own := os.environ.get(OWN_CONFIGS)) and config_folders() == [CONF]:
+        sys.argv[1:1] = ["--config-dir", own]
+    add_current_folder()
     try:
         with opened:
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run_task)()

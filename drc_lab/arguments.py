@@ -21,9 +21,13 @@ def check_types(function: Callable, values: Mapping[str, Any], key: str) -> dict
     """
     target = function.__init__ if inspect.isclass(function) else function
     try:
-        hints, arguments = get_type_hints(target), inspect.signature(function).parameters
+        arguments = inspect.signature(function).parameters
     except ValueError:  # a builtin that does not tell its arguments
         return dict(values)
+    try:
+        hints = get_type_hints(target)
+    except Exception:  # names that are there for type checkers alone
+        hints = {}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in arguments.values())
     fitting = dict(values)
     for name, value in values.items():

@@ -4,10 +4,9 @@ Configs mirror constructors one to one: ``_target_`` names what is built, every 
 """
 
 import inspect
-import pydoc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, get_type_hints
+from typing import Any
 
 import gymnasium as gym
 import hydra
@@ -18,7 +17,9 @@ from drc_lab.arguments import check_types, errors_under, from_mapping, join
 from drc_lab.envs.external import GymVectorEnv, find_spec, our_ids
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.models.check import check_policy
 from drc_lab.models.policy import Policy
+from drc_lab.targets import TARGET, locate, own_frames, shipped, told
 
 
 def build(node: DictConfig, key: str, **more: Any) -> Any:
@@ -33,12 +34,32 @@ def build(node: DictConfig, key: str, **more: Any) -> Any:
         ConfigError: a value of the wrong type, or one that the constructor refuses.
     """
     values = plain(node) if OmegaConf.is_dict(node) else {}
-    function = pydoc.locate(str(values.get("_target_")))
-    if not callable(function):
-        raise ConfigError(join(key, "_target_"), values.get("_target_"), "the import path of a class or function")
+    function = locate(values.get(TARGET), join(key, TARGET))
+    if inspect.isabstract(function) and not values.get("_partial_"):
+        lacks = ", ".join(sorted(getattr(function, "__abstractmethods__", ())))
+        raise ConfigError(join(key, TARGET), values[TARGET], f"a class that has {lacks}, which this one lacks")
+    for name, inner in values.items():
+        if isinstance(inner, dict) and TARGET in inner:
+            locate(inner[TARGET], join(key, f"{name}.{TARGET}"))
     fitting = check_types(function, {k: v for k, v in values.items() if not k.startswith("_")}, key)
     with user_errors_under(key):
         return hydra.utils.instantiate(node, **fitting, **more)
+
+
+def build_a(kind: type, node: DictConfig, key: str, **more: Any) -> Any:
+    """`build`, of a class that may be the user's own.
+
+    Raises:
+        ConfigError: also where it is no ``kind``.
+    """
+    target = locate(node.get(TARGET) if OmegaConf.is_dict(node) else None, join(key, TARGET))
+    returned = getattr(target, "__annotations__", {}).get("return")
+    known = target if inspect.isclass(target) else returned  # what a function without annotation makes is seen then
+    built = None if inspect.isclass(known) and not issubclass(known, kind) else build(node, key, **more)
+    if not isinstance(built, kind):
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        raise ConfigError(join(key, TARGET), node[TARGET], f"a subclass of {name}, or a function that returns one")
+    return built
 
 
 def plain(node: DictConfig) -> dict[str, Any]:
@@ -60,8 +81,9 @@ def user_errors_under(key: str) -> Iterator[None]:
             raise cause.under(key) from None
         if isinstance(cause, UserError):
             raise cause from None
-        # A library's constructor refused what the config gave it.
-        raise UserError(f"{key}: {' '.join(str(cause or error).split())}") from error
+        # A constructor refused what the config gave it; of the user's own code the line is told, too.
+        text = told(cause) if cause and own_frames(cause) else " ".join(str(cause or error).split())
+        raise UserError(f"{key}: {text}") from error
 
 
 def make_env(node: DictConfig, num_envs: int, **more: Any) -> BatchEnv:
@@ -124,12 +146,10 @@ def build_policy(node: DictConfig, env: BatchEnv) -> Policy:
     """The policy that a config's ``policy`` describes, for this env's observations and actions.
 
     Raises:
-        ConfigError: ``_target_`` is neither a class of policies nor a function annotated to return one.
+        ConfigError: ``_target_`` leads to no policy, or to one that does not do what `Policy` asks for.
     """
-    target = pydoc.locate(str(node.get("_target_"))) if OmegaConf.is_dict(node) else None
-    made = get_type_hints(target).get("return") if inspect.isfunction(target) else target
-    if not (inspect.isclass(made) and issubclass(made, Policy)):
-        allowed = "the import path of a drc_lab.models.policy.Policy, or of a function that returns one"
-        raise ConfigError("policy._target_", str(target), allowed)
-    space, actions = env.single_observation_space, env.single_action_space
-    return build(node, "policy", obs_shape=space.shape, num_actions=int(actions.n))
+    space, actions = env.single_observation_space, int(env.single_action_space.n)
+    policy: Policy = build_a(Policy, node, "policy", obs_shape=space.shape, num_actions=actions)
+    if not shipped(policy):
+        check_policy(policy, space, actions, f"policy.{TARGET}", node[TARGET])
+    return policy

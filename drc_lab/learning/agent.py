@@ -53,6 +53,12 @@ class Agent(L.LightningModule):
         frames_per_step = spec.frames_per_rollout / spec.optimizer_steps_per_rollout
         self.make_schedule = None if schedule is None else in_optimizer_steps(schedule, frames_per_step)
         self.head_l2_coef, self.config = head_l2_coef, dict(config or {})
+        if head_l2_coef:
+            try:
+                policy.output_layers()
+            except NotImplementedError:
+                allowed = f"0, as {type(policy).__name__} has no output_layers"
+                raise ConfigError("head_l2_coef", head_l2_coef, allowed) from None
         self.frames = 0
         self.schedule_share = 0.0
         self.parts: dict[str, Tensor] = {}

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from drc_lab.arguments import errors_under
 from drc_lab.config import build_policy, make_env
 from drc_lab.errors import UserError
 from drc_lab.models.policy import Policy
@@ -35,11 +36,20 @@ def load_policy(path: str | Path) -> tuple[Policy, DictConfig]:
 
 
 def policy_of(checkpoint: dict[str, Any]) -> tuple[Policy, DictConfig]:
-    """The same of a checkpoint that has been read."""
+    """The same of a checkpoint that has been read.
+
+    Raises:
+        UserError: its policy or env is not to be had here any more, or is another one than was trained.
+    """
     config = OmegaConf.create(checkpoint["config"])
     assert isinstance(config, DictConfig)
-    policy = build_policy(config.policy, make_env(config.env, num_envs=1))
+    with errors_under("checkpoint"):  # whose config names them
+        policy = build_policy(config.policy, make_env(config.env, num_envs=1))
     prefix = "policy."
     weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    policy.load_state_dict(weights)
+    try:
+        policy.load_state_dict(weights)
+    except RuntimeError as error:
+        why = " ".join(str(error).split())
+        raise UserError(f"checkpoint: {config.policy._target_} is not what was trained any more: {why}") from error
     return policy.eval(), config

@@ -1,5 +1,6 @@
 """What policies for boards of any height and width share; the rivals of the DRC are built on it."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,9 +46,9 @@ class GridPolicy(Policy):
         self.head = make_head(kind, shape, self.num_actions, *args)
         self.any_size = self.head.any_size
 
+    @abstractmethod
     def encode(self, x: Tensor) -> Tensor:
         """Float [N, C_in, H, W], channels-last -> what the head reads, or what every tick does: [N, ...]."""
-        raise NotImplementedError
 
     def recur(self, e: Tensor, state: Any, resets: Tensor, ticks: Sequence[int]) -> tuple[Tensor, Any]:
         """What comes between encoder and head: e [T, B, ...] -> [T, B, C, H, W], and the carry. Here, nothing."""
@@ -74,13 +75,17 @@ class RecurrentGridPolicy(GridPolicy):
     A subclass writes `encode`, `tick`, `read` and `init_state`. Only ticks run step by step.
     """
 
+    @abstractmethod
+    def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> Any:
+        """See `Policy.init_state`."""
+
+    @abstractmethod
     def tick(self, e: Tensor, state: Any) -> Any:
         """The carry after one tick on encoded observations e [B, ...]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, state: Any, e: Tensor) -> Tensor:
         """The map [B, C, H, W] of the carry that the head reads after a step's last tick."""
-        raise NotImplementedError
 
     def recur(self, e: Tensor, state: Any, resets: Tensor, ticks: Sequence[int]) -> tuple[Tensor, Any]:
         dtype = self.head.proj.weight.dtype

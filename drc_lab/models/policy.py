@@ -1,5 +1,6 @@
 """What every policy has, recurrent or not: `init_state`, one step, and a whole sequence."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -19,23 +20,30 @@ class PolicyValue(NamedTuple):
     value: Tensor
 
 
-class Policy(nn.Module):
-    """Base of all policies. A subclass writes `init_state` and `unroll`; one step is a sequence of length 1."""
+class Policy(nn.Module, ABC):
+    """Base of all policies. A subclass writes `init_state` and `unroll`; one step is a sequence of length 1.
 
-    obs_shape: tuple[int, ...]
-    repeats_per_step: int = 1
+    It sets ``obs_shape``, and its constructor takes ``obs_shape`` and ``num_actions`` beside the keys of its config.
+    """
+
+    obs_shape: tuple[int, ...]  # of one observation
+    repeats_per_step: int = 1  # ticks of each step
     any_size: bool = False  # whether boards may have another height and width than in `obs_shape`
     note: str = ""  # a line for the user of a training: how this policy was chosen
 
+    @abstractmethod
     def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> Any:
-        """The carry at the start of an episode, for a board of H x W (default: the one the policy was built for)."""
-        raise TypeError(f"{type(self).__name__} has no init_state")
+        """The carry at the start of an episode, for a board of H x W (default: the one the policy was built for).
+
+        Tensors [batch, ...] in tuples, lists or dicts; () in a policy without memory.
+        """
 
     def reads(self, shape: Sequence[int]) -> bool:
         """Whether observations may have that shape."""
         fixed = self.obs_shape[:1] if self.any_size else self.obs_shape  # C, or (C, H, W)
         return len(shape) == len(self.obs_shape) and tuple(shape[: len(fixed)]) == tuple(fixed)
 
+    @abstractmethod
     def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, Any]:
         """A whole sequence at once, equal to T single steps.
 
@@ -49,13 +57,12 @@ class Policy(nn.Module):
         Returns:
             logits [T, B, A] and values [T, B, 1], and the carry after the last step.
         """
-        raise TypeError(f"{type(self).__name__} has no unroll")
 
     def output_layers(self) -> list[nn.Module]:
-        """The linear layers that give logits and value, for a penalty on their weights."""
-        head = getattr(self, "head", None)
-        if head is None:
-            raise ConfigError("policy", type(self).__name__, "one with output_layers, as head_l2_coef needs them")
+        """The linear layers that give logits and value, for a penalty on their weights; not every policy tells."""
+        head: Any = getattr(self, "head", None)
+        if not (hasattr(head, "policy") and hasattr(head, "value")):
+            raise NotImplementedError
         return [head.policy, head.value]
 
     @contextmanager

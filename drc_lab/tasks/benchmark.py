@@ -14,6 +14,7 @@ from drc_lab.config import plain
 from drc_lab.errors import ConfigError
 from drc_lab.learning.timing import TimeShares
 from drc_lab.process import machine_name
+from drc_lab.targets import drop_replaced
 from drc_lab.tasks.measure import report, rounded
 from drc_lab.tasks.train import fit, prepare, start_run
 
@@ -44,9 +45,8 @@ def main(config: DictConfig, folder: Path) -> None:
     common = [o for o in HydraConfig.get().overrides.task if not re.match(r"\+experiment=|task=|benchmark\.", o)]
     rows = []
     for name in spec.only or spec.trainings:
-        each = hydra.compose(
-            "config", [*spec.trainings[name], f"study={config.study}", f"name={name}", *common, "resume=never"]
-        )
+        overrides = [*spec.trainings[name], f"study={config.study}", f"name={name}", *common, "resume=never"]
+        each = drop_replaced(hydra.compose("config", overrides), overrides)
         rows.append((name, *time_training(each, folder / name)))
     caption = f"shares of wall time; {machine_name()}, {torch.get_num_threads()} torch threads, seed {config.seed}"
     report("Wall time of training", ("training", "frames/s", *PARTS), rows, folder / "benchmark.csv", caption)

@@ -6,6 +6,7 @@ from typing import Any
 
 import hydra
 import torch
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 from torch.profiler import ProfilerActivity, profile
 
@@ -14,7 +15,6 @@ from drc_lab.config import build, plain
 from drc_lab.errors import ConfigError
 from drc_lab.models.flops import hoisted_flops
 from drc_lab.models.policy import Policy
-from drc_lab.paths import CONF
 from drc_lab.process import machine_name
 from drc_lab.tasks.measure import Run, report, rounded, timed
 from drc_lab.tasks.policy_memory import can_measure, peak_memory
@@ -95,16 +95,16 @@ def _row(what: str, name: str) -> str:
 
 
 def policies(spec: PolicySpeedSpec) -> Iterator[tuple[str, Policy]]:
-    """Every policy of conf/policy that takes images, as its file has it."""
-    for path in sorted((CONF / "policy").glob("*.yaml")):
-        node = hydra.compose("config", [f"policy={path.stem}"]).policy
+    """Every file of the group ``policy`` that takes images, also of the user's own folder of configs."""
+    for name in GlobalHydra.instance().config_loader().get_group_options("policy"):
+        node = hydra.compose("config", [f"policy={name}"]).policy
         try:
             policy = build(node, "policy", obs_shape=tuple(spec.obs_shape), num_actions=spec.num_actions)
         except ConfigError as error:
             if error.key != "policy.obs_shape":
                 raise
             continue
-        yield path.stem, policy.to(spec.device)
+        yield name, policy.to(spec.device)
 
 
 def policy_rows(others: dict[str, Policy], spec: PolicySpeedSpec) -> list[tuple]:

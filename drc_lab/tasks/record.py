@@ -1,6 +1,7 @@
 """What a training's run is called, its tags and its data."""
 
 import platform
+import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import drc_lab
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.launch import words
 from drc_lab.tasks.start import say
 from drc_lab.tracking.datasets import log_levels
 from drc_lab.tracking.naming import run_name
@@ -33,7 +35,7 @@ def default_name(config: DictConfig) -> str:
 def run_tags(config: DictConfig) -> dict[str, str]:
     """What runs are looked for by; git's commit and the user come with MLflow's own."""
     hydra = HydraConfig.get()
-    choices = hydra.runtime.choices
+    choices = {**hydra.runtime.choices, **named_targets(hydra.overrides.task)}
     return {
         "task": str(config.task),
         "env": str(config.env.id),
@@ -43,8 +45,14 @@ def run_tags(config: DictConfig) -> dict[str, str]:
         "host": platform.node(),
         "drc_lab": drc_lab.__version__,
         "torch": str(torch.__version__),
-        "command": shlex.join([*python(), *hydra.overrides.task])[:COMMAND_LENGTH],
+        "command": shlex.join([*python(), *words()])[:COMMAND_LENGTH],
     }
+
+
+def named_targets(overrides: list[str]) -> dict[str, str]:
+    """What the command line puts in the place of a group's own class: ``policy._target_=mine.Net``."""
+    named = (re.fullmatch(r"\+*(policy|algo)\.(?:loss\.)?_target_=(.+)", override) for override in overrides)
+    return {found[1]: found[2] for found in named if found}
 
 
 @contextmanager

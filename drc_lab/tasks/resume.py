@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from drc_lab.config import plain
 from drc_lab.errors import ConfigError
+from drc_lab.launch import words
 from drc_lab.learning.checkpoints import read_checkpoint
 from drc_lab.learning.held_out import HeldOutEvaluation, best_of
 from drc_lab.learning.keep import LAST
@@ -111,7 +111,7 @@ def check_same_training(before: dict[str, Any], now: DictConfig, which: str) -> 
 
 def resume_command(folder: Path) -> str:
     """The command that goes on with the run of a folder: this one, with that folder."""
-    overrides = [o for o in HydraConfig.get().overrides.task if not o.startswith(("resume=", "folder="))]
+    overrides = [word for word in words() if not word.startswith(("resume=", "folder="))]
     folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     quoted = str(folder) if re.fullmatch(r"[\w./-]+", str(folder)) else f"'{folder}'"  # for Hydra's grammar
     return shlex.join([*python(), *overrides, f"folder={quoted}"])

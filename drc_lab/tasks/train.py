@@ -6,14 +6,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher, _SubprocessScriptLauncher
 from omegaconf import DictConfig, OmegaConf
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from drc_lab.arguments import check_types, errors_under, from_mapping
-from drc_lab.config import build, build_policy, make_env, plain
+from drc_lab.config import build, build_a, build_policy, make_env, plain
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.files import written
@@ -22,6 +25,8 @@ from drc_lab.learning.agent import Agent
 from drc_lab.learning.data import RolloutData
 from drc_lab.learning.held_out import HeldOutEvaluation
 from drc_lab.learning.keep import AtomicCheckpointIO, Checkpoints, CheckpointSpec
+from drc_lab.learning.losses import ActorCriticLoss
+from drc_lab.learning.losses.check import check_loss
 from drc_lab.learning.metrics import TrainingMetrics
 from drc_lab.learning.progress import TrainingProgress
 from drc_lab.learning.rollout_spec import RolloutSpec
@@ -29,6 +34,7 @@ from drc_lab.learning.stop import GracefulStop
 from drc_lab.learning.time_limit import ScheduleInTime
 from drc_lab.progress import display
 from drc_lab.signals import Stopped
+from drc_lab.targets import own_frames, shipped, told
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
 from drc_lab.tasks.record import default_name, log_held_out, run_tags
 from drc_lab.tasks.resume import CONFIG, Beginning, beginning, continuable, resume_command
@@ -71,17 +77,20 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     """Builds envs, policy, loss, rollouts and trainer; every mistake in the config shows here."""
     start(config)
     begin = beginning(config, folder)
-    spec: RolloutSpec = build(config.algo.rollouts, "algo.rollouts")
+    spec: RolloutSpec = build_a(RolloutSpec, config.algo.rollouts, "algo.rollouts")
     env = make_env(config.env, num_envs=1)
     policy = build_policy(config.policy, env)
-    loss, optimizer = build(config.algo.loss, "algo.loss"), build(config.algo.optimizer, "algo.optimizer")
+    loss: ActorCriticLoss = build_a(ActorCriticLoss, config.algo.loss, "algo.loss")
+    if not shipped(loss):
+        check_loss(loss, "algo.loss._target_", config.algo.loss._target_)
+    optimizer = build(config.algo.optimizer, "algo.optimizer")
     schedule = None if config.algo.schedule is None else build(config.algo.schedule, "algo.schedule")
     penalty = check_types(Agent, {"head_l2_coef": config.algo.head_l2_coef}, "algo")
     every = check_types(TrainingMetrics, {"log_every_rollouts": config.algo.log_every_rollouts}, "algo")
     with errors_under("algo"):
         agent = Agent(policy, loss, optimizer, spec, schedule, config=plain(config), **penalty)
         metrics = TrainingMetrics(**every)
-    check_optimization(agent)
+    check_optimization(agent, config.algo)
     held_out = evaluation_spec(config)
     levels = held_out_env(config, held_out.split)
     check_fits(policy, int(env.single_action_space.n), levels, size_key(config))
@@ -98,10 +107,10 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     checkpoints = Checkpoints(begin.checkpoints, kept, often, evaluation, stop)
     chosen, bar = chosen_callbacks(config), TrainingProgress(display)
     callbacks = [stop, metrics, evaluation, *chosen, ScheduleInTime(say), bar, checkpoints]
-    trainer: L.Trainer = build(
-        config.trainer, "trainer", max_steps=spec.optimizer_steps, max_epochs=-1, logger=False, callbacks=callbacks,
-        default_root_dir=begin.folder, num_sanity_val_steps=0, enable_progress_bar=False, enable_model_summary=False,
-        log_every_n_steps=1,
+    trainer: L.Trainer = build_a(
+        L.Trainer, config.trainer, "trainer", max_steps=spec.optimizer_steps, max_epochs=-1, logger=False,
+        callbacks=callbacks, default_root_dir=begin.folder, num_sanity_val_steps=0, enable_progress_bar=False,
+        enable_model_summary=False, log_every_n_steps=1,
     )  # fmt: skip
     trainer.strategy.checkpoint_io = AtomicCheckpointIO()
     check_trainer(trainer, spec)
@@ -125,25 +134,25 @@ def check_trainer(trainer: L.Trainer, spec: RolloutSpec) -> None:
 
 def chosen_callbacks(config: DictConfig) -> list[L.Callback]:
     """Those of the ``callbacks`` group."""
-    built = {}
-    for name, node in config.callbacks.items():
-        if node is not None:
-            built[name] = build(node, f"callbacks.{name}")
-            if not isinstance(built[name], L.Callback):
-                raise ConfigError(f"callbacks.{name}._target_", node._target_, "a subclass of lightning.Callback")
-    return list(built.values())
+    chosen = {f"callbacks.{name}": node for name, node in config.callbacks.items() if node is not None}
+    return [build_a(L.Callback, node, key) for key, node in chosen.items()]
 
 
-def check_optimization(agent: Agent) -> None:
+def check_optimization(agent: Agent, algo: DictConfig) -> None:
     """Lightning would find out only after the run has begun."""
-    key = "algo.optimizer"
-    try:
-        optimizer = agent.make_optimizer(agent.policy.parameters())
-        key = "algo.schedule"
-        if agent.make_schedule is not None:
-            agent.make_schedule(optimizer)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{key}: {error}") from error
+    made: Any = agent.policy.parameters()
+    for name, make, kind in (
+        ("optimizer", agent.make_optimizer, Optimizer),
+        ("schedule", agent.make_schedule, LRScheduler),
+    ):
+        if make is not None:
+            try:
+                made = make(made)
+            except Exception as error:
+                raise UserError(f"algo.{name}: {told(error) if own_frames(error) else error}") from error
+            if not isinstance(made, kind):
+                allowed = f"the import path of a torch {kind.__name__}"
+                raise ConfigError(f"algo.{name}._target_", algo[name]._target_, allowed)
 
 
 def fit(training: Training, run: Run) -> Path:

@@ -34,6 +34,9 @@ def run_name(overrides: Sequence[str], groups: Collection[str], study: str, seed
     if "env.id" in said:
         said.pop("env", None)  # it goes without saying
     options = {key for key in said if key in groups or key == "env.id"}
+    classes = {key: value.split(".")[-1] for key, value in said.items() if key.endswith("_target_")}
+    said |= classes  # without the module, which says where it is and not what
+    options |= set(classes)
     words = [value if key in options else f"{shortest_end(key, said)}={value}" for key, value in said.items()]
     if with_seed or not words:
         words = [*(words or [study]), f"seed={seed}"]

@@ -20,6 +20,7 @@ GROUPS = ("env", "policy", "algo", "tracking", "trainer")
         (["~env.curriculum", "env.augment=true", "env.bank=null"], "curriculum=null augment=true bank=null"),
         (["env.height=6", "policy.height=3"], "env.height=6 policy.height=3"),
         (["env.noop=true", "+evaluation.env.noop=false"], "env.noop=true evaluation.env.noop=false"),
+        (["policy._target_=mine.TinyNet", "algo.loss._target_=mine.Loss", "+policy.width=8"], "TinyNet Loss width=8"),
         (["trainer.accelerator=gpu", "trainer.precision=bf16-mixed"], "precision=bf16-mixed"),
     ],
 )

@@ -11,6 +11,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from drc_lab.errors import ConfigError
 from drc_lab.progress import working
+from drc_lab.targets import own_frames, told
 
 # Packages that register their envs when they are imported, by the first word of their ids.
 PACKAGES = {"ALE": "ale_py", "BabyAI": "minigrid", "MiniGrid": "minigrid"}
@@ -35,8 +36,10 @@ def find_spec(env_id: str) -> EnvSpec:
     if package and name not in gym.registry:
         try:
             import_module(package)
-        except ImportError as error:
-            raise ConfigError("id", env_id, f"an id whose package is installed ({one_line(error)})") from error
+        except Exception as error:  # whatever the module does when it is imported
+            missing = isinstance(error, ImportError) and not own_frames(error)
+            what = "an id whose package is installed" if missing else f"one that imports {package} without an error"
+            raise ConfigError("id", env_id, f"{what} ({told(error)})") from error
     if name not in gym.registry:
         close = [key for key in difflib.get_close_matches(name, gym.registry, 3) if key not in our_ids()]
         others = f"; closest: {', '.join(close)}" if close else ""
@@ -64,11 +67,6 @@ def make_copies(env_id: str, kwargs: Mapping[str, Any], count: int) -> list[gym.
                 advance(1)
         return copies
     except (ImportError, gym.error.Error) as error:
-        raise ConfigError("id", env_id, f"an env that can be made here ({one_line(error)})") from error
+        raise ConfigError("id", env_id, f"an env that can be made here ({told(error)})") from error
     except (TypeError, ValueError, AssertionError) as error:
-        raise ConfigError("kwargs", dict(kwargs), f"what {env_id} takes ({one_line(error)})") from error
-
-
-def one_line(error: Exception) -> str:
-    """An error's type and text."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ConfigError("kwargs", dict(kwargs), f"what {env_id} takes ({told(error)})") from error

@@ -1,5 +1,6 @@
 """What all actor-critic losses share: pure functions of a policy's outputs and what was seen in a rollout."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -35,7 +36,7 @@ class Targets(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ActorCriticLoss:
+class ActorCriticLoss(ABC):
     """loss = policy + vf_coef * value - ent_coef * entropy + logit_l2_coef * sum of squared logits.
 
     A subclass says what the targets are and what the policy's and the value's terms look like. Terms are means over
@@ -69,6 +70,7 @@ class ActorCriticLoss:
             if getattr(self, key) < 0:
                 raise ConfigError(key, getattr(self, key), "0 or more")
 
+    @abstractmethod
     def targets(self, values: Tensor, rewards: Tensor, discounts: Tensor, ratios: Tensor) -> Targets:
         """Where advantages and values should be.
 
@@ -77,7 +79,6 @@ class ActorCriticLoss:
             rewards, discounts: [T, B]; a discount is gamma, or 0 where the episode ended with that step.
             ratios: [T, B], present over behaviour probability of the action taken.
         """
-        raise NotImplementedError
 
     def policy_terms(self, log_prob: Tensor, ratios: Tensor, advantages: Tensor) -> Tensor:
         """[T, B], of which the mean is minimised. Only ``log_prob`` and ``ratios`` carry gradients."""

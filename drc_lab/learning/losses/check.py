@@ -1,0 +1,63 @@
+"""Whether a loss of the user's own does what `ActorCriticLoss` asks for, on a tiny rollout before any training."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from drc_lab.errors import ConfigError, UserError
+from drc_lab.learning.losses.base import ActorCriticLoss, Targets, Transitions
+from drc_lab.targets import told
+
+T, B, A = 3, 2, 4  # steps, envs, actions
+
+
+def check_loss(loss: ActorCriticLoss, key: str, name: str) -> None:
+    """Calls it, and the parts that it is made of.
+
+    Args:
+        loss: with any coefficients.
+        key: of the config, that names the loss.
+        name: the loss's, as it stands there.
+
+    Raises:
+        ConfigError: something has another shape or type; a wrong shape would be broadcast without a word.
+        UserError: the loss raised an error; it says which, and where.
+    """
+
+    def demand(met: bool, wanted: str) -> None:
+        if not met:
+            raise ConfigError(key, name, f"a loss {wanted}")
+
+    def demand_terms(what: str, terms: Any) -> None:
+        shape = tuple(terms.shape) if isinstance(terms, Tensor) else type(terms).__name__
+        demand(shape == (T, B), f"whose {what} is [steps, envs], {(T, B)} here, not {shape}")
+
+    logits = torch.linspace(-1, 1, (T + 1) * B * A).view(T + 1, B, A).requires_grad_()
+    values = torch.linspace(0, 1, (T + 1) * B).view(T + 1, B).requires_grad_()
+    old = values.detach() if loss.uses_behaviour_values else None
+    resets, truncated = torch.zeros(T + 1, B, dtype=torch.bool), torch.zeros(T, B, dtype=torch.bool)
+    steps = torch.ones(T, B)
+    batch = Transitions(torch.ones(T, B, dtype=torch.int64), steps, logits.detach()[:-1], resets, truncated, old)
+    try:
+        if type(loss).__call__ is ActorCriticLoss.__call__:
+            targets = loss.targets(values.detach(), steps, 0.9 * steps, steps)
+            demand(isinstance(targets, Targets), "whose targets returns Targets(advantages, values)")
+            demand_terms("targets' advantages", targets.advantages)
+            demand_terms("targets' values", targets.values)
+            demand_terms("policy_terms", loss.policy_terms(-steps, steps, targets.advantages))
+            demand_terms("value_terms", loss.value_terms(values[:-1], targets.values, old))
+        made: Any = loss(logits, values, batch)
+        demand(isinstance(made, tuple) and len(made) == 2 and isinstance(made[1], dict),
+               "that returns a pair: the loss, and a dict of scalars for logging")  # fmt: skip
+        total, parts = made
+        demand(
+            isinstance(total, Tensor) and total.ndim == 0 and total.requires_grad, "that is a scalar with a gradient"
+        )
+        for part, value in parts.items():
+            demand(isinstance(value, Tensor) and value.numel() == 1, f"whose parts are scalar tensors; {part} is none")
+        demand(loss.target_kl is None or "kl" in parts, "with a part kl, as it has a target_kl")
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{key.rpartition('.')[0]}: {name} raises {told(error)}") from error

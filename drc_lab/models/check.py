@@ -1,0 +1,113 @@
+"""Whether a policy of the user's own does what `Policy` asks for: a few steps in two envs, before any training."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from drc_lab.errors import ConfigError, UserError
+from drc_lab.models.policy import Policy, PolicyValue
+from drc_lab.targets import told
+
+T, B = 3, 2  # steps and envs
+
+
+def check_policy(policy: Policy, space: gym.Space, num_actions: int, key: str, name: str) -> None:
+    """Plays a little, and moves no random generator.
+
+    Args:
+        policy: with any weights.
+        space: of one observation.
+        num_actions: |A|.
+        key: of the config, that names the policy.
+        name: the policy's, as it stands there.
+
+    Raises:
+        ConfigError: an attribute is missing, an output has another shape or type, the carry is not one row for each
+            env or is not started anew where an episode begins, or a sequence is not what its steps are.
+        UserError: the policy raised an error; it says which, and where.
+    """
+
+    def demand(met: bool, wanted: str) -> None:
+        if not met:
+            raise ConfigError(key, name, f"a policy {wanted}")
+
+    assert isinstance(space, gym.spaces.Box)
+    shape = tuple(space.shape)
+    demand(hasattr(policy, "obs_shape"), f"that has obs_shape, which is {shape} here")
+    found: Any = policy.obs_shape
+    demand(isinstance(found, Sequence) and tuple(found) == shape, f"whose obs_shape is {shape}, not {found!r}")
+    policy.obs_shape = shape  # a config's list is fine
+    repeats: Any = policy.repeats_per_step
+    demand(isinstance(repeats, int) and repeats >= 1, f"whose repeats_per_step is an int from 1, not {repeats!r}")
+    demand(next(policy.parameters(), None) is not None, "with parameters (super().__init__() comes before them)")
+    H, W = shape[1:] if len(shape) == 3 else (None, None)
+    seen = np.clip(np.resize(np.arange(7), (T, B, *shape)), space.low, space.high)
+    obs = torch.from_numpy(seen.astype(space.dtype))
+    resets = torch.zeros(T, B, dtype=torch.bool)
+
+    def started() -> Any:
+        return policy.init_state(B, H, W, torch.device("cpu"), next(policy.parameters()).dtype)
+
+    def unroll(obs: Tensor, carry: Any, resets: Tensor) -> tuple[PolicyValue, Any]:
+        made = policy.unroll(obs, carry, resets)
+        demand(isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], PolicyValue),
+               "whose unroll returns a pair: PolicyValue(policy_logits, value), and the new carry")  # fmt: skip
+        for part, width in (("policy_logits", num_actions), ("value", 1)):
+            tensor, right = getattr(made[0], part), (len(obs), B, width)
+            axes = f"[steps, envs, {'actions' if part != 'value' else 1}]"
+            demand(isinstance(tensor, Tensor) and tensor.is_floating_point(), f"whose {part} is a float tensor")
+            demand(tuple(tensor.shape) == right, f"whose {part} is {axes}, {right} here, not {tuple(tensor.shape)}")
+        return made
+
+    with quiet(policy, key.rpartition(".")[0], name):
+        carry = started()
+        demand(all(isinstance(x, Tensor) and x.ndim and len(x) == B for x in tree_leaves(carry)),
+               f"whose init_state({B}, ...) gives tensors with a first axis of {B}, one row for each env")  # fmt: skip
+        out, end = unroll(obs, carry, resets)
+        demand(kinds(end) == kinds(carry), f"whose carry stays as it is: unroll makes {kinds(end)} of {kinds(carry)}")
+        again, _ = unroll(obs, started(), resets)
+        if not same(out, again):
+            return  # it draws at random: nothing more can be compared
+        carry, steps = started(), []
+        for t in range(T):
+            one, carry = unroll(obs[t : t + 1], carry, resets[:1])
+            steps.append(one)
+        whole = PolicyValue(*(torch.cat(each) for each in zip(*steps, strict=True)))
+        demand(same(out, whole) and same(end, carry), f"whose unroll of {T} steps equals {T} unrolls of one step")
+        fresh, _ = unroll(obs[:1], started(), resets[:1])
+        reset, _ = unroll(obs[:1], end, ~resets[:1])
+        demand(same(fresh, reset), "whose unroll starts anew, as from init_state, where resets is true")
+
+
+@contextmanager
+def quiet(policy: Policy, key: str, name: str) -> Iterator[None]:
+    """In evaluation mode, without gradients; what the policy raises is told in one line."""
+    training = policy.training
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), policy.eval().frozen():
+            yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{key}: {name} raises {told(error)}") from error
+    finally:
+        policy.train(training)
+
+
+def kinds(carry: Any) -> list[str]:
+    """Shape and type of each tensor."""
+    return [f"{tuple(x.shape)} {str(x.dtype).removeprefix('torch.')}" if isinstance(x, Tensor) else type(x).__name__
+            for x in tree_leaves(carry)]  # fmt: skip
+
+
+def same(a: Any, b: Any) -> bool:
+    return all(
+        torch.allclose(x, y, rtol=1e-3, atol=1e-4, equal_nan=True)
+        for x, y in zip(tree_leaves(a), tree_leaves(b), strict=True)
+    )
