@@ -51,7 +51,7 @@ def test_only_functions_that_return_a_policy_may_stand_in_for_one():
 
     env = make_env(OmegaConf.load(CONF / "env/ricochet_v0.yaml"), num_envs=1)
     node = OmegaConf.create({"_target_": "drc_lab.models.spatial.boundary_channel"})
-    with pytest.raises(ConfigError, match=r"^policy._target_: .* or of a function that returns one$"):
+    with pytest.raises(ConfigError, match=r"^policy._target_: .* or a function that returns one$"):
         build_policy(node, env)
 
 

@@ -188,7 +188,7 @@ START = "state = self.cell(x, state * ~new[:, None])"
 BROKEN = [
     ("self.obs_shape = tuple(obs_shape)", "pass", "a policy that has obs_shape, which is (8, 5, 5) here"),
     ("self.obs_shape = tuple(obs_shape)", "self.obs_shape = (5, 5)", "whose obs_shape is (8, 5, 5), not (5, 5)"),
-    ("self.obs_shape = tuple(obs_shape)", "self.obs_shape = obs_shape; 1 / 0", "policy: ZeroDivisionError: division by "),
+    ("self.obs_shape = tuple(obs_shape)", "self.obs_shape = obs_shape; 1 / 0", "policy: ZeroDivisionError: "),
     ("def unroll(", "def enroll(", "a class that has unroll, which this one lacks"),
     ("torch.zeros(batch, self", "torch.zeros(1, batch, self", "a first axis of 2, one row for each env"),
     ("PolicyValue(self.logits(h), self.value(h)), state", "(self.logits(h), self.value(h)), state", "returns a pair"),
