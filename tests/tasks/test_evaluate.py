@@ -75,7 +75,14 @@ def test_a_sweep_is_reported_with_a_video_of_levels_side_by_side(run_task, tmp_p
 
 
 def test_a_foreign_env_is_evaluated_without_pictures(run_task, tmp_path):
-    where = checkpoint(tmp_path / "a.ckpt", "env=gym", "env.id=CartPole-v1", "policy=mlp", "policy.hidden_sizes=[8]")
+    where = checkpoint(
+        tmp_path / "a.ckpt",
+        "env=gym",
+        "env.id=CartPole-v1",
+        "env.solved_return=475",
+        "policy=mlp",
+        "policy.hidden_sizes=[8]",
+    )
     code, _, errors = run_task("task=evaluate", where, "threads=1", "evaluation.num_levels=5", "folder=out",
                                     "tracking=[]")  # fmt: skip
     assert (code, errors) == (0, "")
