@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich import box
-from rich.table import Table
 from torch import Tensor
 
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.evaluation.measure import Measure
 from drc_lab.models.policy import Policy
+from drc_lab.tables import Column, FittedTable
 
 
 @dataclass(frozen=True)
@@ -76,18 +75,17 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
             writer.writerow([row.variant, row.runtime, size, *times, row.levels, *rated, off])
 
 
-def terminal_table(rows: Sequence[Row], confidence: float, caption: str) -> Table:
-    """The same for the eye."""
+def terminal_table(rows: Sequence[Row], confidence: float, file: str, caption: str) -> FittedTable:
+    """The same for the eye; ``file`` is what the CSV is called."""
     title = f"Exported, beside the policy itself: {rows[0].levels} held-out levels, greedy"
-    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    columns = ["variant", "runs in", "MB", *(f"ms at\nB = {batch}" for batch in rows[0].milliseconds)]
+    columns = [Column("variant", words=True, name=True), Column("runs in", words=True, rank=1), Column("MB", rank=2)]
+    columns += [Column(f"ms at B = {batch}", rank=3 + number) for number, batch in enumerate(rows[0].milliseconds)]
     measure = rows[0].measure
-    for column in (*columns, f"{measure.column}{' in %' * measure.is_rate}\n[{confidence:.0%}]", "logits\noff by"):
-        words = column in ("variant", "runs in")
-        table.add_column(column, justify="left" if words else "right", no_wrap=column != "runs in")
+    columns += [Column(f"{measure.column}{' in %' * measure.is_rate} [{confidence:.0%}]"), Column("logits off by")]
+    table = FittedTable(title, columns, file, caption)
     for row in rows:
         times = (f"{x:.2f}" for x in row.milliseconds.values())
         mean, low, high = (f"{measure.scale * x:.1f}" for x in (row.mean, row.low, row.high))
         score = f"{mean} [{low}, {high}]"
-        table.add_row(row.variant, row.runtime, f"{row.megabytes:.3f}", *times, score, f"{row.difference:.1g}")
+        table.add(row.variant, row.runtime, f"{row.megabytes:.3f}", *times, score, f"{row.difference:.1g}")
     return table

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from omegaconf import DictConfig
-from rich.table import Table
 
 from drc_lab.arguments import errors_under, from_mapping
 from drc_lab.config import plain
@@ -16,10 +15,15 @@ from drc_lab.evaluation.curves import Group, MeanCurve, mean_curve, plot_groups
 from drc_lab.files import written
 from drc_lab.process import quieten_libraries
 from drc_lab.progress import working
+from drc_lab.tables import Column, FittedTable
 from drc_lab.tasks.start import console
 from drc_lab.tasks.store import reading_client
 from drc_lab.tracking.compare import MISSING, CompareSpec, Comparison, compare, short_value
 from drc_lab.tracking.naming import shortest_end
+
+RUNS = "runs.csv"
+FEW = 24  # runs, of which a block each is still read
+ID = 8  # characters of a run's id, to tell runs of one name apart
 
 
 def main(config: DictConfig, folder: Path) -> None:
@@ -30,47 +34,56 @@ def main(config: DictConfig, folder: Path) -> None:
     with working("reading runs and their curves"), errors_under("compare"):
         found = compare(client, spec)
     spec = replace(spec, metric=found.metric)  # where it was null, too
-    runs, curves, plot = (folder / name for name in ("runs.csv", "curves.csv", "curves.png"))
+    runs, curves, plot = (folder / name for name in (RUNS, "curves.csv", "curves.png"))
     with written(runs) as part:
         write_runs(found, part)
     with written(curves) as part:
         write_curves(found.groups, spec.confidence, part)
     with written(plot) as part:
         plot_groups(found.groups, found.metric, spec.confidence, part)
-    console.print(runs_table(found, found.metric), groups_table(found.groups, spec), sep="\n")
+    console.print(runs_table(found, found.metric), "", groups_table(found.groups, spec), "")
     for name, path in (("runs", runs), ("curves", curves), ("plot", plot)):
         console.print(f"{name:8}{path}", soft_wrap=True, highlight=False)
 
 
-def runs_table(found: Comparison, metric: str) -> Table:
-    """A row for each run, group by group; those that no mean counts are dim."""
+def runs_table(found: Comparison, metric: str) -> FittedTable:
+    """A row for each run, group by group; those that no mean counts are dim.
+
+    What sets the runs of a small study apart is always shown, that of a large one where there is room.
+    """
     dropped = any(not run.counted for run in found.runs)
-    table = Table(title=f"Runs, by {metric}", caption="dim: without the metric, or the same seed got further" * dropped)
-    table.add_column("run", overflow="fold")
-    for key in found.keys:
-        table.add_column("policy" if key == "policy._target_" else shortest_end(key, found.keys))
-    for name in ("seed", "frames", "highest", "last", "status", "time"):
-        table.add_column(name, justify="left" if name == "status" else "right", no_wrap=True)
+    caption = "dim: without the metric, or the same seed got further" if dropped else ""
+    few = len(found.runs) <= FEW
+    alike = len({run.name for run in found.runs}) < len(found.runs)
+    columns = [Column("run", words=True, name=True)]
+    columns += [Column("run id", words=True, name=True)] if alike else []
+    columns += [Column(title) for title in ("highest", "last", "frames", "seed")]
+    for number, key in enumerate(found.keys):
+        title = "policy" if key == "policy._target_" else shortest_end(key, found.keys)
+        columns.append(Column(title, words=True, rank=0 if few else 3 + number))
+    columns += [Column("status", words=True, rank=1), Column("time", rank=2)]
+    table = FittedTable(f"Runs, by {metric}", columns, RUNS, caption)
     for run in sorted(found.runs, key=lambda run: (run.values(found.keys), run.values(["seed"]))):
         frames, values = run.curve
-        numbers = [f"{frames[-1]:,}", f"{values.max():.3f}", f"{values[-1]:.3f}"] if len(frames) else [MISSING] * 3
+        numbers = [f"{values.max():.3f}", f"{values[-1]:.3f}", f"{frames[-1]:,}"] if len(frames) else [MISSING] * 3
         settings = [short_value(key, value) for key, value in zip(found.keys, run.values(found.keys), strict=True)]
-        table.add_row(run.name, *settings, *run.values(["seed"]), *numbers, run.run.info.status,
-                      str(timedelta(seconds=round(run.seconds))), style="" if run.counted else "dim")  # fmt: skip
+        names = [run.name, run.run.info.run_id[:ID]] if alike else [run.name]
+        time = str(timedelta(seconds=round(run.seconds)))
+        table.add(*names, *numbers, *run.values(["seed"]), *settings, run.run.info.status, time, dim=not run.counted)
     return table
 
 
-def groups_table(groups: Sequence[Group], spec: CompareSpec) -> Table:
+def groups_table(groups: Sequence[Group], spec: CompareSpec) -> FittedTable:
     """A row for each group: its mean where all of its curves end, and the mean of their highest points."""
-    table = Table(title=f"Means over seeds [{spec.confidence:.0%} t interval]")
-    for name in ("group", "seeds", "frames", f"{spec.metric} there", "highest"):
-        table.add_column(name, justify="left" if name == "group" else "right")
+    columns = [Column("group", words=True, name=True)]
+    columns += [Column(name) for name in ("seeds", "frames", f"{spec.metric} there", "highest")]
+    table = FittedTable(f"Means over seeds [{spec.confidence:.0%} t interval]", columns)
     for group in groups:
         line = mean_curve(group.curves, spec.confidence)
         # The highest points as curves of one point each.
         best = mean_curve([(np.zeros(1), np.array([values.max()])) for _, values in group.curves], spec.confidence)
         there = f"{line.frames[-1]:,.0f}" if len(line.frames) else MISSING
-        table.add_row(group.label, str(len(group.curves)), there, _last(line), _last(best))
+        table.add(group.label, str(len(group.curves)), there, _last(line), _last(best))
     return table
 
 

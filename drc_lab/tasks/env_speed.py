@@ -1,8 +1,9 @@
 """task=env_speed: steps per second of the batch envs on one thread, beside EnvPool's and Jumanji's in the same run."""
 
 import csv
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,12 +13,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from omegaconf import DictConfig
-from rich.table import Table
 
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.process import machine_name
+from drc_lab.tables import FittedTable, table_of
 from drc_lab.tasks.measure import Run, timed
 from drc_lab.tasks.start import console
 
@@ -75,16 +76,22 @@ def main(config: DictConfig, folder: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(["env", "steps_per_second", "microseconds_a_call_with_one_board"])
         writer.writerows((name, round(speed), round(call, 1)) for name, speed, call in rows)
-    table = Table(title=f"Env steps on one core, batch of {spec.num_envs}, random play",
-                  caption=f"{machine_name()}, median of {spec.timings} timings of "
-                  f"{spec.steps} calls, resets and observations included")  # fmt: skip
-    for column in ("env", "steps/s", "x the slowest peer", "x the fastest peer", "a call with one board"):
-        table.add_column(column, justify="left" if column == "env" else "right")
+    console.print(speed_table(spec, rows))
+
+
+def speed_table(spec: SpeedSpec, rows: Sequence[tuple[str, float, float]]) -> FittedTable:
+    """Name, steps a second, and microseconds of a call with one board (nan: not measured) of each env."""
     peers = [speed for name, speed, _ in rows if name not in OURS]
+    cells = []
     for name, speed, call in rows:
         against = [f"{speed / peer:.2f}" for peer in (min(peers), max(peers))] if peers else ["", ""]
-        table.add_row(name, f"{speed:,.0f}", *against, f"{call:.1f} us" if name in calls else "")
-    console.print(table)
+        cells.append([name, f"{speed:,.0f}", *against, "" if math.isnan(call) else f"{call:.1f} us"])
+    titles = ("env", "steps/s", "x the slowest peer", "x the fastest peer", "a call with one board")
+    caption = (
+        f"{machine_name()}, median of {spec.timings} timings of {spec.steps} calls, resets and observations included"
+    )
+    title = f"Env steps on one core, batch of {spec.num_envs}, random play"
+    return table_of(title, titles, cells, None, caption)
 
 
 @contextmanager

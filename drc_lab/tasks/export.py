@@ -34,6 +34,7 @@ from drc_lab.tasks.start import console, start
 from drc_lab.tasks.store import checkpoint_file
 
 ITSELF = "the policy"
+CSV = "export.csv"
 PLAYED_BOARDS, PLAYED_STEPS = 64, 20  # of the plays that int8 is calibrated on and logits are compared over
 
 
@@ -65,10 +66,10 @@ def main(config: DictConfig, folder: Path) -> None:
     if spec.compare:
         runners = {variant: runner(spec.format, path, step.interface, policy) for variant, path in paths.items()}
         rows = compare(config, spec, policy, levels, paths, runners, seed)
-        write_csv(rows, folder / "export.csv")
+        write_csv(rows, folder / CSV)
         threads = torch.get_num_threads()
         caption = f"{machine_name()}, {threads} thread{'s' * (threads != 1)}"
-        console.print(terminal_table(rows, evaluation_spec(config).confidence, caption))
+        console.print(terminal_table(rows, evaluation_spec(config).confidence, CSV, caption))
     for name, path in [*paths.items(), ("description", card)]:
         console.print(f"{name:13}{path}", soft_wrap=True, highlight=False)
 

@@ -6,7 +6,6 @@ from dataclasses import fields
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.table import Table
 
 from drc_lab.arguments import errors_under, from_mapping
 from drc_lab.config import plain
@@ -15,6 +14,7 @@ from drc_lab.envs.ricochet.collect import BankSpec, counts, make_bank
 from drc_lab.envs.ricochet.generate import BoardGenerator
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.progress import Line, display
+from drc_lab.tables import FittedTable, table_of
 from drc_lab.tasks.start import console, start
 
 GAME = "drc_lab/RicochetRobots-v0"
@@ -53,17 +53,18 @@ def main(config: DictConfig, folder: Path) -> None:
 
         bank = make_bank(generator, spec, seed, report)
     save_bank(path, bank)
-    console.print(_table(bank))
+    console.print(bank_table(bank))
     console.print(f"bank {path}", soft_wrap=True)
 
 
-def _table(bank: Bank) -> Table:
+def bank_table(bank: Bank) -> FittedTable:
+    """Boards by optimal length and by how many robots have to move."""
     robots = range(1, bank.robots.shape[1] + 1)
     unknown = (bank.moved < 0).any()
-    table = Table(title=f"{len(bank):,} boards, by optimal length and robots that have to move")
-    for title in ("optimal", "boards", *map(str, robots), *(["unknown"] if unknown else [])):
-        table.add_column(title, justify="right")
+    titles = ("optimal", "boards", *map(str, robots), *(["unknown"] if unknown else []))
+    rows = []
     for optimal, moved in counts(bank).items():
         cells = [moved[r] for r in (*robots, *([-1] if unknown else []))]
-        table.add_row(*(f"{n:,}" for n in (optimal, moved.total(), *cells)))
-    return table
+        rows.append([f"{n:,}" for n in (optimal, moved.total(), *cells)])
+    title = f"{len(bank):,} boards, by optimal length and robots that have to move"
+    return table_of(title, titles, rows, None, words=[False] * len(titles))

@@ -7,9 +7,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
-from rich.table import Table
-
 from drc_lab.progress import console, tracked
+from drc_lab.tables import table_of
 
 Name = TypeVar("Name", bound=Hashable)
 Run = Callable[[], int]  # does some steps, returns how many
@@ -34,13 +33,9 @@ def rounded(value: float) -> float:
 
 
 def report(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], path: Path, caption: str = "") -> None:
-    """Prints a table, all but its first column to the right, and writes the same as CSV."""
+    """Prints a table, see `table_of`, and writes the same as CSV."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([columns, *rows])
-    table = Table(title=title, caption=caption or None)
-    for column in columns:
-        table.add_column(column, justify="left" if column == columns[0] else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
-    console.print(table)
+    cells = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
+    console.print(table_of(title, columns, cells, path.name, caption), "")

@@ -172,15 +172,6 @@ def test_the_main_tables_fit_a_terminal_of_80_columns_uncut():
         assert words in text
 
 
-def test_a_table_too_wide_for_the_terminal_is_left_to_its_file():
-    wide = Finding("wide", "Wide", "How to read it.", pd.DataFrame({f"column_{i}": [i] for i in range(20)}))
-    for width, shown in ((80, False), (300, True)):
-        console = Console(width=width, record=True, file=StringIO())
-        console.print(*finding_tables([wide]))
-        text = console.export_text()
-        assert ("column_19" in text) == shown and ("findings/wide.csv" in text) != shown and "How to read it." in text
-
-
 @pytest.mark.parametrize("kinds", [None, ["random"], [], ["random", "repeats"]])
 def test_any_kinds_of_thinking_are_drawn_and_shown(tmp_path, kinds):
     own = records()

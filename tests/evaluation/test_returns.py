@@ -66,7 +66,7 @@ def test_the_answer_the_tables_and_the_page_speak_of_returns_alone(tmp_path):
     write_report(tmp_path, "?", rows, found, own, About(0.95, {}))
     said = " ".join(answer(summarise(rows, 0.95)))
     assert f"reaches a return of {row(rows, 'first_passes', 0).value:.4g} [" in said and "of return" in said
-    titles = [str(column.header) for each in terminal_tables(rows, 0.95) for column in each.columns]
+    titles = [column.title for each in terminal_tables(rows, 0.95) for column in each.columns]
     assert "return [95%]" in titles
     page = re.sub(r'"data:[^"]*"', "", (tmp_path / "report.html").read_text())
     shown = [said, page, *titles, *(f"{one.name} {one.title} {one.text} {list(one.table)}" for one in found)]

@@ -10,12 +10,10 @@ from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.report.about import About
 from drc_lab.evaluation.report.page import write_page
 from drc_lab.evaluation.report.plots import draw_finding, plot
-from drc_lab.evaluation.report.tables import FINDINGS, write_csv, write_finding
+from drc_lab.evaluation.report.tables import FINDINGS, TABLE, write_csv, write_finding
 from drc_lab.evaluation.table import Row
 from drc_lab.files import written
 from drc_lab.progress import working
-
-TABLE = "thinking.csv"
 
 
 def write_report(
