@@ -4,7 +4,7 @@ Configs mirror constructors one to one: ``_target_`` names what is built, every 
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -140,6 +140,15 @@ def _env_class(values: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     if "kwargs" not in values and not set(values) <= set(inspect.signature(GymVectorEnv).parameters):
         raise ConfigError("env.id", env_id, f"{' | '.join(our_ids())}; for this one: env=gym env.id={env_id}")
     return GymVectorEnv, values
+
+
+def completed(env: Mapping[str, Any]) -> dict[str, Any]:
+    """An env's settings with the defaults of what they do not name, such as arguments that are newer than they are."""
+    env_id = str(env["id"])
+    load = gym.envs.registration.load_env_creator
+    env_class = load(str(find_spec(env_id).vector_entry_point)) if env_id in our_ids() else GymVectorEnv
+    parameters = inspect.signature(env_class).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty} | dict(env)
 
 
 def build_policy(node: DictConfig, env: BatchEnv) -> Policy:

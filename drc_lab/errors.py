@@ -1,6 +1,7 @@
 """The user's mistakes, each told in one line."""
 
 import sys
+from functools import cache
 from typing import Any
 
 from drc_lab.launch import rank
@@ -40,3 +41,10 @@ def complain(error: Exception | str, code: int = 2) -> int:
     if rank() == 0:
         print(f"drc_lab: {error}", file=sys.stderr)
     return code
+
+
+@cache
+def note(text: str) -> None:
+    """Prints a line that the user should know of, once a process however often it is said; nothing if it is empty."""
+    if text:
+        complain(text)

@@ -178,7 +178,7 @@ def _drop(node: DictConfig, key: str, names: set[Any], typed: set[str]) -> None:
 
 def _without_experiment(overrides: Sequence[str]) -> DictConfig:
     """The config of the same groups, as their files have them."""
-    groups = {path.name for path in CONF.iterdir() if path.is_dir()} - {"experiment"}
+    groups = {path.name for path in CONF.iterdir() if path.is_dir()} - {"experiment", "debug"}  # no defaults
     choices = {g: c for g, c in HydraConfig.get().runtime.choices.items() if g in groups and c and c[0] != "["}
     return hydra.compose("config", [f"{group}={choice}" for group, choice in choices.items()])
 

@@ -21,7 +21,7 @@ class TrainingProgress(L.Callback):
 
     def __init__(self, display: Display, refresh_seconds: float = 0.5):
         self.display, self.refresh_seconds = display, refresh_seconds
-        self._shown = ExitStack()
+        self._shown, self.text = ExitStack(), ""
 
     def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
         assert isinstance(agent, Agent)

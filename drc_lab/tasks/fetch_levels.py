@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from drc_lab.download import download, forget
-from drc_lab.envs.sokoban.files import LevelFiles
+from drc_lab.envs.sokoban.files import ADVICE, LevelFiles
 from drc_lab.errors import ConfigError, UserError
 
 PARTS = ("unfiltered/train", "unfiltered/valid", "unfiltered/test", "medium/train", "medium/valid", "hard")
@@ -95,7 +95,7 @@ def _unpack(archive: Path, folder: Path, console: Console) -> dict[str, int]:
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise UserError(f"it is no whole zip file ({error})") from None
     except UserError as error:
-        raise UserError(str(error).replace(f"{fresh}/", "")) from None
+        raise UserError(str(error).replace(f"{fresh}/", "").removesuffix(ADVICE)) from None
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 

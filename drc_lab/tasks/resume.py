@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from drc_lab.config import plain
+from drc_lab.config import completed, plain
 from drc_lab.errors import ConfigError
 from drc_lab.launch import words
 from drc_lab.learning.checkpoints import read_checkpoint
@@ -103,7 +103,7 @@ def check_same_training(before: dict[str, Any], now: DictConfig, which: str) -> 
     Raises:
         ConfigError: naming the first key that differs.
     """
-    old, new = flatten(before), flatten(plain(now))
+    old, new = (flatten(config | {"env": completed(config["env"])}) for config in (before, plain(now)))
     for key in sorted(old | new):
         if key.split(".")[0] in SAME and key not in FREE and old.get(key) != new.get(key):
             raise ConfigError(key, new.get(key), f"{old.get(key)!r}, as in the run that {which}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
-from drc_lab.config import plain
+from drc_lab.config import completed, plain
 from drc_lab.errors import ConfigError
 from drc_lab.tasks.laboratory import Subject, load_subject, thinking_spec
 from drc_lab.tasks.resume import CHECKPOINTS
@@ -121,4 +121,6 @@ def _played_on(subject: Subject) -> dict[str, Any]:
     from drc_lab.tracking.mlflow import flatten
 
     config = plain(subject.config)
-    return flatten({"env": config["env"], "evaluation": {key: config["evaluation"][key] for key in OF_LEVELS}})
+    return flatten(
+        {"env": completed(config["env"]), "evaluation": {key: config["evaluation"][key] for key in OF_LEVELS}}
+    )

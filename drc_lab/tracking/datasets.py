@@ -10,6 +10,7 @@ from drc_lab.envs.external import GymVectorEnv
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.levels import AugmentedLevels, FixedLevels, LevelSet
 from drc_lab.envs.sokoban.files import LevelFiles
+from drc_lab.envs.sokoban.text import translation
 
 CONTEXTS = {"train": "training", "valid": "validation", "test": "test"}  # MLflow's words
 NOT_OF_LEVELS = ("max_steps", "observation", "noop", "crop_border")
@@ -35,6 +36,8 @@ def log_levels(run: TakesDatasets, use: str, env: BatchEnv, settings: Mapping[st
         k: v for k, v in settings.items() if k not in NOT_OF_LEVELS and not k.endswith(("_reward", "_penalty"))
     }
     profile: dict[str, Any] = {"levels": "endless" if levels is None else len(levels)}
+    if skipped := len(getattr(levels, "skipped", ())):
+        profile["skipped"] = skipped
     profile["observation"] = list(env.single_observation_space.shape or ())
     optimal = getattr(levels, "optimal", None)
     if optimal is not None and (known := optimal[optimal >= 0]).size:
@@ -58,7 +61,10 @@ def fixed_levels(env: BatchEnv) -> Any:
 
 
 def digest(env: BatchEnv, settings: Mapping[str, Any]) -> str:
-    """Alike for the same levels: of a set by what it holds, of files by their names and sizes, else by the settings."""
+    """Alike for the same levels: of a set by what it holds, of files by their names and sizes, else by the settings.
+
+    Files that are read in another alphabet, or of which levels were skipped, are other levels.
+    """
     levels, found = fixed_levels(env), hashlib.sha256()
     if isinstance(levels, LevelSet):
         for field in fields(levels):
@@ -66,6 +72,10 @@ def digest(env: BatchEnv, settings: Mapping[str, Any]) -> str:
             found.update(f"{field.name} {array.dtype} {array.shape}".encode() + array.tobytes())
     elif isinstance(levels, LevelFiles):
         found.update(json.dumps([(path.name, path.stat().st_size) for path in levels.files]).encode())
+        if levels.skipped:
+            found.update(json.dumps([(each.file, each.number) for each in levels.skipped]).encode())
+        if symbols := translation(levels.symbols):
+            found.update(json.dumps(sorted(symbols.items())).encode())
     if not isinstance(levels, LevelSet | LevelFiles) or isinstance(env, GymVectorEnv):  # those have seeds for levels
         found.update(json.dumps(settings, sort_keys=True, default=str).encode())
     return found.hexdigest()[:DIGEST]

@@ -35,6 +35,7 @@ ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+NAME = re.compile(r"[\w./: -]+")  # of what MLflow takes as part of a param's name
 # They tell of every single try at a server that is away; the sender tells of the first.
 TALKATIVE = ("mlflow.store.db.utils", "urllib3.connectionpool")
 
@@ -204,10 +205,10 @@ def git_tags() -> dict[str, str]:
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted keys."""
+    """Nested mappings as dotted keys; one with keys that are no names, which MLflow refuses, stays a value."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and all(NAME.fullmatch(str(inner)) for inner in value):
             flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value

@@ -12,6 +12,7 @@ from drc_lab.envs.sokoban import files
 from drc_lab.envs.sokoban.boxoban import count_levels, parse_boxoban
 from drc_lab.envs.sokoban.files import LevelFiles, open_levels
 from drc_lab.envs.sokoban.level import Levels, parse_collection
+from drc_lab.envs.sokoban.solutions import read_solutions
 from drc_lab.errors import ConfigError, UserError
 
 
@@ -79,7 +80,7 @@ def test_ids_follow_the_sorted_order_of_files_and_the_order_in_them(folder, leve
 
 def test_a_file_is_parsed_once_and_only_when_one_of_its_levels_is_asked_for(folder, monkeypatch):
     parsed, parse = [], files._parse_file
-    monkeypatch.setattr(files, "_parse_file", lambda path: parsed.append(path.name) or parse(path))
+    monkeypatch.setattr(files, "_parse_file", lambda path, *more: parsed.append(path.name) or parse(path, *more))
     found = open_levels(folder)
     assert parsed == [] and not found.parsed.any()
     found[np.array([35, 60, 35])]
@@ -147,7 +148,58 @@ def test_a_bad_file_is_named_with_level_and_line_when_it_is_parsed(folder, level
         found[np.array([45])]
     assert str(error.value) == (
         f"{folder}/001.txt:3 (3), line 38: found no players, allowed: one (@, or + on a target)"
+        "; env.invalid_levels=skip leaves such levels out"
     )
+
+
+def broken(level):
+    """The level without its player: no longer valid."""
+    return str(level).translate({ord("@"): " ", ord("+"): "."})
+
+
+def test_skipping_leaves_invalid_levels_out_and_nothing_else_changes(folder, levels):
+    """Those of Boxoban's files too, which are then read at the start; names keep to the numbers in the file."""
+    (folder / "001.txt").write_text(boxoban_text([*levels[30:33], broken(levels[33]), *levels[34:70]]))
+    (folder / "003.xsb").write_text(f"Bad\n{broken(levels[0])}\n\nGood\n{levels[1]}\n\nBad\n{broken(levels[2])}\n")
+    (folder / "004.xsb").write_text(broken(random_level(np.random.default_rng(0), 20, 20, 1)))
+    found = open_levels(folder, invalid_levels="skip")
+    kept = [*levels[:33], *levels[34:], levels[1]]
+    assert len(found) == 120 and np.array_equal(found[:].tiles, Levels.pack(kept).tiles)
+    assert [found.name(i).split("/")[-1] for i in (32, 33, 68, 69, 119)] == [
+        "001.txt:2", "001.txt:4", "001.txt:39", "002.txt:0", "003.xsb:1"
+    ]  # fmt: skip
+    assert [found.find(*place) for place in ((1, 2), (1, 3), (1, 4), (1, 40), (3, 0), (3, 1), (3, 2), (4, 0))] == [
+        32, -1, 33, -1, -1, 119, -1, -1
+    ]  # fmt: skip
+    assert [found.find(*place) for place in ((0, 29), (0, 30), (2, 49))] == [29, -1, 118]
+    assert found.note() == (
+        f"{folder}: skipped 4 of 124 levels: "
+        f"{folder}/001.txt:3 (3), line 38: found no players, allowed: one (@, or + on a target); "
+        f"{folder}/003.xsb:0 (Bad), line 2: found no players, allowed: one (@, or + on a target); "
+        f"{folder}/003.xsb:2 (Bad), line 26: found no players, allowed: one (@, or + on a target); and 1 more"
+    )
+
+
+def test_skipping_where_all_levels_are_valid_changes_nothing_at_all(folder):
+    lazy, found = open_levels(folder), open_levels(folder, invalid_levels="skip")
+    assert found.note() == "" and np.array_equal(found[:].tiles, lazy[:].tiles)
+    assert np.array_equal(found.starts, lazy.starts) and found.name(45) == lazy.name(45)
+
+
+def test_where_no_level_is_valid_skipping_is_refused_with_the_first_reason(tmp_path, levels):
+    (tmp_path / "a.xsb").write_text(f"{broken(levels[0])}\n\n{broken(levels[1])}")
+    with pytest.raises(UserError, match=r": all 2 levels are invalid: .*a\.xsb:0, line 1: found no players"):
+        open_levels(tmp_path, invalid_levels="skip")
+    with pytest.raises(ConfigError, match=r"^invalid_levels: found 'ignore', allowed: error \| skip$"):
+        open_levels(tmp_path, invalid_levels="ignore")
+
+
+def test_published_solutions_go_by_the_numbers_in_the_file_whatever_was_skipped(tmp_path):
+    corridor = "#####\n#@$.#\n#####"
+    (tmp_path / "set.xsb").write_text(f"{broken(corridor)}\n\n{corridor}\n\n{corridor}\n")
+    (tmp_path / "solutions.csv").write_text("File,Level,Actions\nset,0,1\nset,2,1\n")
+    solutions = read_solutions(tmp_path / "solutions.csv", LevelFiles(tmp_path / "set.xsb", invalid_levels="skip"))
+    assert solutions.moves.tolist() == [-1, 1] and solutions.unknown == 1
 
 
 def test_a_file_that_changed_after_it_was_counted_is_told(folder, levels):

@@ -76,7 +76,10 @@ def test_a_collection_keeps_order_and_tells_levels_apart_by_blank_lines_or_title
 @pytest.mark.parametrize(
     ("board", "message"),
     [
-        ("#####\n#@$.#\n# x #\n#####", ":1 (two), line 11: found 'x', allowed: # . * $ @ + space - _ p P b B"),
+        (
+            "#####\n#@$.#\n# xy#\n#####",
+            ":1 (two), line 11: found 'x', 'y', allowed: # . * $ @ + space - _ p P b B, or those of env.symbols",
+        ),
         ("#####\n# $.#\n#####", ":1 (two), line 9: found no players, allowed: one (@, or + on a target)"),
         ("#####\n#@$.#\n#  +#\n#####", ":1 (two), line 11: found 2 players, allowed: one (@, or + on a target)"),
         ("######\n#@$..#\n######", ":1 (two), line 9: found 1 boxes and 2 targets, allowed: as many targets as boxes"),
@@ -140,3 +143,60 @@ def test_packing_adds_walls_to_the_right_and_below():
         Levels.pack(levels, height=7)
     with pytest.raises(ConfigError, match=r"^width: found 8, allowed: at least 9"):
         Levels.pack(levels, width=8)
+
+
+DOS = """
+*************************************
+Maze: 1
+Size X: 22
+Length: 50
+
+    XXXXX
+    X   X
+    X*  X
+  XXX  *XXX
+  X  *  * X
+XXX X XXX X     XXXXXX
+X   X XXX XXXXXXX  &&X
+X *  *             &&X
+XXXXX XXXX X@XXXX  &&X
+    X      XXX  XXXXXX
+    XXXXXXXX
+
+*************************************
+"""
+DOS_ROWS = DOS.split("\n")[6:17]
+SYMBOLS = {"X": "#", "*": "$", "&": "."}
+
+
+def test_a_file_in_another_alphabet_has_its_unknown_symbols_listed_and_the_way_named():
+    with pytest.raises(UserError) as error:
+        parse_collection(DOS, "dos.txt")
+    said = str(error.value)
+    count = "".join(DOS_ROWS).count("X")
+    assert said.startswith(f"dos.txt: found no level, but rows with 'X' ({count}, first in line 7), '&' (6, first in ")
+    assert "* box on target" in said and "env.symbols" in said and "\n" not in said
+    with pytest.raises(UserError, match=r"dos.txt: found no level, but rows with '&' \(6, first in line 13\), allowed"):
+        parse_collection(DOS.replace("X", "-"), "dos.txt")
+
+
+def test_symbols_say_what_those_of_another_alphabet_stand_for():
+    """Titles and comments stay as they are, and a symbol that is mapped has lost its standard meaning."""
+    (level,) = parse_collection(DOS, "dos.txt", symbols=SYMBOLS)
+    standard = "\n".join(DOS_ROWS).translate(str.maketrans("X*&", "#$."))
+    assert same([level], [Level.from_text(standard)]) and str(level).count("$") == str(level).count(".") == 6
+    assert same(parse_collection(DOS, "dos.txt", symbols="X=# *=$ &=."), [level])
+    swapped = BOARD.translate(str.maketrans("$.", ".$"))
+    assert same([Level.from_text(swapped, symbols={"$": ".", ".": "$"})], [Level.from_text(BOARD)])
+    digits = "11111\n14321\n10001\n11111"
+    assert same(
+        [Level.from_text(digits, symbols="0=- 1=# 2=. 3=$ 4=@")], [Level.from_text("#####\n#@$.#\n#   #\n#####")]
+    )
+
+
+@pytest.mark.parametrize(
+    "symbols", [{"XY": "#"}, {"X": "wall"}, {"X": "x"}, {"X": ""}, {" ": "#"}, "X", "X=", "X=#&=.", "X #"]
+)
+def test_symbols_that_are_no_pairs_are_told(symbols):
+    with pytest.raises(ConfigError, match=r"^symbols: found .*, allowed: pairs such as 'X=# &=.'"):
+        Level.from_text(BOARD, symbols=symbols)

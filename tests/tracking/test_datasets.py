@@ -67,6 +67,24 @@ def test_levels_of_files_are_known_by_the_files(tmp_path):
     assert a["digest"] == b["digest"] != c["digest"] and json.loads(c["profile"])["levels"] == 2
 
 
+def test_levels_that_were_skipped_make_another_dataset_and_are_counted(tmp_path, capsys):
+    """So does another alphabet. What was skipped is told once, however many envs deal from the file."""
+    good, bad = "######\n#@$ .#\n######\n", "######\n#@$ @#\n######\n"
+    (tmp_path / "one.xsb").write_text(f"{good}\n{bad}\n{good}")
+    skip = ("env=sokoban", f"env.levels={tmp_path}/one.xsb", "env.invalid_levels=skip")
+    some, same = described(*skip), described(*skip, split="valid", use="valid")
+    profile = json.loads(some["profile"])
+    assert (profile["levels"], profile["skipped"]) == (2, 1) and some["digest"] == same["digest"]
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "skipped 1 of 3 levels: " in told and "one.xsb:1, line 6: found 2 players" in told
+    (tmp_path / "one.xsb").write_text(f"{bad}\n{good}\n{good}")
+    other = digest(*skip)
+    (tmp_path / "one.xsb").write_text(f"{good}\n{good}\n{good}")
+    assert len({some["digest"], other, whole := digest(*skip)}) == 3 and whole == digest(*skip[:2])
+    symbols = "env.symbols='$=. .=$'"
+    assert digest(*skip, symbols) not in (whole, digest(*skip, "env.symbols='$=. .=$ X=#'"))
+
+
 def test_levels_of_foreign_envs_are_known_by_env_and_seeds():
     pytest.importorskip("minigrid")
     one, same, larger = (

@@ -10,7 +10,7 @@ import numpy as np
 from drc_lab.envs.curriculum import curriculum_levels
 from drc_lab.envs.levels import AugmentedLevels, FixedLevels, LevelStream, generated_levels
 from drc_lab.envs.render import DEFAULT_CELL_SIZE
-from drc_lab.envs.sokoban.files import LevelFiles, has_splits, open_levels
+from drc_lab.envs.sokoban.files import INVALID_LEVELS, LevelFiles, has_splits, open_levels
 from drc_lab.envs.sokoban.generate import LevelGenerator, RoomGenerator
 from drc_lab.envs.sokoban.identity import identities
 from drc_lab.envs.sokoban.level import WALL, Level, Levels
@@ -18,9 +18,10 @@ from drc_lab.envs.sokoban.reverse import ReverseGenerator
 from drc_lab.envs.sokoban.solutions import read_solutions
 from drc_lab.envs.sokoban.step import Rules, SokobanBatch
 from drc_lab.envs.sokoban.symmetry import transform
+from drc_lab.envs.sokoban.text import Symbols
 from drc_lab.envs.symmetry import TRANSPOSE
 from drc_lab.envs.vector import LevelEnv, LevelVectorEnv
-from drc_lab.errors import ConfigError
+from drc_lab.errors import ConfigError, note
 
 GENERATORS = {"rooms": RoomGenerator, "reverse": ReverseGenerator}
 
@@ -50,6 +51,8 @@ class SokobanVectorEnv(LevelVectorEnv):
             the env's own (walls fill the rest).
         level, levels: given levels.
         difficulty: folder of Boxoban: unfiltered | medium | hard.
+        symbols: what the symbols of levels in another alphabet stand for, see `translation`.
+        invalid_levels: in files: "error" refuses them, "skip" leaves them out and says so.
         solutions: a CSV file as `read_solutions` takes, of solutions with the fewest moves; ``optimal`` is the length
             of each level's shortest one in it that solves it when it is replayed. ``{split}`` in its name stands for
             the split; without it, held-out levels of a folder with splits have no solutions.
@@ -85,6 +88,8 @@ class SokobanVectorEnv(LevelVectorEnv):
         level: Level | str | Sequence[Level | str] | None = None,
         levels: str | None = None,
         difficulty: str | None = None,
+        symbols: dict[str, str] | str | None = None,
+        invalid_levels: str = "error",
         solutions: str | None = None,
         max_steps: int | Sequence[int] = 120,
         observation: str = "rgb",
@@ -104,15 +109,20 @@ class SokobanVectorEnv(LevelVectorEnv):
             raise ConfigError("num_envs", num_envs, "at least 1")
         if generator not in GENERATORS:
             raise ConfigError("generator", generator, " | ".join(GENERATORS))
+        if invalid_levels not in INVALID_LEVELS or (invalid_levels == "skip" and levels is None):
+            allowed = "error, without levels from files" if invalid_levels == "skip" else " | ".join(INVALID_LEVELS)
+            raise ConfigError("invalid_levels", invalid_levels, allowed)
         stream: LevelStream[Levels]
         if level is not None or levels is not None:
             if curriculum is not None:
                 raise ConfigError("curriculum", "a curriculum", "null with level or levels: it needs a generator")
             given: Levels | LevelFiles
             if level is not None:
-                given = given_levels(level)
+                given = given_levels(level, symbols)
             else:
-                files = open_levels(str(levels), difficulty, split if has_splits(str(levels), difficulty) else None)
+                part = split if has_splits(str(levels), difficulty) else None
+                files = open_levels(str(levels), difficulty, part, None, None, symbols, invalid_levels)
+                note(files.note())
                 if solutions is not None:
                     files.optimal[:] = read_solutions(solutions.format(split=split), files).moves
                     if not (files.optimal >= 0).any():
@@ -129,7 +139,7 @@ class SokobanVectorEnv(LevelVectorEnv):
                                                                                 "prove": prove}  # fmt: skip
             make = GENERATORS[generator]
             last = make(**own, split=split)
-            for key, value in (("solutions", solutions), ("difficulty", difficulty)):
+            for key, value in (("solutions", solutions), ("difficulty", difficulty), ("symbols", symbols)):
                 if value is not None:
                     raise ConfigError(key, value, "null without levels from files")
             if curriculum is not None and num_levels is not None:
@@ -185,13 +195,13 @@ class Padded:
         return Levels(tiles, levels.optimal, levels.pushes)
 
 
-def given_levels(levels: Level | str | Sequence[Level | str]) -> Levels:
-    """Levels as objects or text, packed."""
+def given_levels(levels: Level | str | Sequence[Level | str], symbols: Symbols = None) -> Levels:
+    """Levels as objects or text, packed; see `translation` for the symbols of the text."""
     if isinstance(levels, Level | str):
         levels = [levels]
     if not levels:
         raise ConfigError("level", [], "at least one level")
-    return Levels.pack([Level.from_text(x) if isinstance(x, str) else x for x in levels])
+    return Levels.pack([Level.from_text(x, symbols=symbols) if isinstance(x, str) else x for x in levels])
 
 
 def augmented(drawn: np.ndarray, levels: Levels) -> Levels:

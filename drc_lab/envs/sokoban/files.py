@@ -3,16 +3,36 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from drc_lab.envs.levels import SPLITS, drawn
 from drc_lab.envs.sokoban.boxoban import SIZE, count_levels, parse_boxoban
-from drc_lab.envs.sokoban.level import Levels, parse_collection
+from drc_lab.envs.sokoban.level import Level, Levels, read_collection
+from drc_lab.envs.sokoban.text import Symbols, translation
 from drc_lab.errors import ConfigError, UserError
 
 SUFFIXES = (".txt", ".xsb", ".sok")
+INVALID_LEVELS = ("error", "skip")
+TOLD = 3  # skipped levels in a note
+ADVICE = "; env.invalid_levels=skip leaves such levels out"
+
+
+class Skipped(NamedTuple):
+    """An invalid level: the number of its file, its own in that file, and what is wrong with it and where."""
+
+    file: int
+    number: int
+    problem: str
+
+
+class FileLevels(NamedTuple):
+    """What is read of one file: tiles uint8 [N, H, W], the number in the file of each (int64 [N]), and invalid ones."""
+
+    tiles: np.ndarray
+    numbers: np.ndarray
+    problems: dict[int, UserError]
 
 
 class LevelFiles:
@@ -20,37 +40,56 @@ class LevelFiles:
 
     Stands in for a `Levels` wherever only its length and some levels at a time are asked for, as in `FixedLevels`;
     the index of a level in the whole set is its id. Boxoban's files are counted without being parsed, and parsed when
-    the first of their levels is asked for. Other files are parsed at once, because only then their sizes are known.
+    the first of their levels is asked for. Other files are parsed at once, because only then their sizes are known; and
+    all are where invalid levels are skipped, because only then it is known how many are left. Ids count what is left,
+    names and solutions go by the number that a level has in its file.
 
     Args:
         path: a file, or a folder with .txt, .xsb or .sok files in it (not in folders below).
         height, width: cells of every level, walls added to the right and at the bottom; None is the largest level's.
+        symbols: what the symbols of another alphabet stand for, see `translation`.
+        invalid_levels: "error" refuses a file with an invalid level, "skip" leaves that level out.
 
     Attributes:
         files: their paths.
         starts: int64 [files + 1], id of the first level of each file; the last is the number of levels.
         height, width: as above.
         parsed: bool [files], which ones have been parsed so far.
+        skipped: the levels that were left out.
         optimal: int64 [levels], see `Levels`; -1 until somebody knows better.
 
     Raises:
-        UserError: nothing there, or a bad level (file, number, line). Bad levels in Boxoban's files show when the
-            file is parsed.
-        ConfigError: height or width is less than that of the largest level.
+        UserError: nothing there, or a bad level (file, number, line), or none but bad ones. Bad levels in Boxoban's
+            files show when the file is parsed.
+        ConfigError: height or width is less than that of the largest level; other arguments that cannot be.
     """
 
-    def __init__(self, path: str | Path, height: int | None = None, width: int | None = None):
-        self.files = _level_files(Path(path))
+    def __init__(self, path: str | Path, height: int | None = None, width: int | None = None,
+                 symbols: Symbols = None, invalid_levels: str = "error"):  # fmt: skip
+        if invalid_levels not in INVALID_LEVELS:
+            raise ConfigError("invalid_levels", invalid_levels, " | ".join(INVALID_LEVELS))
+        self.path, self.files, self.symbols = Path(path), _level_files(Path(path)), symbols
+        self.skipped: list[Skipped] = []
+        self._numbers: dict[int, np.ndarray] = {}  # in their file, of files that levels were left out of
+        at_once = invalid_levels == "skip" or bool(translation(symbols))
         parsed: dict[int, np.ndarray] = {}
         counts, sizes = [], [(0, 0)]
         for number, file in enumerate(self.files):
             with _readable(file):
-                count, size = count_levels(file), (SIZE, SIZE)
+                count, size = 0 if at_once else count_levels(file), (SIZE, SIZE)
             if not count:
-                parsed[number] = _parse_file(file)
-                count, size = len(parsed[number]), parsed[number].shape[1:]
+                read = _parse_file(file, symbols)
+                for place, problem in read.problems.items():
+                    if invalid_levels == "error":
+                        raise UserError(f"{problem}{ADVICE}")
+                    self.skipped.append(Skipped(number, place, str(problem)))
+                    self._numbers[number] = read.numbers
+                parsed[number] = read.tiles
+                count, size = len(read.tiles), read.tiles.shape[1:]
             counts.append(count)
             sizes.append(size)
+        if not sum(counts):
+            raise UserError(f"{path}: all {len(self.skipped):,} levels are invalid: {self.skipped[0].problem}")
         largest = np.max(sizes, axis=0).tolist()
         for key, given, needed in zip(("height", "width"), (height, width), largest, strict=True):
             if given is not None and given < needed:
@@ -73,7 +112,10 @@ class LevelFiles:
         index = self._ids[index]
         wanted = np.unique(np.searchsorted(self.starts, index, side="right") - 1)
         for number in wanted[~self.parsed[wanted]]:
-            self._keep(number, _parse_file(self.files[number]))
+            read = _parse_file(self.files[number], self.symbols)
+            for problem in read.problems.values():
+                raise UserError(f"{problem}{ADVICE}")
+            self._keep(number, read.tiles)
         return Levels(self._tiles[index], self.optimal[index], np.full(len(index), -1))
 
     def pick(self, rows: np.ndarray) -> tuple[Levels, np.ndarray]:
@@ -86,8 +128,27 @@ class LevelFiles:
 
     def name(self, index: int) -> str:
         """``file:number`` of a level, numbers counted from 0 in each file, as Boxoban's headers do."""
-        number = int(np.searchsorted(self.starts, index, side="right")) - 1
-        return f"{self.files[number]}:{index - int(self.starts[number])}"
+        file = int(np.searchsorted(self.starts, index, side="right")) - 1
+        place = index - int(self.starts[file])
+        return f"{self.files[file]}:{self._numbers[file][place] if file in self._numbers else place}"
+
+    def find(self, file: int, number: int) -> int:
+        """The id of the level that has a number in a file; -1 if there is none, or it was left out."""
+        start, stop = self.starts[file : file + 2].tolist()
+        if file in self._numbers:
+            place = int(np.searchsorted(self._numbers[file], number))
+            return start + place if place < stop - start and self._numbers[file][place] == number else -1
+        return start + number if start + number < stop else -1
+
+    def note(self) -> str:
+        """How many levels were left out and where, in one line; nothing if none were."""
+        if not self.skipped:
+            return ""
+        told = [each.problem for each in self.skipped[:TOLD]]
+        told += [f"and {len(self.skipped) - TOLD:,} more"] * (len(self.skipped) > TOLD)
+        return (
+            f"{self.path}: skipped {len(self.skipped):,} of {len(self) + len(self.skipped):,} levels: {'; '.join(told)}"
+        )
 
     def _keep(self, number: int, tiles: np.ndarray) -> None:
         start, stop = self.starts[number : number + 2]
@@ -101,7 +162,8 @@ class LevelFiles:
 
 
 def open_levels(path: str | Path, difficulty: str | None = None, split: str | None = None,
-                height: int | None = None, width: int | None = None) -> LevelFiles:  # fmt: skip
+                height: int | None = None, width: int | None = None, symbols: Symbols = None,
+                invalid_levels: str = "error") -> LevelFiles:  # fmt: skip
     """Opens a file, a folder of files, or one part of Boxoban, which lies in folders ``difficulty/split``.
 
     Levels of a folder with splits are as large as the largest in any split, so that what is trained on one can be
@@ -125,9 +187,10 @@ def open_levels(path: str | Path, difficulty: str | None = None, split: str | No
         elif there and not _files_in(folder):
             raise ConfigError(key, None, f"{' | '.join(there)}, in {folder}")
     if split is not None and folder.is_dir() and height is None and width is None:
-        parts = [LevelFiles(folder.parent / name) for name in SPLITS if (folder.parent / name).is_dir()]
+        names = [name for name in SPLITS if (folder.parent / name).is_dir()]
+        parts = [LevelFiles(folder.parent / name, None, None, symbols, invalid_levels) for name in names]
         height, width = max(part.height for part in parts), max(part.width for part in parts)
-    return LevelFiles(folder, height, width)
+    return LevelFiles(folder, height, width, symbols, invalid_levels)
 
 
 def has_splits(path: str | Path, difficulty: str | None = None) -> bool:
@@ -151,14 +214,21 @@ def _files_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
 
 
-def _parse_file(path: Path) -> np.ndarray:
-    """uint8 [N, H, W] with the levels of one file."""
+def _parse_file(path: Path, symbols: Symbols = None) -> FileLevels:
     with _readable(path):
         data = path.read_bytes().replace(b"\r\n", b"\n")
-    tiles = parse_boxoban(data)
-    if tiles is None:
-        tiles = Levels.pack(parse_collection(data.decode("utf-8-sig", "replace"), str(path))).tiles
-    return tiles
+    tiles = None if symbols else parse_boxoban(data)
+    if tiles is not None:
+        return FileLevels(tiles, np.arange(len(tiles)), {})
+    valid: dict[int, Level] = {}
+    problems: dict[int, UserError] = {}
+    for number, each in enumerate(read_collection(data.decode("utf-8-sig", "replace"), str(path), symbols=symbols)):
+        if isinstance(each, UserError):
+            problems[number] = each
+        else:
+            valid[number] = each
+    tiles = Levels.pack(list(valid.values())).tiles if valid else np.zeros((0, 0, 0), np.uint8)
+    return FileLevels(tiles, np.array(list(valid), np.int64), problems)
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 """A Sokoban level, its text form, and levels packed into arrays."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
 from drc_lab.envs.levels import LevelSet
-from drc_lab.envs.sokoban.text import ALTERNATES, find_boards
+from drc_lab.envs.sokoban.text import ALTERNATES, MEANING, Symbols, find_boards, foreign_symbols, translation
 from drc_lab.errors import ConfigError, UserError
 
 # What is in a cell. The order is that of gym-sokoban, of the one-hot observation's planes, and of PALETTE.
@@ -88,20 +89,36 @@ class Level:
         return "\n".join("".join(SYMBOLS[code] for code in row) for row in self.tiles)
 
     @classmethod
-    def from_text(cls, text: str, source: str = "level", first_line: int = 1) -> "Level":
+    def from_text(cls, text: str, source: str = "level", first_line: int = 1, symbols: Symbols = None) -> "Level":
         """Reads what ``str(level)`` writes, or one level in any form that `parse_collection` reads.
 
         Raises:
             UserError: as `parse_collection`, or there is more than one level.
         """
-        levels = parse_collection(text, source, first_line)
+        levels = parse_collection(text, source, first_line, symbols)
         if len(levels) > 1:
             raise UserError(f"{source}: found {len(levels)} levels, allowed: one")
         return levels[0]
 
 
-def parse_collection(text: str, source: str, first_line: int = 1) -> list[Level]:
-    """All levels of a text in the usual formats: Boxoban, .xsb, .sok, run-length coded rows.
+def parse_collection(text: str, source: str, first_line: int = 1, symbols: Symbols = None) -> list[Level]:
+    """All levels of a text, see `read_collection`.
+
+    Raises:
+        UserError: the first level that is wrong, its title, and the line; or there is no level.
+    """
+    levels = []
+    for each in read_collection(text, source, first_line, symbols):
+        if isinstance(each, UserError):
+            raise each
+        levels.append(each)
+    return levels
+
+
+def read_collection(
+    text: str, source: str, first_line: int = 1, symbols: Symbols = None
+) -> Iterator[Level | UserError]:
+    """Each level of a text in the usual formats, or what is wrong with it: Boxoban, .xsb, .sok, run-length coded rows.
 
     Rows may be indented and of different lengths. What lies outside the outer wall becomes wall.
 
@@ -109,24 +126,27 @@ def parse_collection(text: str, source: str, first_line: int = 1) -> list[Level]
         text: titles, comments (``;``, ``'``, ``Comment:`` to ``Comment-End:``) and properties may stand around levels.
         source: the file's name, for messages, which name a level as ``source:number``, counted from 0.
         first_line: number of the text's first line.
+        symbols: what the symbols of another alphabet stand for, see `translation`.
 
     Raises:
-        UserError: the first level that is wrong, its title, and the line; or there is no level.
+        UserError: there is no level.
     """
-    levels = []
-    for number, board in enumerate(find_boards(text, source, first_line)):
+    translate = translation(symbols)
+    boards = find_boards(text, source, first_line, translate)
+    for number, board in enumerate(boards):
         first_row = 0
         try:
             padded = _codes(board.rows)
             tiles, first_row = _closed(padded)
-            levels.append(Level(tiles))
+            yield Level(tiles)
         except _BadLevel as error:
             title = f" ({board.title})" if board.title else ""
             line = board.lines[min(first_row + error.row, len(board.lines) - 1)]
-            raise UserError(f"{source}:{number}{title}, line {line}: {error.problem}") from None
-    if not levels:
-        raise UserError(f"{source}: found no level")
-    return levels
+            yield UserError(f"{source}:{number}{title}, line {line}: {error.problem}")
+    if not boards:
+        foreign = foreign_symbols(text, translate)
+        known = f", allowed: {MEANING}; what others stand for says env.symbols, as in env.symbols=\"'X=# &=.'\""
+        raise UserError(f"{source}: found no level" + (f", but rows with {foreign}{known}" if foreign else ""))
 
 
 def _codes(rows: list[str]) -> np.ndarray:
@@ -135,7 +155,11 @@ def _codes(rows: list[str]) -> np.ndarray:
     for number, row in enumerate(rows):
         for column, symbol in enumerate(row):
             if symbol not in _CODES:
-                raise _BadLevel(f"found {symbol!r}, allowed: # . * $ @ + space - _ p P b B", number)
+                others = dict.fromkeys(symbol for row in rows for symbol in row if symbol not in _CODES)
+                found = ", ".join(map(repr, others))
+                raise _BadLevel(
+                    f"found {found}, allowed: # . * $ @ + space - _ p P b B, or those of env.symbols", number
+                )
             codes[number + 1, column + 1] = _CODES[symbol]
     return codes
 

@@ -26,7 +26,7 @@ class Solutions:
         starts: int64 [N], where those of each level start.
         rows: of the file, without its header.
         malformed: rows whose file, level or actions are not what they should be.
-        unknown: rows about levels that are not in the set.
+        unknown: rows about levels that are not in the set, or were left out of it.
         unsolved: rows that do not solve their level when they are replayed.
         repeated: rows that solve their level, which another row does in as few or fewer moves.
     """
@@ -48,6 +48,7 @@ class Solutions:
 def read_solutions(path: str | Path, levels: LevelFiles) -> Solutions:
     """Reads a CSV file with the columns File (name without .txt), Level (number in it) and Actions.
 
+    Numbers count invalid levels too, also where those are left out.
     Actions are 0 up, 1 right, 2 down, 3 left, as published. What follows the first step that solves is cut off.
 
     Args:
@@ -57,18 +58,18 @@ def read_solutions(path: str | Path, levels: LevelFiles) -> Solutions:
     Raises:
         UserError: the file cannot be read, or lacks a column.
     """
-    spans = {file.stem: span for file, *span in zip(levels.files, levels.starts, levels.starts[1:], strict=False)}
+    files = {file.stem: number for number, file in enumerate(levels.files)}
     rows = _read_rows(path)
     which, texts, malformed, unknown = [], [], 0, 0
     for stem, number, text in rows:
         if not re.fullmatch("[0-9]+", number) or not re.fullmatch("[0-3]+", text):
             malformed += 1
             continue
-        start, stop = spans.get(stem, (0, 0))
-        if start + int(number) >= stop:
+        found = levels.find(files[stem], int(number)) if stem in files else -1
+        if found < 0:
             unknown += 1
         else:
-            which.append(start + int(number))
+            which.append(found)
             texts.append(text.encode().translate(_OURS))
     level = np.array(which, np.int64)
     actions = np.frombuffer(b"".join(texts), np.uint8)

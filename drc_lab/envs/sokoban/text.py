@@ -1,12 +1,17 @@
 """Where the boards stand in a text of Sokoban levels (.txt, .xsb, .sok): rows, titles, comments, run-length coding."""
 
 import re
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from drc_lab.errors import UserError
+from drc_lab.errors import ConfigError, UserError
 
 # The .sok format's second set: - and _ survive where spaces do not, letters where $ and * do not.
 ALTERNATES = {"-": " ", "_": " ", "p": "@", "P": "+", "b": "$", "B": "*"}
+
+STANDARD = "#.$*@+ -_"  # what other symbols may stand for
+MEANING = "# wall, space - _ floor, . target, $ box, * box on target, @ player, + player on target"
 
 _PLAIN_ROW = re.compile(r"[#.$*@+pPbB _-]+")
 _CODED_ROWS = re.compile(r"[#.$*@+pPbB_0-9()|-]+")  # no spaces: "12 #" is a title
@@ -15,6 +20,9 @@ _RUN = re.compile(r"(\d{1,2})([^\d|])")
 _TITLE = re.compile(r"title:\s*(.*)", re.IGNORECASE)
 _KEY = re.compile(r"[A-Za-z][\w -]*:")
 _LONGEST = 10_000  # characters of decoded rows; the largest board has fewer
+_FEWEST_ROWS, _MOST_SYMBOLS = 3, 9  # of lines that look like a board in whatever alphabet
+
+Symbols = Mapping[str, str] | str | None
 
 
 @dataclass
@@ -26,7 +34,30 @@ class TextBoard:
     lines: list[int] = field(default_factory=list)
 
 
-def find_boards(text: str, source: str, first_line: int = 1) -> list[TextBoard]:
+def translation(symbols: Symbols) -> dict[int, str]:
+    """For `str.translate`: from the symbols of another alphabet to the standard ones.
+
+    Args:
+        symbols: a mapping such as {"X": "#", "&": "."}, or the same as text, "X=# &=."; a symbol that is a standard one
+            has its new meaning alone.
+
+    Raises:
+        ConfigError: about ``symbols``.
+    """
+    pairs: list[tuple[str, ...]] = list(symbols.items()) if isinstance(symbols, Mapping) else []
+    if isinstance(symbols, str):
+        pairs = [(word[0], word[2:]) if word[1:2] == "=" else (word, "") for word in symbols.split()]
+    if not all(
+        len(theirs) == 1 and not theirs.isspace() and ours in STANDARD and len(ours) == 1 for theirs, ours in pairs
+    ):
+        allowed = "pairs such as 'X=# &=.', each a symbol (no space) and that of # . $ * @ + - _ which it stands for"
+        raise ConfigError("symbols", symbols, allowed)
+    return {ord(theirs): ours for theirs, ours in pairs}
+
+
+def find_boards(
+    text: str, source: str, first_line: int = 1, translate: Mapping[int, str] | None = None
+) -> list[TextBoard]:
     """The boards of a text in their order; titles, comments and properties are left out.
 
     A board starts with a row that has a wall and ends at a blank line or at text. Inside a board a line that starts
@@ -36,6 +67,7 @@ def find_boards(text: str, source: str, first_line: int = 1) -> list[TextBoard]:
         text: of the whole file.
         source: its name, for messages.
         first_line: number of the text's first line.
+        translate: see `translation`; of rows alone.
 
     Raises:
         UserError: a ``Comment:`` that never ends.
@@ -49,7 +81,7 @@ def find_boards(text: str, source: str, first_line: int = 1) -> list[TextBoard]:
             comment = 0 if line.lower().startswith("comment-end") else comment
         elif not line:
             inside = same_paragraph = False
-        elif rows := _rows(raw.rstrip(), inside):
+        elif rows := _rows(raw.rstrip().translate(translate or {}), inside):
             if not inside:
                 boards.append(TextBoard(title))
                 inside, same_paragraph, title = True, True, ""
@@ -90,3 +122,26 @@ def _decode(line: str) -> list[str]:
             return []
     line = _RUN.sub(lambda run: run[2] * int(run[1]), line)
     return line.rstrip("|").split("|") if not re.search(r"[0-9()]", line) else []
+
+
+def foreign_symbols(text: str, translate: Mapping[int, str]) -> str:
+    """What is not understood in lines that look like boards, in words; nothing if no lines do.
+
+    They are lines that stand together and have few different symbols among them.
+    """
+    counts: Counter[str] = Counter()
+    first: dict[str, int] = {}
+    together: list[tuple[int, str]] = []
+    for number, line in enumerate([*text.split("\n"), ""], 1):
+        row = "".join(line.split()).translate(translate)
+        if row and len(set(row).union(*(symbols for _, symbols in together))) <= _MOST_SYMBOLS:
+            together.append((number, row))
+            continue
+        if len(together) >= _FEWEST_ROWS:
+            for place, symbols in together:
+                for symbol in symbols:
+                    if symbol not in STANDARD and symbol not in ALTERNATES:
+                        counts[symbol] += 1
+                        first.setdefault(symbol, place)
+        together = [(number, row)] if row else []
+    return ", ".join(f"{symbol!r} ({count:,}, first in line {first[symbol]})" for symbol, count in counts.most_common())
