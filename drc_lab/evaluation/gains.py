@@ -77,7 +77,7 @@ def detectable(rows: Sequence[Row], confidence: float = 0.95, power: float = 0.8
         f"The smallest gain that the test finds with {power:.0%} power: in one comparison, and after the correction "
         f"for {len(thinking)}. differing: share of levels that only one of the two solves. nan: too few levels differ."
     )
-    return Finding("detectable", "Which gains could this run have seen?", text, table, in_terminal=False)
+    return Finding("detectable", "After the run: which gains could it have shown?", text, table, in_terminal=False)
 
 
 def verdict(row: Row, alpha: float) -> str:

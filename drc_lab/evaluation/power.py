@@ -88,7 +88,7 @@ def plan(levels: int, settings: int, power: float = 0.8, confidence: float = 0.9
         f"on {levels:,} levels with {power:.0%} power at {confidence:.0%} confidence; corrected: after the correction "
         f"for {settings} settings. levels_for: how many levels other gains need, without it."
     )
-    return Finding("power", "Which gains can this run see?", text, table, in_terminal=False)
+    return Finding("power", "Before the run: which gains can so many levels show?", text, table, in_terminal=False)
 
 
 def in_words(levels: int, settings: int, power: float = 0.8, confidence: float = 0.95) -> str:

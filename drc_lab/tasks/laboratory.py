@@ -31,7 +31,7 @@ from drc_lab.models.policy import Policy, num_actions
 from drc_lab.progress import working
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
 from drc_lab.tasks.play import as_trained
-from drc_lab.tasks.start import say
+from drc_lab.tasks.start import check_accelerator, say
 from drc_lab.tracking.datasets import digest, fixed_levels
 
 PARTS = "parts"  # folder in a run's, of what an interrupted sweep has already
@@ -84,6 +84,7 @@ def device_of(config: DictConfig) -> torch.device:
     Raises:
         UserError: there is no such thing here.
     """
+    check_accelerator(config.trainer.accelerator)
     try:
         return L.Fabric(accelerator=str(config.trainer.accelerator), devices=1).device
     except Exception as error:  # Lightning raises several kinds

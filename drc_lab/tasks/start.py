@@ -1,13 +1,17 @@
 """How every task begins: the console it prints to, and the process set up as the config says."""
 
+from typing import Any
+
+import torch
 from omegaconf import DictConfig
 
 from drc_lab.arguments import check_types
+from drc_lab.errors import ConfigError
 from drc_lab.launch import rank
 from drc_lab.process import quieten_libraries, start_process
 from drc_lab.progress import console
 
-__all__ = ["console", "say", "start"]
+__all__ = ["check_accelerator", "console", "say", "start"]
 
 
 def say(text: str) -> None:
@@ -23,3 +27,19 @@ def start(config: DictConfig) -> int:
     quieten_libraries()
     console.quiet = rank() > 0
     return values["seed"]
+
+
+def check_accelerator(accelerator: Any) -> None:
+    """Lightning says of a GPU that it cannot use neither what it found nor what to do.
+
+    Raises:
+        ConfigError: a GPU is asked for, and torch has none.
+    """
+    if accelerator not in ("gpu", "cuda") or torch.cuda.is_available():
+        return
+    if accelerator == "gpu" and torch.backends.mps.is_available():
+        return
+    version, cuda = torch.__version__, torch.version.cuda or torch.version.hip
+    why = f"torch {version} sees no GPU" if cuda else f"torch {version} is built without CUDA"
+    allowed = f"cpu | auto, as {why}; {accelerator} needs a torch build with CUDA and a visible GPU"
+    raise ConfigError("trainer.accelerator", accelerator, allowed)

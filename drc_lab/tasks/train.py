@@ -38,7 +38,7 @@ from drc_lab.targets import own_frames, shipped, told
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
 from drc_lab.tasks.record import default_name, log_held_out, run_tags
 from drc_lab.tasks.resume import CONFIG, Beginning, beginning, continuable, resume_command
-from drc_lab.tasks.start import console, say, start
+from drc_lab.tasks.start import check_accelerator, console, say, start
 from drc_lab.tasks.sweep import job_tags
 from drc_lab.tracking.datasets import log_levels
 from drc_lab.tracking.run import Run, tracked_run
@@ -76,6 +76,7 @@ def main(config: DictConfig, folder: Path) -> float:
 def prepare(config: DictConfig, folder: Path) -> Training:
     """Builds envs, policy, loss, rollouts and trainer; every mistake in the config shows here."""
     start(config)
+    check_accelerator(config.trainer.get("accelerator"))
     begin = beginning(config, folder)
     spec: RolloutSpec = build_a(RolloutSpec, config.algo.rollouts, "algo.rollouts")
     env = make_env(config.env, num_envs=1)

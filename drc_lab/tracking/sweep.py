@@ -2,14 +2,16 @@
 those would race."""
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from mlflow.entities import Run as RecordedRun
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from drc_lab.evaluation.intervals import mean_interval
 from drc_lab.evaluation.measure import judged_by
 from drc_lab.files import remove_empty
 from drc_lab.tracking.journal import FILE
@@ -19,6 +21,7 @@ from drc_lab.tracking.run import Run, Say, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
 
 BEST = "best/"  # of the metrics that a job comes to
+CONFIDENCE = 0.95  # of the interval over seeds
 
 
 @contextmanager
@@ -55,7 +58,7 @@ def sweep_run(
         finally:
             if jobs := find_jobs(run, outlive):
                 undo.pop_all()
-                log_summary(run, jobs, folder / "sweep.csv")
+                log_summary(run, jobs, folder / "sweep.csv", say)
 
 
 def _remove(store: Path) -> None:
@@ -77,9 +80,9 @@ def find_jobs(run: Run, outlive: bool) -> list[RecordedRun]:
     return found
 
 
-def log_summary(run: Run, jobs: list[RecordedRun], path: Path) -> None:
-    """``path`` as an artifact: job, run, status, objective, and the overrides that not all jobs share; and the metric
-    of the best job."""
+def log_summary(run: Run, jobs: list[RecordedRun], path: Path, say: Say = print) -> None:
+    """``path`` as an artifact: job, run, status, objective, and the overrides that not all jobs share; the metric of
+    the best job; and the means over seeds, see `say_means`."""
     jobs = sorted(jobs, key=lambda job: int(job.data.tags["sweep.job"]))
     overrides = [job.data.tags["sweep.overrides"].split() for job in jobs]
     shared = set.intersection(*map(set, overrides)) if len(jobs) > 1 else set()
@@ -95,3 +98,25 @@ def log_summary(run: Run, jobs: list[RecordedRun], path: Path) -> None:
     reached = [job.data.metrics[objective] for job in jobs if objective in job.data.metrics]
     if reached:
         run.log_metrics({objective: max(reached)})
+        say_means(run, jobs, objective, shared, say)
+
+
+def say_means(run: Run, jobs: Sequence[RecordedRun], objective: str, shared: set[str], say: Say) -> None:
+    """A line for each group of jobs that differ in nothing but the seed, with the mean of what those that finished
+    came to and its t interval over seeds; as metrics ``over_seeds/...``, the group's number being the step."""
+    groups: dict[tuple[str, ...], dict[str, float]] = {}
+    for job in jobs:
+        words = job.data.tags["sweep.overrides"].split()
+        seeds = [word.removeprefix("seed=") for word in words if word.startswith("seed=")]
+        if seeds and job.info.status == "FINISHED" and objective in job.data.metrics:
+            rest = tuple(word for word in words if not word.startswith("seed=") and word not in shared)
+            groups.setdefault(rest, {})[seeds[-1]] = job.data.metrics[objective]
+    name = objective.removeprefix(BEST)
+    several = [(rest, own) for rest, own in groups.items() if len(own) > 1]
+    for number, (rest, own) in enumerate(several):
+        values = np.array(list(own.values()))
+        mean, (low, high) = float(values.mean()), mean_interval(values, CONFIDENCE)
+        say(f"{' '.join([*rest, objective])}: mean over {len(own)} seeds {mean:.4g}, "
+            f"{CONFIDENCE:.0%} t interval {low:.4g} to {high:.4g}")  # fmt: skip
+        found = {name: mean, f"{name}_low": low, f"{name}_high": high, "seeds": len(own)}
+        run.log_metrics({f"over_seeds/{key}": value for key, value in found.items()}, number)

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from test_command_line import run_here, store
 from test_play import checkpoint
 
@@ -17,6 +18,16 @@ def run_task(tmp_path, monkeypatch, capsys):
     """Runs a task in this process: exit code, what it printed, its complaint."""
     monkeypatch.chdir(tmp_path)
     return lambda *words: run_here(monkeypatch, capsys, *words)
+
+
+@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("task", ["train", "evaluate"])
+def test_a_gpu_that_is_not_there_gets_a_line_that_says_what_to_do(run_task, tmp_path, task):
+    more = [checkpoint(tmp_path / "a.ckpt")] if task == "evaluate" else []
+    code, output, errors = run_task(f"task={task}", "trainer.accelerator=gpu", "folder=out", *more)
+    assert (code, output, errors.count("\n")) == (2, "", 1)
+    assert errors.startswith("drc_lab: trainer.accelerator: found 'gpu', allowed: cpu | auto, as torch ")
+    assert "needs a torch build with CUDA and a visible GPU" in errors and not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

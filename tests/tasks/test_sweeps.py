@@ -80,6 +80,25 @@ def test_a_mistake_in_all_jobs_gets_one_line_and_leaves_nothing(tmp_path, monkey
 
 
 @pytest.mark.slow
+def test_a_sweep_over_seeds_ends_with_the_mean_of_each_group_and_its_interval(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    few = [*TINY, "algo.rollouts.frames=320"]
+    code, output, errors = run_here(monkeypatch, capfd, "-m", "seed=0,1", "policy.hidden_sizes=[8],[16]", *few)
+    assert code == 0, errors
+    lines = [line for line in output.splitlines() if "mean over 2 seeds" in line]
+    assert [line.split()[0] for line in lines] == ["policy.hidden_sizes=[8]", "policy.hidden_sizes=[16]"]
+    client, parent, children = family(tmp_path)
+    for number, (line, size) in enumerate(zip(lines, ("[8]", "[16]"), strict=True)):
+        own = [c for c in children if f"policy.hidden_sizes={size}" in c.data.tags["sweep.overrides"].split()]
+        first, second = (child.data.metrics["best/solve_rate"] for child in own)
+        mean, half = (first + second) / 2, 12.7062 * abs(first - second) / 2  # t of 1 degree of freedom
+        logged = [client.get_metric_history(parent.info.run_id, f"over_seeds/solve_rate{end}")[number].value
+                  for end in ("", "_low", "_high")]  # fmt: skip
+        assert logged == pytest.approx([mean, mean - half, mean + half], abs=1e-5)
+        assert f"{mean:.4g}, 95% t interval {logged[1]:.4g} to {logged[2]:.4g}" in line
+
+
+@pytest.mark.slow
 def test_a_mistake_in_a_sweep_leaves_a_store_as_it_was(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "outputs").mkdir()
