@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import shutil
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -33,3 +34,16 @@ def reference():
     if not REFERENCE.is_dir():
         pytest.skip("the reference data of the original code is not here")
     return REFERENCE
+
+
+@pytest.fixture
+def browser():
+    """Headless Chromium, in which a test opens pages as a person does; skipped where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not here: pip install drc-lab[dev]")
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])  # of root in a container
+        yield running
+        running.close()

@@ -74,10 +74,13 @@ def detectable(rows: Sequence[Row], confidence: float = 0.95, power: float = 0.8
         for row in thinking
     )
     text = (
-        f"The smallest gain that the test finds with {power:.0%} power: in one comparison, and after the correction "
-        f"for {len(thinking)}. differing: share of levels that only one of the two solves. nan: too few levels differ."
+        f"By the share of levels that did change. The smallest gain that the test finds with {power:.0%} power: in one "
+        f"comparison, and after the correction for {len(thinking)}. differing: share of levels that only one of the "
+        f"two solves. nan: too few levels differ."
     )
-    return Finding("detectable", "After the run: which gains could it have shown?", text, table, in_terminal=False)
+    return Finding(
+        "detectable", "After it was played: which gains would have been found?", text, table, in_terminal=False
+    )
 
 
 def verdict(row: Row, alpha: float) -> str:

@@ -84,11 +84,14 @@ def plan(levels: int, settings: int, power: float = 0.8, confidence: float = 0.9
         for share in DIFFERING
     )
     text = (
-        f"differing: share of levels that only one of two settings solves. smallest_gain: of the solve rate, found "
+        f"For shares of levels that may change: before a run nobody knows them. differing: share of levels that only "
+        f"one of two settings solves. smallest_gain: of the solve rate, found "
         f"on {levels:,} levels with {power:.0%} power at {confidence:.0%} confidence; corrected: after the correction "
         f"for {settings} settings. levels_for: how many levels other gains need, without it."
     )
-    return Finding("power", "Before the run: which gains can so many levels show?", text, table, in_terminal=False)
+    return Finding(
+        "power", "Before it was played: which gains can so many levels show?", text, table, in_terminal=False
+    )
 
 
 def in_words(levels: int, settings: int, power: float = 0.8, confidence: float = 0.95) -> str:

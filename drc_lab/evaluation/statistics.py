@@ -21,7 +21,7 @@ def statistics_of(
         confidence: of all intervals, and 1 - alpha of the tests.
         power: see `drc_lab.evaluation.power`.
     """
-    found = [*gain_findings(rows, confidence, power), *compute_findings(records, confidence)]
-    if rows[0].measure.is_rate:
-        found.append(plan(rows[0].levels, sum(row.is_thinking for row in rows), power, confidence))
-    return found
+    tests, *after = gain_findings(rows, confidence, power)
+    settings = sum(row.is_thinking for row in rows)
+    before = [plan(rows[0].levels, settings, power, confidence)] if rows[0].measure.is_rate else []
+    return [tests, *before, *after, *compute_findings(records, confidence)]

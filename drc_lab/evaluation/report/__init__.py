@@ -1,8 +1,8 @@
 """What an evaluation leaves: tables in the terminal, CSV and Parquet files, a plot, and one page of HTML."""
 
 from drc_lab.evaluation.report.about import About
+from drc_lab.evaluation.report.figures import plot
 from drc_lab.evaluation.report.files import TABLE, write_report
-from drc_lab.evaluation.report.plots import plot
 from drc_lab.evaluation.report.summary import answer, by_policy, summarise
 from drc_lab.evaluation.report.tables import finding_tables, terminal_tables, write_csv
 

@@ -8,8 +8,8 @@ import pandas as pd
 
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.report.about import About
+from drc_lab.evaluation.report.figures import draw_finding, plot
 from drc_lab.evaluation.report.page import write_page
-from drc_lab.evaluation.report.plots import draw_finding, plot
 from drc_lab.evaluation.report.tables import FINDINGS, TABLE, write_csv, write_finding
 from drc_lab.evaluation.table import Row
 from drc_lab.files import written
@@ -38,7 +38,7 @@ def write_report(
         **{folder / FINDINGS / f"{finding.name}.csv": partial(write_finding, finding) for finding in findings},
         **{path: partial(draw_finding, draw) for path, draw in drawn.items()},
         picture: partial(plot, rows),
-        folder / "report.html": lambda part: write_page(part, title, rows, findings, about, [picture, *drawn]),
+        folder / "report.html": lambda part: write_page(part, title, rows, findings, about),
         folder / TABLE: partial(write_csv, rows),
     }
     with working("writing the report", len(writers)) as advance:

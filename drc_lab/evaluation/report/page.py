@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.report.about import About
+from drc_lab.evaluation.report.figures import as_svg, panels_as_svg
 from drc_lab.evaluation.report.summary import answer, by_length, by_policy, summarise
 from drc_lab.evaluation.report.words import (
     amount,
@@ -26,20 +27,17 @@ from drc_lab.evaluation.table import Row
 
 TYPES = {".gif": "image/gif", ".mp4": "video/mp4", ".png": "image/png"}
 LARGEST_VIDEO = 8 * 2**20  # bytes; a larger one is a file beside the page only
+SHORT_TABLE = 12  # rows
 LISTED = 8  # settings that solve a failure, at most
 
 
-def write_page(
-    path: Path, title: str, rows: Sequence[Row], findings: Sequence[Finding], about: About, pictures: Sequence[Path]
-) -> None:
-    """Writes it; see `write_report`. pictures: PNGs, first the plot, then those of findings, by their names."""
+def write_page(path: Path, title: str, rows: Sequence[Row], findings: Sequence[Finding], about: About) -> None:
+    """Writes it; see `write_report`."""
     environment = Environment(loader=PackageLoader("drc_lab.evaluation.report", ""), autoescape=True,
                               undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # fmt: skip
     environment.filters |= {"cell": cell, "kind": lambda kind: kind_words(kind).short}
     words = (amount, data_uri, gain, p_value, player, score, solvers)
     environment.globals |= {word.__name__: word for word in words}
-    plot, *of_findings = pictures
-    drawn = {path.stem: data_uri(path.read_bytes()) for path in of_findings}
     summaries = summarise(rows, about.confidence)
     page = environment.get_template("page.html").render(
         title=title,
@@ -48,14 +46,21 @@ def write_page(
         summaries=summaries,
         measure=rows[0].measure,
         policies=[_Tables(own) for own in by_policy(rows)],
-        plot=data_uri(plot.read_bytes()),
-        findings=[
-            (finding, drawn.get(finding.name), [is_number(column) for _, column in finding.table.items()])
-            for finding in findings
-        ],
+        plots=panels_as_svg(rows),
+        findings=[_Section(finding) for finding in findings],
         video=_video(about.video),
     )
     path.write_text(page, encoding="utf-8")
+
+
+class _Section:
+    """What the page shows of a finding. A long table, or one beside a picture, is folded."""
+
+    def __init__(self, finding: Finding):
+        self.name, self.title, self.text, self.table = finding.name, finding.title, finding.text, finding.table
+        self.picture = as_svg(finding.draw, finding.title) if finding.draw else None
+        self.numeric = [is_number(column) for _, column in finding.table.items()]
+        self.folded = len(finding.table) > (SHORT_TABLE if self.picture is None else 0)
 
 
 class _Tables:

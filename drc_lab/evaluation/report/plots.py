@@ -1,13 +1,12 @@
-"""The sweep's picture: solve rate or return against each kind of thinking, and by optimal length."""
+"""What a sweep's pictures show: solve rate or return against each kind of thinking, and by optimal length."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from drc_lab.evaluation.report.summary import by_policy
@@ -20,82 +19,71 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#777777")  # fmt: skip
 COLOURS = (VERMILION, GREEN, ORANGE, PURPLE, SKY, BLUE)
 DASHES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
-IN_A_ROW = 3
-WIDTH, HEIGHT = 4.2, 3.4  # of a panel, in inches
-DPI = 120
 DOUBLING = 8  # an axis whose last amount is more than so many times the first one is logarithmic
 
 
-def plot(rows: Sequence[Row], path: Path) -> None:
-    """Draws it, with a line for each policy.
+@dataclass(frozen=True)
+class Panel:
+    """A part of a picture.
+
+    Args:
+        title: what it shows.
+        draw: draws it, with labels.
+        wide: whether it takes a whole row.
+    """
+
+    title: str
+    draw: Callable[[Axes], None]
+    wide: bool = False
+
+
+def panels(rows: Sequence[Row]) -> list[Panel]:
+    """The panels of a sweep, with a line for each policy; those of one kind of thinking share their y-axis.
 
     Args:
         rows: of `drc_lab.evaluation.table.table`; those of the policy as it is come first.
-        path: of a PNG.
     """
+    means = rows[0].measure.means.capitalize()
+    if any(row.is_thinking for row in rows):
+        found = [
+            Panel(f"{means}: {label}", partial(_kinds, rows, label, kinds)) for label, kinds in _panels(rows).items()
+        ]
+    else:
+        found = [Panel(f"{means} of all players", partial(_players, rows))]
+    if any(row.optimal not in ("all", "unknown") for row in rows):
+        found.append(Panel(f"{means} by optimal length", partial(_by_length, rows), wide=True))
+    return found
+
+
+def _kinds(rows: Sequence[Row], label: str, kinds: Sequence[str], axis: Axes) -> None:
+    """Kinds of thinking whose amounts have the same unit."""
     policies = by_policy(rows)
-    if not any(row.is_thinking for row in rows):
-        _players_plot(rows, path)
-        return
-    panels = _panels(rows)
-    across = min(IN_A_ROW, max(2, len(panels)))
-    down = -(-len(panels) // across)
-    by_length = any(row.optimal not in ("all", "unknown") for row in rows)
-    figure = Figure(figsize=(WIDTH * across, HEIGHT * (down + by_length)), layout="constrained")
-    FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(down + by_length, across)
-    first: Axes | None = None
-    for place, (label, kinds) in enumerate(panels.items()):
-        axis = figure.add_subplot(grid[divmod(place, across)], sharey=first)
-        first = first or axis
-        for color, own in zip(_shades(len(policies)), policies, strict=True):
-            _against_amount(axis, kinds, [row for row in own if row.optimal == "all"], color, len(policies) == 1)
-        axis.set(xlabel=label)
-        if place % across == 0:
-            axis.set_ylabel(rows[0].measure.column)
-        axis.tick_params(labelleft=place % across == 0)
-        _style(axis, rows)
-    assert first is not None
-    handles, labels = first.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(5, len(labels)), frameon=False)
-    if by_length:
-        axis = figure.add_subplot(grid[down, :])
-        if len(policies) == 1:
-            _by_length(axis, rows)
-        else:
-            _each_by_length(axis, policies)
-    figure.savefig(path, dpi=DPI)
+    for color, own in zip(_shades(len(policies)), policies, strict=True):
+        _against_amount(axis, kinds, [row for row in own if row.optimal == "all"], color, len(policies) == 1)
+    axis.set(xlabel=label, ylabel=rows[0].measure.column)
+    _style(axis, rows)
 
 
-def _players_plot(rows: Sequence[Row], path: Path) -> None:
-    """Without thinking: who solves how many, and by optimal length."""
-    figure = Figure(figsize=(3 * WIDTH, HEIGHT), layout="constrained")
-    FigureCanvasAgg(figure)
-    axis, by_length = figure.subplots(1, 2, width_ratios=[1, 2])
+def _players(rows: Sequence[Row], axis: Axes) -> None:
+    """Without thinking: who solves how many."""
     overall = [row for row in rows if row.optimal == "all"]
     for place, row in enumerate(overall):
-        color = COLOURS[(place - 1) % len(COLOURS)] if row.is_control else "black"  # as on the right
+        color = COLOURS[(place - 1) % len(COLOURS)] if row.is_control else "black"  # as by length
         axis.errorbar([place], [row.value], yerr=_spread([row]), color=color, marker="o", capsize=4)
     axis.set_xticks(
         range(len(overall)), [player(row, thinking=False).replace(" policy", "\npolicy") for row in overall]
     )
     axis.set(ylabel=rows[0].measure.column, xlim=(-0.5, len(overall) - 0.5))
     _style(axis, rows)
-    if any(row.optimal not in ("all", "unknown") for row in rows):
-        _by_length(by_length, rows)
+
+
+def _by_length(rows: Sequence[Row], axis: Axes) -> None:
+    """By the length of an optimal solution."""
+    policies = by_policy(rows)
+    if len(policies) == 1:
+        _one_by_length(axis, rows)
     else:
-        by_length.remove()
-    figure.savefig(path, dpi=DPI)
-
-
-def draw_finding(draw: Callable[[Axes], None], path: Path) -> None:
-    """A finding's picture as a PNG."""
-    figure = Figure(figsize=(7, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    axis = figure.subplots()
-    draw(axis)
-    axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=DPI)
+        _each_by_length(axis, policies)
 
 
 def _panels(rows: Sequence[Row]) -> dict[str, list[str]]:
@@ -107,8 +95,8 @@ def _panels(rows: Sequence[Row]) -> dict[str, list[str]]:
 
 
 def _shades(number: int) -> list[tuple[float, ...] | str]:
-    """Of several policies from dark to light, in the order of their checkpoints."""
-    return [BLUE] if number == 1 else [colormaps["cividis"](0.9 * i / (number - 1)) for i in range(number)]
+    """Of several policies from dark to light, in the order of their checkpoints; all to be seen on black and white."""
+    return [BLUE] if number == 1 else [colormaps["cividis"](0.3 + 0.6 * i / (number - 1)) for i in range(number)]
 
 
 def _name(row: Row) -> str:
@@ -163,7 +151,7 @@ def _scale(axis: Axes, amounts: Sequence[float]) -> None:
         axis.xaxis.set_major_locator(MaxNLocator(integer=all(x == int(x) for x in amounts)))
 
 
-def _by_length(axis: Axes, rows: Sequence[Row]) -> None:
+def _one_by_length(axis: Axes, rows: Sequence[Row]) -> None:
     """The policy as it is, the best setting of each kind, and the controls."""
     overall = [row for row in rows if row.optimal == "all"]
     best: dict[str, Row] = {}

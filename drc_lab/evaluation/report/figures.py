@@ -1,0 +1,137 @@
+"""Drawings as pictures: PNG files, and SVG for a page, which is legible on a small screen and on a dark one."""
+
+import re
+from collections.abc import Callable, Sequence
+from io import StringIO
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from drc_lab.evaluation.report.plots import BLUE, panels
+from drc_lab.evaluation.table import Row
+
+IN_A_ROW = 3
+WIDTH, HEIGHT = 4.2, 3.4  # of a panel, in inches
+DPI = 120
+# Of a picture on a page, in inches; at 72 a inch about as wide as a small screen, so that it need not shrink there.
+PAGE_WIDTH, PAGE_HEIGHT, LEGEND_LINE, TEXT_LINE = 4.4, 3.1, 0.2, 0.17
+LETTERS = 50  # of a title or label, on a line
+INK = "#010203"  # stands for the page's own colour of letters, which may be dark or light
+STYLE: Any = {
+    "svg.fonttype": "none", "font.size": 11, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK,
+    "axes.titlecolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.facecolor": "none",
+    "figure.facecolor": "none", "savefig.facecolor": "none", "legend.facecolor": "none", "legend.frameon": False,
+}  # fmt: skip
+COLOURS = {INK: "var(--ink)", "#000000": "var(--ink)", BLUE.lower(): "var(--accent)", "#ffffff": "var(--paper)"}
+KEPT = ("clipPath", "path", "image", "linearGradient")  # elements that others name by their id
+
+
+def plot(rows: Sequence[Row], path: Path) -> None:
+    """All panels of a sweep in one PNG, with a line for each policy.
+
+    Args:
+        rows: of `drc_lab.evaluation.table.table`; those of the policy as it is come first.
+        path: of the picture.
+    """
+    found = panels(rows)
+    small, wide = ([panel for panel in found if panel.wide == is_wide] for is_wide in (False, True))
+    across = min(IN_A_ROW, max(2, len(small)))
+    down = -(-len(small) // across)
+    figure = Figure(figsize=(WIDTH * across, HEIGHT * (down + len(wide))), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(down + len(wide), across)
+    first: Axes | None = None
+    for place, panel in enumerate(small):
+        axis = figure.add_subplot(grid[divmod(place, across)], sharey=first)
+        first = first or axis
+        panel.draw(axis)
+        axis.tick_params(labelleft=place % across == 0)
+        axis.set_ylabel(axis.get_ylabel() if place % across == 0 else "")
+    if first is not None and (named := first.get_legend_handles_labels())[0]:
+        figure.legend(*named, loc="outside upper center", ncols=min(5, len(named[1])), frameon=False)
+    for row, panel in enumerate(wide, down):
+        panel.draw(figure.add_subplot(grid[row, :]))
+    figure.savefig(path, dpi=DPI)
+
+
+def draw_finding(draw: Callable[[Axes], None], path: Path) -> None:
+    """A finding's picture as a PNG."""
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    draw(axis)
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=DPI)
+
+
+def panels_as_svg(rows: Sequence[Row]) -> list[Markup]:
+    """Each panel of a sweep as a picture of its own, with its legend."""
+    return [as_svg(panel.draw, panel.title) for panel in panels(rows)]
+
+
+def as_svg(draw: Callable[[Axes], None], title: str) -> Markup:
+    """An element for a page that has the colours ``--ink``, ``--accent`` and ``--paper``; legends stand below.
+
+    Args:
+        draw: draws it.
+        title: for those who do not see it; no other picture of the page has the same.
+    """
+    with rc_context({**STYLE, "svg.hashsalt": title}), StringIO() as file:
+        figure = Figure(layout="constrained")
+        FigureCanvasSVG(figure)
+        axis = figure.subplots()
+        draw(axis)
+        axis.spines[["top", "right"]].set_visible(False)
+        lines = _fit(axis)
+        extra = LEGEND_LINE * _legend_below(figure, axis) + TEXT_LINE * lines
+        height = max(PAGE_HEIGHT, TEXT_LINE * len(axis.get_yticklabels()))
+        figure.set_size_inches(PAGE_WIDTH, height + extra)
+        figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+        return _for_page(file.getvalue(), title)
+
+
+def _fit(axis: Axes) -> int:
+    """Breaks long titles and labels; how many more lines that makes."""
+    more = 0
+    for text in (axis.title, axis.xaxis.label):
+        broken = [part for line in text.get_text().splitlines() for part in wrap(line, LETTERS)]
+        text.set_text("\n".join(broken))
+        more += max(0, len(broken) - 1)
+    return more
+
+
+def _legend_below(figure: Figure, axis: Axes) -> int:
+    """Moves the legend out of the drawing, or makes one where lines have names; how many lines it has."""
+    handles, labels = axis.get_legend_handles_labels()
+    if (old := axis.get_legend()) is not None:
+        own = [text.get_text() for text in old.get_texts()]
+        if not set(own) <= set(labels):
+            handles, labels = [handle for handle in old.legend_handles if handle], own
+        old.remove()
+    if not labels:
+        return 0
+    across = 2 if max(map(len, labels)) <= LETTERS // 2 else 1
+    figure.legend(handles, labels, loc="outside lower center", ncols=across, fontsize="small")
+    return -(-len(labels) // across)
+
+
+def _for_page(svg: str, title: str) -> Markup:
+    """The element alone, with the page's colours and letters, and no ids but those that it refers to."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(rf'<(?!(?:{"|".join(KEPT)})\b)(\w+) id="[^"]*"', r"<\1", svg)
+    svg = svg.replace("xlink:href", "href")
+    begin = re.search(r'viewBox="[^"]*"', svg)
+    assert begin is not None
+    svg = Markup('<svg role="img" aria-label="{}" ').format(title) + Markup(begin[0] + svg[svg.index(">") :])
+    for stands_for, colour in COLOURS.items():
+        svg = svg.replace(stands_for, colour)
+    return Markup(re.sub(r"(font: [^'\";]*?px) [^;\"]*", r"\1 system-ui, sans-serif", svg))
