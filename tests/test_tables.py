@@ -128,7 +128,6 @@ def test_the_tables_of_measurements_fit(width, tmp_path, monkeypatch, capsys):
     text = shown(terminal_table([row], 0.95, "export.csv", "a processor's name"), width)
     assert has(text, row.variant, "100.0 [90.0, 100.0]", "1e-09", "1024")
     speeds = [(name, 9_876_543.0, 12.3) for name in OURS] + [("EnvPool Sokoban-v0, grid", 33_000.0, float("nan"))]
-    speeds = [(name, 9_876_543.0, 12.3) for name in OURS] + [("EnvPool Sokoban-v0, grid", 33_000.0, float("nan"))]
     text = shown(speed_table(SpeedSpec(), speeds), width)
     assert has(text, *OURS, "9,876,543", "299.29", "12.3 us") and "nan" not in text and "left out" not in text
     boards = np.arange(4000)
