@@ -11,10 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-NARROWEST, MOST_LINES = (
-    24,
-    3,
-)  # terminal columns that a folded name keeps, and lines it may take: to be read at a glance
+NARROWEST = 24  # terminal columns that a folded name keeps
+MOST_LINES = 3  # that it may take, to be read at a glance
 GAP = 2  # between two columns
 INDENT = 2  # of what stands in a block, under its row's names
 BETWEEN = "   "  # two values in a block

@@ -151,7 +151,7 @@ def drop_replaced(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         if OmegaConf.is_dict(node) and TARGET in node:
             _drop(node, key, set(node), typed)
     if "experiment" in typed:
-        before = _without_experiment(overrides)
+        before = _without_experiment()
         for key, old in _nodes(before):
             node = OmegaConf.select(config, key)
             if OmegaConf.is_dict(node) and node.get(TARGET, old[TARGET]) != old[TARGET]:
@@ -176,7 +176,7 @@ def _drop(node: DictConfig, key: str, names: set[Any], typed: set[str]) -> None:
                 node.pop(name, None)
 
 
-def _without_experiment(overrides: Sequence[str]) -> DictConfig:
+def _without_experiment() -> DictConfig:
     """The config of the same groups, as their files have them."""
     groups = {path.name for path in CONF.iterdir() if path.is_dir()} - {"experiment", "debug"}  # no defaults
     choices = {g: c for g, c in HydraConfig.get().runtime.choices.items() if g in groups and c and c[0] != "["}

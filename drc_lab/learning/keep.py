@@ -151,7 +151,7 @@ class Checkpoints(Checkpoint):
     def on_train_end(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
         assert isinstance(agent, Agent)
         self.stopped = self.stop.requested(trainer)
-        if agent.frames == 0:  # there is nothing that a start from the beginning would not do
+        if self.stopped and agent.frames == 0:  # the next start begins anew
             return
         self._position = self._counted()
         new = self._keep_best(trainer, agent)

@@ -118,6 +118,12 @@ def test_a_time_limit_that_does_not_come_changes_nothing(train, tmp_path, monkey
     torch.testing.assert_close(*found, rtol=0, atol=0)
 
 
+def test_a_training_without_time_for_a_rollout_leaves_the_checkpoint_that_it_names(train):
+    code, errors = train("trainer.max_time=00:00:00:00")
+    assert (code, errors) == (0, "")
+    assert last()["frames"] == 0 and last()["finished"] and last_status(Path("run")) == "FINISHED"
+
+
 class EndInTheMiddle(Callback):
     def on_train_batch_end(self, trainer, agent, outputs, batch, batch_idx):
         trainer.should_stop = trainer.should_stop or (batch.frames >= 1000 and not batch.last)

@@ -4,7 +4,6 @@ import gymnasium as gym
 import pytest
 import torch
 import yaml
-from commands import run_here
 from test_success import SMALL, Four
 
 from drc_lab import progress
@@ -12,19 +11,6 @@ from drc_lab import progress
 NETS = {"drc": ["policy.hidden_channels=4", "policy.num_layers=1"], "small_cnn": ["policy=small_cnn"]}
 TRAINING = {"starting", "opening a run in MLflow", "0/1,280 frames, first rollout", "held-out evaluation",
             "video of held-out episodes"}  # fmt: skip
-
-
-@pytest.fixture
-def do(tmp_path, monkeypatch, capsys):
-    """A command in this process: what it printed."""
-    monkeypatch.chdir(tmp_path)
-
-    def do(*words):
-        code, output, errors = run_here(monkeypatch, capsys, *words)
-        assert (code, errors) == (0, ""), (output, errors)
-        return output
-
-    return do
 
 
 @pytest.fixture

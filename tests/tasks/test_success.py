@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from commands import run, run_here, store
+from commands import run, store
 
 pytestmark = pytest.mark.slow
 SMALL = [
@@ -43,20 +43,11 @@ class Four(gym.Env):
         return self._show(), reward, self.steps == 4, False, info
 
 
-@pytest.fixture
-def do(tmp_path, monkeypatch, capsys):
-    """A command in this process: what it printed."""
+@pytest.fixture(autouse=True)
+def _registered():
     for name in ("Silent", "Telling"):
         if f"{name}-v0" not in gym.registry:
             gym.register(f"{name}-v0", Four, kwargs={"tells": name == "Telling"}, reward_threshold=4)
-    monkeypatch.chdir(tmp_path)
-
-    def do(*words):
-        code, output, errors = run_here(monkeypatch, capsys, *words)
-        assert (code, errors) == (0, ""), (output, errors)
-        return output
-
-    return do
 
 
 def recorded(folder):
