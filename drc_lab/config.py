@@ -10,6 +10,7 @@ from typing import Any
 
 import gymnasium as gym
 import hydra
+import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
@@ -17,9 +18,12 @@ from drc_lab.arguments import check_types, errors_under, from_mapping, join
 from drc_lab.envs.external import GymVectorEnv, find_spec, our_ids
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.memory import check_memory
 from drc_lab.models.check import check_policy
 from drc_lab.models.policy import Policy
 from drc_lab.targets import TARGET, locate, own_frames, shipped, told
+
+BYTES_OF_A_WEIGHT = 16  # float32: itself, its gradient, and the two means of Adam
 
 
 def build(node: DictConfig, key: str, **more: Any) -> Any:
@@ -151,6 +155,19 @@ def completed(env: Mapping[str, Any]) -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.default is not p.empty} | dict(env)
 
 
+def check_size(node: DictConfig, obs_shape: Any, num_actions: int) -> None:
+    """Refuses a policy of ours with more weights than there is memory for.
+
+    Raises:
+        ConfigError: it would be too large, or cannot be built.
+    """
+    if str(node.get(TARGET)).startswith("drc_lab."):
+        with torch.device("meta"):  # nothing is allocated
+            policy: Policy = build_a(Policy, node, "policy", obs_shape=obs_shape, num_actions=num_actions)
+        weights = sum(weight.numel() for weight in policy.parameters())
+        check_memory("policy (number of weights)", weights, BYTES_OF_A_WEIGHT)
+
+
 def build_policy(node: DictConfig, env: BatchEnv) -> Policy:
     """The policy that a config's ``policy`` describes, for this env's observations and actions.
 
@@ -158,6 +175,7 @@ def build_policy(node: DictConfig, env: BatchEnv) -> Policy:
         ConfigError: ``_target_`` leads to no policy, or to one that does not do what `Policy` asks for.
     """
     space, actions = env.single_observation_space, int(env.single_action_space.n)
+    check_size(node, space.shape, actions)
     policy: Policy = build_a(Policy, node, "policy", obs_shape=space.shape, num_actions=actions)
     if not shipped(policy):
         check_policy(policy, space, actions, f"policy.{TARGET}", node[TARGET])

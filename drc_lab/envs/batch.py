@@ -7,7 +7,10 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 
+from drc_lab.memory import check_memory
+
 NOOP = "no-op"  # the last action, of games that have it
+COPIES = 3  # of an observation, while a step's is made and given away
 
 
 class Batch(ABC):
@@ -96,6 +99,16 @@ class Batch(ABC):
         for name, array in state.items():
             getattr(self, name)[:] = array
         self.observe(np.arange(len(self.solved)))
+
+
+def no_observations(num_envs: int, space: gym.spaces.Box) -> np.ndarray:
+    """Zeros [B, ...] to write observations into, the first array that a batch makes.
+
+    Raises:
+        ConfigError: so many boards do not fit into memory.
+    """
+    check_memory("num_envs", num_envs, COPIES * int(np.prod(space.shape)) * space.dtype.itemsize)
+    return np.zeros((num_envs, *space.shape), space.dtype)
 
 
 def extents(inside: np.ndarray) -> np.ndarray:

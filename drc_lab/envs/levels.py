@@ -5,18 +5,24 @@ a 64-bit identity that its symmetries leave unchanged, and `split_of` maps that 
 seed and length are therefore disjoint across splits, and no mirrored or turned copy of a training level is held out.
 """
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
-from drc_lab.errors import ConfigError
+from drc_lab.errors import ConfigError, note
+from drc_lab.memory import check_memory
 from drc_lab.numerics import jit
+from drc_lab.progress import working
 
 SPLITS = ("train", "valid", "test")
 ORDERS = ("shuffled", "sequential")
+BYTES_OF_A_NUMBER = 100  # in a set of Python's
+LONG = 60.0  # seconds that nobody should wait for without having been told
 
 
 @jit
@@ -69,6 +75,11 @@ class LevelSet:
     def __getitem__(self, index: Any) -> Self:
         """Some of the levels, by slice or index array."""
         return type(self)(*(getattr(self, f.name)[index] for f in fields(self)))
+
+    @property
+    def nbytes(self) -> int:
+        """Of all its arrays."""
+        return sum(getattr(self, f.name).nbytes for f in fields(self))
 
     def pick(self, rows: np.ndarray) -> "tuple[Self, np.ndarray]":
         """A set and the rows in it that are levels ``rows`` (int64 [n]) of this one: itself, as all is in memory."""
@@ -266,22 +277,30 @@ def draw_distinct(generate: Callable[[np.random.Generator, int], Levels], count:
     """A set of ``count`` levels, no two of them the same up to symmetry.
 
     Raises:
-        ConfigError: the generator's settings do not have that many.
+        ConfigError: the generator's settings do not have that many, or memory has no room for them.
     """
     if seed < 0:
         raise ConfigError("level_seed", seed, "0 or more")
     stream, kept, seen = GeneratedLevels(generate, seed, chunk=max(64, min(count, 1024))), [], set[int]()
-    for _ in range(20 + 4 * count // stream.chunk):
-        _, levels, rows = stream.take(stream.chunk)
-        levels = levels[rows]
-        fresh = []
-        for i, number in enumerate(identity(levels).tolist()):
-            if number not in seen and len(seen) < count:
-                seen.add(number)
-                fresh.append(i)
-        kept.append(levels[np.array(fresh, dtype=np.int64)])
-        if len(seen) == count:
-            return type(kept[0]).concat(kept)
+    began = time.monotonic()
+    with working(f"drawing {count:,} distinct levels", count) as advance:
+        for _ in range(20 + 4 * count // stream.chunk):
+            _, levels, rows = stream.take(stream.chunk)
+            levels, before = levels[rows], len(seen)
+            fresh = []
+            for i, number in enumerate(identity(levels).tolist()):
+                if number not in seen and len(seen) < count:
+                    seen.add(number)
+                    fresh.append(i)
+            kept.append(levels[np.array(fresh, dtype=np.int64)])
+            advance(len(seen) - before)
+            if len(kept) == 1:
+                check_memory("num_levels", count, 2 * levels.nbytes // len(levels) + BYTES_OF_A_NUMBER)  # joined below
+                seconds = int((time.monotonic() - began) * count / max(1, len(seen)))
+                if seconds > LONG:
+                    note(f"drawing {count:,} distinct levels takes about {timedelta(seconds=seconds)}; Ctrl-C stops it")
+            if len(seen) == count:
+                return type(kept[0]).concat(kept)
     raise ConfigError("num_levels", count, f"at most about {len(seen)}: there are no more distinct levels like these")
 
 

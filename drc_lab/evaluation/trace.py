@@ -16,8 +16,8 @@ from drc_lab.evaluation.agreement import Judge
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import mean_interval
 from drc_lab.evaluation.measure import measure_of
-from drc_lab.evaluation.memory import check_memory
 from drc_lab.evaluation.sweep import batches
+from drc_lab.memory import check_memory
 from drc_lab.models.policy import Policy
 
 BYTES_OF_A_TICK = 12 * 4  # of each level: five numbers kept, and as many again while tables are made of them

@@ -111,6 +111,9 @@ class DRCPolicy(Policy):
         """Zeros: (h_list, c_list), each of L tensors [B, C, H, W]."""
         return self.stack.init_state(batch, H or self.obs_shape[1], W or self.obs_shape[2], device, dtype)
 
+    def bytes_of_a_tick(self) -> int:
+        return self.stack.values_of_a_tick(*self.obs_shape[1:]) * self.head.proj.weight.element_size()
+
     @contextmanager
     def frozen(self) -> Iterator[None]:
         with self.stack.frozen():

@@ -170,6 +170,14 @@ class DRCStack(nn.Module):
         h_top = torch.cat(tops) if len(tops) > 1 else tops[0]  # (T, B, P, C)
         return _to_map(h_top, H, W), ([_to_map(x, H, W) for x in h], [_to_map(x, H, W) for x in c])
 
+    def values_of_a_tick(self, H: int, W: int) -> int:
+        """That a backward pass keeps for each board: gates, cell state, recurrent input; nothing to speak of where it
+        recomputes."""
+        if self.recompute_steps is not None:
+            return 0
+        below = len(self.cells) - (not self.wiring.top_to_bottom)
+        return (6 * len(self.cells) + below) * self.channels * H * W
+
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Within, the weights must not change: what is derived from them is computed once."""

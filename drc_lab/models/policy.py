@@ -65,6 +65,10 @@ class Policy(nn.Module, ABC):
             raise NotImplementedError
         return [head.policy, head.value]
 
+    def bytes_of_a_tick(self) -> int:
+        """What the backward pass keeps of one env and tick, about; 0 in a policy that does not tell."""
+        return 0
+
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Promises that the weights stay as they are within: a policy may compute once what it derives from them."""

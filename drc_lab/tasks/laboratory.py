@@ -18,7 +18,7 @@ from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import UserError
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.measures import findings
-from drc_lab.evaluation.memory import bytes_per_level, check_memory
+from drc_lab.evaluation.memory import bytes_per_level
 from drc_lab.evaluation.power import in_words
 from drc_lab.evaluation.records import baseline_of
 from drc_lab.evaluation.sweep import Parts, sweep
@@ -27,6 +27,7 @@ from drc_lab.evaluation.thinking_spec import ThinkingSpec
 from drc_lab.evaluation.trace import BYTES_OF_A_TICK, trace, trace_findings
 from drc_lab.evaluation.watchers import watchers
 from drc_lab.learning.checkpoints import policy_of, read_checkpoint
+from drc_lab.memory import check_memory
 from drc_lab.models.policy import Policy, num_actions
 from drc_lab.progress import working
 from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key

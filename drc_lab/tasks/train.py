@@ -27,6 +27,7 @@ from drc_lab.learning.held_out import HeldOutEvaluation
 from drc_lab.learning.keep import AtomicCheckpointIO, Checkpoints, CheckpointSpec
 from drc_lab.learning.losses import ActorCriticLoss
 from drc_lab.learning.losses.check import check_loss
+from drc_lab.learning.memory import check_rollouts
 from drc_lab.learning.metrics import TrainingMetrics
 from drc_lab.learning.progress import TrainingProgress
 from drc_lab.learning.rollout_spec import RolloutSpec
@@ -115,6 +116,8 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     )  # fmt: skip
     trainer.strategy.checkpoint_io = AtomicCheckpointIO()
     check_trainer(trainer, spec)
+    with errors_under("algo.rollouts"):
+        check_rollouts(spec, env, policy, trainer.num_nodes, trainer.strategy.root_device.type == "cpu")
     return Training(agent, data, trainer, evaluation, checkpoints, stop, begin, env)
 
 

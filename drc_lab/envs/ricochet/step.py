@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import gymnasium as gym
 import numpy as np
 
-from drc_lab.envs.batch import NOOP, Batch, extents
+from drc_lab.envs.batch import NOOP, Batch, extents, no_observations
 from drc_lab.envs.ricochet.level import CLOSED, ROBOT_NAMES, Boards, draw
 from drc_lab.envs.ricochet.render import COLOURS, picture
 from drc_lab.envs.ricochet.solve import most_robots, solve_many
@@ -186,9 +186,6 @@ class RicochetBatch(Batch):
         self.colours = np.array(COLOURS[:num_robots], np.uint8)
         moves = [f"{name} {direction}" for name in ROBOT_NAMES[:num_robots] for direction in DIRECTION_NAMES]
         self.action_names = (*moves, *([NOOP] if rules.noop else []))
-        self.walls = np.zeros((num_envs, height * width), np.uint8)
-        self.robots = np.zeros((num_envs, num_robots), np.int64)
-        self.goal, self.target, self.optimal = (np.zeros(num_envs, np.int64) for _ in range(3))
         space: gym.spaces.Box
         if self.view == SYMBOLIC_VIEW:
             space = gym.spaces.Box(-1, max(height, width, 2) - 1, (2 + 3 * num_robots,), np.float32)
@@ -197,7 +194,10 @@ class RicochetBatch(Batch):
         else:
             space = gym.spaces.Box(0, 255, (PLANES + num_robots, height, width), np.uint8)
         self.observation_space = space
-        self.observation = np.zeros((num_envs, *space.shape), space.dtype)
+        self.observation = no_observations(num_envs, space)
+        self.walls = np.zeros((num_envs, height * width), np.uint8)
+        self.robots = np.zeros((num_envs, num_robots), np.int64)
+        self.goal, self.target, self.optimal = (np.zeros(num_envs, np.int64) for _ in range(3))
         self.reward, self.solved = np.zeros(num_envs), np.zeros(num_envs, bool)
 
     @property

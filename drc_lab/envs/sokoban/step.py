@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import gymnasium as gym
 import numpy as np
 
-from drc_lab.envs.batch import NOOP, Batch, extents
+from drc_lab.envs.batch import NOOP, Batch, extents, no_observations
 from drc_lab.envs.sokoban.level import (
     BOX,
     BOX_ON_TARGET,
@@ -174,7 +174,7 @@ class SokobanBatch(Batch):
         self.pixels = np.where(inside.ravel(), np.cumsum(inside.ravel()) - 1, -1)
         shape = (self.channels.shape[1], *(side - 2 * crop_border for side in (height, width)))
         self.observation_space = gym.spaces.Box(0, 255, shape, np.uint8)
-        self.observation = np.zeros((num_envs, *shape), np.uint8)
+        self.observation = no_observations(num_envs, self.observation_space)
         self.tiles = np.full((num_envs, height * width), WALL, np.uint8)
         self.player, self.boxes_off, self.optimal = (np.zeros(num_envs, np.int64) for _ in range(3))
         self.reward, self.solved = np.zeros(num_envs), np.zeros(num_envs, bool)

@@ -1,0 +1,32 @@
+"""Whether the rollouts of a training fit into memory: found out before a run is begun."""
+
+import math
+
+from drc_lab.envs.interface import BatchEnv
+from drc_lab.learning.rollout_spec import RolloutSpec
+from drc_lab.memory import check_memory
+from drc_lab.models.policy import Policy
+
+
+def check_rollouts(spec: RolloutSpec, env: BatchEnv, policy: Policy, machines: int = 1, kept: bool = True) -> None:
+    """Refuses more envs, steps or ticks than there is memory for.
+
+    Args:
+        spec: of all ranks.
+        env: a copy of the training env.
+        policy: that learns.
+        machines: that the envs are shared out over.
+        kept: whether what a backward pass needs lies in this memory, and not in a GPU's.
+
+    Raises:
+        ConfigError: about ``num_envs``, or about what is too large even for one of them.
+    """
+    space = env.single_observation_space
+    observation = math.prod(space.shape or ()) * space.dtype.itemsize  # type: ignore[union-attr]
+    ticks = spec.max_repeats or policy.repeats_per_step
+    steps, learned = spec.num_steps + spec.context, spec.num_steps + spec.learned_context
+    tick = policy.bytes_of_a_tick() // spec.minibatches if kept else 0
+    if spec.max_repeats is not None:
+        check_memory("max_repeats", spec.max_repeats, learned * tick)
+    check_memory("num_steps", spec.num_steps, observation + ticks * tick)
+    check_memory("num_envs", -(-spec.num_envs // machines), steps * observation + learned * ticks * tick)
