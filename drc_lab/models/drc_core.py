@@ -13,7 +13,8 @@ from torch.utils._pytree import tree_map
 from drc_lab.models.init import init_conv
 from drc_lab.models.pooling import PoolAndInject
 from drc_lab.models.spatial import boundary_channel, tap_kinds
-from drc_lab.models.ticks import TickPlan, TickWeights, run_ticks
+from drc_lab.models.tick_plan import TickPlan, TickWeights
+from drc_lab.models.ticks import run_ticks
 from drc_lab.models.wiring import GUIDE, Wiring
 
 State = tuple[list[Tensor], list[Tensor]]
@@ -87,7 +88,7 @@ class ConvLSTMCell(nn.Module):
         return o * torch.tanh(c), c
 
     def hoist(self, height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The weights as `ticks` uses them, see `TickWeights`: drive, base, recurrent, inject of this layer."""
+        """The weights as the tick loop uses them, see `TickWeights`: drive, base, recurrent, inject of this layer."""
         C = self.channels
         weights, bias = self.split_gates()
         base = bias.expand(height * width, -1)  # (P, 4C)
@@ -161,10 +162,7 @@ class DRCStack(nn.Module):
             for t in range(0, T, size):
                 ticks = tuple(repeats[t : t + size])
                 keep = keep_masks(resets[t : t + size], ticks, dtype)
-                plan = TickPlan(
-                    ticks, keep, kind, len(inside), H, W, self.wiring.top_to_bottom,
-                    self.wiring.output_gate == "sigmoid",
-                )  # fmt: skip
+                plan = TickPlan(ticks, keep, kind, len(inside), H, W, self.wiring.output_gate == "sigmoid")
                 h_top, h, c = run_ticks(plan, e[t : t + size], weights, h, c, self.recompute_steps is not None)
                 tops.append(h_top)
         h_top = torch.cat(tops) if len(tops) > 1 else tops[0]  # (T, B, P, C)

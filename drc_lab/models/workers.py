@@ -9,30 +9,20 @@ from threading import Barrier
 from typing import TypeVar
 
 import torch
-from torch import Tensor
 
 Result = TypeVar("Result")
-# Of one layer's hidden state: more do not fit into a core's cache when all ticks are kept for the backward pass.
-FEATURES_OF_A_SLICE = {"kept": 51_200, "passing": 204_800}
-WORK_FOR_A_THREAD = 50_000_000  # below it, threads that wait for Python's lock cost more than they give
+WORK_FOR_A_THREAD = 5_000_000  # multiply-adds; below, a thread takes longer to be woken than to do them
 
 
-def slices(like: Tensor, batch: int, features: int, work: int, kept: bool) -> list[slice]:
-    """The parts of a batch for `in_workers`: one off the CPU, else as many as threads or caches ask for.
+def parts_of(batch: int, work: int) -> list[slice]:
+    """The parts of a batch for `in_workers`.
 
     Args:
-        like: a tensor of the device.
         batch: B.
-        features: of one sample's hidden state, P * C.
-        work: multiply-adds of one sample's drive in one step, as a measure of what a thread would have to do.
-        kept: whether what a call computes is kept for a backward pass.
+        work: multiply-adds of one sample.
     """
-    threads = min(torch.get_num_threads(), max(1, batch * work // WORK_FOR_A_THREAD))
-    most = threads * max(
-        1, FEATURES_OF_A_SLICE["kept" if kept else "passing"] // features
-    )  # samples that all threads have under way
-    parts = 1 if like.device.type != "cpu" or not batch else min(batch, threads * -(-batch // most))
-    return [slice(a, b) for a, b in pairwise(batch * i // parts for i in range(parts + 1))]
+    parts = min(torch.get_num_threads(), batch, max(1, batch * work // WORK_FOR_A_THREAD))
+    return [slice(a, b) for a, b in pairwise(batch * i // parts for i in range(parts + 1))] if batch else []
 
 
 def in_workers(calls: list[Callable[[], Result]]) -> list[Result]:

@@ -8,12 +8,15 @@ from reference_drc import naive_step, naive_unroll
 from torch.utils._pytree import tree_leaves, tree_map
 
 from drc_lab.errors import ConfigError
+from drc_lab.models.compiled.kernels import blocks, kernels_for, tile
+from drc_lab.models.compiled.loop import at
+from drc_lab.models.compiled.vectors import Registers, gates_forward
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.drc_core import ConvLSTMCell, PoolAndInject
-from drc_lab.models.gates import _torch_gates, gates_for
 from drc_lab.models.spatial import boundary_channel, tap_kinds
-from drc_lab.models.workers import FEATURES_OF_A_SLICE, slices
-from drc_lab.numerics import jit, tanh
+from drc_lab.models.torch_ticks import TorchTicks
+from drc_lab.models.workers import parts_of
+from drc_lab.numerics import jit
 
 
 def small(**kwargs) -> DRCPolicy:
@@ -318,8 +321,8 @@ def test_the_gradient_can_be_taken_again():
 
 
 @pytest.mark.parametrize("wiring", [{}, {"top_to_bottom": True, "output_gate": "sigmoid"}], ids=str)
-def test_threads_and_slices_of_the_batch_change_nothing(wiring, monkeypatch):
-    """5 samples in slices of at most 2, two threads: values, carries and all gradients as in one piece."""
+def test_threads_change_nothing(wiring, monkeypatch):
+    """5 samples in two threads: values, carries and all gradients as in one."""
     policy = small(**wiring)
     obs, state, resets = sequence(policy, B=5)
     obs.requires_grad_()
@@ -327,12 +330,10 @@ def test_threads_and_slices_of_the_batch_change_nothing(wiring, monkeypatch):
     answers = []
     threads = torch.get_num_threads()
     try:
-        features = obs.shape[3] * obs.shape[4] * policy.stack.channels
-        for size, work in ((5, 10**12), (2, 1)):
-            monkeypatch.setitem(FEATURES_OF_A_SLICE, "kept", size * features)
+        torch.set_num_threads(2)
+        for work, parts in ((10**12, 1), (1, 2)):
             monkeypatch.setattr("drc_lab.models.workers.WORK_FOR_A_THREAD", work)
-            torch.set_num_threads(2)
-            assert len(slices(obs, 5, features, 1, kept=True)) == (1 if size == 5 else 4)
+            assert len(parts_of(5, 1)) == parts
             out, final = policy.unroll(obs, leaves, resets, [3, 1, 2, 5, 3, 1])
             outputs = [out.policy_logits, out.value, *tree_leaves(final)]
             total = sum((x * torch.linspace(-1, 1, x.numel()).view(x.shape)).sum() for x in outputs)
@@ -378,54 +379,104 @@ def test_a_frozen_policy_answers_the_same_and_sees_new_weights_afterwards():
 
 @pytest.mark.parametrize("features", [1, 1_000, 10_000_000])
 def test_weight_gradients_do_not_depend_on_how_they_are_batched(features, monkeypatch):
-    policy = small()
-    obs, state, resets = sequence(policy)
+    policy = small().double()
+    obs, state, resets = sequence(policy, dtype=torch.float64)
     gradients = []
     for size in (features, 400):
-        monkeypatch.setattr("drc_lab.models.ticks.FEATURES_OF_A_WEIGHT_GRADIENT", size)
+        monkeypatch.setattr("drc_lab.models.torch_ticks.FEATURES_OF_A_WEIGHT_GRADIENT", size)
         out, _ = policy.unroll(obs, state, resets, [3, 1, 2, 5, 3, 1])
         gradients.append(torch.autograd.grad(out.value.sum(), list(policy.stack.parameters())))
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("sigmoid_output", [False, True])
-def test_compiled_gates_equal_those_of_torch(sigmoid_output):
-    B, P, C, K, at = 3, 7, 8, 4, 16
-    kind, keep, keep_next = torch.randint(0, K, (P,)), torch.tensor([1.0, 0.0, 1.0]), torch.tensor([1.0, 1.0, 0.0])
-    z0, drive, base = torch.randn(B, P, 4 * C), torch.randn(B, P, 4 * C + at), torch.randn(P, 4 * C + at)
-    inject, dh, dc, dx, c = (torch.randn(B, n, f * C) for n, f in ((K, 4), (P, 1), (P, 1), (P, 2), (P, 1)))
-    d_pooled = torch.randn(B, 2 * C)
-    results = []
-    for gates in (gates_for(dh, sigmoid_output), _torch_gates(sigmoid_output)):
-        v = gates.view
-        z, c_next, x, up = z0.clone(), torch.zeros(B, P, C), torch.zeros(B, P, 2 * C), torch.zeros(B + 1, P, C)
-        pooled, argmax = torch.zeros(B, 2 * C), torch.zeros(B, C, dtype=torch.int32)
-        gates.forward(v(z), v(drive), v(base), at, v(inject), v(kind), v(keep), v(c), v(keep_next), v(c_next), v(x),
-                      v(pooled), v(argmax), v(up), 1)  # fmt: skip
-        after = [t.clone() for t in (z, c_next, x, up, pooled, argmax)]
-        d_c, d_drive, d_inject = dc.clone(), torch.ones(B, P, 4 * C + at), torch.ones(B, K, 4 * C)
-        gates.backward(v(z), v(dh), v(d_c), v(c), v(c_next), v(keep), v(kind), v(d_drive), at, v(d_inject))
-        d_own, d_below, same = torch.zeros(B, P, C), torch.ones(B, P, C), torch.zeros(B, P, C)
-        gates.backward_input(v(dx), v(d_pooled), v(argmax), v(keep), v(d_own), v(keep_next), v(d_below))
-        gates.backward_input(v(dx), v(d_pooled), v(argmax), v(keep), v(same), v(keep_next), v(same))
-        results.append([*after, z, d_c, d_drive, d_inject, d_own, d_below, same])
-        torch.testing.assert_close(same, d_own + d_below - 1)
-    for got, expected in zip(*results, strict=True):
-        torch.testing.assert_close(got, expected, atol=2e-6, rtol=2e-6)
+# Sizes by which vectors, blocks of cells and margins are chosen: none of them a multiple of the other.
+@pytest.mark.parametrize("kwargs", [
+    {}, {"hidden_channels": 16, "num_layers": 1}, {"hidden_channels": 5, "kernel_size": 5, "pool_and_inject": False},
+    {"hidden_channels": 24, "top_to_bottom": True, "output_gate": "sigmoid"}, {"hidden_channels": 1, "kernel_size": 1},
+    {"num_layers": 1, "top_to_bottom": True, "use_boundary_channel": False},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("board", [(5, 5), (1, 1), (3, 11), (10, 4)], ids=str)
+def test_the_compiled_loop_equals_that_of_torch(kwargs, board, monkeypatch):
+    policy = small(obs_shape=(3, *board), **kwargs)
+    obs, state, resets = sequence(policy)
+    leaves = tree_map(lambda x: x.requires_grad_(), state)
+    answers = []
+    for compiled in (True, False):
+        if not compiled:
+            monkeypatch.setattr("drc_lab.models.ticks.CompiledTicks", TorchTicks)
+        out, final = policy.unroll(obs, leaves, resets, [3, 1, 2, 5, 3, 1])
+        outputs = [out.policy_logits, out.value, *tree_leaves(final)]
+        total = sum((x * torch.linspace(-1, 1, x.numel()).view(x.shape)).sum() for x in outputs)
+        answers.append([*outputs, *torch.autograd.grad(total, [*tree_leaves(leaves), *policy.parameters()])])
+    for got, expected in zip(*answers, strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5 * max(1, expected.abs().max().item()))
 
 
-def test_compiled_tanh_is_accurate_and_lets_nan_through():
+@pytest.mark.parametrize(("lanes", "number"), [(16, 32), (8, 16), (4, 32), (4, 16)])
+def test_tiles_fit_into_the_registers_of_any_cpu(lanes, number, monkeypatch):
+    monkeypatch.setattr("drc_lab.models.compiled.kernels.registers", lambda: Registers(lanes, number))
+    for features in (1, 4, 5, 16, 20, 32, 64, 96, 128, 132):
+        rows, vectors, width = tile(features)
+        assert width <= lanes
+        assert features % (vectors * width) == 0
+        assert rows >= 1
+        assert rows * vectors + vectors + 1 <= number
+    assert tile(64)[1:] == ((4, lanes) if number > 16 else (2, lanes))
+
+
+@pytest.mark.parametrize(("height", "width"), [(5, 5), (10, 10), (1, 7), (7, 1), (3, 16)])
+def test_blocks_cover_the_board_and_stay_within_margins(height, width):
+    for features in (16, 64):
+        rows, anew = blocks(features, height, width, 3)
+        assert 1 <= rows <= tile(features).rows
+        assert not anew or -(-width // rows) * rows <= width + 1
+
+
+def test_the_compiled_loop_runs_with_the_vectors_of_smaller_cpus(monkeypatch):
+    """What AVX2 and SSE would do, which this CPU can do as well."""
+    policy = small(hidden_channels=16)
+    obs, state, resets = sequence(policy)
+    answers = []
+    for numbers in (None, (8, 16), (4, 16)):
+        if numbers:
+            monkeypatch.setattr(
+                "drc_lab.models.compiled.kernels.registers", lambda numbers=numbers: Registers(*numbers)
+            )
+        for cached in (blocks, kernels_for):
+            cached.cache_clear()
+        out, _ = policy.unroll(obs, state, resets, [3, 1, 2, 5, 3, 1])
+        answers.append([out.value, *torch.autograd.grad(out.value.sum(), list(policy.stack.parameters()))])
+    monkeypatch.undo()
+    for cached in (blocks, kernels_for):
+        cached.cache_clear()
+    for other in answers[1:]:
+        torch.testing.assert_close(other, answers[0], rtol=1e-4, atol=1e-5)
+
+
+def test_compiled_gates_are_accurate_and_let_nan_through():
+    C = 16
+
     @jit
-    def apply(x, y):
-        for i in range(len(x)):
-            y[i] = tanh(x[i])
+    def apply(z, inject, c, h, kept, total, peak, where):
+        for j in range(0, 4 * C, 4 * 4):
+            gates_forward(4, False, True, 4 * C, at(z) + j, at(inject) + j, at(c) + j, at(h) + j, at(kept) + j,
+                          at(total) + j, at(peak) + j, at(where) + j, 3)  # fmt: skip
 
-    x = torch.cat([torch.linspace(-20, 20, 10_001), torch.tensor([float("inf"), float("-inf")])])
-    y = torch.empty_like(x)
-    apply(x.numpy(), y.numpy())
-    torch.testing.assert_close(y.double(), torch.tanh(x.double()), atol=4e-7, rtol=0)
-    apply(torch.tensor([float("nan")]).numpy(), y.numpy())
-    assert y[0].isnan()
+    inf = float("inf")
+    values = torch.cat([torch.linspace(-20, 20, 4_000), torch.tensor([inf, -inf, 1e-30, 0.0] * 24)]).view(-1, 4 * C)
+    for z in values:
+        kept, c, h = torch.zeros(4 * C), torch.full((C,), 0.3), torch.zeros(C)
+        where = torch.zeros(C, dtype=torch.int32)
+        apply(*(x.numpy() for x in (z, torch.zeros(4 * C), c, h, kept, torch.zeros(C), torch.zeros(C), where)))
+        i, f, g, o = z.double().chunk(4)
+        i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.tanh(o)
+        torch.testing.assert_close(kept.double(), torch.cat([i, f, g, o]), atol=6e-7, rtol=0)
+        torch.testing.assert_close(c.double(), f * 0.3 + i * g, atol=1e-6, rtol=0)
+        torch.testing.assert_close(h.double(), o * torch.tanh(f * 0.3 + i * g), atol=1e-6, rtol=0)
+        assert ((where == 3) == (h > 0)).all()
+    z[5] = float("nan")
+    apply(*(x.numpy() for x in (z, torch.zeros(4 * C), c, h, kept, torch.zeros(C), torch.zeros(C), where)))
+    assert h[5].isnan() and not h[4].isnan()
 
 
 @pytest.mark.parametrize(

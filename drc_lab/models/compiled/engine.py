@@ -1,0 +1,100 @@
+"""The compiled tick loop, as `drc_lab.models.ticks` uses it: weights in its order, and a thread for each part of a
+batch."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from drc_lab.models.compiled.kernels import kernels_for
+from drc_lab.models.compiled.loop import backward, forward
+from drc_lab.models.tick_plan import TickPlan, TickWeights
+from drc_lab.models.workers import in_workers, parts_of
+
+
+class Kept(NamedTuple):
+    """What the way back needs, see `drc_lab.models.compiled.loop.forward`."""
+
+    gates: Tensor
+    cells: Tensor
+    hidden: Tensor
+    pooled: Tensor
+    argmax: Tensor
+
+
+class CompiledTicks:
+    """All ticks of a batch, there and back.
+
+    Args:
+        plan: the ticks.
+        weights: of all layers.
+    """
+
+    def __init__(self, plan: TickPlan, weights: TickWeights):
+        self.plan, self.weights = plan, weights
+        self.kept: Kept | None = None
+
+    def forward(
+        self, e: Tensor, h: list[Tensor], c: list[Tensor], save: bool
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """h_top and the carry after all ticks, see `drc_lab.models.ticks.run_ticks`. With ``save`` keeps what
+        `backward` needs."""
+        (B, P, C), L, N = h[0].shape, len(h), sum(self.plan.repeats)
+        shapes = (N, P, 4 * C), (N + 1, P, C), (N + 1, P, C), (N, 2 * C), (N, C)
+        gates, cells, hidden, pooled, argmax = (
+            h[0].new_empty((B, L, *shape) if save else (0,) * (2 + len(shape))) for shape in shapes
+        )
+        self.kept = Kept(gates, cells, hidden, pooled, argmax.view(torch.int32))
+        h_top = h[0].new_empty(len(self.plan.repeats), B, P, C)
+        h_end, c_end = (h[0].new_empty(L, B, P, C) for _ in range(2))
+        given = _cells(e), torch.stack(h), torch.stack(c), *self.weights.there, h_top, h_end, c_end, *self.kept
+        in_workers([partial(forward, *self._arguments(part, save, given)) for part in self._parts()])
+        if not save:
+            self.kept = None
+        return h_top, list(h_end), list(c_end)
+
+    def backward(
+        self, e: Tensor, h: list[Tensor], c: list[Tensor], grad_top: Tensor, dh: list[Tensor], dc: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
+        """From the gradients of what `forward` returned to those of e [T, B, P, C], of the weights (drive, base,
+        recurrent, inject) and of h and c. ``h`` and ``c`` were given to it; it is done anew if nothing was kept."""
+        if self.kept is None:
+            self.forward(e, h, c, save=True)
+        kept, self.kept = self.kept, None
+        assert kept is not None
+        B, L, N, weights = len(h[0]), len(h), sum(self.plan.repeats), self.weights
+        injects = weights.back[2].numel() > 0
+        d_h, d_c, d_e = torch.stack(dh), torch.stack(dc), torch.empty_like(grad_top)
+        d_injected = grad_top.new_empty(B, L, N, len(weights.inject[0]) if injects else 0)
+        given = (_cells(e), *weights.back, kept.gates, kept.cells, kept.hidden, kept.argmax, grad_top.contiguous(),
+                 d_h, d_c, d_e)  # fmt: skip
+        parts = self._parts()
+        sums = [[torch.zeros_like(weight) for weight in weights.there[:3]] for _ in parts]  # each part has its own
+        in_workers([partial(backward, *self._arguments(part, True, (*given, *own, d_injected)))
+                    for part, own in zip(parts, sums, strict=True)])  # fmt: skip
+        drive, base, recurrent = (sum(each[1:], each[0]) for each in zip(*sums, strict=True))
+        inject = [torch.empty_like(weight) for weight in weights.inject]
+        for i, gradient in enumerate(inject if injects else ()):  # (B*N, K*4C)' x (B*N, 2C)
+            torch.mm(d_injected[:, i].flatten(0, 1).t(), kept.pooled[:, i].flatten(0, 1), out=gradient)
+        return d_e, weights.as_given(drive, base, recurrent, inject), list(d_h), list(d_c)
+
+    def _parts(self) -> list[slice]:
+        plan = self.plan
+        work = plan.height * plan.width * sum(plan.repeats) * sum(weight.numel() for weight in self.weights.recurrent)
+        return parts_of(plan.keep.shape[1], work)
+
+    def _arguments(self, part: slice, save: bool, given: Sequence[Tensor]) -> list[Any]:
+        plan, weights = self.plan, self.weights
+        shape = plan.height, plan.width, weights.drive.shape[2]
+        kernels = kernels_for(weights.channels, *shape, plan.sigmoid_output, save)
+        repeats, below = (np.array(numbers) for numbers in (plan.repeats, weights.below))
+        assert all(tensor.is_contiguous() for tensor in given)  # kernels count in bytes
+        arrays = plan.kind.numpy(), repeats, plan.keep.numpy(), below, *(tensor.numpy() for tensor in given)
+        return [part.start, part.stop, kernels, shape, *arrays]
+
+
+def _cells(maps: Tensor) -> Tensor:
+    return maps.permute(0, 1, 3, 4, 2).flatten(2, 3).contiguous()  # (T, B, C, H, W) -> (T, B, P, C)

@@ -1,0 +1,92 @@
+"""What the tick loops of the DRC work on: which ticks there are, and the weights in the form that is used in each."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class TickPlan(NamedTuple):
+    """What a loop needs to know besides tensors that have gradients.
+
+    repeats: ticks of each step, length T, N in all.
+    keep: [N + 1, B], 0 where the carry is zeroed before that tick; the last row is all ones.
+    kind: [P] the kind of each cell, for pool-and-inject; kinds: how many there are, K.
+    height, width: of the board, P = H * W.
+    sigmoid_output: whether the output gate is a sigmoid instead of a tanh.
+    """
+
+    repeats: tuple[int, ...]
+    keep: Tensor
+    kind: Tensor
+    kinds: int
+    height: int
+    width: int
+    sigmoid_output: bool
+
+
+@dataclass(frozen=True, eq=False)
+class TickWeights:
+    """The weights of all layers.
+
+    Args:
+        drive: [L * 4C, C, k, k], convolution of the encoding, layer after layer.
+        base: [P, L * 4C], added to the drive: biases, boundary.
+        recurrent: L convolutions [4C, D, k, k] of the recurrent input, D = 2C, or C where nothing is below.
+        inject: L matrices [K * 4C, 2C], from [mean, max] of own h to an addition for each kind of cell; or empty.
+    """
+
+    drive: Tensor
+    base: Tensor
+    recurrent: list[Tensor]
+    inject: list[Tensor]
+
+    @property
+    def channels(self) -> int:
+        """C."""
+        return self.drive.shape[1]
+
+    @property
+    def below(self) -> list[int]:
+        """The layer that each layer sees besides itself, -1 for none. The first one sees the last, as it was before."""
+        from_top = len(self.recurrent) - 1 if self.recurrent[0].shape[1] > self.channels else -1
+        return [from_top, *range(len(self.recurrent) - 1)]
+
+    @cached_property
+    def there(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As `drc_lab.models.compiled.loop.forward` reads them: drive, base, recurrent, inject."""
+        C, kk = self.channels, self.drive.shape[2] ** 2
+        recurrent = self.drive.new_zeros(len(self.recurrent), 2, kk, C, 4 * C)
+        for layer, weight in zip(recurrent, self.recurrent, strict=True):
+            parts = weight.permute(2, 3, 1, 0).reshape(kk, -1, C, 4 * C).transpose(0, 1)  # (1 or 2, k*k, C, 4C)
+            layer[2 - len(parts) :] = parts
+        drive = self.drive.permute(2, 3, 1, 0).reshape(kk, C, -1).contiguous()
+        injects = self.inject[0].numel() > 0
+        inject = torch.stack([matrix.t() for matrix in self.inject]) if injects else self.drive.new_zeros(1, 0, 0)
+        return drive, self.base.detach().contiguous(), recurrent, inject
+
+    @cached_property
+    def back(self) -> tuple[Tensor, Tensor, Tensor]:
+        """As `drc_lab.models.compiled.loop.backward` reads them: drive, recurrent, inject."""
+        C, kk = self.channels, self.drive.shape[2] ** 2
+        recurrent = self.drive.new_zeros(len(self.recurrent), kk, 4 * C, 2 * C)
+        for layer, weight in zip(recurrent, self.recurrent, strict=True):
+            layer[:, :, 2 * C - weight.shape[1] :] = weight.flip(2, 3).permute(2, 3, 0, 1).reshape(kk, 4 * C, -1)
+        drive = self.drive.flip(2, 3).permute(2, 3, 0, 1).reshape(kk, -1, C).contiguous()
+        return drive, recurrent, self.there[3]
+
+    def as_given(self, drive: Tensor, base: Tensor, recurrent: Tensor, inject: list[Tensor]) -> list[Tensor]:
+        """Gradients in the shapes of `there` as those of the weights: drive, base, then recurrent and inject of each
+        layer."""
+        (_, C, k, _), G = self.drive.shape, self.recurrent[0].shape[0]
+
+        def kernel(taps: Tensor) -> Tensor:  # (k*k, D, F) -> (F, D, k, k)
+            return taps.unflatten(0, (k, k)).permute(3, 2, 0, 1).contiguous()
+
+        layers = [
+            kernel(gradient[2 - weight.shape[1] // C :].transpose(0, 1).reshape(k * k, -1, G))
+            for gradient, weight in zip(recurrent, self.recurrent, strict=True)
+        ]
+        return [kernel(drive), base, *layers, *inject]

@@ -1,0 +1,168 @@
+"""The tick loop of the DRC in torch's operations, for GPUs and for other precisions than float32.
+
+Per layer and tick there is one convolution of the recurrent input, a small matrix product for pool-and-inject, and the
+gates, which take the place of the convolution's output. The backward pass writes the gradients of the pre-activations
+over them in turn, and takes the weights' gradients in calls that are large enough: over several ticks where a tick's
+batch is small.
+"""
+
+import torch
+from torch import Tensor
+
+from drc_lab.models.gates import gates_backward, gates_forward, input_backward
+from drc_lab.models.tick_plan import TickPlan, TickWeights
+
+FEATURES_OF_A_WEIGHT_GRADIENT = 25_600  # P * C of each sample, summed over the samples of one call
+
+
+class _Layer:
+    """What one layer writes at each tick, for one slice of the batch; without ``save`` two slots take turns.
+
+    x, c, pooled, argmax are lists with an entry for each tick and one more, z has one for each tick.
+    """
+
+    def __init__(self, h: Tensor, c: Tensor, keep: Tensor, features: int, ticks: int, save: bool):
+        batch, cells, C = h.shape
+
+        def slots(*shape: int, dtype: torch.dtype = h.dtype) -> list[Tensor]:
+            made = [h.new_empty(shape, dtype=dtype) for _ in range(ticks + 1 if save else 2)]
+            return made if save else [made[n % 2] for n in range(ticks + 1)]
+
+        self.x, self.c = slots(batch, cells, features), slots(batch, cells, C)
+        self.pooled, self.argmax = slots(batch, 2 * C), slots(batch, C, dtype=torch.int32)
+        self.z: list[Tensor] = []
+        self.c[0].copy_(c)
+        own = torch.mul(h, keep[:, None, None], out=self.x[0][..., features - C :])
+        self.pooled[0][:, :C] = own.mean(1)
+        self.pooled[0][:, C:], self.argmax[0][:] = own.max(1)
+
+
+class TorchTicks:
+    """All ticks of a batch, there and back.
+
+    Args:
+        plan: the ticks.
+        weights: of all layers.
+    """
+
+    def __init__(self, plan: TickPlan, weights: TickWeights):
+        self.plan, self.weights = plan, weights
+        self.ticks = sum(plan.repeats)
+        self.pad = weights.drive.shape[2] // 2
+        self.from_top = weights.below[0] >= 0
+        self.layers: list[_Layer] | None = None
+
+    def as_map(self, cells: Tensor) -> Tensor:
+        """[N, P, F] -> [N, F, H, W] in channels-last order, without a copy."""
+        return cells.unflatten(1, (self.plan.height, self.plan.width)).permute(0, 3, 1, 2)
+
+    def conv(self, x: Tensor, weight: Tensor) -> Tensor:
+        """[N, F, H, W] -> [N, P, G], without a copy when the output is channels-last."""
+        return torch.conv2d(x, weight, None, padding=self.pad).permute(0, 2, 3, 1).flatten(1, 2).contiguous()
+
+    def conv_backward(self, dz: Tensor, x: Tensor, weight: Tensor, of_input: bool) -> Tensor:
+        """The gradient of the input [N, P, F], or of the weight."""
+        gradients = torch.ops.aten.convolution_backward(
+            self.as_map(dz), x, weight, None, [1, 1], [self.pad, self.pad], [1, 1], False, [0, 0], 1,
+            [of_input, not of_input, False],
+        )  # fmt: skip
+        return gradients[0].permute(0, 2, 3, 1).flatten(1, 2).contiguous() if of_input else gradients[1]
+
+    def forward(
+        self, e: Tensor, h: list[Tensor], c: list[Tensor], save: bool
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """h_top and the carry after all ticks, see `drc_lab.models.ticks.run_ticks`. With ``save`` keeps what
+        `backward` needs."""
+        plan, weights, keep = self.plan, self.weights, self.plan.keep
+        batch, cells, C = h[0].shape
+        features = [weight.shape[1] for weight in weights.recurrent]
+        layers = [_Layer(h[i], c[i], keep[0], features[i], self.ticks, save) for i in range(len(h))]
+        first, top = layers[0], layers[-1]
+        if self.from_top:
+            first.x[0][..., :C] = top.x[0][..., -C:]
+        h_top = e.new_empty(len(plan.repeats), batch, cells, C)
+        # Stays zero where pool-and-inject is off: the gates add it in any case.
+        injected = [h_top.new_zeros(batch, plan.kinds * 4 * C) for _ in layers]
+        n = 0
+        for t, repeats in enumerate(plan.repeats):
+            drive = self.conv(e[t], weights.drive) + weights.base  # (B, P, L*4C)
+            for _ in range(repeats):
+                for i, layer in enumerate(layers):
+                    z = self.conv(self.as_map(layer.x[n]), weights.recurrent[i])  # (B, P, 4C)
+                    if weights.inject[i].numel():
+                        torch.mm(layer.pooled[n], weights.inject[i].t(), out=injected[i])
+                    up = h_top[t] if layer is top else layers[i + 1].x[n][..., :C]
+                    gates_forward(
+                        z, drive[..., i * 4 * C : (i + 1) * 4 * C], injected[i].view(batch, -1, 4 * C), plan.kind,
+                        keep[n], layer.c[n], keep[n + 1], layer.c[n + 1], layer.x[n + 1][..., -C:],
+                        layer.pooled[n + 1], layer.argmax[n + 1], up, plan.sigmoid_output,
+                    )  # fmt: skip
+                    if save:
+                        layer.z.append(z)
+                n += 1
+                if self.from_top:
+                    first.x[n][..., :C] = top.x[n][..., -C:]
+        self.layers = layers if save else None
+        return h_top, [layer.x[n][..., -C:].clone() for layer in layers], [layer.c[n] for layer in layers]
+
+    def backward(
+        self, e: Tensor, h: list[Tensor], c: list[Tensor], grad_top: Tensor, dh: list[Tensor], dc: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
+        """From the gradients of what `forward` returned to those of e [T, B, P, C], of the weights (drive, base,
+        recurrent, inject) and of h and c. ``h`` and ``c`` were given to it; it is done anew if nothing was kept."""
+        if self.layers is None:
+            self.forward(e, h, c, save=True)
+        plan, weights, keep, layers = self.plan, self.weights, self.plan.keep, self.layers
+        assert layers is not None
+        self.layers = None  # gradients take the place of the activations: there is no second time
+        (batch, cells, C), L, K = h[0].shape, len(layers), plan.kinds
+        dh, dc = ([x.clone(memory_format=torch.contiguous_format) for x in given] for given in (dh, dc))
+        always, no_pool = torch.ones_like(keep[0]), grad_top.new_zeros(batch, 2 * C)
+        d_e = torch.empty_like(grad_top)
+        sums = [torch.zeros_like(w) for w in (weights.drive, weights.base, *weights.recurrent, *weights.inject)]
+        wait = -(-FEATURES_OF_A_WEIGHT_GRADIENT // (batch * cells * C))  # ticks, or steps, of one weight-gradient call
+        drives, ticks = _Waiting(wait), [_Waiting(wait) for _ in layers]
+        n = self.ticks
+        for t in reversed(range(len(plan.repeats))):
+            dh[-1] += grad_top[t]
+            d_drive = grad_top.new_zeros(batch, cells, L * 4 * C)
+            for _ in range(plan.repeats[t]):
+                n -= 1
+                for i in reversed(range(L)):
+                    layer, dz = layers[i], layers[i].z[n]
+                    d_injected = grad_top.new_zeros(batch, K, 4 * C)
+                    gates_backward(
+                        dz, dh[i], dc[i], layer.c[n], layer.c[n + 1], keep[n], plan.kind,
+                        d_drive[..., i * 4 * C : (i + 1) * 4 * C], d_injected, plan.sigmoid_output,
+                    )  # fmt: skip
+                    x = self.as_map(layer.x[n])
+                    dx, pool = self.conv_backward(dz, x, weights.recurrent[i], of_input=True), no_pool
+                    if weights.inject[i].numel():
+                        pool = d_injected.flatten(1) @ weights.inject[i]  # (B, K*4C) x (K*4C, 2C)
+                        sums[2 + L + i].addmm_(d_injected.flatten(1).t(), layer.pooled[n])
+                    below = (always, dh[i - 1]) if i else (keep[n], dh[L - 1])
+                    input_backward(dx, pool, layer.argmax[n], keep[n], dh[i], *below)
+                    for many_dz, many_x in ticks[i].add(dz, x, last=n == 0):
+                        sums[2 + i] += self.conv_backward(many_dz, many_x, weights.recurrent[i], of_input=False)
+                    layer.z.pop()
+            d_e[t] = self.conv_backward(d_drive, e[t], weights.drive, of_input=True)
+            for many_dz, many_e in drives.add(d_drive, e[t], last=t == 0):
+                sums[0] += self.conv_backward(many_dz, many_e, weights.drive, of_input=False)
+                sums[1] += many_dz.sum(0)
+        return d_e, sums, dh, dc
+
+
+class _Waiting:
+    """Gradients [B, P, F] and inputs [B, G, H, W] until there are enough of them for one weight-gradient call."""
+
+    def __init__(self, size: int):
+        self.size = size
+        self.pairs: list[tuple[Tensor, Tensor]] = []
+
+    def add(self, gradient: Tensor, x: Tensor, last: bool) -> list[tuple[Tensor, Tensor]]:
+        """Nothing yet, or all that waited as one pair."""
+        self.pairs.append((gradient, x))
+        if len(self.pairs) < self.size and not last:
+            return []
+        pairs, self.pairs = self.pairs, []
+        return pairs if len(pairs) == 1 else [(torch.cat([g for g, _ in pairs]), torch.cat([x for _, x in pairs]))]
