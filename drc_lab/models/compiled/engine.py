@@ -67,9 +67,10 @@ class CompiledTicks:
         assert kept is not None
         B, L, N, weights = len(h[0]), len(h), sum(self.plan.repeats), self.weights
         injects = weights.back[2].numel() > 0
+        grad_top = grad_top.contiguous()
         d_h, d_c, d_e = torch.stack(dh), torch.stack(dc), torch.empty_like(grad_top)
         d_injected = grad_top.new_empty(B, L, N, len(weights.inject[0]) if injects else 0)
-        given = (_cells(e), *weights.back, kept.gates, kept.cells, kept.hidden, kept.argmax, grad_top.contiguous(),
+        given = (_cells(e), *weights.back, kept.gates, kept.cells, kept.hidden, kept.argmax, grad_top,
                  d_h, d_c, d_e)  # fmt: skip
         parts = self._parts()
         sums = [[torch.zeros_like(weight) for weight in weights.there[:3]] for _ in parts]  # each part has its own
