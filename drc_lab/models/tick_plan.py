@@ -64,7 +64,11 @@ class TickWeights:
             layer[2 - len(parts) :] = parts
         drive = self.drive.permute(2, 3, 1, 0).reshape(kk, C, -1).contiguous()
         injects = self.inject[0].numel() > 0
-        inject = torch.stack([matrix.t() for matrix in self.inject]) if injects else self.drive.new_zeros(1, 0, 0)
+        inject = (
+            torch.stack([matrix.t() for matrix in self.inject])
+            if injects
+            else self.drive.new_zeros(len(self.inject), 0, 0)
+        )
         return drive, self.base.detach().contiguous(), recurrent, inject
 
     @cached_property
@@ -75,7 +79,7 @@ class TickWeights:
         for layer, weight in zip(recurrent, self.recurrent, strict=True):
             layer[:, :, 2 * C - weight.shape[1] :] = weight.flip(2, 3).permute(2, 3, 0, 1).reshape(kk, 4 * C, -1)
         drive = self.drive.flip(2, 3).permute(2, 3, 0, 1).reshape(kk, -1, C).contiguous()
-        return drive, recurrent, self.there[3]
+        return drive, recurrent, self.there[3].transpose(1, 2).contiguous()
 
     def as_given(self, drive: Tensor, base: Tensor, recurrent: Tensor, inject: list[Tensor]) -> list[Tensor]:
         """Gradients in the shapes of `there` as those of the weights: drive, base, then recurrent and inject of each

@@ -459,8 +459,8 @@ def test_compiled_gates_are_accurate_and_let_nan_through():
     @jit
     def apply(z, inject, c, h, kept, total, peak, where):
         for j in range(0, 4 * C, 4 * 4):
-            gates_forward(4, False, True, 4 * C, at(z) + j, at(inject) + j, at(c) + j, at(h) + j, at(kept) + j,
-                          at(total) + j, at(peak) + j, at(where) + j, 3)  # fmt: skip
+            gates_forward(4, False, True, 4 * C, at(z) + j, at(inject) + j, at(c) + j, at(c) + j, at(h) + j,
+                          at(kept) + j, at(h) + j, at(total) + j, at(peak) + j, at(where) + j, 3)  # fmt: skip
 
     inf = float("inf")
     values = torch.cat([torch.linspace(-20, 20, 4_000), torch.tensor([inf, -inf, 1e-30, 0.0] * 24)]).view(-1, 4 * C)

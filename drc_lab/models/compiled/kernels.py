@@ -18,6 +18,8 @@ from drc_lab.numerics import FASTMATH
 BYTES_OF_A_PANEL = 24 * 1024  # of weights that stay in the first cache, while one block of cells follows the other
 SUMS_UNDER_WAY = 10  # that a CPU can keep adding to, one after the other, without waiting for the first
 
+SAMPLES, BYTES_OF_A_GROUP = 4, 64 * 1024  # of the pre-activations of samples that go through a tick together
+
 
 class Tile(NamedTuple):
     """What is summed at a time: rows, and vectors of lanes."""
@@ -75,12 +77,12 @@ def convolution(R: int, V: int, L: int) -> Any:
 
 
 @cache
-def product(V: int, L: int) -> Any:
+def product(R: int, V: int, L: int) -> Any:
     @kernel(7)
     def multiply(out, x, D, w, columns, zeros, no_tap):
-        """A vector [D] times a matrix [D, columns]."""
+        """A matrix [R, D] times another [D, columns]."""
         for column in range(0, 4 * columns, 4 * V * L):
-            conv_tile(1, V, L, out + column, 0, zeros, 0, x, 0, no_tap, 1, D, w + column, 4 * columns)
+            conv_tile(R, V, L, out + column, 4 * columns, zeros, 0, x, 4 * D, no_tap, 1, D, w + column, 4 * columns)
 
     return multiply
 
@@ -102,16 +104,17 @@ def correlation(R: int, V: int, L: int) -> Any:
 
 @cache
 def gates_there(L: int, sigmoid: bool, save: bool) -> Any:
-    @kernel(12)
-    def gates(cells, C, place, kind, z, added, state, board, kept, total, peak, where):
+    @kernel(14)
+    def gates(cells, C, place, kind, z, added, c, c_new, board, kept, kept_h, total, peak, where):
         """The gates of all cells of a board."""
         row = 4 * C
         for p in range(cells):
             at, inject = number_at(place + 8 * p), added + number_at(kind + 8 * p) * 4 * row
             for j in range(0, row, 4 * L):
                 gates_forward(
-                    L, sigmoid, save, row, z + at * 4 * row + j, inject + j, state + p * row + j, board + at * row + j,
-                    kept + p * 4 * row + j, total + j, peak + j, where + j, p,
+                    L, sigmoid, save, row, z + at * 4 * row + j, inject + j, c + p * row + j, c_new + p * row + j,
+                    board + at * row + j, kept + p * 4 * row + j, kept_h + p * row + j, total + j, peak + j, where + j,
+                    p,
                 )  # fmt: skip
 
     return gates
@@ -134,28 +137,32 @@ def gates_back(L: int, sigmoid: bool) -> Any:
 
 
 class Kernels(NamedTuple):
-    """Addresses, for one net and board; of convolutions also whether blocks begin anew in each row of it."""
+    """Addresses, for one net and board; and how they are to be called."""
 
     convolve: int
-    anew: int
     multiply: int
     gates: int
     convolve_back: int
-    anew_back: int
+    multiply_back: int
     correlate: int
     gates_back: int
+    anew: int  # whether blocks of `convolve` begin anew in each row of the board
+    anew_back: int
     room: int  # cells that a block may compute beyond the last one
+    samples: int  # that go through a tick together, for a matrix of injections that is read once for all
 
 
 @cache
 def kernels_for(C: int, height: int, width: int, kernel_size: int, sigmoid: bool, save: bool) -> Kernels:
     """Those of a net with C channels on such a board; ``save`` is whether the gates are kept for the gradient."""
-    (_, V, L), (_, back_V, back_L) = tile(4 * C), tile(C)
+    (_, V, L), (_, back_V, back_L), (_, both_V, both_L) = (tile(n * C) for n in (4, 1, 2))
     rows, anew = blocks(4 * C, height, width, kernel_size)
     back_rows, back_anew = blocks(C, height, width, kernel_size)
     shared = next(rows for rows in (4, 2, 1) if C % rows == 0)
+    samples = SAMPLES if height * width * C * 4 * 4 * SAMPLES < BYTES_OF_A_GROUP else 1
     return Kernels(
-        convolution(rows, V, L).address, int(anew), product(V, L).address, gates_there(back_L, sigmoid, save).address,
-        convolution(back_rows, back_V, back_L).address, int(back_anew), correlation(shared, V, L).address,
-        gates_back(back_L, sigmoid).address, max(rows, back_rows),
+        convolution(rows, V, L).address, product(samples, V, L).address, gates_there(back_L, sigmoid, save).address,
+        convolution(back_rows, back_V, back_L).address, product(samples, both_V, both_L).address,
+        correlation(shared, V, L).address, gates_back(back_L, sigmoid).address, int(anew), int(back_anew),
+        max(rows, back_rows), samples,
     )  # fmt: skip

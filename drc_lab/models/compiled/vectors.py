@@ -255,20 +255,22 @@ def outer_tile(typingctx, rows, vectors, lanes, out, out_row, x, x_row, z, z_row
 
 
 @intrinsic(prefer_literal=True)
-def gates_forward(typingctx, lanes, sigmoid_output, save, gate, z, inject, c, h, kept, total, peak, where, cell):
+def gates_forward(
+    typingctx, lanes, sigmoid_output, save, gate, z, inject, c, c_new, h, kept, kept_h, total, peak, where, cell
+):
     """``lanes`` channels of one cell of the board: from pre-activations to the new cell and hidden state.
 
     Args:
         gate: distance from a gate to the next, in the order i, f, g, o.
         z, inject: of the pre-activations and what is added to them.
-        c, h: of the cell state, before and then after, and of the hidden state.
-        kept: where the gates go, with ``save``.
+        c, c_new, h: of the cell state before and after, which may be the same, and of the hidden state.
+        kept, kept_h: where the gates and the hidden state go as well, with ``save``.
         total, peak, where: of the sum and the maximum of h over cells, and the cell (int32) of the maximum, so far.
         cell: the number of this one.
     """
     L, sigmoid, saved = (n.literal_value for n in (lanes, sigmoid_output, save))
 
-    def write(b, gate, z, inject, c, h, kept, total, peak, where, cell):
+    def write(b, gate, z, inject, c, c_new, h, kept, kept_h, total, peak, where, cell):
         code = Code(b, L)
         half = code.const(0.5)
         before = [code.add(*(code.load(code.step(at, gate, n)) for at in (z, inject))) for n in range(4)]
@@ -277,9 +279,10 @@ def gates_forward(typingctx, lanes, sigmoid_output, save, gate, z, inject, c, h,
         i, f, g, o = (code.fma(half, x, half) if is_half else x for x, is_half in zip(gates, halved, strict=True))
         state = code.fma(f, code.load(c), code.mul(i, g))
         hidden = code.mul(o, *code.tanh(state))
-        code.store(state, c)
+        code.store(state, c_new)
         code.store(hidden, h)
         if saved:
+            code.store(hidden, kept_h)
             for n, value in enumerate((i, f, g, o)):
                 code.store(value, code.step(kept, gate, n))
         code.store(code.add(code.load(total), hidden), total)
@@ -289,7 +292,8 @@ def gates_forward(typingctx, lanes, sigmoid_output, save, gate, z, inject, c, h,
         here = code.fill(b.trunc(cell, INT32))
         code.store(b.select(higher, here, code.load(where, ir.VectorType(INT32, L))), where)
 
-    return _void((lanes, sigmoid_output, save), (gate, z, inject, c, h, kept, total, peak, where, cell), write)
+    numbers = gate, z, inject, c, c_new, h, kept, kept_h, total, peak, where, cell
+    return _void((lanes, sigmoid_output, save), numbers, write)
 
 
 @intrinsic(prefer_literal=True)
