@@ -1,6 +1,7 @@
 """The DRC policy against the guide, written out plainly in reference_drc.py."""
 
 import copy
+from itertools import product
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from reference_drc import naive_step, naive_unroll
 from torch.utils._pytree import tree_leaves, tree_map
 
 from drc_lab.errors import ConfigError
-from drc_lab.models.compiled.kernels import blocks, kernels_for, tile
+from drc_lab.models.compiled.kernels import kernels_for, tile
 from drc_lab.models.compiled.loop import at
 from drc_lab.models.compiled.vectors import Registers, gates_forward
 from drc_lab.models.drc import DRCPolicy
@@ -389,13 +390,13 @@ def test_weight_gradients_do_not_depend_on_how_they_are_batched(features, monkey
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
 
 
-# Sizes by which vectors, blocks of cells and margins are chosen: none of them a multiple of the other.
+# Sizes by which vectors and parts of rows are chosen: none of them a multiple of the other.
 @pytest.mark.parametrize("kwargs", [
     {}, {"hidden_channels": 16, "num_layers": 1}, {"hidden_channels": 5, "kernel_size": 5, "pool_and_inject": False},
     {"hidden_channels": 24, "top_to_bottom": True, "output_gate": "sigmoid"}, {"hidden_channels": 1, "kernel_size": 1},
     {"num_layers": 1, "top_to_bottom": True, "use_boundary_channel": False},
 ], ids=str)  # fmt: skip
-@pytest.mark.parametrize("board", [(5, 5), (1, 1), (3, 11), (10, 4)], ids=str)
+@pytest.mark.parametrize("board", [(5, 5), (1, 1), (3, 11), (10, 4), (2, 23)], ids=str)
 def test_the_compiled_loop_equals_that_of_torch(kwargs, board, monkeypatch):
     policy = small(obs_shape=(3, *board), **kwargs)
     obs, state, resets = sequence(policy)
@@ -415,21 +416,15 @@ def test_the_compiled_loop_equals_that_of_torch(kwargs, board, monkeypatch):
 @pytest.mark.parametrize(("lanes", "number"), [(16, 32), (8, 16), (4, 32), (4, 16)])
 def test_tiles_fit_into_the_registers_of_any_cpu(lanes, number, monkeypatch):
     monkeypatch.setattr("drc_lab.models.compiled.kernels.registers", lambda: Registers(lanes, number))
-    for features in (1, 4, 5, 16, 20, 32, 64, 96, 128, 132):
-        rows, vectors, width = tile(features)
-        assert width <= lanes
-        assert features % (vectors * width) == 0
-        assert rows >= 1
-        assert rows * vectors + vectors + 1 <= number
-    assert tile(64)[1:] == ((4, lanes) if number > 16 else (2, lanes))
-
-
-@pytest.mark.parametrize(("height", "width"), [(5, 5), (10, 10), (1, 7), (7, 1), (3, 16)])
-def test_blocks_cover_the_board_and_stay_within_margins(height, width):
-    for features in (16, 64):
-        rows, anew = blocks(features, height, width, 3)
-        assert 1 <= rows <= tile(features).rows
-        assert not anew or -(-width // rows) * rows <= width + 1
+    tile.cache_clear()
+    for features, width, k in product((1, 5, 16, 20, 64, 96, 132), (1, 4, 5, 7, 10, 13, 50), (1, 3, 5)):
+        rows, vectors, each = tile(features, width, k)
+        assert each <= lanes
+        assert features % (vectors * each) == 0
+        assert 1 <= rows <= width
+        assert rows * vectors + min(rows, k * vectors) + 1 <= number
+    assert tile(64, 5, 3) == ((5, 4, lanes) if number > 16 else (5, 2, lanes))
+    tile.cache_clear()
 
 
 def test_the_compiled_loop_runs_with_the_vectors_of_smaller_cpus(monkeypatch):
@@ -442,12 +437,12 @@ def test_the_compiled_loop_runs_with_the_vectors_of_smaller_cpus(monkeypatch):
             monkeypatch.setattr(
                 "drc_lab.models.compiled.kernels.registers", lambda numbers=numbers: Registers(*numbers)
             )
-        for cached in (blocks, kernels_for):
+        for cached in (tile, kernels_for):
             cached.cache_clear()
         out, _ = policy.unroll(obs, state, resets, [3, 1, 2, 5, 3, 1])
         answers.append([out.value, *torch.autograd.grad(out.value.sum(), list(policy.stack.parameters()))])
     monkeypatch.undo()
-    for cached in (blocks, kernels_for):
+    for cached in (tile, kernels_for):
         cached.cache_clear()
     for other in answers[1:]:
         torch.testing.assert_close(other, answers[0], rtol=1e-4, atol=1e-5)
@@ -460,7 +455,7 @@ def test_compiled_gates_are_accurate_and_let_nan_through():
     def apply(z, inject, c, h, kept, total, peak, where):
         for j in range(0, 4 * C, 4 * 4):
             gates_forward(4, False, True, 4 * C, at(z) + j, at(inject) + j, at(c) + j, at(c) + j, at(h) + j,
-                          at(kept) + j, at(h) + j, at(total) + j, at(peak) + j, at(where) + j, 3)  # fmt: skip
+                          at(kept) + j, at(total) + j, at(peak) + j, at(where) + j, 3)  # fmt: skip
 
     inf = float("inf")
     values = torch.cat([torch.linspace(-20, 20, 4_000), torch.tensor([inf, -inf, 1e-30, 0.0] * 24)]).view(-1, 4 * C)

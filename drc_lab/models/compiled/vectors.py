@@ -5,6 +5,7 @@ they are called. Everything else is an int64: addresses, and distances in bytes.
 """
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
@@ -22,6 +23,8 @@ TANH_P = (-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.
           1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03)  # fmt: skip
 TANH_Q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
 TANH_LIMIT = 7.90531110763549805  # beyond it is 1
+
+SUMS_UNDER_WAY = 10  # that a CPU can keep adding to, one after the other, without waiting for the first
 
 
 class Registers(NamedTuple):
@@ -76,6 +79,10 @@ class Code:
         one = self.b.insert_element(ir.Constant(kind, ir.Undefined), value, INT32(0))
         places = ir.Constant(ir.VectorType(INT32, self.lanes), [0] * self.lanes)
         return self.b.shuffle_vector(one, ir.Constant(kind, ir.Undefined), places)
+
+    def spread(self, address: ir.Value) -> ir.Value:
+        """A vector of the one number that is there."""
+        return self.fill(self.load(address, FLOAT))
 
     def const(self, number: float) -> ir.Value:
         return ir.Constant(self.vector, [float(np.float32(number))] * self.lanes)
@@ -193,84 +200,104 @@ def number_at(typingctx, address):
 
 
 @intrinsic(prefer_literal=True)
-def conv_tile(typingctx, rows, vectors, lanes, out, out_row, init, init_row, x, x_row, taps, num_taps, D, w, w_row):
-    """``rows`` neighbouring cells of a convolution, ``vectors`` x ``lanes`` of its features.
+def conv_row(typingctx, width, rows, vectors, lanes, reach, out, out_row, init, init_row, x, x_row, ups, D, w, w_row):
+    """A row of ``width`` cells of a convolution, ``vectors`` x ``lanes`` of its features. What lies outside of the row
+    is not read, and nothing is computed with it.
 
     Args:
+        rows: cells whose sums are in registers at a time.
+        reach: how far to each side the convolution sees.
         out, out_row: float32, of the first cell's first feature, and the distance to the next cell's.
         init, init_row: what the sums begin with; may be the same.
-        x, x_row: of the first cell's D features, and to the next cell's.
-        taps: int64 [num_taps], distances from a cell to those that it reads.
-        w, w_row: of the first tap's first input's weight, and to the next input's; taps follow each other.
+        x, x_row: of the first cell's D features in the uppermost row that is seen, and to the next cell's.
+        ups: rows that are seen, at least 1, one after the other.
+        w, w_row: of the weight of the first input of the first tap in that row, and to the next input's; taps follow
+            each other.
     """
-    R, V, L = (n.literal_value for n in (rows, vectors, lanes))
+    W, R, V, L, r = (n.literal_value for n in (width, rows, vectors, lanes, reach))
 
-    def write(b, out, out_row, init, init_row, x, x_row, taps, num_taps, D, w, w_row):
+    def write(b, out, out_row, init, init_row, x, x_row, ups, D, w, w_row):
         code = Code(b, L)
-        places = [(i, 4 * L * j) for i in range(R) for j in range(V)]
+        zero, of_tap, up = code.const(0), b.mul(D, w_row), b.mul(x_row, INT64(W))
+        for start in range(0, W, R):
+            cells = range(start, min(start + R, W))
+            pairs = [(cell, tap) for tap in range(-r, r + 1) for cell in cells if 0 <= cell + tap < W]
+            apart = len(cells) * V < SUMS_UNDER_WAY  # sums of each tap by itself: not to wait for the one before
+            order = [(cell, tap, j) for cell, tap in pairs for j in range(V)]
+            if len(cells) + 2 * r > V * (2 * r + 1):  # weights are fewer: they stay in registers, not the inputs
+                order.sort(key=lambda each: each[0] + each[1])
+            keys = list(dict.fromkeys((cell, apart * tap, j) for cell, tap, j in order))
 
-        def place(base, row, i, j):
-            return code.plus(code.step(base, row, i), j)
+            def place(base, row, cell, j):
+                return code.plus(code.step(base, row, cell), 4 * L * j)
 
-        sums = [code.load(place(init, init_row, i, j)) for i, j in places]
-        with Loop(code, num_taps, [w, *sums]) as tap:
-            seen = code.plus(x, code.load(code.plus(taps, b.mul(tap.number, INT64(8))), INT64))
-            with Loop(code, D, tap.values) as feature:
-                at, *sums = feature.values
-                weights = [code.load(code.plus(at, 4 * L * j)) for j in range(V)]
-                here = code.plus(seen, b.mul(feature.number, INT64(4)))
-                inputs = [code.fill(code.load(place(here, x_row, i, 0), FLOAT)) for i in range(R)]
-                sums = [code.fma(inputs[n // V], weights[n % V], total) for n, total in enumerate(sums)]
-                feature.after = [code.plus(at, w_row), *sums]
-            tap.after = feature.after
-        for (i, j), total in zip(places, tap.after[1:], strict=True):
-            code.store(total, place(out, out_row, i, j))
+            sums = [code.load(place(init, init_row, cell, j)) if tap == 0 else zero for cell, tap, j in keys]
+            with Loop(code, ups, [w, x, *sums]) as seen:
+                with Loop(code, D, seen.values) as feature:
+                    at, here, *sums = feature.values
+                    total = dict(zip(keys, sums, strict=True))
+                    for cell, tap, j in order:  # LLVM loads once what comes more than once
+                        value = code.spread(place(here, x_row, cell + tap, 0))
+                        weight = code.load(code.plus(code.step(at, of_tap, tap + r), 4 * L * j))
+                        key = cell, apart * tap, j
+                        total[key] = code.fma(value, weight, total[key])
+                    feature.after = [code.plus(at, w_row), code.plus(here, 4), *total.values()]
+                row = b.mul(of_tap, INT64(2 * r + 1))
+                seen.after = [code.plus(seen.values[0], row), code.plus(seen.values[1], up), *feature.after[2:]]
+            total = dict(zip(keys, seen.after[2:], strict=True))
+            for cell in cells:
+                for j in range(V):
+                    of_taps = [total[key] for key in keys if (key[0], key[2]) == (cell, j)]
+                    code.store(reduce(code.add, of_taps), place(out, out_row, cell, j))
 
-    return _void((rows, vectors, lanes), (out, out_row, init, init_row, x, x_row, taps, num_taps, D, w, w_row), write)
+    return _void(
+        (width, rows, vectors, lanes, reach), (out, out_row, init, init_row, x, x_row, ups, D, w, w_row), write
+    )
 
 
 @intrinsic(prefer_literal=True)
-def outer_tile(typingctx, rows, vectors, lanes, out, out_row, x, x_row, z, z_row, cells):
+def outer_tile(typingctx, rows, vectors, lanes, out, out_row, x, x_row, x_up, z, z_row, z_up, cells, ups):
     """Adds a sum of outer products: ``rows`` features of x by ``vectors`` x ``lanes`` features of z, over the cells.
 
     Args:
         out, out_row: float32, of the first feature of both, and the distance to the next of x.
-        x, x_row, z, z_row: of the first cell's, and to the next cell's.
+        x, x_row, x_up, z, z_row, z_up: of the first cell's, to the next cell's, and to the next row of the board.
+        cells, ups: of a row, and how many rows.
     """
     R, V, L = (n.literal_value for n in (rows, vectors, lanes))
 
-    def write(b, out, out_row, x, x_row, z, z_row, cells):
+    def write(b, out, out_row, x, x_row, x_up, z, z_row, z_up, cells, ups):
         code = Code(b, L)
         places = [code.plus(code.step(out, out_row, i), 4 * L * j) for i in range(R) for j in range(V)]
-        with Loop(code, cells, [x, z, *(code.load(place) for place in places)]) as cell:
-            of_x, of_z, *sums = cell.values
-            inputs = [code.fill(code.load(code.plus(of_x, 4 * i), FLOAT)) for i in range(R)]
-            others = [code.load(code.plus(of_z, 4 * L * j)) for j in range(V)]
-            sums = [code.fma(inputs[n // V], others[n % V], total) for n, total in enumerate(sums)]
-            cell.after = [code.plus(of_x, x_row), code.plus(of_z, z_row), *sums]
-        for place, total in zip(places, cell.after[2:], strict=True):
+        with Loop(code, ups, [x, z, *(code.load(place) for place in places)]) as up:
+            with Loop(code, cells, up.values) as cell:
+                of_x, of_z, *sums = cell.values
+                inputs = [code.spread(code.plus(of_x, 4 * i)) for i in range(R)]
+                others = [code.load(code.plus(of_z, 4 * L * j)) for j in range(V)]
+                sums = [code.fma(inputs[n // V], others[n % V], total) for n, total in enumerate(sums)]
+                cell.after = [code.plus(of_x, x_row), code.plus(of_z, z_row), *sums]
+            up.after = [code.plus(up.values[0], x_up), code.plus(up.values[1], z_up), *cell.after[2:]]
+        for place, total in zip(places, up.after[2:], strict=True):
             code.store(total, place)
 
-    return _void((rows, vectors, lanes), (out, out_row, x, x_row, z, z_row, cells), write)
+    return _void((rows, vectors, lanes), (out, out_row, x, x_row, x_up, z, z_row, z_up, cells, ups), write)
 
 
 @intrinsic(prefer_literal=True)
-def gates_forward(
-    typingctx, lanes, sigmoid_output, save, gate, z, inject, c, c_new, h, kept, kept_h, total, peak, where, cell
-):
+def gates_forward(typingctx, lanes, sigmoid_output, save, gate, z, inject, c, c_new, h, kept, total, peak, where, cell):
     """``lanes`` channels of one cell of the board: from pre-activations to the new cell and hidden state.
 
     Args:
         gate: distance from a gate to the next, in the order i, f, g, o.
         z, inject: of the pre-activations and what is added to them.
         c, c_new, h: of the cell state before and after, which may be the same, and of the hidden state.
-        kept, kept_h: where the gates and the hidden state go as well, with ``save``.
+        kept: where the gates go as well, with ``save``.
         total, peak, where: of the sum and the maximum of h over cells, and the cell (int32) of the maximum, so far.
         cell: the number of this one.
     """
     L, sigmoid, saved = (n.literal_value for n in (lanes, sigmoid_output, save))
 
-    def write(b, gate, z, inject, c, c_new, h, kept, kept_h, total, peak, where, cell):
+    def write(b, gate, z, inject, c, c_new, h, kept, total, peak, where, cell):
         code = Code(b, L)
         half = code.const(0.5)
         before = [code.add(*(code.load(code.step(at, gate, n)) for at in (z, inject))) for n in range(4)]
@@ -282,7 +309,6 @@ def gates_forward(
         code.store(state, c_new)
         code.store(hidden, h)
         if saved:
-            code.store(hidden, kept_h)
             for n, value in enumerate((i, f, g, o)):
                 code.store(value, code.step(kept, gate, n))
         code.store(code.add(code.load(total), hidden), total)
@@ -292,7 +318,7 @@ def gates_forward(
         here = code.fill(b.trunc(cell, INT32))
         code.store(b.select(higher, here, code.load(where, ir.VectorType(INT32, L))), where)
 
-    numbers = gate, z, inject, c, c_new, h, kept, kept_h, total, peak, where, cell
+    numbers = gate, z, inject, c, c_new, h, kept, total, peak, where, cell
     return _void((lanes, sigmoid_output, save), numbers, write)
 
 
