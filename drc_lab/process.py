@@ -95,8 +95,10 @@ def reuse_freed_memory() -> None:
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
     if mallopt is not None:
-        m_trim_threshold, m_mmap_threshold, largest = -1, -3, 32 * 2**20
-        mallopt(m_mmap_threshold, largest)
+        m_trim_threshold, m_mmap_threshold = -1, -3
+        for largest in (2**30, 32 * 2**20):  # before 2.35 it took no more than the second
+            if mallopt(m_mmap_threshold, largest):
+                break
         mallopt(m_trim_threshold, 2**31 - 1)
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from drc_lab.errors import ConfigError
+from drc_lab.models.compiled.acting import CompiledActing
 from drc_lab.models.drc_core import DRCStack, State
 from drc_lab.models.encoders import SimpleConvEncoder
 from drc_lab.models.heads import make_head
@@ -106,6 +108,7 @@ class DRCPolicy(Policy):
         features = 2 * C if encoding_to_head == "concat" else C
         self.head = make_head(head, (features, height, width), num_actions, proj_dim, proj_init, head_init)
         self.any_size = self.head.any_size
+        self._acting: CompiledActing | None = None
 
     def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> State:
         """Zeros: (h_list, c_list), each of L tensors [B, C, H, W]."""
@@ -116,12 +119,23 @@ class DRCPolicy(Policy):
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        with self.stack.frozen():
-            yield
+        before = self._acting
+        if before is None and type(self) is DRCPolicy and CompiledActing.suits(self):  # a subclass may differ anywhere
+            self._acting = CompiledActing(self)
+        try:
+            with self.stack.frozen():
+                yield
+        finally:
+            self._acting = before
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_acting": None}  # a copy has weights of its own
 
     def unroll(self, obs: Tensor, state: State, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, State]:
         T, B = obs.shape[:2]
         check_planes(obs, self.obs_shape)
+        if self._acting is not None and self._acting.takes(obs):
+            return self._acting.unroll(obs, state, resets, self.repeats_of(repeats, T))
         x = as_floats(obs.flatten(0, 1), self.head.proj.weight.dtype)  # (T*B, C_in, H, W)
         e = self.encoder(x.contiguous(memory_format=torch.channels_last))  # (T*B, C, H, W)
         h_top, state = self.stack(e.unflatten(0, (T, B)), state, resets, self.repeats_of(repeats, T))

@@ -154,19 +154,33 @@ class DRCStack(nn.Module):
         T, B, _, H, W = e.shape
         dtype = next(self.parameters()).dtype  # under autocast e has another
         e = e.to(dtype).flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (T, B))
-        h, c = ([_to_cells(x, dtype) for x in maps] for maps in state)
-        inside, kind = tap_kinds(H, W, self.wiring.kernel_size, e.device)
+        h, c = self.cells_of(state)
         size, tops = self.recompute_steps or T, []
         with torch.autocast(e.device.type, enabled=False):  # the recurrence keeps the precision of its weights
             weights = self.tick_weights(H, W)
             for t in range(0, T, size):
-                ticks = tuple(repeats[t : t + size])
-                keep = keep_masks(resets[t : t + size], ticks, dtype)
-                plan = TickPlan(ticks, keep, kind, len(inside), H, W, self.wiring.output_gate == "sigmoid")
+                plan = self.plan(resets[t : t + size], repeats[t : t + size], H, W)
                 h_top, h, c = run_ticks(plan, e[t : t + size], weights, h, c, self.recompute_steps is not None)
                 tops.append(h_top)
         h_top = torch.cat(tops) if len(tops) > 1 else tops[0]  # (T, B, P, C)
-        return _to_map(h_top, H, W), ([_to_map(x, H, W) for x in h], [_to_map(x, H, W) for x in c])
+        return _to_map(h_top, H, W), self.maps_of((h, c), H, W)
+
+    def plan(self, resets: Tensor, repeats: Sequence[int], H: int, W: int) -> TickPlan:
+        """The ticks of a sequence."""
+        weight, sigmoid = next(self.parameters()), self.wiring.output_gate == "sigmoid"
+        inside, kind = tap_kinds(H, W, self.wiring.kernel_size, weight.device)
+        return TickPlan(tuple(repeats), keep_masks(resets, repeats, weight.dtype), kind, len(inside), H, W, sigmoid)
+
+    def cells_of(self, state: State) -> State:
+        """The carry as the tick loop takes it, each map [B, P, C]."""
+        dtype = next(self.parameters()).dtype
+        h, c = ([x.to(dtype).permute(0, 2, 3, 1).flatten(1, 2).contiguous() for x in maps] for maps in state)
+        return h, c
+
+    def maps_of(self, state: State, H: int, W: int) -> State:
+        """The reverse of `cells_of`."""
+        h, c = ([_to_map(x, H, W) for x in cells] for cells in state)
+        return h, c
 
     def values_of_a_tick(self, H: int, W: int) -> int:
         """That a backward pass keeps for each board: gates, cell state, recurrent input; nothing to speak of where it
@@ -220,12 +234,8 @@ def keep_masks(resets: Tensor, repeats: Sequence[int], dtype: torch.dtype) -> Te
     """Resets [T, B] as what multiplies the carry before each tick: [N + 1, B], the last row (no tick) all ones."""
     keep = torch.ones(sum(repeats) + 1, resets.shape[1], device=resets.device, dtype=dtype)
     for t, first in enumerate(accumulate(repeats[:-1], initial=0)):  # an index of a list would make a GPU wait
-        keep[first] = ~resets[t]
+        torch.logical_not(resets[t], out=keep[first])
     return keep
-
-
-def _to_cells(image: Tensor, dtype: torch.dtype) -> Tensor:
-    return image.to(dtype).permute(0, 2, 3, 1).flatten(1, 2).contiguous()  # (B, C, H, W) -> (B, P, C)
 
 
 def _to_map(cells: Tensor, H: int, W: int) -> Tensor:

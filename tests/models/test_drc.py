@@ -413,6 +413,61 @@ def test_the_compiled_loop_equals_that_of_torch(kwargs, board, monkeypatch):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5 * max(1, expected.abs().max().item()))
 
 
+@pytest.mark.parametrize("kwargs", [
+    {"encoding_to_head": "add"}, {"encoding_to_head": "concat", "encoder_relu": True, "encoder_layers": 3},
+    {"encoder_kernel_size": 4, "encoder_layers": 1}, {"num_layers": 1, "hidden_channels": 16, "proj_dim": 7},
+    {"obs_shape": (1, 1, 1), "kernel_size": 5, "pool_and_inject": False},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("bytes_", [False, True])
+@pytest.mark.parametrize("work", [1, 10**9])
+def test_steps_with_frozen_weights_are_those_of_torch(kwargs, bytes_, work, monkeypatch):
+    monkeypatch.setattr("drc_lab.models.workers.WORK_FOR_A_THREAD", work)
+    policy = small(**kwargs)
+    obs, state, resets = sequence(policy, B=7)
+    obs = (obs * 50).abs().to(torch.uint8) if bytes_ else obs
+    with torch.no_grad():
+        expected = policy.unroll(obs, state, resets, [3, 1, 2, 5, 3, 1])
+        monkeypatch.setattr(policy.head, "forward", None)  # not used
+        with policy.frozen():
+            got = policy.unroll(obs, state, resets, [3, 1, 2, 5, 3, 1])
+    for one, other in zip(tree_leaves(got), tree_leaves(expected), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_steps_with_frozen_weights_see_weights_that_have_changed_since():
+    policy = small()
+    obs, state, _ = sequence(policy)
+    for _ in range(2):
+        with torch.no_grad():
+            policy.head.value.bias += 1
+            with policy.frozen(), policy.frozen():
+                frozen = policy(obs[0], state)[0].value
+            torch.testing.assert_close(frozen, policy(obs[0], state)[0].value, rtol=1e-4, atol=1e-5)
+    with policy.frozen():
+        assert copy.deepcopy(policy)._acting is None
+
+
+class Doubled(DRCPolicy):
+    def _head_input(self, h_top, e):
+        return 2 * h_top
+
+
+@pytest.mark.parametrize("how", ["gradients", "float64", "autocast", "other_head", "subclass"])
+def test_steps_with_frozen_weights_keep_to_what_was_asked_for(how):
+    torch.manual_seed(1)
+    kwargs = {"obs_shape": (3, 5, 6), "num_actions": 4, "hidden_channels": 8}
+    kwargs |= {"head": "mean"} if how == "other_head" else {}
+    policy = (Doubled if how == "subclass" else DRCPolicy)(**kwargs)
+    policy = policy.double() if how == "float64" else policy
+    obs, state, resets = sequence(policy, dtype=torch.float64 if how == "float64" else torch.float32)
+    with torch.set_grad_enabled(how == "gradients"), torch.autocast("cpu", enabled=how == "autocast"):
+        expected = policy.unroll(obs, state, resets)[0].value
+        with policy.frozen():
+            value = policy.unroll(obs, state, resets)[0].value
+    assert value.requires_grad == (how == "gradients")
+    assert torch.equal(value, expected)
+
+
 @pytest.mark.parametrize(("lanes", "number"), [(16, 32), (8, 16), (4, 32), (4, 16)])
 def test_tiles_fit_into_the_registers_of_any_cpu(lanes, number, monkeypatch):
     monkeypatch.setattr("drc_lab.models.compiled.kernels.registers", lambda: Registers(lanes, number))

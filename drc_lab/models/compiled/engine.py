@@ -42,19 +42,26 @@ class CompiledTicks:
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """h_top and the carry after all ticks, see `drc_lab.models.ticks.run_ticks`. With ``save`` keeps what
         `backward` needs."""
+        arguments, h_top, carry = self.prepared(_cells(e), h, c, save)
+        in_workers([partial(forward, part.start, part.stop, *arguments) for part in self.parts()])
+        return h_top, *carry
+
+    def prepared(
+        self, e: Tensor, h: list[Tensor], c: list[Tensor], save: bool
+    ) -> tuple[tuple[Any, ...], Tensor, tuple[list[Tensor], list[Tensor]]]:
+        """What `drc_lab.models.compiled.loop.forward` takes beside the samples, and what it will have filled: h_top and
+        the carry. e is [T, B, P, C]."""
         (B, P, C), L, N = h[0].shape, len(h), sum(self.plan.repeats)
         shapes = (N, P, 4 * C), (N + 1, P, C), (N + 1, P, C), (N, 2 * C), (N, C)
         gates, cells, hidden, pooled, argmax = (
             h[0].new_empty((B, L, *shape) if save else (0,) * (2 + len(shape))) for shape in shapes
         )
-        self.kept = Kept(gates, cells, hidden, pooled, argmax.view(torch.int32))
+        kept = Kept(gates, cells, hidden, pooled, argmax.view(torch.int32))
+        self.kept = kept if save else None
         h_top = h[0].new_empty(len(self.plan.repeats), B, P, C)
         h_end, c_end = (h[0].new_empty(L, B, P, C) for _ in range(2))
-        given = _cells(e), torch.stack(h), torch.stack(c), *self.weights.there, h_top, h_end, c_end, *self.kept
-        in_workers([partial(forward, *self._arguments(part, save, given)) for part in self._parts()])
-        if not save:
-            self.kept = None
-        return h_top, list(h_end), list(c_end)
+        given = e, torch.stack(h), torch.stack(c), *self.weights.there, h_top, h_end, c_end, *kept
+        return self._arguments(save, given), h_top, (list(h_end), list(c_end))
 
     def backward(
         self, e: Tensor, h: list[Tensor], c: list[Tensor], grad_top: Tensor, dh: list[Tensor], dc: list[Tensor]
@@ -72,9 +79,9 @@ class CompiledTicks:
         d_injected = grad_top.new_empty(B, L, N, len(weights.inject[0]) if injects else 0)
         given = (_cells(e), *weights.back, kept.gates, kept.cells, kept.hidden, kept.argmax, grad_top,
                  d_h, d_c, d_e)  # fmt: skip
-        parts = self._parts()
+        parts = self.parts()
         sums = [[torch.zeros_like(weight) for weight in weights.there[:3]] for _ in parts]  # each part has its own
-        in_workers([partial(backward, *self._arguments(part, True, (*given, *own, d_injected)))
+        in_workers([partial(backward, part.start, part.stop, *self._arguments(True, (*given, *own, d_injected)))
                     for part, own in zip(parts, sums, strict=True)])  # fmt: skip
         drive, base, recurrent = (sum(each[1:], each[0]) for each in zip(*sums, strict=True))
         inject = [torch.empty_like(weight) for weight in weights.inject]
@@ -82,19 +89,20 @@ class CompiledTicks:
             torch.mm(d_injected[:, i].flatten(0, 1).t(), kept.pooled[:, i].flatten(0, 1), out=gradient)
         return d_e, weights.as_given(drive, base, recurrent, inject), list(d_h), list(d_c)
 
-    def _parts(self) -> list[slice]:
+    def parts(self) -> list[slice]:
+        """The samples of each thread."""
         plan = self.plan
         work = plan.height * plan.width * sum(plan.repeats) * sum(weight.numel() for weight in self.weights.recurrent)
         return parts_of(plan.keep.shape[1], work)
 
-    def _arguments(self, part: slice, save: bool, given: Sequence[Tensor]) -> list[Any]:
+    def _arguments(self, save: bool, given: Sequence[Tensor]) -> tuple[Any, ...]:
         plan, weights = self.plan, self.weights
         shape = plan.height, plan.width, weights.drive.shape[2]
         kernels = kernels_for(weights.channels, *shape, plan.sigmoid_output, save)
         repeats, below = (np.array(numbers) for numbers in (plan.repeats, weights.below))
         assert all(tensor.is_contiguous() for tensor in given)  # kernels count in bytes
-        arrays = plan.kind.numpy(), repeats, plan.keep.numpy(), below, *(tensor.numpy() for tensor in given)
-        return [part.start, part.stop, kernels, shape, *arrays]
+        arrays = (tensor.numpy() for tensor in given)
+        return kernels, shape, plan.kind.numpy(), repeats, plan.keep.numpy(), below, *arrays
 
 
 def _cells(maps: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ def kernel(arguments: int) -> Callable[[Callable], Any]:
 
 @cache
 def convolution(R: int, V: int, L: int, width: int, k: int) -> Any:
-    reach = k // 2
+    before = (k - 1) // 2
 
     @kernel(11)
     def convolve(out, out_row, init, init_row, x, x_row, D, w, w_row, columns, height):
@@ -60,17 +60,17 @@ def convolution(R: int, V: int, L: int, width: int, k: int) -> Any:
         at_once = k * k * D * V * L * 4 <= BYTES_OF_A_PANEL
         for column in range(0, 4 * columns, 4 * V * L):
             for turn in range(1 if at_once else k):  # rows of taps, the middle one first: it is never outside
-                only = reach if turn == 0 else turn - (turn <= reach)
+                only = before if turn == 0 else turn - (turn <= before)
                 for y in range(height):
                     first, ups = only, 1
                     if at_once:
-                        first = max(0, reach - y)
-                        ups = min(k, height + reach - y) - first
-                    source, cell = y + first - reach, y * width
+                        first = max(0, before - y)
+                        ups = min(k, height + before - y) - first
+                    source, cell = y + first - before, y * width
                     if 0 <= source < height:
                         to = out + cell * out_row + column
                         begin, begin_row = (to, out_row) if turn else (init + cell * init_row + column, init_row)
-                        conv_row(width, R, V, L, reach, to, out_row, begin, begin_row, x + source * width * x_row,
+                        conv_row(width, R, V, L, k, to, out_row, begin, begin_row, x + source * width * x_row,
                                  x_row, ups, D, w + first * k * D * w_row + column, w_row)  # fmt: skip
 
     return convolve
@@ -82,7 +82,7 @@ def product(rows: int, R: int, V: int, L: int) -> Any:
     def multiply(out, x, D, w, columns, zeros):
         """A matrix [rows, D] times another [D, columns]."""
         for column in range(0, 4 * columns, 4 * V * L):
-            conv_row(rows, R, V, L, 0, out + column, 4 * columns, zeros, 0, x, 4 * D, 1, D, w + column, 4 * columns)
+            conv_row(rows, R, V, L, 1, out + column, 4 * columns, zeros, 0, x, 4 * D, 1, D, w + column, 4 * columns)
 
     return multiply
 

@@ -200,13 +200,15 @@ def number_at(typingctx, address):
 
 
 @intrinsic(prefer_literal=True)
-def conv_row(typingctx, width, rows, vectors, lanes, reach, out, out_row, init, init_row, x, x_row, ups, D, w, w_row):
+def conv_row(
+    typingctx, width, rows, vectors, lanes, kernel_size, out, out_row, init, init_row, x, x_row, ups, D, w, w_row
+):
     """A row of ``width`` cells of a convolution, ``vectors`` x ``lanes`` of its features. What lies outside of the row
     is not read, and nothing is computed with it.
 
     Args:
         rows: cells whose sums are in registers at a time.
-        reach: how far to each side the convolution sees.
+        kernel_size: of the convolution; an even one sees one cell less before than after.
         out, out_row: float32, of the first cell's first feature, and the distance to the next cell's.
         init, init_row: what the sums begin with; may be the same.
         x, x_row: of the first cell's D features in the uppermost row that is seen, and to the next cell's.
@@ -214,17 +216,18 @@ def conv_row(typingctx, width, rows, vectors, lanes, reach, out, out_row, init, 
         w, w_row: of the weight of the first input of the first tap in that row, and to the next input's; taps follow
             each other.
     """
-    W, R, V, L, r = (n.literal_value for n in (width, rows, vectors, lanes, reach))
+    W, R, V, L, k = (n.literal_value for n in (width, rows, vectors, lanes, kernel_size))
+    before = (k - 1) // 2
 
     def write(b, out, out_row, init, init_row, x, x_row, ups, D, w, w_row):
         code = Code(b, L)
         zero, of_tap, up = code.const(0), b.mul(D, w_row), b.mul(x_row, INT64(W))
         for start in range(0, W, R):
             cells = range(start, min(start + R, W))
-            pairs = [(cell, tap) for tap in range(-r, r + 1) for cell in cells if 0 <= cell + tap < W]
+            pairs = [(cell, tap) for tap in range(-before, k - before) for cell in cells if 0 <= cell + tap < W]
             apart = len(cells) * V < SUMS_UNDER_WAY  # sums of each tap by itself: not to wait for the one before
             order = [(cell, tap, j) for cell, tap in pairs for j in range(V)]
-            if len(cells) + 2 * r > V * (2 * r + 1):  # weights are fewer: they stay in registers, not the inputs
+            if len(cells) + k - 1 > V * k:  # weights are fewer: they stay in registers, not the inputs
                 order.sort(key=lambda each: each[0] + each[1])
             keys = list(dict.fromkeys((cell, apart * tap, j) for cell, tap, j in order))
 
@@ -238,11 +241,11 @@ def conv_row(typingctx, width, rows, vectors, lanes, reach, out, out_row, init, 
                     total = dict(zip(keys, sums, strict=True))
                     for cell, tap, j in order:  # LLVM loads once what comes more than once
                         value = code.spread(place(here, x_row, cell + tap, 0))
-                        weight = code.load(code.plus(code.step(at, of_tap, tap + r), 4 * L * j))
+                        weight = code.load(code.plus(code.step(at, of_tap, tap + before), 4 * L * j))
                         key = cell, apart * tap, j
                         total[key] = code.fma(value, weight, total[key])
                     feature.after = [code.plus(at, w_row), code.plus(here, 4), *total.values()]
-                row = b.mul(of_tap, INT64(2 * r + 1))
+                row = b.mul(of_tap, INT64(k))
                 seen.after = [code.plus(seen.values[0], row), code.plus(seen.values[1], up), *feature.after[2:]]
             total = dict(zip(keys, seen.after[2:], strict=True))
             for cell in cells:
@@ -251,7 +254,7 @@ def conv_row(typingctx, width, rows, vectors, lanes, reach, out, out_row, init, 
                     code.store(reduce(code.add, of_taps), place(out, out_row, cell, j))
 
     return _void(
-        (width, rows, vectors, lanes, reach), (out, out_row, init, init_row, x, x_row, ups, D, w, w_row), write
+        (width, rows, vectors, lanes, kernel_size), (out, out_row, init, init_row, x, x_row, ups, D, w, w_row), write
     )
 
 
