@@ -1,5 +1,6 @@
 """task=train: a policy learns in an env; the run's record gets the curve and the checkpoints."""
 
+import gc
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -172,6 +173,7 @@ def fit(training: Training, run: Run) -> Path:
     log_held_out(run, "valid", training.evaluation.env, config)
     if training.agent.policy.note:
         console.print(training.agent.policy.note, soft_wrap=True)
+    gc.freeze()  # what libraries have made stays: collections need not look at hundreds of thousands of objects again
     with training.stop.listening():
         try:
             trainer.fit(training.agent, datamodule=training.data, ckpt_path=start.checkpoint, weights_only=True)
