@@ -42,6 +42,7 @@ bench: $(STAMP) $(PEERS) ## Measure envs, generators, solvers and policies besid
 	$(BIN)/python -m drc_lab +experiment=search_speed folder=$(BENCH)/search_speed $(ARGS)
 	$(BIN)/python -m drc_lab +experiment=policy_speed folder=$(BENCH)/policy_speed $(ARGS)
 	$(BIN)/python -m drc_lab +experiment=benchmark folder=$(BENCH)/benchmark $(ARGS)
+	$(BIN)/python tools/against_before.py --folder $(BENCH)/before
 	cp $(BENCH)/*/*.csv experiments/benchmarks/
 
 $(PEERS): pyproject.toml constraints.txt | $(STAMP)

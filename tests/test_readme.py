@@ -59,9 +59,10 @@ def test_make_bench_writes_the_records():
     """Every table of experiments/benchmarks comes from one of the commands, and is copied there at the end."""
     shown = subprocess.run(["make", "-n", "bench"], cwd=ROOT, capture_output=True, text=True, timeout=60).stdout
     *commands, copy = [line for line in shown.splitlines() if "python -m drc_lab" in line or line.startswith("cp ")]
+    (before,) = re.findall(r"python tools/against_before.py --folder (\S+)", shown)
     names = [re.search(r"\+experiment=(\w+) folder=(\S+)", line) for line in commands]
     assert {name[1] for name in names} == {"env_speed", "search_speed", "policy_speed", "benchmark"}
-    (folder,) = {str(Path(name[2]).parent) for name in names}
+    (folder,) = {str(Path(place).parent) for place in [before, *(name[2] for name in names)]}
     assert copy == f"cp {folder}/*/*.csv experiments/benchmarks/"
 
 
