@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Encoder(NamedTuple):
-    """convolve: a kernel; weights: of all layers one after the other, taps, inputs, features; biases: [layers, C]."""
+    """convolve: a kernel; weights: layer after layer [k * k, inputs, C], flat; biases: [layers, C]; relu: between."""
 
     convolve: int
     weights: np.ndarray
@@ -35,8 +35,8 @@ class Encoder(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """The flatten head: product: a kernel for ``samples`` samples; shared [P * F, J] over the features of all cells,
-    outputs [A + 1, J] with the value last; from_encoding: how many features of a cell are the encoding's own."""
+    """The flatten head. product: a kernel for ``samples`` samples; shared: [P * F, J], from the F features of each cell,
+    beside h those of the encoding if F is 2C; outputs: [A + 1, J], the value last; adds_encoding: to h."""
 
     product: int
     samples: int
