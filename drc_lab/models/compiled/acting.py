@@ -35,7 +35,7 @@ class Encoder(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """The flatten head. product: a kernel for ``samples`` samples; shared: [P * F, J], from the F features of each cell,
+    """The flatten head. product: a kernel for ``samples`` samples; shared: [P * F, J], from F features of each cell,
     beside h those of the encoding if F is 2C; outputs: [A + 1, J], the value last; adds_encoding: to h."""
 
     product: int
