@@ -4,12 +4,14 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from drc_lab.errors import ConfigError
 
+P = ParamSpec("P")
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -76,3 +78,24 @@ def from_mapping(function: Callable[..., T], values: Mapping[str, Any], key: str
             raise ConfigError(join(key, name), None, "a value, there is no default")
     with errors_under(key):
         return function(**fitting, **more)
+
+
+def takes(spec: Callable[P, S]) -> Callable[[Callable[[T, S], None]], Callable[Concatenate[T, P], None]]:
+    """Gives a constructor that is handed a spec the spec's arguments in its place.
+
+    Their names, types, defaults and rules stand in the spec alone, which the command line can check before it imports
+    what the constructor needs.
+    """
+
+    def decorate(build: Callable[[T, S], None]) -> Callable[Concatenate[T, P], None]:
+        def __init__(self: T, *args: P.args, **kwargs: P.kwargs) -> None:
+            build(self, spec(*args, **kwargs))
+
+        own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        arguments = inspect.signature(spec).parameters.values()
+        __init__.__signature__ = inspect.Signature([own, *arguments])  # type: ignore[attr-defined]
+        __init__.__annotations__ = get_type_hints(spec.__init__)
+        __init__.__qualname__, __init__.__module__ = build.__qualname__, build.__module__
+        return __init__
+
+    return decorate

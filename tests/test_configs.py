@@ -69,7 +69,7 @@ def test_every_key_of_the_configs_of_envs_and_tasks_is_an_argument():
     """Configs mirror constructors one to one; tests/models/test_policies.py holds the policies to it."""
     import inspect
 
-    from drc_lab.deploy.formats import ExportSpec
+    from drc_lab.deploy.spec import ExportSpec
     from drc_lab.envs.external import GymVectorEnv
     from drc_lab.envs.ricochet import RicochetVectorEnv
     from drc_lab.envs.sokoban import SokobanVectorEnv

@@ -1,7 +1,6 @@
 """task=benchmark: how many frames a second trainings make, and which share of the time their policies take."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import hydra
@@ -16,27 +15,10 @@ from drc_lab.learning.timing import TimeShares
 from drc_lab.process import machine_name
 from drc_lab.targets import drop_replaced
 from drc_lab.tasks.measure import report, rounded
+from drc_lab.tasks.specs import BenchmarkSpec
 from drc_lab.tasks.train import fit, prepare, start_run
 
 PARTS = ("act", "forward", "backward", "evaluation", "outside")
-
-
-@dataclass(frozen=True)
-class BenchmarkSpec:
-    """What is timed.
-
-    Args:
-        trainings: the overrides of each training, by name. Those of the command come after them.
-        only: names of the trainings that are wanted; None is all.
-    """
-
-    trainings: dict[str, list[str]]
-    only: list[str] | None = None
-
-    def __post_init__(self) -> None:
-        for name in self.only or []:
-            if name not in self.trainings:
-                raise ConfigError("only", name, " | ".join(self.trainings))
 
 
 def main(config: DictConfig, folder: Path) -> None:

@@ -14,8 +14,9 @@ from omegaconf import DictConfig
 from drc_lab.arguments import errors_under, from_mapping
 from drc_lab.config import plain
 from drc_lab.deploy.compare import Row, logits_of, play, terminal_table, write_csv
-from drc_lab.deploy.formats import FORMATS, ExportSpec, Play, runner, write
+from drc_lab.deploy.formats import Play, runner, write
 from drc_lab.deploy.onnx_files import check_installed
+from drc_lab.deploy.spec import FORMATS, ExportSpec
 from drc_lab.deploy.step import Interface, PolicyStep
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError, UserError

@@ -2,51 +2,22 @@
 
 import math
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
 
-from drc_lab.envs.levels import FixedLevels, split_index
-from drc_lab.envs.render import Window, check_cell_size
+from drc_lab.envs.levels import FixedLevels
+from drc_lab.envs.render import Window
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.episode_video import progress
-from drc_lab.evaluation.thinking_spec import at_least
-from drc_lab.evaluation.video import caption, check_video
+from drc_lab.evaluation.video import caption
 from drc_lab.tasks.held_out import held_out_env
+from drc_lab.tasks.specs import PlaySpec
 from drc_lab.tasks.start import console
 
 SCREEN_FPS = 60  # of a window where a person plays
-
-
-@dataclass(frozen=True)
-class PlaySpec:
-    """The ``play`` group of the config, checked; conf/play/default.yaml says what each key is."""
-
-    episodes: int
-    level: int
-    split: str
-    greedy: bool
-    first_passes: int
-    repeats: int | None
-    show: str
-    fps: float
-    cell_size: int
-    video: str | None
-
-    def __post_init__(self) -> None:
-        if self.episodes < 1:
-            raise ConfigError("episodes", self.episodes, "at least 1")
-        split_index(self.split)
-        if self.show not in ("terminal", "window", "none"):
-            raise ConfigError("show", self.show, "terminal | window | none")
-        check_cell_size(self.cell_size)
-        check_video(Path(self.video or "none.gif"), self.fps)
-        at_least("first_passes", [self.first_passes], 0)
-        at_least("repeats", [1 if self.repeats is None else self.repeats], 1)
 
 
 class Stage:
