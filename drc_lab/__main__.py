@@ -21,6 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from drc_lab.check import check_config
 from drc_lab.errors import ConfigError, Diverged, UserError, complain
 from drc_lab.files import remove_empty
 from drc_lab.launch import in_sweep
@@ -63,6 +64,7 @@ def run_task(config: DictConfig) -> Any:
             raise ConfigError("task", config.task, " | ".join(TASKS))
         add_current_folder(HydraConfig.get().runtime.cwd)  # of the command; a job may be in another process
         drop_replaced(config, HydraConfig.get().overrides.task)
+        check_config(config, folder)
         # Torch, Lightning and MLflow take seconds to import: only once the config is known to be good.
         from importlib import import_module
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
+from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from drc_lab.errors import ConfigError
@@ -48,6 +49,13 @@ def check_types(function: Callable, values: Mapping[str, Any], key: str) -> dict
             except Exception:  # pydantic has no schema for this annotation: the constructor will check
                 continue
     return fitting
+
+
+def plain(node: DictConfig) -> dict[str, Any]:
+    """A resolved config as dicts, lists and scalars."""
+    container = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
 
 
 def join(key: str, name: str) -> str:

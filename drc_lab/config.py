@@ -14,7 +14,7 @@ import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
-from drc_lab.arguments import check_types, errors_under, from_mapping, join
+from drc_lab.arguments import check_types, errors_under, from_mapping, join, plain
 from drc_lab.envs.described import SPECS, described, held_out_arguments
 from drc_lab.envs.external import GymVectorEnv, find_spec
 from drc_lab.envs.interface import BatchEnv
@@ -66,13 +66,6 @@ def build_a(kind: type, node: DictConfig, key: str, **more: Any) -> Any:
         name = f"{kind.__module__}.{kind.__qualname__}"
         raise ConfigError(join(key, TARGET), node[TARGET], f"a subclass of {name}, or a function that returns one")
     return built
-
-
-def plain(node: DictConfig) -> dict[str, Any]:
-    """A resolved config as dicts, lists and scalars."""
-    container = OmegaConf.to_container(node, resolve=True)
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
 
 
 @contextmanager

@@ -65,3 +65,9 @@ def check_env(env: Mapping[str, Any]) -> None:
     """
     spec, values = described(env)
     from_mapping(spec, values, "env")
+
+
+def check_own_game(env_id: str) -> None:
+    """Whether a person can play it."""
+    if env_id not in SPECS:
+        raise ConfigError("env.id", env_id, "one of the project's own games, to be played")

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
+from drc_lab.envs.described import check_own_game
 from drc_lab.envs.levels import FixedLevels
 from drc_lab.envs.render import Window
 from drc_lab.envs.vector import LevelVectorEnv
-from drc_lab.errors import ConfigError
 from drc_lab.evaluation.episode_video import progress
 from drc_lab.evaluation.video import caption
+from drc_lab.tasks.checked import check_played_level
 from drc_lab.tasks.held_out import held_out_env
 from drc_lab.tasks.specs import PlaySpec
 from drc_lab.tasks.start import console
@@ -32,12 +33,10 @@ class Stage:
     def __init__(self, config: DictConfig, spec: PlaySpec, pace: bool):
         self.spec, self.pace = spec, pace
         env = held_out_env(config, spec.split, "play.split", num_envs=1, autoreset=False)
-        if not isinstance(env, LevelVectorEnv):
-            raise ConfigError("env.id", config.env.id, "one of the project's own games, to be played")
-        assert isinstance(env.levels, FixedLevels)
+        check_own_game(str(config.env.id))
+        assert isinstance(env, LevelVectorEnv) and isinstance(env.levels, FixedLevels)
         self.env, self.num_levels = env, len(env.levels.levels)
-        if not 0 <= spec.level < self.num_levels:
-            raise ConfigError("play.level", spec.level, f"0 to {self.num_levels - 1}")
+        check_played_level(spec.level, self.num_levels)
         self.env.reset(seed=0)  # or the env would draw a seed of its own, and start the levels over with it
         self.window = Window(fps=spec.fps if pace else SCREEN_FPS) if spec.show == "window" else None
         self.frames: list[np.ndarray] = []
