@@ -27,7 +27,7 @@ from drc_lab.files import remove_empty
 from drc_lab.launch import in_sweep
 from drc_lab.paths import CONF
 from drc_lab.signals import STOPPING, Stopped, stop_at_once
-from drc_lab.targets import add_current_folder, drop_replaced, locate, taken
+from drc_lab.targets import add_current_folder, drop_replaced, taken
 from drc_lab.tasks.sweep import opened
 
 TASKS = (
@@ -137,7 +137,7 @@ def _with_own_targets(known: list[str], arguments: list[str]) -> list[str]:
     """The keys, where targets that the command line names have theirs in the place of their predecessors'."""
     for argument in arguments:
         if found := re.fullmatch(r"\+*([\w.]+)\._target_=([^,]+)", argument):
-            names = taken(locate(found[2], f"{found[1]}._target_"))
+            names = taken(found[2], f"{found[1]}._target_")
             if names is not None:
                 own = [f"{found[1]}.{name}" for name in names]
                 known = [key for key in known if not key.startswith(f"{found[1]}.")] + own

@@ -16,43 +16,14 @@ from drc_lab.arguments import errors_under, from_mapping, plain
 from drc_lab.deploy.spec import ExportSpec
 from drc_lab.envs.described import check_env, check_own_game, described
 from drc_lab.envs.specs.external import GymSpec
-from drc_lab.learning import library_specs as library
 from drc_lab.learning import specs as learning
-from drc_lab.learning.rollout_spec import RolloutSpec
-from drc_lab.models import specs as models
-from drc_lab.targets import TARGET
+from drc_lab.specs import OF_LIBRARIES, SPECS, TARGET
 from drc_lab.tasks import checked
 from drc_lab.tasks import specs as tasks
 from drc_lab.tasks.trainings import trainings
 from drc_lab.tasks.worlds import BASE, told_of, worlds
 from drc_lab.tracking.spec import CompareSpec, RegisterSpec, TrackingSpec
 
-Spec = Callable[..., Any]
-
-# What a target takes, all of it.
-SPECS: dict[str, Spec] = {
-    "drc_lab.models.drc.DRCPolicy": models.DRCSpec,
-    "drc_lab.models.convlstm.ConvLSTMPolicy": models.ConvLSTMSpec,
-    "drc_lab.models.transformer.LoopedTransformerPolicy": models.TransformerSpec,
-    "drc_lab.models.cnn.SmallCNNPolicy": models.SmallCNNSpec,
-    "drc_lab.models.resnet.ResNetPolicy": models.ResNetSpec,
-    "drc_lab.models.mlp.MLPPolicy": models.MLPSpec,
-    "drc_lab.models.auto.choose_policy": models.AutoSpec,
-    "drc_lab.learning.losses.A2CLoss": learning.LossSpec,
-    "drc_lab.learning.losses.VTraceLoss": learning.VTraceSpec,
-    "drc_lab.learning.losses.PPOLoss": learning.PPOSpec,
-    "drc_lab.learning.rollouts.RolloutSpec": RolloutSpec,
-    "drc_lab.learning.nan_guard.NaNGuard": learning.NothingSpec,
-    "drc_lab.learning.early_stop.EarlyStop": learning.EarlyStopSpec,
-    "drc_lab.learning.videos.EpisodeVideos": learning.VideosSpec,
-}
-# What the keys of the configs are, of targets that take more.
-OF_LIBRARIES: dict[str, Spec] = {
-    "torch.optim.Adam": library.AdamSpec,
-    "torch.optim.AdamW": library.AdamSpec,
-    "torch.optim.lr_scheduler.LinearLR": library.LinearLRSpec,
-    "lightning.Trainer": library.TrainerSpec,
-}
 # In the place of what only the env can tell; no rule on a key of the config looks at it.
 OF_ANY_ENV = {"obs_shape": (1, 1, 1), "num_actions": 1}
 
@@ -172,7 +143,7 @@ def check_export(config: DictConfig, folder: Path) -> None:
 
 
 def check_benchmark(config: DictConfig, folder: Path) -> None:
-    for each in trainings(config, HydraConfig.get().overrides.task).values():
+    for _, each in trainings(config, HydraConfig.get().overrides.task):
         check_training(each, folder)
 
 

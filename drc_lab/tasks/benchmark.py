@@ -19,7 +19,7 @@ PARTS = ("act", "forward", "backward", "evaluation", "outside")
 def main(config: DictConfig, folder: Path) -> None:
     """Trains each with everything on (Lightning, logging, evaluation, checkpoints), timed; writes benchmark.csv."""
     wanted = trainings(config, HydraConfig.get().overrides.task)
-    rows = [(name, *time_training(each, folder / name)) for name, each in wanted.items()]
+    rows = [(name, *time_training(each, folder / name)) for name, each in wanted]
     caption = f"shares of wall time; {machine_name()}, {torch.get_num_threads()} torch threads, seed {config.seed}"
     report("Wall time of training", ("training", "frames/s", *PARTS), rows, folder / "benchmark.csv", caption)
 
