@@ -17,7 +17,8 @@ from drc_lab.deploy.spec import ExportSpec
 from drc_lab.envs.described import check_env, check_own_game, described
 from drc_lab.envs.specs.external import GymSpec
 from drc_lab.learning import specs as learning
-from drc_lab.specs import OF_LIBRARIES, SPECS, TARGET
+from drc_lab.specs import OF_LIBRARIES, SPECS
+from drc_lab.targets import TARGET
 from drc_lab.tasks import checked
 from drc_lab.tasks import specs as tasks
 from drc_lab.tasks.trainings import trainings

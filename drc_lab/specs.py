@@ -8,7 +8,6 @@ from drc_lab.learning import specs as learning
 from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.models import specs as models
 
-TARGET = "_target_"
 Spec = Callable[..., Any]
 
 # What a target takes, all of it.

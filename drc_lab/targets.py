@@ -22,8 +22,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from drc_lab.errors import ConfigError
 from drc_lab.paths import CONF
-from drc_lab.specs import SPECS, TARGET
 
+TARGET = "_target_"
 LIBRARIES = {Path(__file__).parent, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib"))}
 
 
@@ -125,6 +125,8 @@ def taken(path: Any, key: str) -> set[str] | None:
     Raises:
         ConfigError: a target that is not there.
     """
+    from drc_lab.specs import SPECS  # only where a target is named
+
     target = SPECS.get(path) or locate(path, key)
     try:
         arguments = inspect.signature(target).parameters

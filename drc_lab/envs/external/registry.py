@@ -12,7 +12,6 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 from drc_lab.errors import ConfigError
-from drc_lab.progress import working
 from drc_lab.targets import own_frames, told
 
 # Packages that register their envs when they are imported, by the first word of their ids.
@@ -72,6 +71,8 @@ def make_copies(env_id: str, kwargs: Mapping[str, Any], count: int) -> list[gym.
     Raises:
         ConfigError: the id or the arguments cannot work.
     """
+    from drc_lab.progress import working  # not for those who only look an id up
+
     find_spec(env_id)
     try:
         # By name, so that Gymnasium says what it has to say about the id; then by spec, so that it says so once.
