@@ -42,9 +42,9 @@ CASES = [
     (["+env.hight=3"], "env.hight: found 3, allowed: no such key, but height"),
     (["+env.num_envs=3"], "env.num_envs: found 3, allowed: no such key: the task sets it"),
     ([*SOKOBAN, "env.num_boxes=99"], "env.num_boxes: found 99, allowed: 1 to 23 on this board"),
-    ([*SOKOBAN, "env.height=4", "env.width=4"], "env.num_boxes: found 2, allowed: 1 to 2 on this board"),
+    ([*SOKOBAN, "env.height=4", "env.width=4", "env.num_boxes=3"], "env.num_boxes: found 3, allowed: 1 to 2 on this b"),
     ([*SOKOBAN, "env.levels=nope"], "nope: no such file or folder; python -m drc_lab task=fetch_levels gets Boxoban's"),
-    ([*SOKOBAN, "env.levels=folder"], "folder: found nothing, allowed: files that end in .txt, .xsb, .sok"),
+    ([*SOKOBAN, "env.levels=folder"], "folder: found notes.md, allowed: files that end in .txt, .xsb, .sok"),
     ([*SOKOBAN, "env.levels=levels", "env.difficulty=hard"], "env.difficulty: found 'hard', allowed: easy, in levels"),
     ([*SOKOBAN, "env.levels=levels/easy", "env.symbols=ab"], "env.symbols: found 'ab', allowed: pairs such as 'X=# &="),
     ([*SOKOBAN, "env.invalid_levels=skip"], "env.invalid_levels: found 'skip', allowed: error, without levels from fi"),
@@ -151,9 +151,10 @@ CASES = [
     (["task=sync", "folder=folder"], "folder: found no tracking.jsonl in '"),
 ]
 
-# Whatever is not told before would end in a traceback here, and not begin a training.
+# As the command line does it, but for Hydra's second composition. Whatever is not told before an import would end in a
+# traceback here, and not begin a training.
 CHILD = """
-import contextlib, io, json, sys, traceback
+import contextlib, io, json, os, sys, traceback
 
 HEAVY = {heavy}
 
@@ -163,20 +164,34 @@ class Refuse:
             raise ImportError(f"{{name}} is asked for")
 
 sys.meta_path.insert(0, Refuse())
-from drc_lab.__main__ import main
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import open_dict
+from drc_lab.__main__ import arranged, run_task
+from drc_lab.paths import CONF
+
+def run(words):
+    config = hydra.compose("config", arranged(words), return_hydra_config=True)
+    with open_dict(config):
+        config.hydra.runtime.update(output_dir=config.folder, cwd=os.getcwd())
+        HydraConfig.instance().set_config(config)
+        del config["hydra"]
+        run_task(config)
 
 told = []
-for words in json.load(sys.stdin):
-    sys.argv, code, errors = ["drc_lab", *words], 0, io.StringIO()
-    with contextlib.redirect_stderr(errors):
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code
-        except BaseException:
-            traceback.print_exc()
-            code = 1
-    told.append((code, errors.getvalue(), sorted(HEAVY & set(sys.modules))))
+hydra.core.utils.setup_globals()
+with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+    for words in json.load(sys.stdin):
+        code, errors = 0, io.StringIO()
+        with contextlib.redirect_stderr(errors):
+            try:
+                run(words)
+            except SystemExit as stop:
+                code = stop.code
+            except BaseException:
+                traceback.print_exc()
+                code = 1
+        told.append((code, errors.getvalue(), sorted(HEAVY & set(sys.modules))))
 print(json.dumps(told))
 """
 
@@ -186,6 +201,7 @@ def told(tmp_path_factory):
     """What each case comes to, all in one process: exit code, what it said, what it has imported; by its words."""
     folder = tmp_path_factory.mktemp("early")
     (folder / "folder").mkdir()
+    (folder / "folder/notes.md").touch()
     (folder / "levels/easy").mkdir(parents=True)
     (folder / "levels/easy/000.txt").write_text("#####\n#@$.#\n#####\n")
     (folder / "made.ckpt").touch()
