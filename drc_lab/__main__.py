@@ -8,6 +8,7 @@ import difflib
 import os
 import re
 import signal
+import string
 import sys
 import traceback
 from pathlib import Path
@@ -18,7 +19,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from drc_lab.errors import ConfigError, Diverged, UserError, complain
@@ -26,7 +27,7 @@ from drc_lab.files import remove_empty
 from drc_lab.launch import in_sweep
 from drc_lab.paths import CONF
 from drc_lab.signals import STOPPING, Stopped, stop_at_once
-from drc_lab.targets import add_current_folder, drop_replaced, locate, taken
+from drc_lab.targets import add_current_folder, drop_replaced, taken
 from drc_lab.tasks.sweep import opened
 
 TASKS = (
@@ -63,6 +64,9 @@ def run_task(config: DictConfig) -> Any:
             raise ConfigError("task", config.task, " | ".join(TASKS))
         add_current_folder(HydraConfig.get().runtime.cwd)  # of the command; a job may be in another process
         drop_replaced(config, HydraConfig.get().overrides.task)
+        from drc_lab.check import check_config  # not for --help, nor for a key that is not there
+
+        check_config(config, folder)
         # Torch, Lightning and MLflow take seconds to import: only once the config is known to be good.
         from importlib import import_module
 
@@ -135,7 +139,7 @@ def _with_own_targets(known: list[str], arguments: list[str]) -> list[str]:
     """The keys, where targets that the command line names have theirs in the place of their predecessors'."""
     for argument in arguments:
         if found := re.fullmatch(r"\+*([\w.]+)\._target_=([^,]+)", argument):
-            names = taken(locate(found[2], f"{found[1]}._target_"))
+            names = taken(found[2], f"{found[1]}._target_")
             if names is not None:
                 own = [f"{found[1]}.{name}" for name in names]
                 known = [key for key in known if not key.startswith(f"{found[1]}.")] + own
@@ -149,6 +153,22 @@ def _keys(config: dict) -> list[str]:
         if isinstance(value, dict):
             keys += [f"{key}.{inner}" for inner in _keys(value)]
     return keys
+
+
+def help_text(overrides: list[str]) -> str:
+    """What Hydra would print for ``--help``, sooner: for its list of groups it copies all configs many times over."""
+    folders = config_folders()
+    groups: dict[str, set[str]] = {}
+    for path in (path for folder in folders for path in folder.glob("*/*.yaml")):
+        groups.setdefault(path.parent.name, set()).add(path.stem)
+    own = ",".join(f"'file://{folder}'" for folder in folders[:-1])
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        config = hydra.compose("config", [*overrides, f"hydra.searchpath=[{own}]"], return_hydra_config=True)
+    template = string.Template(config.hydra.help.template)
+    with open_dict(config):
+        del config["hydra"]
+    options = "".join(f"{group}: {', '.join(sorted(groups[group]))}\n" for group in sorted(groups))
+    return template.substitute(APP_CONFIG_GROUPS=options, CONFIG=OmegaConf.to_yaml(config))
 
 
 def implied(arguments: list[str]) -> list[str]:
@@ -192,6 +212,9 @@ def main() -> None:
         sys.argv[1:1] = ["--config-dir", own]
     add_current_folder()
     try:
+        if (asked := get_args_parser().parse_args(sys.argv[1:])).help and not asked.resolve:
+            print(help_text(asked.overrides))
+            return
         with opened:
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run_task)()
     except UserError as error:  # of a job in another process

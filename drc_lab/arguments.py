@@ -4,12 +4,15 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
+from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from drc_lab.errors import ConfigError
 
+P = ParamSpec("P")
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -48,6 +51,13 @@ def check_types(function: Callable, values: Mapping[str, Any], key: str) -> dict
     return fitting
 
 
+def plain(node: DictConfig) -> dict[str, Any]:
+    """A resolved config as dicts, lists and scalars."""
+    container = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
 def join(key: str, name: str) -> str:
     return f"{key}.{name}" if key else name
 
@@ -76,3 +86,24 @@ def from_mapping(function: Callable[..., T], values: Mapping[str, Any], key: str
             raise ConfigError(join(key, name), None, "a value, there is no default")
     with errors_under(key):
         return function(**fitting, **more)
+
+
+def takes(spec: Callable[P, S]) -> Callable[[Callable[[T, S], None]], Callable[Concatenate[T, P], None]]:
+    """Gives a constructor that is handed a spec the spec's arguments in its place.
+
+    Their names, types, defaults and rules stand in the spec alone, which the command line can check before it imports
+    what the constructor needs.
+    """
+
+    def decorate(build: Callable[[T, S], None]) -> Callable[Concatenate[T, P], None]:
+        def __init__(self: T, *args: P.args, **kwargs: P.kwargs) -> None:
+            build(self, spec(*args, **kwargs))
+
+        own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        arguments = inspect.signature(spec).parameters.values()
+        __init__.__signature__ = inspect.Signature([own, *arguments])  # type: ignore[attr-defined]
+        __init__.__annotations__ = get_type_hints(spec.__init__)
+        __init__.__qualname__, __init__.__module__ = build.__qualname__, build.__module__
+        return __init__
+
+    return decorate

@@ -14,9 +14,11 @@ import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
-from drc_lab.arguments import check_types, errors_under, from_mapping, join
-from drc_lab.envs.external import GymVectorEnv, find_spec, our_ids
+from drc_lab.arguments import check_types, errors_under, from_mapping, join, plain
+from drc_lab.envs.described import SPECS, described, held_out_arguments
+from drc_lab.envs.external import GymVectorEnv, find_spec
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.envs.specs.external import GymSpec
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.memory import check_memory
 from drc_lab.models.check import check_policy
@@ -66,13 +68,6 @@ def build_a(kind: type, node: DictConfig, key: str, **more: Any) -> Any:
     return built
 
 
-def plain(node: DictConfig) -> dict[str, Any]:
-    """A resolved config as dicts, lists and scalars."""
-    container = OmegaConf.to_container(node, resolve=True)
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
-
-
 @contextmanager
 def user_errors_under(key: str) -> Iterator[None]:
     """`errors_under`, also for what Hydra's instantiate makes of an error."""
@@ -96,8 +91,8 @@ def make_env(node: DictConfig, num_envs: int, **more: Any) -> BatchEnv:
     Raises:
         ConfigError: an unknown id, or an argument that cannot work.
     """
-    env_class, values = _env_class(plain(node))
-    return from_mapping(env_class, values, "env", num_envs=num_envs, **more)
+    settings = plain(node)
+    return from_mapping(_env_class(settings["id"]), described(settings)[1], "env", num_envs=num_envs, **more)
 
 
 def make_held_out_env(
@@ -121,37 +116,24 @@ def make_held_out_env(
     Raises:
         ConfigError: as `make_env`; about ``board`` where levels have a size of their own.
     """
-    env_class, values = _env_class(plain(node))
-    if board_size is not None:
-        values = env_class.resized(values, *board_size)
-    values = env_class.held_out(values, split, num_levels, level_seed) | more
+    settings = plain(node)
+    values = held_out_arguments(*described(settings), split, num_levels, level_seed, board_size) | more
+    env_class = _env_class(settings["id"])
     if num_envs is None and values.get("num_levels") is None:
         num_envs = len(from_mapping(env_class, values, "env", num_envs=1).levels.levels)
     return from_mapping(env_class, values, "env", num_envs=num_envs or num_levels)
 
 
-def _env_class(values: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """The class of the batch env, and its arguments but for the number of envs."""
-    env_id = str(values["id"])
-    for name in ("num_envs", "autoreset", "copy"):
-        if name in values:
-            raise ConfigError(f"env.{name}", values[name], "no such key: the task sets it")
-    with errors_under("env"):
-        entry_point = find_spec(env_id).vector_entry_point
-    if env_id in our_ids():
-        del values["id"]
-        return gym.envs.registration.load_env_creator(str(entry_point)), values
-    if "kwargs" not in values and not set(values) <= set(inspect.signature(GymVectorEnv).parameters):
-        raise ConfigError("env.id", env_id, f"{' | '.join(our_ids())}; for this one: env=gym env.id={env_id}")
-    return GymVectorEnv, values
+def _env_class(env_id: str) -> Any:
+    """The class of the batch env with that id."""
+    if env_id in SPECS:
+        return gym.envs.registration.load_env_creator(str(find_spec(env_id).vector_entry_point))
+    return GymVectorEnv
 
 
 def completed(env: Mapping[str, Any]) -> dict[str, Any]:
     """An env's settings with the defaults of what they do not name, such as arguments that are newer than they are."""
-    env_id = str(env["id"])
-    load = gym.envs.registration.load_env_creator
-    env_class = load(str(find_spec(env_id).vector_entry_point)) if env_id in our_ids() else GymVectorEnv
-    parameters = inspect.signature(env_class).parameters.values()
+    parameters = inspect.signature(SPECS.get(str(env["id"]), GymSpec)).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty} | dict(env)
 
 

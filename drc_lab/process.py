@@ -16,9 +16,7 @@ import lightning as L
 import numpy as np
 import torch
 
-from drc_lab.errors import ConfigError
-
-MATMUL_PRECISIONS = ("highest", "high", "medium")
+from drc_lab.process_spec import ProcessSpec
 
 
 def start_process(
@@ -34,12 +32,7 @@ def start_process(
             bfloat16 where the hardware has it (see `torch.set_float32_matmul_precision`).
         deterministic: whether torch may use only algorithms that give the same result each time, also on GPUs.
     """
-    if matmul_precision not in MATMUL_PRECISIONS:
-        raise ConfigError("matmul_precision", matmul_precision, " | ".join(MATMUL_PRECISIONS))
-    if not 0 <= seed < 2**32:
-        raise ConfigError("seed", seed, "0 to 2^32 - 1")
-    if threads is not None and threads < 1:
-        raise ConfigError("threads", threads, "at least 1, or null for all cores of this process")
+    ProcessSpec(seed, threads, matmul_precision, deterministic)  # checks them
     seed_everywhere(seed)
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if threads is not None:

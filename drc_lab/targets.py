@@ -119,8 +119,15 @@ def shipped(thing: object) -> bool:
     return type(thing).__module__.startswith("drc_lab.")
 
 
-def taken(target: Callable) -> set[str] | None:
-    """Names of the arguments; None where any name is taken, or nobody knows."""
+def taken(path: Any, key: str) -> set[str] | None:
+    """Names of a target's arguments; None where any name is taken, or nobody knows.
+
+    Raises:
+        ConfigError: a target that is not there.
+    """
+    from drc_lab.specs import SPECS  # only where a target is named
+
+    target = SPECS.get(path) or locate(path, key)
     try:
         arguments = inspect.signature(target).parameters
     except ValueError:  # a builtin that does not tell
@@ -168,7 +175,7 @@ def keys_within(key: str, value: Any) -> Iterator[str]:
 
 
 def _drop(node: DictConfig, key: str, names: set[Any], typed: set[str]) -> None:
-    wanted = taken(locate(node[TARGET], f"{key}.{TARGET}"))
+    wanted = taken(node[TARGET], f"{key}.{TARGET}")
     kept = {name for name in names if any(f"{one}.".startswith(f"{key}.{name}.") for one in typed)}
     with open_dict(node):
         for name in names - kept - (names if wanted is None else wanted):

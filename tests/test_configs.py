@@ -69,17 +69,17 @@ def test_every_key_of_the_configs_of_envs_and_tasks_is_an_argument():
     """Configs mirror constructors one to one; tests/models/test_policies.py holds the policies to it."""
     import inspect
 
-    from drc_lab.deploy.formats import ExportSpec
+    from drc_lab.deploy.spec import ExportSpec
     from drc_lab.envs.external import GymVectorEnv
     from drc_lab.envs.ricochet import RicochetVectorEnv
     from drc_lab.envs.sokoban import SokobanVectorEnv
     from drc_lab.evaluation.spec import EvaluationSpec
     from drc_lab.learning.keep import CheckpointSpec
-    from drc_lab.tasks.benchmark import BenchmarkSpec
     from drc_lab.tasks.env_speed import SpeedSpec
     from drc_lab.tasks.policy_runs import PolicySpeedSpec
     from drc_lab.tasks.reporting import ReportSpec
     from drc_lab.tasks.search_speed import SearchSpec
+    from drc_lab.tasks.specs import BenchmarkSpec
     from drc_lab.tracking.compare import CompareSpec
     from drc_lab.tracking.register import RegisterSpec
     from drc_lab.tracking.spec import TrackingSpec

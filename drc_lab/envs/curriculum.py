@@ -1,43 +1,15 @@
 """A level source that grows harder as the agent gets better."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from drc_lab.arguments import errors_under, from_mapping
+from drc_lab.arguments import errors_under
 from drc_lab.envs.levels import GeneratedLevels, Levels, LevelStream, hashed, mix64
-from drc_lab.errors import ConfigError
+from drc_lab.envs.specs.levels import CurriculumSpec, stage_key, stages
 
 _STAGE_BITS = 40  # a level's id has its stage above these bits
-
-
-@dataclass(frozen=True)
-class CurriculumSpec:
-    """How difficulty rises. The env's own settings are the last stage, after those that are listed.
-
-    Args:
-        stages: settings of the level generator, each in place of the env's own, easiest first.
-        advance_at: success rate that leads to the next stage.
-        window: training episodes of the present stage that one success rate is measured over.
-        review: share of levels that come from earlier stages, all alike.
-    """
-
-    stages: list[dict[str, Any]]
-    advance_at: float = 0.8
-    window: int = 1000
-    review: float = 0.1
-
-    def __post_init__(self) -> None:
-        if not self.stages:
-            raise ConfigError("stages", self.stages, "at least one stage before the env's own settings")
-        if not 0 < self.advance_at <= 1:
-            raise ConfigError("advance_at", self.advance_at, "more than 0, at most 1")
-        if self.window < 1:
-            raise ConfigError("window", self.window, "at least 1")
-        if not 0 <= self.review < 1:
-            raise ConfigError("review", self.review, "0 or more and less than 1")
 
 
 class CurriculumLevels(LevelStream[Levels]):
@@ -121,15 +93,10 @@ def curriculum_levels(
     Raises:
         ConfigError: about ``curriculum.KEY`` or ``curriculum.stages[i].KEY``.
     """
-    curriculum = from_mapping(CurriculumSpec, spec, "curriculum")
+    curriculum, generators = stages(spec, generator, own, **fixed)
     streams = []
-    for number, stage in enumerate([*curriculum.stages, {}]):
-        key = f"curriculum.stages[{number}]"
-        for name, value in stage.items():
-            if name not in own:
-                raise ConfigError(f"{key}.{name}", value, f"no such key, but {', '.join(own)}")
-        made = from_mapping(generator, {**own, **stage}, key, **fixed)
-        with errors_under(key):
+    for number, made in enumerate(generators):
+        with errors_under(stage_key(number)):
             streams.append(GeneratedLevels(finish(made)))
             streams[-1].take(1)  # a stage without levels shows now, and not when training gets there
     return CurriculumLevels(streams, curriculum)  # which starts all streams over

@@ -14,13 +14,12 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
+from drc_lab.envs.specs.levels import SPLITS as SPLITS
 from drc_lab.errors import ConfigError, note
 from drc_lab.memory import check_memory
 from drc_lab.numerics import jit
 from drc_lab.progress import working
 
-SPLITS = ("train", "valid", "test")
-ORDERS = ("shuffled", "sequential")
 BYTES_OF_A_NUMBER = 100  # in a set of Python's
 LONG = 60.0  # seconds that nobody should wait for without having been told
 
@@ -49,19 +48,10 @@ def split_of(identity):
     return 1 if bucket == 0 else 2 if bucket == 1 else 0
 
 
-def split_index(split: str, key: str = "split") -> int:
-    """Index of a split's name, or a ConfigError about ``key``."""
-    if split not in SPLITS:
-        raise ConfigError(key, split, " | ".join(SPLITS))
-    return SPLITS.index(split)
-
-
 def drawn(available: int, count: int, seed: int) -> np.ndarray:
     """int64 [count]: some of ``available`` levels, drawn without repetition; a ConfigError if there are not as many."""
     if not 1 <= count <= available:
         raise ConfigError("num_levels", count, f"1 to {available}, the number of levels there are, or null for all")
-    if seed < 0:
-        raise ConfigError("level_seed", seed, "0 or more")
     return np.random.default_rng(seed).permutation(available)[:count]
 
 
@@ -194,8 +184,6 @@ class FixedLevels(LevelStream[Levels]):
     """
 
     def __init__(self, levels: Levels | LevelSource[Levels], order: str = "shuffled", seed: int = 0):
-        if order not in ORDERS:
-            raise ConfigError("order", order, " | ".join(ORDERS))
         if not len(levels):
             raise ConfigError("levels", 0, "at least one level")
         self.levels, self.order, self.seed = levels, order, seed
@@ -279,8 +267,6 @@ def draw_distinct(generate: Callable[[np.random.Generator, int], Levels], count:
     Raises:
         ConfigError: the generator's settings do not have that many, or memory has no room for them.
     """
-    if seed < 0:
-        raise ConfigError("level_seed", seed, "0 or more")
     stream, kept, seen = GeneratedLevels(generate, seed, chunk=max(64, min(count, 1024))), [], set[int]()
     began = time.monotonic()
     with working(f"drawing {count:,} distinct levels", count) as advance:
@@ -314,8 +300,4 @@ def generated_levels(generate: Callable[[np.random.Generator, int], Levels], num
     """
     if num_levels is None:
         return GeneratedLevels(generate)
-    if num_levels < 1:
-        raise ConfigError("num_levels", num_levels, "at least 1, or null for an endless stream")
-    if order not in ORDERS:
-        raise ConfigError("order", order, " | ".join(ORDERS))
     return FixedLevels(draw_distinct(generate, num_levels, level_seed, identity), order)

@@ -1,21 +1,18 @@
 """What the pictures of all games share: drawing a cell at any size, and a window on the screen."""
 
-import importlib
 import os
 from collections.abc import Sequence
 from functools import cache
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from drc_lab.errors import ConfigError, UserError
+from drc_lab.errors import UserError
+from drc_lab.pictures import check_cell_size, play_extra
 
 Colour = tuple[int, int, int]
 
-DEFAULT_CELL_SIZE = 32
-SMALLEST_CELL, LARGEST_CELL = 8, 128
 SMALLEST_LETTER_CELL = 12  # in smaller cells a letter is no more than dirt
 SUPERSAMPLING = 8
 
@@ -23,12 +20,6 @@ INK: Colour = (30, 34, 43)  # outlines, and the walls of Ricochet Robots
 WHITE: Colour = (255, 255, 255)
 FLOOR: Colour = (245, 242, 234)
 GRID: Colour = (223, 218, 207)
-
-
-def check_cell_size(cell_size: int) -> None:
-    """Raises a ConfigError about ``cell_size`` if no picture of a cell can be that many pixels high and wide."""
-    if not SMALLEST_CELL <= cell_size <= LARGEST_CELL:
-        raise ConfigError("cell_size", cell_size, f"{SMALLEST_CELL} to {LARGEST_CELL} pixels")
 
 
 class Pen:
@@ -103,18 +94,6 @@ def text_colour(background: Colour) -> Colour:
     """Ink or white, whichever is easier to read on the background."""
     red, green, blue = background
     return INK if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else WHITE
-
-
-def play_extra(module: str) -> ModuleType:
-    """A module of the optional extra ``play``, imported only when it is used.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise UserError(f"{module} is not installed, and this needs it: pip install 'drc-lab[play]'") from None
 
 
 class Window:

@@ -5,7 +5,7 @@ the same with one board.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -14,11 +14,11 @@ from gymnasium.vector.utils import batch_space
 
 from drc_lab.envs.batch import NOOP, Batch
 from drc_lab.envs.levels import LevelStream, mix64
-from drc_lab.envs.render import DEFAULT_CELL_SIZE, Window, check_cell_size
+from drc_lab.envs.render import Window
+from drc_lab.envs.specs.levels import RENDER_MODES, check_rendering, step_limits
 from drc_lab.errors import ConfigError
 from drc_lab.numerics import jit
-
-RENDER_MODES = ["ansi", "rgb_array", "human"]
+from drc_lab.pictures import DEFAULT_CELL_SIZE
 
 
 @jit
@@ -75,7 +75,6 @@ class LevelVectorEnv(VectorEnv):
     """
 
     says_success = True
-    GIVEN_LEVELS: ClassVar[tuple[str, ...]] = ()  # arguments that stand in for a generator of levels
 
     def __init__(
         self,
@@ -88,14 +87,9 @@ class LevelVectorEnv(VectorEnv):
         render_mode: str | None = None,
         cell_size: int = DEFAULT_CELL_SIZE,
     ):
-        limits = list(max_steps) if isinstance(max_steps, Sequence) else [max_steps] * 2
-        if len(limits) != 2 or not 1 <= limits[0] <= limits[1] or any(int(limit) != limit for limit in limits):
-            raise ConfigError("max_steps", max_steps, "a whole number of at least 1, or [lowest, highest]")
-        if render_mode not in (None, *RENDER_MODES):
-            raise ConfigError("render_mode", render_mode, " | ".join(RENDER_MODES) + " | null")
-        check_cell_size(cell_size)
+        check_rendering(render_mode, cell_size)
         self.batch, self.levels, self.copy, self.autoreset = batch, levels, copy, autoreset
-        self.max_steps: tuple[int, int] = (int(limits[0]), int(limits[1]))
+        self.max_steps = step_limits(max_steps)
         self.render_mode, self.cell_size, self.masks_in_info = render_mode, cell_size, action_masks
         self.num_envs = len(batch.observation)
         mode = AutoresetMode.SAME_STEP if autoreset else AutoresetMode.DISABLED
@@ -113,35 +107,6 @@ class LevelVectorEnv(VectorEnv):
         self.seed: int | None = None
         self.episodes = 0
         self._window: Window | None = None
-
-    @classmethod
-    def resized(cls, arguments: dict[str, Any], height: int, width: int) -> dict[str, Any]:
-        """The arguments of an env that generates its levels in that size.
-
-        Raises:
-            ConfigError: levels are given, so their size is too.
-        """
-        for name in cls.GIVEN_LEVELS:
-            if arguments.get(name) is not None:
-                raise ConfigError("board", [height, width], f"null, as env.{name} gives levels of its own size")
-        return arguments | {"height": height, "width": width}
-
-    @classmethod
-    def held_out(
-        cls, arguments: dict[str, Any], split: str | None, num_levels: int | None, level_seed: int | None
-    ) -> dict[str, Any]:
-        """The arguments of an env for held-out levels, each as it is and once, from those of the training env.
-
-        Args:
-            arguments: of this class.
-            split, num_levels, level_seed: None where the levels have no splits; all of them are played then.
-        """
-        fixed: dict[str, Any] = {"order": "sequential", "copy": False, "augment": False, "curriculum": None}
-        chosen = {"split": split, "num_levels": num_levels, "level_seed": level_seed}
-        limit = arguments.get("max_steps")
-        if isinstance(limit, Sequence):  # a random limit is for training: success under it means little
-            fixed["max_steps"] = limit[-1]
-        return arguments | fixed | ({} if split is None else chosen)
 
     def reset(self, *, seed: int | list[int] | None = None, options: dict | None = None):
         """Puts a new level on every board. With a seed the stream of levels (and a curriculum) starts over.

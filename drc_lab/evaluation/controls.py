@@ -11,6 +11,7 @@ from torch import Tensor
 from drc_lab.envs.batch import Batch
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.vector import game_of
+from drc_lab.evaluation import thinking_spec
 from drc_lab.evaluation.evaluator import Choose, sampled
 from drc_lab.models.policy import Policy, PolicyValue, Repeats, num_actions
 from drc_lab.models.random import RandomPolicy
@@ -81,10 +82,6 @@ class NoMemory(Policy):
         return self.policy.unroll(obs, carry, resets.new_ones(resets.shape), repeats)[0], state
 
 
-DISTANCE = "distance"
-CONTROLS: dict[str, Control] = {
-    "random": random_control,
-    "sampled": sampled_control,
-    "no_memory": no_memory_control,
-    DISTANCE: distance_control,
-}
+CONTROLS: dict[str, Control] = dict(
+    zip(thinking_spec.CONTROLS, (random_control, sampled_control, no_memory_control, distance_control), strict=True)
+)

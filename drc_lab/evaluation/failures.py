@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from drc_lab.envs.render import SMALLEST_CELL
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.controls import CONTROLS
 from drc_lab.evaluation.finding import Finding
@@ -19,6 +18,7 @@ from drc_lab.evaluation.replay import is_over, replay
 from drc_lab.evaluation.table import groups
 from drc_lab.evaluation.watcher import Watcher
 from drc_lab.models.policy import Policy
+from drc_lab.pictures import SMALLEST_CELL
 
 PICTURE = 150  # pixels, about, of the longer side of a board on a page of many
 COLOURS = 64  # of such a picture

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from drc_lab.envs.levels import split_index
+from drc_lab.envs.specs.levels import split_index
 from drc_lab.errors import ConfigError
 
 

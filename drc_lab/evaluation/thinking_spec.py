@@ -1,16 +1,18 @@
 """The ``thinking`` group of the config, checked: at which settings a policy is played."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from drc_lab.envs.interface import BatchEnv
-from drc_lab.envs.vector import game_of
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation import thinking as kinds
-from drc_lab.evaluation.controls import CONTROLS, DISTANCE
-from drc_lab.evaluation.thinking import Setting
-from drc_lab.models.policy import Policy
+from drc_lab.rules import at_least, one_of
 
+if TYPE_CHECKING:
+    from drc_lab.envs.interface import BatchEnv
+    from drc_lab.evaluation.thinking import Setting
+    from drc_lab.models.policy import Policy
+
+DISTANCE = "distance"
+CONTROLS = ("random", "sampled", "no_memory", DISTANCE)
 NOOPS_BY_DEFAULT = (1, 2, 4, 8)
 MOST_POWER = 0.999  # more would ask for ever more levels
 
@@ -55,18 +57,36 @@ class ThinkingSpec:
         if not 0 < self.power <= MOST_POWER:
             raise ConfigError("power", self.power, f"above 0, up to {MOST_POWER}")
         for name in self.controls or []:
-            if name not in CONTROLS:
-                raise ConfigError("controls", name, " | ".join(CONTROLS))
+            one_of("controls", name, CONTROLS)
 
-    def settings(self, policy: Policy, env: BatchEnv) -> list[Setting]:
+    def check_possible(self, can_wait: bool, is_game: bool) -> None:
+        """Whether an env lets it be done.
+
+        Args:
+            can_wait: it has an action that does nothing.
+            is_game: it can be tried out a step ahead.
+
+        Raises:
+            ConfigError: no-ops in an env that has none, or a control that looks ahead in one that cannot.
+        """
+        if self.noops and not can_wait:
+            raise ConfigError("thinking.noops", self.noops, "null or [], as the env has no action that does nothing")
+        for name in self.controls or []:
+            if name not in able(is_game):
+                allowed = f"{' | '.join(able(is_game))}, as the env cannot be tried out a step ahead"
+                raise ConfigError("thinking.controls", name, allowed)
+
+    def settings(self, policy: "Policy", env: "BatchEnv") -> "list[Setting]":
         """The settings for a policy in an env; the policy as it is comes first.
 
         Raises:
             ConfigError: no-ops in an env that has none, or a control that looks ahead in one that cannot.
         """
+        from drc_lab.envs.vector import game_of  # takes seconds, as does the next
+        from drc_lab.evaluation import thinking as kinds
+
         own, can_wait = policy.repeats_per_step, env.noop_action is not None
-        if self.noops and not can_wait:
-            raise ConfigError("thinking.noops", self.noops, "null or [], as the env has no action that does nothing")
+        self.check_possible(can_wait, game_of(env) is not None)
         noops = self.noops if self.noops is not None else NOOPS_BY_DEFAULT
         repeats = self.repeats if self.repeats is not None else range(1, 4 * own + 1)
         return [
@@ -82,24 +102,22 @@ class ThinkingSpec:
             *self.control_settings(env),
         ]
 
-    def control_settings(self, env: BatchEnv) -> list[Setting]:
+    def control_settings(self, env: "BatchEnv") -> "list[Setting]":
         """The players to compare with.
 
         Raises:
             ConfigError: one that looks ahead, in an env that cannot.
         """
-        able = [name for name in CONTROLS if name != DISTANCE or game_of(env) is not None]
-        names = able if self.controls is None else self.controls
-        for name in names:
-            if name not in able:
-                raise ConfigError(
-                    "thinking.controls", name, f"{' | '.join(able)}, as the env cannot be tried out a step ahead"
-                )
-        return [Setting(name, 0, control=CONTROLS[name]) for name in names]
+        from drc_lab.envs.vector import game_of
+        from drc_lab.evaluation import controls
+        from drc_lab.evaluation.thinking import Setting
+
+        known = game_of(env) is not None
+        self.check_possible(True, known)
+        names = able(known) if self.controls is None else self.controls
+        return [Setting(name, 0, control=controls.CONTROLS[name]) for name in names]
 
 
-def at_least(key: str, numbers: list, least: int) -> None:
-    """A ConfigError about the first number below that."""
-    for number in numbers:
-        if number < least:
-            raise ConfigError(key, number, f"at least {least}")
+def able(is_game: bool) -> list[str]:
+    """The controls that can play an env; ``is_game``: it can be tried out a step ahead."""
+    return [name for name in CONTROLS if name != DISTANCE or is_game]

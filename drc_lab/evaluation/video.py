@@ -7,30 +7,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.spatial import KDTree
 
-from drc_lab.envs.render import INK, WHITE, font, play_extra
-from drc_lab.errors import ConfigError
+from drc_lab.envs.render import INK, WHITE, font
 from drc_lab.files import written
+from drc_lab.pictures import check_video, play_extra
 
-SUFFIXES = (".gif", ".mp4")
-MAX_GIF_FPS = 50  # a GIF counts in hundredths of a second, and viewers slow down what is faster than two of them
 COLOURS = 256  # of a GIF
 WEIGHED_PIXELS = 100_000  # that stand for all pixels when a palette is chosen
 CAPTION_HEIGHT, CAPTION_FONT, SMALLEST_FONT = 22, 13, 7
-
-
-def check_video(path: Path, fps: float) -> None:
-    """Whether `write_video` can write there: so that one finds out before a long recording, not after it.
-
-    Raises:
-        ConfigError: an unknown suffix, or an fps that cannot be.
-        UserError: the optional extra for MP4 is not installed.
-    """
-    if path.suffix not in SUFFIXES:
-        raise ConfigError("video", str(path), f"a name that ends in {' or '.join(SUFFIXES)}")
-    if not 0 < fps <= (MAX_GIF_FPS if path.suffix == ".gif" else 1000):
-        raise ConfigError("fps", fps, f"more than 0, up to {MAX_GIF_FPS} in a .gif and 1000 in an .mp4")
-    if path.suffix == ".mp4":
-        play_extra("imageio_ffmpeg")
 
 
 def write_video(frames: Iterable[np.ndarray], path: str | Path, fps: float) -> None:

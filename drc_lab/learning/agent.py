@@ -14,6 +14,7 @@ from drc_lab.learning.ranks import Ranks
 from drc_lab.learning.rollout import Progressive, Rollout
 from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.learning.schedules import Schedule, in_optimizer_steps
+from drc_lab.learning.specs import AlgoSpec
 from drc_lab.models.policy import Policy, PolicyValue
 
 
@@ -47,8 +48,7 @@ class Agent(L.LightningModule):
         config: Mapping[str, Any] | None = None,
     ):
         super().__init__()
-        if head_l2_coef < 0:
-            raise ConfigError("head_l2_coef", head_l2_coef, "0 or more")
+        AlgoSpec(head_l2_coef=head_l2_coef)  # checks it
         self.policy, self.loss, self.make_optimizer, self.spec = policy, loss, optimizer, spec
         frames_per_step = spec.frames_per_rollout / spec.optimizer_steps_per_rollout
         self.make_schedule = None if schedule is None else in_optimizer_steps(schedule, frames_per_step)

@@ -7,6 +7,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from drc_lab.arguments import errors_under
+from drc_lab.checkpoint_names import check_file
 from drc_lab.config import build_policy, make_env
 from drc_lab.errors import UserError
 from drc_lab.models.policy import Policy
@@ -19,8 +20,7 @@ def read_checkpoint(path: str | Path, key: str = "checkpoint") -> dict[str, Any]
         UserError: there is no such file, or it is no checkpoint of drc_lab.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{key}: found no file {str(path)!r}, allowed: a .ckpt file that a training wrote")
+    check_file(path, key)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the broken bytes lead to

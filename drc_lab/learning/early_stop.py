@@ -2,7 +2,9 @@
 
 import lightning as L
 
+from drc_lab.arguments import takes
 from drc_lab.evaluation.measure import judged_by
+from drc_lab.learning.specs import EarlyStopSpec
 
 
 class EarlyStop(L.Callback):
@@ -10,13 +12,12 @@ class EarlyStop(L.Callback):
 
     Lightning's `EarlyStopping` asks only after epochs or its own validation, which a stream of rollouts does not have.
 
-    Args:
-        target: least value of the metric; None never ends a training.
-        monitor: the metric; None is ``valid/solve_rate``, or ``valid/return`` where the env says no success.
+    See `EarlyStopSpec` for the arguments.
     """
 
-    def __init__(self, target: float | None = None, monitor: str | None = None):
-        self.target, self.monitor = target, monitor
+    @takes(EarlyStopSpec)
+    def __init__(self, spec: EarlyStopSpec):
+        self.target, self.monitor = spec.target, spec.monitor
 
     def _check(self, trainer: L.Trainer) -> None:
         seen = trainer.callback_metrics

@@ -1,7 +1,6 @@
 """The checkpoints that a training keeps: the last, the best ones, and what is written when."""
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,38 +9,15 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from drc_lab.errors import ConfigError
 from drc_lab.evaluation.measure import RETURN, SOLVE_RATE
 from drc_lab.files import link, remove_unfinished, written
 from drc_lab.learning.agent import Agent
 from drc_lab.learning.held_out import HeldOutEvaluation, rank
 from drc_lab.learning.rollout import Rollout
+from drc_lab.learning.specs import CheckpointSpec
 from drc_lab.learning.stop import GracefulStop
 
 LAST, BEST = "last.ckpt", "best.ckpt"
-
-
-@dataclass(frozen=True)
-class CheckpointSpec:
-    """The ``checkpoints`` group of the config, checked.
-
-    Args:
-        keep_best: so many checkpoints that are best on held-out levels are kept.
-        every_frames: between two writings of the last one, rounded to whole rollouts; None is as often as evaluations.
-        every_minutes: of wall time, at most, between two writings of the last one; None is no limit.
-    """
-
-    keep_best: int
-    every_frames: int | None
-    every_minutes: float | None
-
-    def __post_init__(self) -> None:
-        if self.keep_best < 1:
-            raise ConfigError("keep_best", self.keep_best, "at least 1")
-        if self.every_frames is not None and self.every_frames < 1:
-            raise ConfigError("every_frames", self.every_frames, "at least 1, or null")
-        if self.every_minutes is not None and self.every_minutes <= 0:
-            raise ConfigError("every_minutes", self.every_minutes, "more than 0, or null")
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -6,10 +6,10 @@ from typing import Any
 import lightning as L
 import torch
 
-from drc_lab.errors import ConfigError
 from drc_lab.learning.agent import Agent
 from drc_lab.learning.ranks import Ranks
 from drc_lab.learning.rollout import Rollout
+from drc_lab.learning.specs import AlgoSpec
 
 Sums = dict[str, list[float]]  # of each metric: its total, and how many it is the mean of
 EPISODE_METRICS = {"train/solve_rate": "solved", "train/return": "returns", "train/length": "lengths"}
@@ -28,8 +28,7 @@ class TrainingMetrics(L.Callback):
     """
 
     def __init__(self, log_every_rollouts: int):
-        if log_every_rollouts < 1:
-            raise ConfigError("log_every_rollouts", log_every_rollouts, "at least 1")
+        AlgoSpec(log_every_rollouts=log_every_rollouts)  # checks it
         self.log_every_rollouts = log_every_rollouts
         self._clear()
 

@@ -7,10 +7,9 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from drc_lab.errors import ConfigError
+from drc_lab.learning.specs import schedule_lengths
 
 Schedule = Callable[[Optimizer], LRScheduler]
-LENGTHS = ("total_iters", "T_max", "T_0", "step_size", "milestones", "total_steps")  # torch's names for them
 
 
 def in_optimizer_steps(schedule: Schedule, frames_per_step: float) -> Schedule:
@@ -25,10 +24,7 @@ def in_optimizer_steps(schedule: Schedule, frames_per_step: float) -> Schedule:
     """
     if not isinstance(schedule, partial):
         return schedule
-    lengths = {name: schedule.keywords[name] for name in LENGTHS if name in schedule.keywords}
-    for name, frames in lengths.items():
-        if min(frames if isinstance(frames, list | tuple) else [frames], default=1) < 1:
-            raise ConfigError(f"schedule.{name}", frames, "at least 1, in frames")
+    lengths = schedule_lengths(schedule.keywords)
     return partial(schedule, **{name: _steps(frames, frames_per_step) for name, frames in lengths.items()})
 
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import lightning as L
 
-from drc_lab.envs.render import check_cell_size
+from drc_lab.arguments import takes
 from drc_lab.envs.vector import LevelVectorEnv
-from drc_lab.errors import ConfigError
 from drc_lab.evaluation.episode_video import record
-from drc_lab.evaluation.video import SUFFIXES, check_video, write_video
+from drc_lab.evaluation.video import write_video
 from drc_lab.learning.agent import Agent
 from drc_lab.learning.keep import recorders
 from drc_lab.learning.rollout import Rollout
+from drc_lab.learning.specs import VideosSpec
 from drc_lab.learning.stop import stopping
 from drc_lab.process import random_states_kept
 from drc_lab.progress import working
@@ -23,32 +23,13 @@ class EpisodeVideos(L.Callback):
 
     They go to the folder ``videos`` of the run and of its artifacts. Foreign envs have no pictures, and no videos.
 
-    Args:
-        levels: how many, one after the other in a video.
-        every_frames: between two videos, rounded to whole rollouts; None makes one at the end only.
-        cell_size: pixels of a cell.
-        fps: frames a second.
-        suffix: ".gif" or ".mp4".
+    See `VideosSpec` for the arguments.
     """
 
-    def __init__(
-        self,
-        levels: int = 4,
-        every_frames: int | None = None,
-        cell_size: int = 32,
-        fps: float = 4,
-        suffix: str = ".gif",
-    ):
-        if levels < 1:
-            raise ConfigError("levels", levels, "at least 1")
-        if every_frames is not None and every_frames < 1:
-            raise ConfigError("every_frames", every_frames, "at least 1, or null")
-        if suffix not in SUFFIXES:
-            raise ConfigError("suffix", suffix, " | ".join(SUFFIXES))
-        check_cell_size(cell_size)
-        check_video(Path(f"video{suffix}"), fps)
-        self.levels, self.every_frames = levels, every_frames
-        self.cell_size, self.fps, self.suffix = cell_size, fps, suffix
+    @takes(VideosSpec)
+    def __init__(self, spec: VideosSpec):
+        self.levels, self.every_frames = spec.levels, spec.every_frames
+        self.cell_size, self.fps, self.suffix = spec.cell_size, spec.fps, spec.suffix
         self._made_at = -1
 
     def _make(self, trainer: L.Trainer, agent: Agent) -> None:

@@ -1,10 +1,10 @@
 """A policy to begin with, chosen by what the observations look like."""
 
-from drc_lab.errors import ConfigError
 from drc_lab.models.cnn import SmallCNNPolicy
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.mlp import MLPPolicy
 from drc_lab.models.policy import Policy
+from drc_lab.models.specs import AutoSpec
 
 
 def choose_policy(
@@ -27,8 +27,7 @@ def choose_policy(
     Raises:
         ConfigError: bounds that leave nothing between them.
     """
-    if not 1 <= smallest_board <= largest_board:
-        raise ConfigError("smallest_board", smallest_board, f"1 to largest_board = {largest_board}")
+    AutoSpec(obs_shape, num_actions, smallest_board, largest_board)  # checks them
     policy: Policy
     if len(obs_shape) != 3:
         policy, reason = MLPPolicy(obs_shape, num_actions), "for vectors"

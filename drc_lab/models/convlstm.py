@@ -3,10 +3,12 @@
 import torch
 from torch import Tensor, nn
 
+from drc_lab.arguments import takes
 from drc_lab.models.drc_core import State
 from drc_lab.models.encoders import SimpleConvEncoder
 from drc_lab.models.grid import RecurrentGridPolicy
 from drc_lab.models.init import init_conv
+from drc_lab.models.specs import ConvLSTMSpec
 
 
 class ConvLSTMPolicy(RecurrentGridPolicy):
@@ -16,55 +18,27 @@ class ConvLSTMPolicy(RecurrentGridPolicy):
     the upper layers, no pool-and-inject and no boundary channel. Gates in the order i, f, g, o; i, f and o sigmoid, g
     tanh.
 
-    Args:
-        obs_shape: (C_in, H, W); any other height and width works with the same weights.
-        num_actions: |A|.
-        hidden_channels: C, of the encoding, the hidden and the cell states.
-        num_layers: L.
-        repeats_per_step: R, the default number of ticks for each observation.
-        proj_dim: width of the head's shared layer.
-        head: "mean" (global average pooling), "pool" or "cells", which take any board size, or "flatten", which takes
-            one; see `drc_lab.models.heads`.
-        forget_bias: where the forget gates' biases start.
-        conv_init, proj_init, head_init: how weights start, see `drc_lab.models.init`.
-
-    Raises:
-        ConfigError: a size that cannot work.
+    See `ConvLSTMSpec` for the arguments.
     """
 
-    def __init__(
-        self,
-        obs_shape: tuple[int, int, int],
-        num_actions: int,
-        hidden_channels: int = 32,
-        num_layers: int = 3,
-        repeats_per_step: int = 3,
-        proj_dim: int = 128,
-        head: str = "mean",
-        forget_bias: float = 1.0,
-        conv_init: str = "kaiming",
-        proj_init: str = "orthogonal",
-        head_init: str = "orthogonal",
-    ):
-        super().__init__(
-            obs_shape, num_actions, hidden_channels=hidden_channels, num_layers=num_layers,
-            repeats_per_step=repeats_per_step, proj_dim=proj_dim,
-        )  # fmt: skip
-        C = self.hidden_channels = hidden_channels
-        self.repeats_per_step = repeats_per_step
-        self.encoder = SimpleConvEncoder(self.obs_shape[0], C, conv_init=conv_init, relu_between=True)
+    @takes(ConvLSTMSpec)
+    def __init__(self, spec: ConvLSTMSpec):
+        super().__init__(spec.obs_shape, spec.num_actions)
+        C = self.hidden_channels = spec.hidden_channels
+        self.repeats_per_step = spec.repeats_per_step
+        self.encoder = SimpleConvEncoder(self.obs_shape[0], C, conv_init=spec.conv_init, relu_between=True)
         # One convolution over [input, own h] each, but for the first layer's: its input stays the same over all ticks.
         self.drive = nn.Conv2d(C, 4 * C, kernel_size=3, padding=1)
         self.gates = nn.ModuleList(
             nn.Conv2d(2 * C if layer else C, 4 * C, kernel_size=3, padding=1, bias=layer > 0)
-            for layer in range(num_layers)
+            for layer in range(spec.num_layers)
         )
         for conv in (self.drive, *self.gates):
             assert isinstance(conv, nn.Conv2d)
-            init_conv(conv, conv_init)
+            init_conv(conv, spec.conv_init)
             if conv.bias is not None:
-                nn.init.constant_(conv.bias[C : 2 * C], forget_bias)
-        self.attach_head(head, (C, *self.obs_shape[1:]), proj_dim, proj_init, head_init)
+                nn.init.constant_(conv.bias[C : 2 * C], spec.forget_bias)
+        self.attach_head(spec.head, (C, *self.obs_shape[1:]), spec.proj_dim, spec.proj_init, spec.head_init)
 
     def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> State:
         """Zeros: (h_list, c_list), each of L tensors [B, C, H, W]."""

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from drc_lab.errors import ConfigError
 from drc_lab.models.drc_core import keep_masks
 from drc_lab.models.heads import Head, make_head
 from drc_lab.models.policy import Policy, PolicyValue, Repeats, as_floats
-from drc_lab.models.spatial import check_obs_shape, check_planes
+from drc_lab.models.spatial import check_planes
+from drc_lab.models.specs import check_obs_shape
+from drc_lab.rules import at_least
 
 
 class GridPolicy(Policy):
@@ -36,8 +37,7 @@ class GridPolicy(Policy):
     def __init__(self, obs_shape: tuple[int, ...], num_actions: int, **sizes: int):
         super().__init__()
         for key, found in {"num_actions": num_actions, **sizes}.items():
-            if found < 1:
-                raise ConfigError(key, found, "at least 1")
+            at_least(key, [found], 1)
         self.obs_shape = check_obs_shape(obs_shape)
         self.num_actions = num_actions
 

@@ -4,7 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from drc_lab.errors import ConfigError
+from drc_lab.models import specs
 from drc_lab.models.init import init_linear
+from drc_lab.rules import one_of
 
 
 class Head(nn.Module):
@@ -105,7 +107,7 @@ class PerCellHead(Head):
         return (weight * logits).sum(1), (weight * value).sum(1)
 
 
-HEADS = {"flatten": ActorCriticHead, "mean": MeanHead, "pool": PooledHead, "cells": PerCellHead}
+HEADS = dict(zip(specs.HEADS, (ActorCriticHead, MeanHead, PooledHead, PerCellHead), strict=True))
 
 
 def make_head(kind: str, *args, **kwargs) -> Head:
@@ -114,6 +116,5 @@ def make_head(kind: str, *args, **kwargs) -> Head:
     Raises:
         ConfigError: there is none of that name.
     """
-    if kind not in HEADS:
-        raise ConfigError("head", kind, " | ".join(HEADS))
+    one_of("head", kind, HEADS)
     return HEADS[kind](*args, **kwargs)

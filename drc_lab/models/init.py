@@ -6,10 +6,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from drc_lab.errors import ConfigError
+from drc_lab.models.specs import CONV_INITS, LINEAR_INITS
+from drc_lab.rules import one_of
 
-CONV_INITS = ("kaiming", "lecun", "torch")
-LINEAR_INITS = ("small", "lecun", "orthogonal", "torch")
 SMALL_STD = 0.01  # guide 6.8 asks for a "small std" in linear layers
 TRUNCATED_STD = 0.87962566  # of a unit normal cut off at 2, as flax's lecun_normal is
 
@@ -17,8 +16,7 @@ TRUNCATED_STD = 0.87962566  # of a unit normal cut off at 2, as flax's lecun_nor
 @torch.no_grad()
 def init_conv_weight(weight: Tensor, how: str) -> None:
     """Fills a weight [out, in, ...]; see `init_conv`."""
-    if how not in CONV_INITS:
-        raise ConfigError("conv_init", how, " | ".join(CONV_INITS))
+    one_of("conv_init", how, CONV_INITS)
     fan_in = weight[0].numel()
     if how == "kaiming":
         weight.normal_(std=math.sqrt(2 / fan_in))
@@ -53,8 +51,7 @@ def init_linear(linear: nn.Linear, how: str, key: str) -> None:
             1. "torch": uniform within fan-in^-1/2.
         key: of ``how`` in the config, for the message.
     """
-    if how not in LINEAR_INITS:
-        raise ConfigError(key, how, " | ".join(LINEAR_INITS))
+    one_of(key, how, LINEAR_INITS)
     if how == "orthogonal":
         nn.init.orthogonal_(linear.weight)
     elif how == "small":

@@ -1,62 +1,44 @@
 """A policy without memory for vectors, and for anything else once flattened."""
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, nn
 
+from drc_lab.arguments import takes
 from drc_lab.errors import ConfigError
+from drc_lab.models import specs
 from drc_lab.models.init import init_linear
 from drc_lab.models.policy import Policy, PolicyValue, Repeats, as_floats
+from drc_lab.models.specs import MLPSpec
 
-ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+ACTIVATIONS = dict(zip(specs.ACTIVATIONS, (nn.Tanh, nn.ReLU), strict=True))
 
 
 class MLPPolicy(Policy):
     """Two networks of the same layers, one for the policy and one for the value. More ticks change nothing.
 
-    Args:
-        obs_shape: of one observation; flattened.
-        num_actions: |A|.
-        hidden_sizes: widths of the hidden layers; none makes it linear.
-        activation: "tanh" or "relu".
-        hidden_init, head_init: how weights start, see `drc_lab.models.init`.
-
-    Raises:
-        ConfigError: a size that cannot work.
+    See `MLPSpec` for the arguments.
     """
 
-    def __init__(
-        self,
-        obs_shape: tuple[int, ...],
-        num_actions: int,
-        hidden_sizes: Sequence[int] = (64, 64),
-        activation: str = "tanh",
-        hidden_init: str = "orthogonal",
-        head_init: str = "small",
-    ):
+    @takes(MLPSpec)
+    def __init__(self, spec: MLPSpec):
         super().__init__()
-        if num_actions < 1:
-            raise ConfigError("num_actions", num_actions, "at least 1")
-        if any(size < 1 for size in hidden_sizes):
-            raise ConfigError("hidden_sizes", list(hidden_sizes), "widths of at least 1")
-        if activation not in ACTIVATIONS:
-            raise ConfigError("activation", activation, " | ".join(ACTIVATIONS))
-        self.obs_shape = tuple(obs_shape)
+        self.obs_shape = tuple(spec.obs_shape)
+        sizes, activation = spec.hidden_sizes, ACTIVATIONS[spec.activation]
 
         def network(outputs: int) -> nn.Sequential:
             layers: list[nn.Module] = []
-            for fan_in, fan_out in pairwise([math.prod(obs_shape), *hidden_sizes]):
+            for fan_in, fan_out in pairwise([math.prod(self.obs_shape), *sizes]):
                 hidden = nn.Linear(fan_in, fan_out)
-                init_linear(hidden, hidden_init, "hidden_init")
-                layers += [hidden, ACTIVATIONS[activation]()]
-            head = nn.Linear(hidden_sizes[-1] if hidden_sizes else math.prod(obs_shape), outputs)
-            init_linear(head, head_init, "head_init")
+                init_linear(hidden, spec.hidden_init, "hidden_init")
+                layers += [hidden, activation()]
+            head = nn.Linear(sizes[-1] if sizes else math.prod(self.obs_shape), outputs)
+            init_linear(head, spec.head_init, "head_init")
             return nn.Sequential(*layers, head)
 
-        self.policy, self.value = network(num_actions), network(1)
+        self.policy, self.value = network(spec.num_actions), network(1)
 
     def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> tuple:
         """There is nothing to carry."""

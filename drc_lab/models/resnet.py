@@ -1,13 +1,12 @@
 """The residual network of Guez et al. (2019), the baseline without memory of the published agents."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
-from drc_lab.errors import ConfigError
+from drc_lab.arguments import takes
 from drc_lab.models.encoders import SimpleConvEncoder
 from drc_lab.models.grid import GridPolicy
+from drc_lab.models.specs import ResNetSpec
 
 
 class ResNetStage(nn.Module):
@@ -39,40 +38,17 @@ class ResNetPolicy(GridPolicy):
 
     The defaults are the published ones (Guez et al. 2019, Taufeeque et al. 2024).
 
-    Args:
-        obs_shape: (C_in, H, W).
-        num_actions: |A|.
-        channels: of each stage.
-        kernel_sizes: of each stage's convolutions.
-        proj_dim: width of the head's shared layer.
-        head: "flatten" (one board size), "mean", "pool" or "cells" (any size), see `drc_lab.models.heads`.
-        conv_init, proj_init, head_init: how weights start, see `drc_lab.models.init`.
-
-    Raises:
-        ConfigError: a size that cannot work.
+    See `ResNetSpec` for the arguments.
     """
 
-    def __init__(
-        self,
-        obs_shape: tuple[int, int, int],
-        num_actions: int,
-        channels: Sequence[int] = (32, 32, 64, 64, 64, 64, 64, 64, 64),
-        kernel_sizes: Sequence[int] = (4, 4, 4, 4, 4, 4, 4, 4, 4),
-        proj_dim: int = 256,
-        head: str = "flatten",
-        conv_init: str = "lecun",
-        proj_init: str = "lecun",
-        head_init: str = "orthogonal",
-    ):
-        super().__init__(obs_shape, num_actions, proj_dim=proj_dim)
-        if not channels or min(channels) < 1:
-            raise ConfigError("channels", list(channels), "one or more, each at least 1")
-        if len(kernel_sizes) != len(channels) or min(kernel_sizes) < 1:
-            raise ConfigError("kernel_sizes", list(kernel_sizes), f"{len(channels)} as channels, each at least 1")
+    @takes(ResNetSpec)
+    def __init__(self, spec: ResNetSpec):
+        super().__init__(spec.obs_shape, spec.num_actions)
+        channels = spec.channels
         planes, height, width = self.obs_shape
-        sizes = zip([planes, *channels[:-1]], channels, kernel_sizes, strict=True)
-        self.stages = nn.Sequential(*(ResNetStage(*size, conv_init) for size in sizes))
-        self.attach_head(head, (channels[-1], height, width), proj_dim, proj_init, head_init)
+        sizes = zip([planes, *channels[:-1]], channels, spec.kernel_sizes, strict=True)
+        self.stages = nn.Sequential(*(ResNetStage(*size, spec.conv_init) for size in sizes))
+        self.attach_head(spec.head, (channels[-1], height, width), spec.proj_dim, spec.proj_init, spec.head_init)
 
     def encode(self, x: Tensor) -> Tensor:
         return torch.relu(self.stages(x))  # (N, C_in, H, W) -> (N, C, H, W)

@@ -39,16 +39,6 @@ def tap_kinds(height: int, width: int, kernel_size: int, device: torch.device) -
         return torch.from_numpy(inside).to(device), torch.from_numpy(kind.reshape(-1)).to(device)
 
 
-def check_obs_shape(obs_shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """``(C, H, W)`` as three positive ints, or a ConfigError."""
-    if len(obs_shape) != 3 or min(obs_shape) < 1:
-        raise ConfigError(
-            "obs_shape", tuple(obs_shape), "(channels, height, width), each at least 1; for vectors: policy=mlp"
-        )
-    channels, height, width = (int(n) for n in obs_shape)
-    return channels, height, width
-
-
 def check_planes(obs: Tensor, obs_shape: tuple[int, ...]) -> None:
     """Refuses observations [T, B, C, H, W] with another number of planes than the policy was built for.
 

@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from drc_lab.errors import ConfigError
+from drc_lab.arguments import takes
 from drc_lab.models.encoders import SimpleConvEncoder
 from drc_lab.models.grid import RecurrentGridPolicy
 from drc_lab.models.init import init_conv_weight, init_linear
+from drc_lab.models.specs import TransformerSpec
 
 
 class Block(nn.Module):
@@ -55,52 +56,20 @@ class LoopedTransformerPolicy(RecurrentGridPolicy):
 
     A tick is h = norm(blocks(mix(h) + e)): h [B, P, D] is the carry, zeros at an episode's start; e the encoding.
 
-    Args:
-        obs_shape: (C_in, H, W); any other height and width works with the same weights.
-        num_actions: |A|.
-        hidden_channels: D, of each cell's token.
-        num_layers: blocks in a tick.
-        repeats_per_step: R, the default number of ticks for each observation.
-        num_heads: of attention; a divisor of D.
-        mlp_ratio: the MLPs are that many times D wide.
-        proj_dim: width of the head's shared layer.
-        head: "mean" (global average pooling), "pool" or "cells", which take any board size, or "flatten", which takes
-            one; see `drc_lab.models.heads`.
-        conv_init, proj_init, head_init: how weights of encoder and head start, see `drc_lab.models.init`.
-
-    Raises:
-        ConfigError: a size that cannot work.
+    See `TransformerSpec` for the arguments.
     """
 
-    def __init__(
-        self,
-        obs_shape: tuple[int, int, int],
-        num_actions: int,
-        hidden_channels: int = 96,
-        num_layers: int = 2,
-        repeats_per_step: int = 3,
-        num_heads: int = 4,
-        mlp_ratio: int = 4,
-        proj_dim: int = 128,
-        head: str = "cells",
-        conv_init: str = "kaiming",
-        proj_init: str = "orthogonal",
-        head_init: str = "orthogonal",
-    ):
-        super().__init__(
-            obs_shape, num_actions, hidden_channels=hidden_channels, num_layers=num_layers,
-            repeats_per_step=repeats_per_step, num_heads=num_heads, mlp_ratio=mlp_ratio, proj_dim=proj_dim,
-        )  # fmt: skip
-        D = self.hidden_channels = hidden_channels
-        if D % num_heads:
-            raise ConfigError("num_heads", num_heads, f"a divisor of hidden_channels = {D}")
-        self.repeats_per_step = repeats_per_step
-        self.encoder = SimpleConvEncoder(self.obs_shape[0], D, conv_init=conv_init, relu_between=True)
+    @takes(TransformerSpec)
+    def __init__(self, spec: TransformerSpec):
+        super().__init__(spec.obs_shape, spec.num_actions)
+        D = self.hidden_channels = spec.hidden_channels
+        self.repeats_per_step = spec.repeats_per_step
+        self.encoder = SimpleConvEncoder(self.obs_shape[0], D, conv_init=spec.conv_init, relu_between=True)
         self.mix = nn.Linear(D, D)
         init_linear(self.mix, "lecun", "")
-        self.blocks = nn.ModuleList(Block(D, num_heads, mlp_ratio) for _ in range(num_layers))
+        self.blocks = nn.ModuleList(Block(D, spec.num_heads, spec.mlp_ratio) for _ in range(spec.num_layers))
         self.norm = nn.LayerNorm(D)
-        self.attach_head(head, (D, *self.obs_shape[1:]), proj_dim, proj_init, head_init)
+        self.attach_head(spec.head, (D, *self.obs_shape[1:]), spec.proj_dim, spec.proj_init, spec.head_init)
 
     def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> Tensor:
         """Zeros [B, P, D], with P = H * W cells."""

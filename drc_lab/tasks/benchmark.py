@@ -1,53 +1,25 @@
 """task=benchmark: how many frames a second trainings make, and which share of the time their policies take."""
 
-import re
-from dataclasses import dataclass
 from pathlib import Path
 
-import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from drc_lab.arguments import from_mapping
-from drc_lab.config import plain
 from drc_lab.errors import ConfigError
 from drc_lab.learning.timing import TimeShares
 from drc_lab.process import machine_name
-from drc_lab.targets import drop_replaced
 from drc_lab.tasks.measure import report, rounded
 from drc_lab.tasks.train import fit, prepare, start_run
+from drc_lab.tasks.trainings import trainings
 
 PARTS = ("act", "forward", "backward", "evaluation", "outside")
 
 
-@dataclass(frozen=True)
-class BenchmarkSpec:
-    """What is timed.
-
-    Args:
-        trainings: the overrides of each training, by name. Those of the command come after them.
-        only: names of the trainings that are wanted; None is all.
-    """
-
-    trainings: dict[str, list[str]]
-    only: list[str] | None = None
-
-    def __post_init__(self) -> None:
-        for name in self.only or []:
-            if name not in self.trainings:
-                raise ConfigError("only", name, " | ".join(self.trainings))
-
-
 def main(config: DictConfig, folder: Path) -> None:
     """Trains each with everything on (Lightning, logging, evaluation, checkpoints), timed; writes benchmark.csv."""
-    spec = from_mapping(BenchmarkSpec, plain(config.benchmark), "benchmark")
-    common = [o for o in HydraConfig.get().overrides.task if not re.match(r"\+experiment=|task=|benchmark\.", o)]
-    rows = []
-    for name in spec.only or spec.trainings:
-        overrides = [*spec.trainings[name], f"study={config.study}", f"name={name}", *common, "resume=never"]
-        each = drop_replaced(hydra.compose("config", overrides), overrides)
-        rows.append((name, *time_training(each, folder / name)))
+    wanted = trainings(config, HydraConfig.get().overrides.task)
+    rows = [(name, *time_training(each, folder / name)) for name, each in wanted]
     caption = f"shares of wall time; {machine_name()}, {torch.get_num_threads()} torch threads, seed {config.seed}"
     report("Wall time of training", ("training", "frames/s", *PARTS), rows, folder / "benchmark.csv", caption)
 

@@ -11,7 +11,7 @@ from drc_lab.evaluation.table import Row, table
 from drc_lab.evaluation.thinking import Setting
 from drc_lab.evaluation.worlds import world_findings
 from drc_lab.files import written
-from drc_lab.tasks.held_out import evaluation_spec
+from drc_lab.tasks.checked import evaluation_spec
 from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, play_all
 from drc_lab.tasks.worlds import BASE, told_of, worlds
 from drc_lab.tracking.run import Run

@@ -5,7 +5,6 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ from omegaconf import DictConfig
 
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
-from drc_lab.errors import ConfigError, UserError
+from drc_lab.errors import UserError
 from drc_lab.process import machine_name
 from drc_lab.tables import FittedTable, table_of
 from drc_lab.tasks.measure import Run, timed
+from drc_lab.tasks.specs import SpeedSpec
 from drc_lab.tasks.start import console
 
 LEVELS: dict[str, Any] = {"num_levels": 1000, "copy": False}
@@ -33,28 +33,6 @@ OURS: dict[str, tuple[str, dict[str, Any]]] = {
         {"height": 8, "width": 8, "num_robots": 4, "max_steps": [10, 40]},
     ),
 }
-
-
-@dataclass(frozen=True)
-class SpeedSpec:
-    """How envs are timed.
-
-    Args:
-        num_envs: boards in a batch.
-        steps: of the batch in one timing.
-        timings: of each env, taken in turns; the median counts.
-        peers: whether EnvPool and Jumanji are timed as well (extra ``bench``).
-    """
-
-    num_envs: int = 256
-    steps: int = 1000
-    timings: int = 5
-    peers: bool = True
-
-    def __post_init__(self) -> None:
-        for key in ("num_envs", "steps", "timings"):
-            if getattr(self, key) < 1:
-                raise ConfigError(key, getattr(self, key), "at least 1")
 
 
 def main(config: DictConfig, folder: Path) -> None:

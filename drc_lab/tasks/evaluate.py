@@ -8,7 +8,6 @@ from omegaconf import DictConfig
 
 from drc_lab.config import plain
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.errors import ConfigError
 from drc_lab.evaluation.failures import endings
 from drc_lab.evaluation.intervals import mean_interval, rate_interval
 from drc_lab.evaluation.measure import measure_of
@@ -16,12 +15,12 @@ from drc_lab.evaluation.measures import findings
 from drc_lab.evaluation.records import baseline_of
 from drc_lab.evaluation.table import table
 from drc_lab.evaluation.thinking import PLAIN, Setting
+from drc_lab.tasks.checked import check_single, evaluation_spec, report_spec, thinking_spec
 from drc_lab.tasks.elsewhere import other_worlds, play_elsewhere
-from drc_lab.tasks.held_out import evaluation_spec
 from drc_lab.tasks.investigate import tell_where
-from drc_lab.tasks.laboratory import PARTS, lab_env, play_all, thinking_spec
+from drc_lab.tasks.laboratory import PARTS, count_levels, lab_env, play_all
 from drc_lab.tasks.record import evaluation_run, log_held_out
-from drc_lab.tasks.reporting import report_on, report_spec
+from drc_lab.tasks.reporting import report_on
 from drc_lab.tasks.resume import continuable
 from drc_lab.tasks.start import start
 from drc_lab.tasks.subjects import subjects
@@ -30,12 +29,11 @@ from drc_lab.tasks.subjects import subjects
 def main(config: DictConfig, folder: Path) -> None:
     """Plays each level once as the policy is and once with each control; prints and writes the report."""
     start(config)
-    subject, *more = subjects(config)
-    if more:
-        names = [subject.name for subject in (subject, *more)]
-        raise ConfigError("checkpoint", names, "one; task=thinking plays several")
+    played = subjects(config)
+    check_single([subject.name for subject in played])
+    subject = played[0]
     levels = lab_env(subject.config, subject.policy)
-    report_spec(config, levels)
+    report_spec(config, count_levels(levels))
     settings = settings_in(levels, config)
     others = other_worlds(subject, lambda env: settings_in(env, config))
     confidence = evaluation_spec(subject.config).confidence

@@ -14,11 +14,12 @@ from omegaconf import DictConfig
 from drc_lab.arguments import errors_under, from_mapping
 from drc_lab.config import plain
 from drc_lab.deploy.compare import Row, logits_of, play, terminal_table, write_csv
-from drc_lab.deploy.formats import FORMATS, ExportSpec, Play, runner, write
+from drc_lab.deploy.formats import Play, runner, write
 from drc_lab.deploy.onnx_files import check_installed
+from drc_lab.deploy.spec import FORMATS, ExportSpec
 from drc_lab.deploy.step import Interface, PolicyStep
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.errors import ConfigError, UserError
+from drc_lab.errors import UserError
 from drc_lab.evaluation.evaluator import Thinking, evaluate
 from drc_lab.evaluation.intervals import mean_interval, rate_interval
 from drc_lab.evaluation.measure import RETURNS, SOLVED
@@ -27,7 +28,8 @@ from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy
 from drc_lab.process import machine_name
 from drc_lab.progress import tracked, working
-from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
+from drc_lab.tasks.checked import evaluation_spec, exported_checkpoint
+from drc_lab.tasks.held_out import check_fits, held_out_env, size_key
 from drc_lab.tasks.measure import timed
 from drc_lab.tasks.play import as_trained, num_actions
 from drc_lab.tasks.start import console, start
@@ -42,8 +44,7 @@ def main(config: DictConfig, folder: Path) -> None:
     """Writes the files and their description, compares them, prints the table and writes export.csv."""
     seed = start(config)
     spec = from_mapping(ExportSpec, plain(config.export), "export")
-    if config.checkpoint is None:
-        raise ConfigError("checkpoint", None, "a .ckpt file that a training wrote, or models:/NAME@ALIAS")
+    exported_checkpoint(config)
     if spec.format == "onnx":
         check_installed()
     policy, trained = load_policy(checkpoint_file(config))

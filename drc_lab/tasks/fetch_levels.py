@@ -12,7 +12,8 @@ from rich.console import Console
 
 from drc_lab.download import download, forget
 from drc_lab.envs.sokoban.files import ADVICE, LevelFiles
-from drc_lab.errors import ConfigError, UserError
+from drc_lab.errors import UserError
+from drc_lab.tasks.checked import check_sha256, levels_source
 
 PARTS = ("unfiltered/train", "unfiltered/valid", "unfiltered/test", "medium/train", "medium/valid", "hard")
 _WANTED = re.compile(rf"(?:[^/]+/)?((?:{'|'.join(PARTS)})/\w+\.txt|LICENSE|README\.md)", re.ASCII)
@@ -20,14 +21,7 @@ _WANTED = re.compile(rf"(?:[^/]+/)?((?:{'|'.join(PARTS)})/\w+\.txt|LICENSE|READM
 
 def main(config: DictConfig, folder: Path) -> None:
     """Fetches what ``config.data`` describes; ``folder``, that of the run, stays empty."""
-    data = config.data
-    if "url" not in data:
-        raise ConfigError("data", "generated", "boxoban, to be fetched")
-    for key in ("folder", "url"):
-        if not isinstance(data[key], str) or not data[key]:
-            raise ConfigError(f"data.{key}", data[key], "text")
-    sha256 = None if data.sha256 is None else str(data.sha256)
-    fetch(str(data.url), Path(str(data.folder)), sha256, Console())
+    fetch(*levels_source(config), Console())
 
 
 def fetch(url: str, folder: Path, sha256: str | None, console: Console) -> None:
@@ -45,8 +39,7 @@ def fetch(url: str, folder: Path, sha256: str | None, console: Console) -> None:
         UserError: the download fails or there is no room, and what was downloaded stays; or the archive is not what it
             should be, and is removed. Either way nothing is unpacked.
     """
-    if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
-        raise ConfigError("data.sha256", sha256, "64 hex digits, or null")
+    check_sha256(sha256)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         if not (counts := _count(folder)):
             raise UserError(f"{folder}: found something else there, allowed: a new folder, or one with {PARTS[0]}, ...")

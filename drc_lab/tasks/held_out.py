@@ -4,17 +4,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from drc_lab.arguments import from_mapping
-from drc_lab.config import make_held_out_env, plain
+from drc_lab.config import make_held_out_env
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.spec import EvaluationSpec
 from drc_lab.models.policy import Policy
-
-
-def evaluation_spec(config: DictConfig) -> EvaluationSpec:
-    """The checked ``evaluation`` group."""
-    return from_mapping(EvaluationSpec, plain(config.evaluation), "evaluation")
+from drc_lab.tasks.checked import evaluation_spec, held_out_settings, told_by_origin
 
 
 def held_out_env(config: DictConfig, split: str, key: str = "evaluation.split", **more: Any) -> BatchEnv:
@@ -23,17 +17,9 @@ def held_out_env(config: DictConfig, split: str, key: str = "evaluation.split", 
     Raises:
         ConfigError: about the key that the setting comes from; ``key`` is that of the split.
     """
-    e = evaluation_spec(config)
-    node = OmegaConf.create(plain(config.env) | e.env)
-    origin = {"env.split": key} | {f"env.{name}": f"evaluation.{name}" for name in ("num_levels", "level_seed")}
-    origin |= {f"env.{name}": f"evaluation.env.{name}" for name in e.env}
-    if e.board is not None:
-        origin |= dict.fromkeys(("board", "env.height", "env.width"), "evaluation.board")
-    try:
+    e, node = evaluation_spec(config), OmegaConf.create(held_out_settings(config))
+    with told_by_origin(config, key):
         return make_held_out_env(node, split, e.num_levels, e.level_seed, board_size=e.board_size, **more)
-    except ConfigError as error:
-        at = origin.get(error.key, error.key)
-        raise ConfigError(at, e.board if at == "evaluation.board" else error.found, error.allowed) from None
 
 
 def size_key(config: DictConfig, otherwise: str = "evaluation.env") -> str:

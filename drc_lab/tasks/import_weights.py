@@ -13,13 +13,13 @@ from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError
 from drc_lab.files import written
 from drc_lab.models.published import Published, read
+from drc_lab.tasks.checked import check_weights
 from drc_lab.tasks.start import console, start
 
 
 def main(config: DictConfig, folder: Path) -> None:
     """Reads the weights, fits a Sokoban env to them, and says where the checkpoint is."""
-    if not isinstance(config.import_weights.path, str):
-        raise ConfigError("path", config.import_weights.path, "a folder or file of published weights")
+    check_weights(config)
     start(config)
     found = from_mapping(read, plain(config.import_weights), "import_weights").for_sokoban()
     policy = found.build()

@@ -12,10 +12,10 @@ from drc_lab.evaluation.statistics import statistics_of
 from drc_lab.evaluation.table import Row, table
 from drc_lab.evaluation.thinking import Setting
 from drc_lab.progress import working
+from drc_lab.tasks.checked import evaluation_spec, report_spec, thinking_spec
 from drc_lab.tasks.elsewhere import World, other_worlds, play_elsewhere
-from drc_lab.tasks.held_out import evaluation_spec
-from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, measures_of, play_all, thinking_spec
-from drc_lab.tasks.reporting import report_on, report_spec
+from drc_lab.tasks.laboratory import PARTS, Subject, count_levels, lab_env, measures_of, play_all
+from drc_lab.tasks.reporting import report_on
 from drc_lab.tasks.resume import continuable
 from drc_lab.tasks.start import console, say
 from drc_lab.tracking.run import Run
@@ -49,7 +49,7 @@ def planned(subject: Subject) -> Plan:
         return thinking_spec(subject.config).settings(subject.policy, env)
 
     env = lab_env(subject.config, subject.policy)
-    report_spec(subject.config, env)
+    report_spec(subject.config, count_levels(env))
     return Plan(subject, env, settings(env), other_worlds(subject, settings))
 
 

@@ -11,7 +11,6 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.envs.external import our_ids
 from drc_lab.envs.interface import BatchEnv
@@ -23,14 +22,14 @@ from drc_lab.evaluation.power import in_words
 from drc_lab.evaluation.records import baseline_of
 from drc_lab.evaluation.sweep import Parts, sweep
 from drc_lab.evaluation.thinking import Setting
-from drc_lab.evaluation.thinking_spec import ThinkingSpec
 from drc_lab.evaluation.trace import BYTES_OF_A_TICK, trace, trace_findings
 from drc_lab.evaluation.watchers import watchers
 from drc_lab.learning.checkpoints import policy_of, read_checkpoint
 from drc_lab.memory import check_memory
 from drc_lab.models.policy import Policy, num_actions
 from drc_lab.progress import working
-from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
+from drc_lab.tasks.checked import evaluation_spec, thinking_spec
+from drc_lab.tasks.held_out import check_fits, held_out_env, size_key
 from drc_lab.tasks.play import as_trained
 from drc_lab.tasks.start import check_accelerator, say
 from drc_lab.tracking.datasets import digest, fixed_levels
@@ -90,11 +89,6 @@ def device_of(config: DictConfig) -> torch.device:
         return L.Fabric(accelerator=str(config.trainer.accelerator), devices=1).device
     except Exception as error:  # Lightning raises several kinds
         raise UserError(f"trainer.accelerator: {' '.join(str(error).split())}") from error
-
-
-def thinking_spec(config: DictConfig) -> ThinkingSpec:
-    """The checked ``thinking`` group."""
-    return from_mapping(ThinkingSpec, plain(config.thinking), "thinking")
 
 
 def lab_env(config: DictConfig, policy: Policy) -> BatchEnv:

@@ -2,40 +2,25 @@
 
 import tempfile
 from contextlib import ExitStack
-from dataclasses import fields
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from drc_lab.arguments import errors_under, from_mapping
-from drc_lab.config import plain
 from drc_lab.envs.ricochet.bank import Bank, save_bank
-from drc_lab.envs.ricochet.collect import BankSpec, counts, make_bank
+from drc_lab.envs.ricochet.collect import counts, make_bank
 from drc_lab.envs.ricochet.generate import BoardGenerator
-from drc_lab.errors import ConfigError, UserError
+from drc_lab.errors import UserError
 from drc_lab.progress import Line, display
 from drc_lab.tables import FittedTable, table_of
+from drc_lab.tasks.checked import bank_plan
 from drc_lab.tasks.start import console, start
-
-GAME = "drc_lab/RicochetRobots-v0"
 
 
 def main(config: DictConfig, folder: Path) -> None:
     """Collects boards like those of ``config.env`` as ``config.bank`` says; ``folder``, the run's, stays empty."""
-    if config.env.id != GAME:
-        raise ConfigError("env.id", config.env.id, GAME)
-    for key in ("board", "layout", "bank"):
-        if config.env.get(key) is not None:
-            raise ConfigError(f"env.{key}", config.env[key], "null: a bank is made of generated boards")
-    if not isinstance(config.bank.path, str):
-        raise ConfigError("bank.path", config.bank.path, "the name of a new file")
+    path, spec, values = bank_plan(config)
     seed = start(config)
-    path = Path(config.bank.path)
-    spec = from_mapping(BankSpec, {k: v for k, v in plain(config.bank).items() if k != "path"}, "bank")
-    if path.exists():
-        raise UserError(f"{path}: there is a file already; choose another bank.path")
-    known = {field.name for field in fields(BoardGenerator)}
-    values = {name: value for name, value in plain(config.env).items() if name in known}
     generator = from_mapping(BoardGenerator, values, "env")
     try:  # before the work, not after it
         path.parent.mkdir(parents=True, exist_ok=True)

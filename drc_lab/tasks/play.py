@@ -16,7 +16,8 @@ from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy, num_actions
 from drc_lab.tasks.held_out import check_fits, size_key
 from drc_lab.tasks.keyboard import NEXT, QUIT, RESTART, Keyboard, keys
-from drc_lab.tasks.stage import PlaySpec, Stage
+from drc_lab.tasks.specs import PlaySpec
+from drc_lab.tasks.stage import Stage
 from drc_lab.tasks.start import console, start
 from drc_lab.tasks.store import checkpoint_file
 

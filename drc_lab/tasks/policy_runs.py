@@ -4,7 +4,6 @@ import copy
 import importlib.util
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,63 +13,17 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 import drc_lab
-from drc_lab.errors import ConfigError, UserError
+from drc_lab.errors import UserError
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.policy import Policy
-from drc_lab.models.spatial import check_obs_shape
 from drc_lab.tasks.measure import Run
+from drc_lab.tasks.specs import PolicySpeedSpec
 
 PLAIN = Path("tests/models/reference_drc.py")  # of a checkout
 LAYOUTS = {"naive": torch.contiguous_format, "naive_nhwc": torch.channels_last}
 SAVING = "recomputing"
 PASSES = ("forward", "input_gradient", "weight_gradient")
 STEPS = 4  # in one timing of steps without gradient, with the same weights, as in a rollout
-
-
-@dataclass(frozen=True)
-class PolicySpeedSpec:
-    """What is timed: a DRC in the guide's wiring beside the same net written plainly, and every policy of conf/policy.
-
-    Args:
-        obs_shape, num_actions: of all policies.
-        hidden_channels, num_layers, repeats_per_step: of the DRC that is compared.
-        envs: batches of one step without gradient; the first one is also that of the table of policies.
-        steps: T of a forward and backward pass.
-        recompute_steps: of the library's DRC where it saves memory, see `DRCPolicy`.
-        batches: B of a pass; the first one is also that of the table of policies and of the profile.
-        conv_batches: of the bare convolution; the fastest counts.
-        timings: of everything, taken in turns; the median counts.
-        device: "cpu" or "cuda".
-    """
-
-    obs_shape: list[int] = field(default_factory=lambda: [3, 10, 10])
-    num_actions: int = 4
-    hidden_channels: int = 32
-    num_layers: int = 3
-    repeats_per_step: int = 3
-    envs: list[int] = field(default_factory=lambda: [64, 256])
-    steps: int = 20
-    recompute_steps: int = 4
-    batches: list[int] = field(default_factory=lambda: [16, 32])
-    conv_batches: list[int] = field(default_factory=lambda: [16, 32, 64, 128, 256])
-    timings: int = 5
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        for key in ("steps", "recompute_steps", "timings"):
-            if getattr(self, key) < 1:
-                raise ConfigError(key, getattr(self, key), "at least 1")
-        for key in ("envs", "batches", "conv_batches"):
-            if not getattr(self, key) or min(getattr(self, key)) < 1:
-                raise ConfigError(key, getattr(self, key), "one number or more, each at least 1")
-        if self.device not in ("cpu", "cuda") or (self.device == "cuda" and not torch.cuda.is_available()):
-            raise ConfigError("device", self.device, "cpu, or cuda where torch sees such a device")
-
-    def drc(self, recompute_steps: int | None = None) -> DRCPolicy:
-        """The DRC that is compared, with new weights."""
-        sizes = self.num_actions, self.hidden_channels, self.num_layers, self.repeats_per_step
-        shape = check_obs_shape(tuple(self.obs_shape))
-        return DRCPolicy(shape, *sizes, recompute_steps=recompute_steps).to(self.device)
 
 
 class Ours:

@@ -10,7 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 from torch.profiler import ProfilerActivity, profile
 
-from drc_lab.arguments import errors_under, from_mapping
+from drc_lab.arguments import from_mapping
 from drc_lab.config import build, plain
 from drc_lab.errors import ConfigError
 from drc_lab.models.flops import hoisted_flops
@@ -30,8 +30,9 @@ def main(config: DictConfig, folder: Path) -> None:
     """Measures all, prints the tables and writes policy_speed.csv, convolution.csv, policies.csv and profile.csv."""
     start(config)
     spec = from_mapping(PolicySpeedSpec, plain(config.policy_speed), "policy_speed")
-    with errors_under("policy_speed"):
-        subjects = implementations(spec)
+    if spec.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("policy_speed.device", spec.device, "cpu, or cuda where torch sees such a device")
+    subjects = implementations(spec)
     others = dict(policies(spec))
     machine = machine_name()
     machine = torch.cuda.get_device_name() if spec.device == "cuda" else machine

@@ -1,70 +1,30 @@
 """What evaluations hand over to a person: the report with its pictures, in a folder, in MLflow and in the terminal."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
-from omegaconf import DictConfig
 
 import drc_lab
-from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.envs.render import check_cell_size
 from drc_lab.envs.vector import LevelVectorEnv
-from drc_lab.errors import ConfigError
 from drc_lab.evaluation.failures import failures, with_pictures
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.replay import can_replay
 from drc_lab.evaluation.report import About, answer, by_policy, finding_tables, summarise, terminal_tables, write_report
+from drc_lab.evaluation.report_spec import ReportSpec
 from drc_lab.evaluation.side_by_side import best_passes, side_by_side, telling_levels
 from drc_lab.evaluation.table import Row
-from drc_lab.evaluation.thinking_spec import at_least
-from drc_lab.evaluation.video import check_video, write_video
+from drc_lab.evaluation.video import write_video
 from drc_lab.process import machine_name
 from drc_lab.progress import working
-from drc_lab.tasks.held_out import evaluation_spec
+from drc_lab.tasks.checked import evaluation_spec, report_spec
 from drc_lab.tasks.laboratory import Subject, count_levels
 from drc_lab.tasks.record import run_tags
 from drc_lab.tasks.start import console
 from drc_lab.tracking.run import Run
-
-
-@dataclass(frozen=True)
-class ReportSpec:
-    """The ``report`` group of the config, checked; conf/report/default.yaml says what each key is."""
-
-    failures: int
-    video: str | None
-    video_levels: list[int] | None
-    video_passes: int | None
-    fps: float
-    cell_size: int
-
-    def __post_init__(self) -> None:
-        at_least("failures", [self.failures], 0)
-        at_least("video_levels", self.video_levels or [], 0)
-        at_least("video_passes", [1 if self.video_passes is None else self.video_passes], 1)
-        check_cell_size(self.cell_size)
-        check_video(Path(self.video or "none.gif"), self.fps)
-        if self.video and Path(self.video).name != self.video:
-            raise ConfigError("video", self.video, "a name without folders")
-
-
-def report_spec(config: DictConfig, env: BatchEnv) -> ReportSpec:
-    """The checked ``report`` group, for an env of held-out levels.
-
-    Raises:
-        ConfigError: a level that there is not.
-    """
-    spec = from_mapping(ReportSpec, plain(config.report), "report")
-    last = count_levels(env) - 1
-    for level in spec.video_levels or []:
-        if level > last:
-            raise ConfigError("report.video_levels", level, f"0 to {last}")
-    return spec
 
 
 def report_on(
@@ -82,7 +42,7 @@ def report_on(
     Returns:
         what there is to look at: pairs of a word and a file.
     """
-    spec, confidence = report_spec(subject.config, env), evaluation_spec(subject.config).confidence
+    spec, confidence = report_spec(subject.config, count_levels(env)), evaluation_spec(subject.config).confidence
     with working("video of levels side by side"):
         video = write_side_by_side(spec, subject, env, records, folder)
     found = failures(records, spec.failures)

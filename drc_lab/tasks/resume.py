@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from drc_lab.checkpoint_names import FOLDER
 from drc_lab.config import completed, plain
 from drc_lab.errors import ConfigError
 from drc_lab.launch import words
@@ -19,11 +20,12 @@ from drc_lab.learning.checkpoints import read_checkpoint
 from drc_lab.learning.held_out import HeldOutEvaluation, best_of
 from drc_lab.learning.keep import LAST
 from drc_lab.signals import Stopped
+from drc_lab.tasks.checked import resumed
 from drc_lab.tracking.journal import last_status
 from drc_lab.tracking.mlflow import flatten
 from drc_lab.tracking.run import python
 
-CHECKPOINTS, CONFIG = "checkpoints", "config.yaml"  # in a run's folder
+CONFIG = "config.yaml"  # in a run's folder
 SAME = ("env", "policy", "algo", "seed")  # groups of the config that the state of a training depends on
 # But for how fast it is collected. `RolloutStream` compares the number of groups itself, as null depends on the device.
 FREE = ("algo.rollouts.groups", "algo.rollouts.cuda_graph")
@@ -51,7 +53,7 @@ class Beginning:
 
     @property
     def checkpoints(self) -> Path:
-        return self.folder / CHECKPOINTS
+        return self.folder / FOLDER
 
 
 def beginning(config: DictConfig, folder: Path) -> Beginning:
@@ -65,12 +67,10 @@ def beginning(config: DictConfig, folder: Path) -> Beginning:
         ConfigError: no such choice, or the training that would go on is another one.
         UserError: no file, or no checkpoint.
     """
-    choice = config.resume
-    if not isinstance(choice, str):
-        raise ConfigError("resume", choice, "auto | never | the path of a checkpoint")
+    choice = resumed(config)
     if choice == "never":
         return Beginning(folder, same_run=False)
-    path = folder / CHECKPOINTS / LAST if choice == "auto" else Path(choice)
+    path = folder / FOLDER / LAST if choice == "auto" else Path(choice)
     if choice == "auto" and not path.exists():
         return Beginning(folder)
     state = read_checkpoint(path, "resume")

@@ -2,7 +2,6 @@
 
 import time
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ from drc_lab.config import plain
 from drc_lab.envs.ricochet import BoardGenerator, solve_many
 from drc_lab.envs.sokoban import ReverseGenerator, RoomGenerator
 from drc_lab.envs.sokoban import solve_many as solve_sokoban
-from drc_lab.errors import ConfigError
 from drc_lab.progress import tracked
 from drc_lab.tasks.measure import report
+from drc_lab.tasks.specs import SearchSpec
 
 GENERATORS: dict[str, Any] = {
     "Ricochet 5x5, 2 robots": BoardGenerator(),
@@ -27,26 +26,6 @@ GENERATORS: dict[str, Any] = {
 }
 # Mean milliseconds by optimum of IDA* in Lireer's ricochet-robot-solver, 16x16 boards with four robots.
 LISTED = {5: 0.24, 10: 37.0, 15: 1900.0}
-
-
-@dataclass(frozen=True)
-class SearchSpec:
-    """How much is timed.
-
-    Args:
-        seconds: of each generator.
-        boards: of 16x16 with four robots that are solved, whatever their optimum.
-        levels: of 10x10 Sokoban that are solved.
-    """
-
-    seconds: float = 5.0
-    boards: int = 2000
-    levels: int = 200
-
-    def __post_init__(self) -> None:
-        for key in ("seconds", "boards", "levels"):
-            if getattr(self, key) <= 0:
-                raise ConfigError(key, getattr(self, key), "more than 0")
 
 
 def main(config: DictConfig, folder: Path) -> None:

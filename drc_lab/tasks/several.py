@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import DictConfig
 
-from drc_lab.errors import ConfigError
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.measure import MEASURES
 from drc_lab.evaluation.over_frames import metrics_at, over_frames_findings
@@ -16,11 +15,12 @@ from drc_lab.evaluation.seeds import seed_findings
 from drc_lab.evaluation.table import table
 from drc_lab.models.policy import num_actions
 from drc_lab.progress import working
-from drc_lab.tasks.held_out import check_fits, evaluation_spec
+from drc_lab.tasks.checked import check_several, evaluation_spec, report_spec, thinking_spec
+from drc_lab.tasks.held_out import check_fits
 from drc_lab.tasks.investigate import tell_where
-from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, play_all, tell_power, thinking_spec
+from drc_lab.tasks.laboratory import PARTS, Subject, count_levels, lab_env, play_all, tell_power
 from drc_lab.tasks.record import evaluation_run
-from drc_lab.tasks.reporting import report_on_several, report_spec
+from drc_lab.tasks.reporting import report_on_several
 from drc_lab.tasks.resume import continuable
 from drc_lab.tracking.run import Run
 
@@ -33,13 +33,12 @@ def play_several(config: DictConfig, found: Sequence[Subject], folder: Path) -> 
     Raises:
         ConfigError: one of them cannot play there.
     """
-    if worlds := thinking_spec(config).worlds:
-        raise ConfigError("thinking.worlds", worlds, "{} with several checkpoints")
+    check_several(config)
     of_one_training = thinking_spec(config).run is not None
     levels = lab_env(found[0].config, found[0].policy)
     for subject in found[1:]:
         check_fits(subject.policy, num_actions(subject.policy), levels, "checkpoint")
-    report_spec(config, levels)
+    report_spec(config, count_levels(levels))
     settings = [thinking_spec(config).settings(subject.policy, levels) for subject in found]
     confidence = evaluation_spec(found[0].config).confidence
     tell_power(found[0].config, levels, settings[0])

@@ -2,51 +2,23 @@
 
 import math
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
 
-from drc_lab.envs.levels import FixedLevels, split_index
-from drc_lab.envs.render import Window, check_cell_size
+from drc_lab.envs.described import check_own_game
+from drc_lab.envs.levels import FixedLevels
+from drc_lab.envs.render import Window
 from drc_lab.envs.vector import LevelVectorEnv
-from drc_lab.errors import ConfigError
 from drc_lab.evaluation.episode_video import progress
-from drc_lab.evaluation.thinking_spec import at_least
-from drc_lab.evaluation.video import caption, check_video
+from drc_lab.evaluation.video import caption
+from drc_lab.tasks.checked import check_played_level
 from drc_lab.tasks.held_out import held_out_env
+from drc_lab.tasks.specs import PlaySpec
 from drc_lab.tasks.start import console
 
 SCREEN_FPS = 60  # of a window where a person plays
-
-
-@dataclass(frozen=True)
-class PlaySpec:
-    """The ``play`` group of the config, checked; conf/play/default.yaml says what each key is."""
-
-    episodes: int
-    level: int
-    split: str
-    greedy: bool
-    first_passes: int
-    repeats: int | None
-    show: str
-    fps: float
-    cell_size: int
-    video: str | None
-
-    def __post_init__(self) -> None:
-        if self.episodes < 1:
-            raise ConfigError("episodes", self.episodes, "at least 1")
-        split_index(self.split)
-        if self.show not in ("terminal", "window", "none"):
-            raise ConfigError("show", self.show, "terminal | window | none")
-        check_cell_size(self.cell_size)
-        check_video(Path(self.video or "none.gif"), self.fps)
-        at_least("first_passes", [self.first_passes], 0)
-        at_least("repeats", [1 if self.repeats is None else self.repeats], 1)
 
 
 class Stage:
@@ -61,12 +33,10 @@ class Stage:
     def __init__(self, config: DictConfig, spec: PlaySpec, pace: bool):
         self.spec, self.pace = spec, pace
         env = held_out_env(config, spec.split, "play.split", num_envs=1, autoreset=False)
-        if not isinstance(env, LevelVectorEnv):
-            raise ConfigError("env.id", config.env.id, "one of the project's own games, to be played")
-        assert isinstance(env.levels, FixedLevels)
+        check_own_game(str(config.env.id))
+        assert isinstance(env, LevelVectorEnv) and isinstance(env.levels, FixedLevels)
         self.env, self.num_levels = env, len(env.levels.levels)
-        if not 0 <= spec.level < self.num_levels:
-            raise ConfigError("play.level", spec.level, f"0 to {self.num_levels - 1}")
+        check_played_level(spec.level, self.num_levels)
         self.env.reset(seed=0)  # or the env would draw a seed of its own, and start the levels over with it
         self.window = Window(fps=spec.fps if pace else SCREEN_FPS) if spec.show == "window" else None
         self.frames: list[np.ndarray] = []

@@ -1,15 +1,16 @@
 """How every task begins: the console it prints to, and the process set up as the config says."""
 
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
 
-from drc_lab.arguments import check_types
 from drc_lab.errors import ConfigError
 from drc_lab.launch import rank
 from drc_lab.process import quieten_libraries, start_process
 from drc_lab.progress import console
+from drc_lab.tasks.checked import process_spec
 
 __all__ = ["check_accelerator", "console", "say", "start"]
 
@@ -21,12 +22,11 @@ def say(text: str) -> None:
 
 def start(config: DictConfig) -> int:
     """Sets the process up as ``seed``, ``threads`` and other keys say; the checked seed. Only one rank prints."""
-    keys = ("seed", "threads", "matmul_precision", "deterministic")
-    values = check_types(start_process, {key: config[key] for key in keys if key in config}, "")
-    start_process(**values)
+    spec = process_spec(config)
+    start_process(**asdict(spec))
     quieten_libraries()
     console.quiet = rank() > 0
-    return values["seed"]
+    return spec.seed
 
 
 def check_accelerator(accelerator: Any) -> None:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from drc_lab.errors import ConfigError
+from drc_lab.checkpoint_names import in_mlflow
+from drc_lab.tasks.checked import one_checkpoint, store_uri
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -19,10 +20,7 @@ def reading_client(config: DictConfig) -> "MlflowClient":
     """
     from drc_lab.tracking.reading import open_store  # MLflow takes seconds, and a local checkpoint does not need it
 
-    uri = (config.get("tracking") or {}).get("uri")
-    if uri is None:
-        raise ConfigError("tracking.uri", None, "MLflow's store: tracking=mlflow")
-    return open_store(str(uri))
+    return open_store(store_uri(config))
 
 
 def checkpoint_file(config: DictConfig, one: str | None = None) -> Path:
@@ -31,10 +29,8 @@ def checkpoint_file(config: DictConfig, one: str | None = None) -> Path:
     Raises:
         UserError: MLflow does not have it, or is not there; or several are named where one is meant.
     """
-    if one is None and not isinstance(config.checkpoint, str):
-        raise ConfigError("checkpoint", config.checkpoint, "one; only task=thinking takes several")
-    checkpoint = one or str(config.checkpoint)
-    if not checkpoint.startswith(("models:", "runs:")):
+    checkpoint = one or one_checkpoint(config)
+    if not in_mlflow(checkpoint):
         return Path(checkpoint)
     from drc_lab.tracking.fetch import fetch_checkpoint
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig
 
 from drc_lab.config import completed, plain
 from drc_lab.errors import ConfigError
-from drc_lab.tasks.laboratory import Subject, load_subject, thinking_spec
-from drc_lab.tasks.resume import CHECKPOINTS
+from drc_lab.tasks.checked import check_files, files_of_folder, subject_names, thinking_spec
+from drc_lab.tasks.laboratory import Subject, load_subject
 from drc_lab.tasks.store import checkpoint_file, reading_client
 
 OF_LEVELS = ("report_split", "num_levels", "level_seed", "board", "env")  # keys of evaluation that say what is played
@@ -23,22 +23,14 @@ def subjects(config: DictConfig) -> list[Subject]:
         UserError: none is named, or there is none; or they are to be played on different levels, or are no separate
             trainings.
     """
-    run = thinking_spec(config).run
-    if run is not None:
-        if config.checkpoint is not None:
-            raise ConfigError("thinking.run", run, f"null, as checkpoint={config.checkpoint} says what is played")
+    names = subject_names(config)
+    if (run := thinking_spec(config).run) is not None:
         return one_of_each([load_subject(config, path, path.stem) for path in run_files(config, run)])
-    if isinstance(config.checkpoint, ListConfig):
-        if not config.checkpoint:
-            raise ConfigError("checkpoint", [], "a .ckpt file or several")
-        found = [load_subject(config, checkpoint_file(config, str(one)), str(one)) for one in config.checkpoint]
-        check_separate(found)
-        check_same_levels(found)
-        check_same_ticks(found)
-        return found
-    if config.checkpoint is None:
-        raise ConfigError("checkpoint", None, "a .ckpt file that a training wrote, models:/NAME@ALIAS, or several")
-    return [load_subject(config, checkpoint_file(config), str(config.checkpoint))]
+    found = [load_subject(config, checkpoint_file(config, name), name) for name in names]
+    check_separate(found)
+    check_same_levels(found)
+    check_same_ticks(found)
+    return found
 
 
 def run_files(config: DictConfig, run: str) -> list[Path]:
@@ -52,10 +44,8 @@ def run_files(config: DictConfig, run: str) -> list[Path]:
 
         found = fetch_run(reading_client(config), run, Path(config.root) / "models", "thinking.run")
     else:
-        folder = Path(run) / CHECKPOINTS
-        found = sorted((folder if folder.is_dir() else Path(run)).glob("*.ckpt"))
-    if not found:
-        raise ConfigError("thinking.run", run, f"a run's folder with {CHECKPOINTS}/*.ckpt, or runs:/ID")
+        found = files_of_folder(run)
+    check_files(run, found)
     return sorted(found, key=lambda path: path.name == BEST)
 
 

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from drc_lab.errors import UserError
 from drc_lab.process import quieten_libraries
 from drc_lab.progress import working
+from drc_lab.tasks.checked import check_journal
 from drc_lab.tasks.start import console, say
 from drc_lab.tracking.journal import FILE, Journal
 from drc_lab.tracking.mlflow import Away, Store, in_one_line
@@ -26,10 +27,8 @@ def send_rest(folder: Path) -> None:
     Raises:
         UserError: there is no such run, it is still going on, or its store is away.
     """
-    path = folder / FILE
-    if not path.is_file():
-        raise UserError(f"folder: found no {FILE} in {str(folder)!r}, allowed: the folder of a run")
-    with Journal(path) as journal:
+    check_journal(folder)
+    with Journal(folder / FILE) as journal:
         ids = journal.run["experiment_id"], journal.run["run_id"]
         if None in ids:
             raise UserError(f"folder: the run in {str(folder)!r} was recorded without MLflow")

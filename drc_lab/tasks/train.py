@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from drc_lab.arguments import check_types, errors_under, from_mapping
+from drc_lab.arguments import errors_under, from_mapping
 from drc_lab.config import build, build_a, build_policy, make_env, plain
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError, UserError
@@ -37,7 +37,8 @@ from drc_lab.learning.time_limit import ScheduleInTime
 from drc_lab.progress import display
 from drc_lab.signals import Stopped
 from drc_lab.targets import own_frames, shipped, told
-from drc_lab.tasks.held_out import check_fits, evaluation_spec, held_out_env, size_key
+from drc_lab.tasks.checked import algo_spec, evaluation_spec
+from drc_lab.tasks.held_out import check_fits, held_out_env, size_key
 from drc_lab.tasks.record import default_name, log_held_out, run_tags
 from drc_lab.tasks.resume import CONFIG, Beginning, beginning, continuable, resume_command
 from drc_lab.tasks.start import check_accelerator, console, say, start
@@ -88,11 +89,10 @@ def prepare(config: DictConfig, folder: Path) -> Training:
         check_loss(loss, "algo.loss._target_", config.algo.loss._target_)
     optimizer = build(config.algo.optimizer, "algo.optimizer")
     schedule = None if config.algo.schedule is None else build(config.algo.schedule, "algo.schedule")
-    penalty = check_types(Agent, {"head_l2_coef": config.algo.head_l2_coef}, "algo")
-    every = check_types(TrainingMetrics, {"log_every_rollouts": config.algo.log_every_rollouts}, "algo")
+    algo = algo_spec(config)
     with errors_under("algo"):
-        agent = Agent(policy, loss, optimizer, spec, schedule, config=plain(config), **penalty)
-        metrics = TrainingMetrics(**every)
+        agent = Agent(policy, loss, optimizer, spec, schedule, config=plain(config), head_l2_coef=algo.head_l2_coef)
+        metrics = TrainingMetrics(algo.log_every_rollouts)
     check_optimization(agent, config.algo)
     held_out = evaluation_spec(config)
     levels = held_out_env(config, held_out.split)
@@ -125,7 +125,7 @@ def prepare(config: DictConfig, folder: Path) -> Training:
 def check_trainer(trainer: L.Trainer, spec: RolloutSpec) -> None:
     """What Lightning can do and an exact, on-policy training cannot."""
     if trainer.accumulate_grad_batches != 1:
-        raise ConfigError("trainer (accumulate_grad_batches)", trainer.accumulate_grad_batches, "1")
+        raise ConfigError("trainer.accumulate_grad_batches", trainer.accumulate_grad_batches, "1")
     strategy = trainer.strategy
     spawned = isinstance(strategy.launcher, _MultiProcessingLauncher)  # what they learn does not come back
     if spawned or not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):

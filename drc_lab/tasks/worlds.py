@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 from omegaconf import DictConfig, OmegaConf
 
-from drc_lab.config import plain
+from drc_lab.arguments import plain
 from drc_lab.errors import ConfigError
-from drc_lab.tasks.held_out import evaluation_spec
+from drc_lab.tasks.checked import evaluation_spec
 
 BASE = "base"  # the levels that the evaluation group describes
 

@@ -1,7 +1,6 @@
 """Which runs of a study differ in what, and how well each group of them learned."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from mlflow.entities import Run
@@ -15,31 +14,9 @@ from drc_lab.evaluation.measure import judged_by
 from drc_lab.tracking.mlflow import in_one_line
 from drc_lab.tracking.naming import SAY_NOTHING, shortest_end
 from drc_lab.tracking.reading import curve, listed, runs_of, study_ids
+from drc_lab.tracking.spec import CompareSpec
 
 MISSING = "-"  # of a param that a run does not have
-
-
-@dataclass(frozen=True)
-class CompareSpec:
-    """What is compared.
-
-    Args:
-        study: experiments.
-        metric: of the curves; None is ``valid/solve_rate``, or ``valid/return`` where no run has that.
-        group: params that set groups apart; None is all that differ but for the seed.
-        filter: MLflow's filter string for runs.
-        confidence: of the intervals over seeds.
-    """
-
-    study: str | list[str] | None = None
-    metric: str | None = None
-    group: str | list[str] | None = None
-    filter: str = ""
-    confidence: float = 0.95
-
-    def __post_init__(self) -> None:
-        if not 0 < self.confidence < 1:
-            raise ConfigError("confidence", self.confidence, "between 0 and 1")
 
 
 class ComparedRun(NamedTuple):

@@ -1,7 +1,6 @@
 """From the name of a checkpoint in MLflow to a file."""
 
 import os
-import re
 import tempfile
 from pathlib import Path
 
@@ -10,15 +9,13 @@ from mlflow.entities import LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from drc_lab.checkpoint_names import ALLOWED, FOLDER, MODEL, RUN
 from drc_lab.errors import ConfigError
 from drc_lab.files import written
 from drc_lab.tracking.mlflow import in_one_line
-from drc_lab.tracking.models import FOLDER, best_first, models_of, own_measure
+from drc_lab.tracking.models import best_first, models_of, own_measure
 
-MODEL = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/]+)|/(?P<version>\d+))")
-RUN = re.compile(rf"runs:/(?P<run>[^/]+)/(?P<path>{FOLDER}/[^/]+)")
 BEST = "best.ckpt"  # a training's second name for the best of its checkpoints
-ALLOWED = f"a file, models:/NAME@ALIAS, models:/NAME/VERSION or runs:/ID/{FOLDER}/FILE"
 
 
 def fetch_checkpoint(client: MlflowClient, checkpoint: str, cache: Path) -> Path:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import mlflow
 from mlflow.entities import LoggedModel, LoggedModelStatus, Run
@@ -13,35 +12,9 @@ from mlflow.tracking import MlflowClient
 from drc_lab.errors import ConfigError
 from drc_lab.tracking.models import best_first, own_measure, worth
 from drc_lab.tracking.reading import listed, pages, runs_of, study_ids
+from drc_lab.tracking.spec import LATEST, RegisterSpec
 
-LATEST = "latest"
 CARRIED = ("env", "policy", "algo", "seed")  # tags of the run that its model versions have too
-
-
-@dataclass(frozen=True)
-class RegisterSpec:
-    """What is registered as what.
-
-    Args:
-        run: an ID, a name, or "latest": the newest run that has a checkpoint.
-        study: where the run is looked for; None is everywhere.
-        name: of the registered model; None is ``drc-`` and the last part of the env's id.
-        alias: that moves to the version; None for none.
-        metric: of the checkpoints; that with the highest value is registered. None is what the training chose by:
-            ``valid/solve_rate``, or ``valid/return`` where the env says no success.
-    """
-
-    run: str = LATEST
-    study: str | list[str] | None = None
-    name: str | None = None
-    alias: str | None = "champion"
-    metric: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.name is not None and not re.fullmatch(r"\w[\w.-]*", self.name):  # MLflow takes more, URIs do not
-            raise ConfigError("name", self.name, "letters, digits, '-', '_' and '.'")
-        if self.alias is not None and not re.fullmatch(r"(?!v\d+$)(?!(?i:latest)$)[\w-]{1,255}", self.alias):
-            raise ConfigError("alias", self.alias, "letters, digits, '-' and '_', but not latest or v and a number")
 
 
 def register(client: MlflowClient, spec: RegisterSpec) -> ModelVersion:

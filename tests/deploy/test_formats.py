@@ -9,7 +9,8 @@ from test_step import OBS_SHAPE, PRESETS, policy_of
 from torch.utils._pytree import tree_leaves
 
 from drc_lab.deploy import onnx_files
-from drc_lab.deploy.formats import BF16, FLOAT32, INT8_DYNAMIC, INT8_STATIC, ExportSpec, runner, write
+from drc_lab.deploy.formats import runner, write
+from drc_lab.deploy.spec import BF16, FLOAT32, INT8_DYNAMIC, INT8_STATIC, ExportSpec
 from drc_lab.deploy.step import PolicyStep
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.files import written

@@ -1,6 +1,19 @@
 """Any Gymnasium env with an image, grid or vector observation and discrete actions, as a batch env of this project."""
 
-from drc_lab.envs.external.env import GymVectorEnv
+from typing import TYPE_CHECKING, Any
+
 from drc_lab.envs.external.registry import find_spec, our_ids
 
+if TYPE_CHECKING:
+    from drc_lab.envs.external.env import GymVectorEnv
+
 __all__ = ["GymVectorEnv", "find_spec", "our_ids"]
+
+
+def __getattr__(name: str) -> Any:
+    """The env's compiled code is loaded only when it is asked for."""
+    if name == "GymVectorEnv":
+        from drc_lab.envs.external.env import GymVectorEnv
+
+        return GymVectorEnv
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

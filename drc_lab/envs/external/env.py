@@ -1,6 +1,5 @@
 """A batch of any Gymnasium env, with levels, splits and an exact state."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,9 +7,11 @@ from gymnasium.spaces import Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from drc_lab.arguments import takes
 from drc_lab.envs.external.observation import describe, find_observations
 from drc_lab.envs.external.registry import make_copies
 from drc_lab.envs.external.seeds import seed_stream
+from drc_lab.envs.specs.external import GymSpec
 from drc_lab.errors import ConfigError, UserError
 
 SUCCESS = ("is_success", "success", "solved")  # where an env's info may say it, the first that is there counts
@@ -31,22 +32,7 @@ class GymVectorEnv(VectorEnv):
     Observation: uint8 [C, H, W] for images, float32 [C, H, W] for grids, float32 [F] for vectors.
     Action: 0 to n - 1, also where the env counts from another number.
 
-    Args:
-        id: of a registered env, or ``package:id`` if the package has to be imported first.
-        num_envs: B.
-        kwargs: arguments for ``gymnasium.make``.
-        max_steps: a step limit on top of the env's own.
-        observation: which entry of a Dict observation; None is the only Box of rank 1 to 3.
-        layout: of observations of rank 3: "hwc", "chw", or "auto" to go by their shape.
-        scale: what observations are divided by, or "auto": 255 for images (they stay uint8), for grids the declared
-            or else the largest value seen, 1 for vectors of floats.
-        split, num_levels, level_seed, order: which seeds: endless, or a fixed number of them if ``num_levels`` is
-            given, drawn from ``level_seed``, "shuffled" or "sequential".
-        autoreset: whether a finished env starts its next episode at once.
-        copy: whether returned observations are copies; if not, the next step overwrites them.
-        render_mode: of every copy.
-        noop_action: the action that does nothing, counted from 0, if the env has one.
-        solved_return: the least return of an episode that counts as solved, where the env's info does not say.
+    See `GymSpec` for the arguments.
 
     Attributes:
         says_success: whether the env is known to say which episodes are solved; once it has said it, it does.
@@ -55,48 +41,28 @@ class GymVectorEnv(VectorEnv):
         ConfigError: an env that is not there, or that cannot work here.
     """
 
-    def __init__(
-        self,
-        id: str,
-        num_envs: int = 1,
-        kwargs: Mapping[str, Any] | None = None,
-        max_steps: int | None = None,
-        observation: str | None = None,
-        layout: str = "auto",
-        scale: float | str = "auto",
-        split: str = "train",
-        num_levels: int | None = None,
-        level_seed: int = 0,
-        order: str = "shuffled",
-        autoreset: bool = True,
-        copy: bool = True,
-        render_mode: str | None = None,
-        noop_action: int | None = None,
-        solved_return: float | None = None,
-    ):
-        if num_envs < 1:
-            raise ConfigError("num_envs", num_envs, "at least 1")
-        if max_steps is not None and max_steps < 1:
-            raise ConfigError("max_steps", max_steps, "at least 1, or null for the env's own limit alone")
-        self.levels = seed_stream(split, num_levels, level_seed, order)
-        rendering = {} if render_mode is None else {"render_mode": render_mode}
-        self.envs = make_copies(id, {**(kwargs or {}), **rendering}, num_envs)
+    @takes(GymSpec)
+    def __init__(self, spec: GymSpec):
+        id, num_envs = spec.id, spec.num_envs
+        self.levels = seed_stream(spec.split, spec.num_levels, spec.level_seed, spec.order)
+        rendering = {} if spec.render_mode is None else {"render_mode": spec.render_mode}
+        self.envs = make_copies(id, {**(spec.kwargs or {}), **rendering}, num_envs)
         first = self.envs[0]
         if not isinstance(first.action_space, Discrete):
             actions = describe(first.action_space)
             raise ConfigError("id", id, f"an env with Discrete actions; this one has {actions}")
-        self.observations = find_observations(first, id, observation, layout, scale)
-        self.id, self.num_envs, self.max_steps = id, num_envs, max_steps or np.inf
-        self.autoreset, self.copy, self.render_mode = autoreset, copy, render_mode
-        self.solved_return, self.says_success = solved_return, solved_return is not None
-        mode = AutoresetMode.SAME_STEP if autoreset else AutoresetMode.DISABLED
+        self.observations = find_observations(first, id, spec.observation, spec.layout, spec.scale)
+        self.id, self.num_envs, self.max_steps = id, num_envs, spec.max_steps or np.inf
+        self.autoreset, self.copy, self.render_mode = spec.autoreset, spec.copy, spec.render_mode
+        self.solved_return, self.says_success = spec.solved_return, spec.solved_return is not None
+        mode = AutoresetMode.SAME_STEP if spec.autoreset else AutoresetMode.DISABLED
         self.metadata = {**first.metadata, "autoreset_mode": mode}
         self.first_action = int(first.action_space.start)
         self.single_observation_space = self.observations.space
         self.single_action_space: Discrete = Discrete(int(first.action_space.n))
-        if noop_action is not None and not 0 <= noop_action < self.single_action_space.n:
-            raise ConfigError("noop_action", noop_action, f"0 to {self.single_action_space.n - 1}, or null")
-        self.noop_action = noop_action
+        self.noop_action = spec.noop_action
+        if self.noop_action is not None and self.noop_action >= self.single_action_space.n:
+            raise ConfigError("noop_action", self.noop_action, f"0 to {self.single_action_space.n - 1}, or null")
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._seeded = False
@@ -107,20 +73,6 @@ class GymVectorEnv(VectorEnv):
         self.total, self.reward = np.zeros(B), np.zeros(B)
         self.solved, self.terminated, self.truncated = (np.zeros(B, bool) for _ in range(3))
         self.moves: list[list[int]] = [[] for _ in range(B)]  # of the episodes that are being played
-
-    @classmethod
-    def resized(cls, arguments: dict[str, Any], height: int, width: int) -> dict[str, Any]:
-        """No setting says how large a foreign env's boards are, so this is a ConfigError."""
-        raise ConfigError("board", [height, width], f"null, as {arguments['id']} has a size of its own")
-
-    @classmethod
-    def held_out(cls, arguments: dict[str, Any], split: str, num_levels: int, level_seed: int) -> dict[str, Any]:
-        """The arguments of an env for held-out seeds, each once, from those of the training env.
-
-        There is no autoreset: steps are slow, and an env that has ended needs none.
-        """
-        return arguments | {"split": split, "num_levels": num_levels, "level_seed": level_seed, "order": "sequential",
-                            "copy": False, "autoreset": False}  # fmt: skip
 
     def metrics(self) -> dict[str, float]:
         """There is nothing to log."""

@@ -12,9 +12,9 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Dict
 
+from drc_lab.envs.specs.external import check_reading
 from drc_lab.errors import ConfigError
 
-LAYOUTS = ("auto", "hwc", "chw")
 MAX_CHANNELS = 4  # of an axis that is taken for the channels by its length alone
 LARGEST_CODE, SMALLEST_IMAGE = 15, 64  # the largest value seen tells codes from images; between them, we ask
 PROBE_EPISODES, PROBE_STEPS = 4, 50
@@ -76,10 +76,7 @@ def find_observations(env: gym.Env, name: str, key: str | None, layout: str, sca
     Raises:
         ConfigError: observations that no policy can take, or that can be read in more than one way.
     """
-    if layout not in LAYOUTS:
-        raise ConfigError("layout", layout, " | ".join(LAYOUTS))
-    if scale != "auto" if isinstance(scale, str) else not 0 < scale < np.inf:
-        raise ConfigError("scale", scale, "auto, or a number above 0")
+    check_reading(layout, scale)
     key, space = _find_entry(env.observation_space, name, key)
     seen = max(_largest(observation, space, name, key) for observation in _probe(env))
     divisor = _find_scale(space, seen) if isinstance(scale, str) else float(scale)

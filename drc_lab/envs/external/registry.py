@@ -1,7 +1,9 @@
 """From an id to envs of other packages; ids and arguments that lead to none are told in one line."""
 
 import difflib
+import importlib.util
 import re
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -10,7 +12,6 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 from drc_lab.errors import ConfigError
-from drc_lab.progress import working
 from drc_lab.targets import own_frames, told
 
 # Packages that register their envs when they are imported, by the first word of their ids.
@@ -22,6 +23,12 @@ def our_ids() -> list[str]:
     return [env_id for env_id, spec in gym.registry.items() if spec.namespace == "drc_lab"]
 
 
+def package_of(env_id: str) -> tuple[str | None, str]:
+    """The package that has to be imported first, if one has, and the name in Gymnasium's registry."""
+    module, _, name = env_id.rpartition(":")
+    return module or PACKAGES.get(re.split("[-/]", name)[0]), name
+
+
 def find_spec(env_id: str) -> EnvSpec:
     """What Gymnasium's registry holds for an id, after the import of the package that it needs.
 
@@ -31,8 +38,7 @@ def find_spec(env_id: str) -> EnvSpec:
     Raises:
         ConfigError: nothing is registered under this id, or its package is missing.
     """
-    module, _, name = env_id.rpartition(":")
-    package = module or PACKAGES.get(re.split("[-/]", name)[0])
+    package, name = package_of(env_id)
     if package and name not in gym.registry:
         try:
             import_module(package)
@@ -48,12 +54,25 @@ def find_spec(env_id: str) -> EnvSpec:
     return gym.registry[name]
 
 
+def waits_for_import(env_id: str) -> bool:
+    """Whether an installed package, which may take seconds to import, has to tell if there is such an env."""
+    package, name = package_of(env_id)
+    if not package or name in gym.registry or package in sys.modules:
+        return False
+    try:
+        return importlib.util.find_spec(package) is not None
+    except Exception:  # of a parent package, or no name of a package at all
+        return False
+
+
 def make_copies(env_id: str, kwargs: Mapping[str, Any], count: int) -> list[gym.Env]:
     """``count`` envs of their own.
 
     Raises:
         ConfigError: the id or the arguments cannot work.
     """
+    from drc_lab.progress import working  # not for those who only look an id up
+
     find_spec(env_id)
     try:
         # By name, so that Gymnasium says what it has to say about the id; then by spec, so that it says so once.

@@ -5,7 +5,8 @@ from operator import attrgetter
 
 import numpy as np
 
-from drc_lab.envs.levels import LevelSet, LevelStream, generated_levels, split_index, split_of
+from drc_lab.envs.levels import LevelSet, LevelStream, generated_levels, split_of
+from drc_lab.envs.specs.levels import split_index
 from drc_lab.numerics import jit
 
 LIMIT = 2**31  # larger seeds do not fit into every env

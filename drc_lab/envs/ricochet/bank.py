@@ -21,9 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from drc_lab.envs.levels import split_index, split_of
+from drc_lab.envs.levels import split_of
 from drc_lab.envs.ricochet.identity import identities
 from drc_lab.envs.ricochet.level import Boards
+from drc_lab.envs.specs.levels import split_index
+from drc_lab.envs.specs.ricochet import check_bank
 from drc_lab.errors import UserError
 
 VERSION = 1
@@ -65,11 +67,10 @@ def read_bank(path: str | Path) -> Bank:
     Raises:
         UserError: in one line, what is wrong with the file.
     """
+    check_bank(path)
     try:
         with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as bank_file:
             arrays = {name: bank_file[name] for name in AXES if name in bank_file}
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; python -m drc_lab task=make_bank makes one") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, TypeError) as error:
         raise UserError(f"{path}: not a whole bank file ({' '.join(str(error).split())})") from None
     missing = [name for name in AXES if name not in arrays]

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,32 +12,10 @@ from drc_lab.envs.ricochet.identity import identities
 from drc_lab.envs.ricochet.level import Boards
 from drc_lab.envs.ricochet.solve import robots_moved
 from drc_lab.envs.search import in_threads
-from drc_lab.errors import ConfigError
+from drc_lab.envs.specs.ricochet import BankSpec
 
 CHUNK = 64  # boards drawn from one seed
 Report = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class BankSpec:
-    """How much to collect.
-
-    Args:
-        per_bin: boards of one optimal length to keep at most.
-        max_draws: boards that the generator makes at most; it makes fewer if all bins are full.
-        max_states: positions that one search sees at most (`BoardGenerator`, `robots_moved`).
-        threads: boards, or chunks of them, that are searched at a time.
-    """
-
-    per_bin: int = 2000
-    max_draws: int = 20_000
-    max_states: int = 1_000_000
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            if getattr(self, field.name) < 1:
-                raise ConfigError(field.name, getattr(self, field.name), "at least 1")
 
 
 def make_bank(generator: BoardGenerator, spec: BankSpec, seed: int = 0,

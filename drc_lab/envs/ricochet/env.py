@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from drc_lab.arguments import takes
 from drc_lab.envs.curriculum import curriculum_levels
 from drc_lab.envs.levels import AugmentedLevels, FixedLevels, LevelStream, generated_levels, hashed
-from drc_lab.envs.render import DEFAULT_CELL_SIZE
 from drc_lab.envs.ricochet.bank import load_bank
 from drc_lab.envs.ricochet.generate import BoardGenerator
 from drc_lab.envs.ricochet.identity import identities
@@ -17,9 +17,11 @@ from drc_lab.envs.ricochet.level import Board, Boards
 from drc_lab.envs.ricochet.solve import solve_many
 from drc_lab.envs.ricochet.step import RicochetBatch, Rules
 from drc_lab.envs.ricochet.symmetry import transform
+from drc_lab.envs.specs.levels import OneLevel
+from drc_lab.envs.specs.ricochet import RicochetSpec
 from drc_lab.envs.symmetry import TRANSPOSE
 from drc_lab.envs.vector import LevelEnv, LevelVectorEnv
-from drc_lab.errors import ConfigError, UserError
+from drc_lab.errors import UserError
 
 MAX_STATES_OF_A_GIVEN_BOARD = 1_000_000  # beyond, its optimal length is left unknown
 
@@ -36,99 +38,30 @@ class RicochetVectorEnv(LevelVectorEnv):
     ("v0", "v1"), from a ``bank`` (a file that ``task=make_bank`` wrote), or from a generator: endless, or a fixed
     number of distinct boards if ``num_levels`` is given.
 
-    Args:
-        num_envs: B.
-        height, width, num_robots, style, wall_density, min_optimal, max_optimal, split: see `BoardGenerator`.
-        num_levels, level_seed: a fixed set of generated boards, or some of a bank's, drawn from this seed whatever the
-            env's seed is.
-        order: of a fixed set, "shuffled" or "sequential".
-        augment: turn, mirror and recolour (renumber the robots of) each board at random.
-        curriculum: see `CurriculumSpec`; its stages may set ``height``, ``width`` and ``num_robots`` up to the env's
-            own (a smaller board lies in the upper left corner), ``wall_density``, ``min_optimal``, ``max_optimal``.
-        max_steps: step limit, or [lowest, highest].
-        observation: "planes", "symbolic" or "rgb".
-        step_penalty, null_move_penalty, goal_reward, noop: see `Rules`.
-        board, layout, bank: given boards.
-        min_moved, max_moved: of a bank, the number of robots that an optimal solution moves.
-        autoreset, copy, action_masks, render_mode, cell_size: see `LevelVectorEnv`.
+    See `RicochetSpec` for the arguments.
     """
 
-    GIVEN_LEVELS = ("board", "layout", "bank")
-
-    def __init__(
-        self,
-        num_envs: int = 1,
-        height: int = 5,
-        width: int = 5,
-        num_robots: int = 2,
-        style: str = "random",
-        wall_density: float = 0.15,
-        min_optimal: int = 1,
-        max_optimal: int | None = None,
-        split: str = "train",
-        num_levels: int | None = None,
-        level_seed: int = 0,
-        order: str = "shuffled",
-        augment: bool = False,
-        curriculum: dict[str, Any] | None = None,
-        max_steps: int | Sequence[int] = 20,
-        observation: str = "planes",
-        step_penalty: float = 0.01,
-        null_move_penalty: float = 0.0,
-        goal_reward: float = 1.0,
-        noop: bool = False,
-        board: Board | str | Sequence[Board | str] | None = None,
-        layout: str | None = None,
-        bank: str | None = None,
-        min_moved: int = 1,
-        max_moved: int | None = None,
-        autoreset: bool = True,
-        copy: bool = True,
-        action_masks: bool = False,
-        render_mode: str | None = None,
-        cell_size: int = DEFAULT_CELL_SIZE,
-    ):
-        if num_envs < 1:
-            raise ConfigError("num_envs", num_envs, "at least 1")
+    @takes(RicochetSpec)
+    def __init__(self, spec: RicochetSpec):
         levels: LevelStream[Boards]
-        if board is not None or layout is not None or bank is not None:
-            if curriculum is not None:
-                raise ConfigError("curriculum", "a curriculum", "null with board, layout or bank: it needs a generator")
-            if board is not None or layout is not None:
-                boards = fixed_boards(board) if board is not None else fixed_boards(fixed_layout(str(layout)))
-            else:
-                boards = load_bank(str(bank), min_optimal, max_optimal, min_moved, max_moved, split)
-                boards = boards.sample(num_levels, level_seed)
+        height, width, num_robots = spec.height, spec.width, spec.num_robots
+        if spec.given:
+            boards = given_boards(spec)
             (height, width), num_robots = boards.walls.shape[1:], boards.robots.shape[1]
-            levels = FixedLevels(boards, order)
+            levels = FixedLevels(boards, spec.order)
+        elif spec.curriculum is not None:
+            levels = curriculum_levels(spec.curriculum, BoardGenerator, spec.of_a_stage, **spec.of_all_stages)
         else:
-            own: dict[str, Any] = {
-                "height": height,
-                "width": width,
-                "num_robots": num_robots,
-                "wall_density": wall_density,
-                "min_optimal": min_optimal,
-                "max_optimal": max_optimal,
-            }
-            padding = {"pad_height": height, "pad_width": width, "pad_robots": num_robots}
-            fixed: dict[str, Any] = {"style": style, "split": split, **padding}
-            generator = BoardGenerator(**own, **fixed)
-            if curriculum is not None and num_levels is not None:
-                raise ConfigError("num_levels", num_levels, "null with a curriculum")
-            if curriculum is None:
-                levels = generated_levels(generator, num_levels, level_seed, order, identities)
-            else:
-                levels = curriculum_levels(curriculum, BoardGenerator, own, **fixed)
-        if augment:
+            generator = BoardGenerator(**spec.of_a_stage, **spec.of_all_stages)
+            levels = generated_levels(generator, spec.num_levels, spec.level_seed, spec.order, identities)
+        if spec.augment:
             levels = AugmentedLevels(levels, augmented)
-        rules = Rules(step_penalty, null_move_penalty, goal_reward, noop)
-        batch = RicochetBatch(num_envs, height, width, num_robots, rules, observation)
-        super().__init__(batch, levels, max_steps, autoreset, copy, action_masks, render_mode, cell_size)
-
-    @classmethod
-    def held_out(cls, arguments: dict[str, Any], split: str | None, num_levels: int | None, level_seed: int | None):
-        own = arguments.get("board") is not None or arguments.get("layout") is not None
-        return super().held_out(arguments, *((None,) * 3 if own else (split, num_levels, level_seed)))
+        rules = Rules(spec.step_penalty, spec.null_move_penalty, spec.goal_reward, spec.noop)
+        batch = RicochetBatch(spec.num_envs, height, width, num_robots, rules, spec.observation)
+        super().__init__(
+            batch, levels, spec.max_steps, spec.autoreset, spec.copy, spec.action_masks, spec.render_mode,
+            spec.cell_size,
+        )  # fmt: skip
 
 
 class RicochetEnv(LevelEnv):
@@ -138,13 +71,24 @@ class RicochetEnv(LevelEnv):
         super().__init__(RicochetVectorEnv(num_envs=1, autoreset=False, **kwargs))
 
 
-def fixed_boards(boards: Board | str | Sequence[Board | str]) -> Boards:
+def given_boards(spec: RicochetSpec) -> Boards:
+    """The boards that the arguments name."""
+    if spec.board is not None:
+        return fixed_boards(spec.board)
+    if spec.layout is not None:
+        return fixed_boards(fixed_layout(spec.layout))
+    boards = load_bank(
+        str(spec.bank), spec.min_optimal, spec.max_optimal, spec.min_moved, spec.max_moved, spec.split
+    )  # fmt: skip
+    return boards.sample(spec.num_levels, spec.level_seed)
+
+
+def fixed_boards(boards: OneLevel | str | Sequence[OneLevel | str]) -> Boards:
     """A set of given boards with their optimal lengths; -1 where there is no solution or the search is too large."""
-    if isinstance(boards, Board | str):
+    if isinstance(boards, OneLevel | str):
         boards = [boards]
-    if not boards:
-        raise ConfigError("board", [], "at least one board")
-    packed = Boards.pack([Board.from_text(b) if isinstance(b, str) else b for b in boards], [-1] * len(boards))
+    made: list[Any] = [Board.from_text(b) if isinstance(b, str) else b for b in boards]
+    packed = Boards.pack(made, [-1] * len(made))
     with suppress(UserError):  # more robots than the solver takes
         lengths, _ = solve_many(packed, MAX_STATES_OF_A_GIVEN_BOARD)
         packed.optimal[:] = np.maximum(lengths, -1)

@@ -1,7 +1,8 @@
 """The milestone layouts: the smallest boards on which an agent must be able to learn at all."""
 
 from drc_lab.envs.ricochet.level import Board, border
-from drc_lab.errors import ConfigError
+from drc_lab.envs.specs.ricochet import LAYOUTS
+from drc_lab.rules import one_of
 
 
 def _one_wall(robot: tuple[int, int], goal: tuple[int, int], edge: str, place: tuple[int, int]) -> Board:
@@ -12,13 +13,12 @@ def _one_wall(robot: tuple[int, int], goal: tuple[int, int], edge: str, place: t
 
 def layout(name: str) -> list[Board]:
     """``v0``: one 4x4 board, a single RIGHT. ``v1``: four 5x5 boards, one move each in another direction."""
+    one_of("layout", name, LAYOUTS)
     if name == "v0":
         return [Board(*border(4, 4), robots=((0, 1),), goal=(0, 3))]
-    if name == "v1":
-        return [
-            _one_wall((3, 2), (1, 2), "h", (1, 2)),  # up
-            _one_wall((1, 2), (3, 2), "h", (4, 2)),  # down
-            _one_wall((2, 3), (2, 1), "v", (2, 1)),  # left
-            _one_wall((2, 1), (2, 3), "v", (2, 4)),  # right
-        ]
-    raise ConfigError("layout", name, "v0 | v1")
+    return [
+        _one_wall((3, 2), (1, 2), "h", (1, 2)),  # up
+        _one_wall((1, 2), (3, 2), "h", (4, 2)),  # down
+        _one_wall((2, 3), (2, 1), "v", (2, 1)),  # left
+        _one_wall((2, 1), (2, 3), "v", (2, 4)),  # right
+    ]

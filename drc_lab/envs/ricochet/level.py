@@ -6,14 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from drc_lab.envs.levels import LevelSet
+from drc_lab.envs.specs.levels import OneLevel
+from drc_lab.envs.specs.ricochet import ROBOT_NAMES
 from drc_lab.errors import UserError
 
 CLOSED = 15  # walls on all four sides of a cell
-ROBOT_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True, eq=False)
-class Board:
+class Board(OneLevel):
     """One board. The border is always walled.
 
     Args:

@@ -10,7 +10,6 @@ import numpy as np
 from drc_lab.envs.ricochet.walls import border_only, close_cell, close_side
 from drc_lab.numerics import jit
 
-MIN_SIZE = 12
 CORNERS = 17
 TRIES = 200  # to find room for a corner before the board is begun anew
 

@@ -4,8 +4,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from drc_lab.envs.render import DEFAULT_CELL_SIZE, INK, WHITE, Colour, Pen, mosaic, text_colour, tint
-from drc_lab.envs.ricochet.level import CLOSED, ROBOT_NAMES
+from drc_lab.envs.render import INK, WHITE, Colour, Pen, mosaic, text_colour, tint
+from drc_lab.envs.ricochet.level import CLOSED
+from drc_lab.envs.specs.ricochet import ROBOT_NAMES
+from drc_lab.pictures import DEFAULT_CELL_SIZE
 
 # One for each robot. The first seven are those of Okabe and Ito, which stay apart for every kind of colour blindness;
 # the others were chosen as far as possible from all before them.

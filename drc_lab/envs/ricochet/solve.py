@@ -9,6 +9,7 @@ from drc_lab.envs.ricochet.level import Board, Boards
 from drc_lab.envs.ricochet.search import SEARCHING, SIZE, actions_of, advance, begin
 from drc_lab.envs.ricochet.walls import close_cell
 from drc_lab.envs.search import LIMIT, UNSOLVABLE, SearchLimitReached, in_threads
+from drc_lab.envs.specs.ricochet import check_packable
 from drc_lab.errors import UserError
 
 DEFAULT_MAX_STATES = 20_000_000
@@ -24,17 +25,6 @@ class Solution:
 
     def __len__(self) -> int:
         return len(self.actions)
-
-
-def most_robots(cells: int) -> int:
-    """That a search can have on a board: their positions have to fit in one 64-bit number, with a value to spare."""
-    return 63 // max(1, (cells - 1).bit_length())
-
-
-def check_packable(cells: int, robots: int) -> None:
-    """A UserError about more of them."""
-    if robots > most_robots(cells):
-        raise UserError(f"solver: found {robots} robots on {cells} cells, allowed: at most {most_robots(cells)} robots")
 
 
 def solve(board: Board, max_states: int = DEFAULT_MAX_STATES) -> Solution | None:

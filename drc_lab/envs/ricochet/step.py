@@ -6,17 +6,16 @@ import gymnasium as gym
 import numpy as np
 
 from drc_lab.envs.batch import NOOP, Batch, extents, no_observations
-from drc_lab.envs.ricochet.level import CLOSED, ROBOT_NAMES, Boards, draw
+from drc_lab.envs.ricochet.level import CLOSED, Boards, draw
 from drc_lab.envs.ricochet.render import COLOURS, picture
-from drc_lab.envs.ricochet.solve import most_robots, solve_many
+from drc_lab.envs.ricochet.solve import solve_many
 from drc_lab.envs.search import LIMIT
-from drc_lab.errors import ConfigError
+from drc_lab.envs.specs.ricochet import OBSERVATIONS, ROBOT_NAMES, most_robots
 from drc_lab.numerics import jit
 
 PLANES = 6  # before the robots' own: walls up, down, left, right, goal, target robot
 ON = np.uint8(255)
-PLANES_VIEW, SYMBOLIC_VIEW, RGB_VIEW = range(3)
-OBSERVATIONS = {"planes": PLANES_VIEW, "symbolic": SYMBOLIC_VIEW, "rgb": RGB_VIEW}
+PLANES_VIEW, SYMBOLIC_VIEW, RGB_VIEW = range(3)  # in the order of OBSERVATIONS
 DIRECTION_NAMES = ("up", "down", "left", "right")
 
 FLOOR_COLOUR, WALL_COLOUR = (243, 248, 238), (0, 0, 0)
@@ -180,9 +179,7 @@ class RicochetBatch(Batch):
     def __init__(
         self, num_envs: int, height: int, width: int, num_robots: int, rules: Rules, observation: str = "planes"
     ):
-        if observation not in OBSERVATIONS:
-            raise ConfigError("observation", observation, " | ".join(OBSERVATIONS))
-        self.rules, self.width, self.view = rules, width, OBSERVATIONS[observation]
+        self.rules, self.width, self.view = rules, width, OBSERVATIONS.index(observation)
         self.colours = np.array(COLOURS[:num_robots], np.uint8)
         moves = [f"{name} {direction}" for name in ROBOT_NAMES[:num_robots] for direction in DIRECTION_NAMES]
         self.action_names = (*moves, *([NOOP] if rules.noop else []))

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from drc_lab.arguments import takes
 from drc_lab.envs.curriculum import curriculum_levels
 from drc_lab.envs.levels import AugmentedLevels, FixedLevels, LevelStream, generated_levels
-from drc_lab.envs.render import DEFAULT_CELL_SIZE
-from drc_lab.envs.sokoban.files import INVALID_LEVELS, LevelFiles, has_splits, open_levels
+from drc_lab.envs.sokoban.files import LevelFiles, open_levels
 from drc_lab.envs.sokoban.generate import LevelGenerator, RoomGenerator
 from drc_lab.envs.sokoban.identity import identities
 from drc_lab.envs.sokoban.level import WALL, Level, Levels
@@ -18,12 +18,14 @@ from drc_lab.envs.sokoban.reverse import ReverseGenerator
 from drc_lab.envs.sokoban.solutions import read_solutions
 from drc_lab.envs.sokoban.step import Rules, SokobanBatch
 from drc_lab.envs.sokoban.symmetry import transform
-from drc_lab.envs.sokoban.text import Symbols
+from drc_lab.envs.specs.level_files import Symbols
+from drc_lab.envs.specs.levels import OneLevel
+from drc_lab.envs.specs.sokoban import SokobanSpec
 from drc_lab.envs.symmetry import TRANSPOSE
 from drc_lab.envs.vector import LevelEnv, LevelVectorEnv
 from drc_lab.errors import ConfigError, note
 
-GENERATORS = {"rooms": RoomGenerator, "reverse": ReverseGenerator}
+GENERATORS: dict[str, Any] = {"rooms": RoomGenerator, "reverse": ReverseGenerator}
 
 
 class SokobanVectorEnv(LevelVectorEnv):
@@ -37,131 +39,31 @@ class SokobanVectorEnv(LevelVectorEnv):
     folder: Boxoban's, .xsb, .sok), or from a generator: endless, or a fixed number of distinct levels if ``num_levels``
     is given.
 
-    Args:
-        num_envs: B.
-        generator: "rooms" (random walls, proven solvable) or "reverse" (carved rooms, boxes pulled off their targets).
-        height, width, num_boxes, min_optimal, max_optimal, min_pushes, max_pushes: see `LevelGenerator`.
-        wall_density: see `RoomGenerator`; carving, effort, prove: see `ReverseGenerator`.
-        split: of generated levels, or the folder of that name.
-        num_levels, level_seed: a fixed set of generated levels, or some of the file's, drawn from this seed whatever
-            the env's seed is.
-        order: of a fixed set, "shuffled" or "sequential".
-        augment: turn and mirror each level at random.
-        curriculum: see `CurriculumSpec`; its stages may set the generator's arguments, ``height`` and ``width`` up to
-            the env's own (walls fill the rest).
-        level, levels: given levels.
-        difficulty: folder of Boxoban: unfiltered | medium | hard.
-        symbols: what the symbols of levels in another alphabet stand for, see `translation`.
-        invalid_levels: in files: "error" refuses them, "skip" leaves them out and says so.
-        solutions: a CSV file as `read_solutions` takes, of solutions with the fewest moves; ``optimal`` is the length
-            of each level's shortest one in it that solves it when it is replayed. ``{split}`` in its name stands for
-            the split; without it, held-out levels of a folder with splits have no solutions.
-        max_steps: step limit, or [lowest, highest].
-        observation, crop_border: see `SokobanBatch`.
-        step_reward, on_reward, off_reward, solved_reward, noop: see `Rules`.
-        autoreset, copy, action_masks, render_mode, cell_size: see `LevelVectorEnv`.
+    See `SokobanSpec` for the arguments.
     """
 
-    GIVEN_LEVELS = ("level", "levels")
-
-    def __init__(
-        self,
-        num_envs: int = 1,
-        generator: str = "rooms",
-        height: int = 7,
-        width: int = 7,
-        num_boxes: int = 2,
-        wall_density: float = 0.15,
-        min_optimal: int = 1,
-        max_optimal: int | None = None,
-        min_pushes: int = 1,
-        max_pushes: int | None = None,
-        carving: float = 0.65,
-        effort: int = 300,
-        prove: bool = False,
-        split: str = "train",
-        num_levels: int | None = None,
-        level_seed: int = 0,
-        order: str = "shuffled",
-        augment: bool = False,
-        curriculum: dict[str, Any] | None = None,
-        level: Level | str | Sequence[Level | str] | None = None,
-        levels: str | None = None,
-        difficulty: str | None = None,
-        symbols: dict[str, str] | str | None = None,
-        invalid_levels: str = "error",
-        solutions: str | None = None,
-        max_steps: int | Sequence[int] = 120,
-        observation: str = "rgb",
-        crop_border: bool = False,
-        step_reward: float = -0.1,
-        on_reward: float = 1.0,
-        off_reward: float = -1.0,
-        solved_reward: float = 10.0,
-        noop: bool = False,
-        autoreset: bool = True,
-        copy: bool = True,
-        action_masks: bool = False,
-        render_mode: str | None = None,
-        cell_size: int = DEFAULT_CELL_SIZE,
-    ):
-        if num_envs < 1:
-            raise ConfigError("num_envs", num_envs, "at least 1")
-        if generator not in GENERATORS:
-            raise ConfigError("generator", generator, " | ".join(GENERATORS))
-        if invalid_levels not in INVALID_LEVELS or (invalid_levels == "skip" and levels is None):
-            allowed = "error, without levels from files" if invalid_levels == "skip" else " | ".join(INVALID_LEVELS)
-            raise ConfigError("invalid_levels", invalid_levels, allowed)
+    @takes(SokobanSpec)
+    def __init__(self, spec: SokobanSpec):
         stream: LevelStream[Levels]
-        if level is not None or levels is not None:
-            if curriculum is not None:
-                raise ConfigError("curriculum", "a curriculum", "null with level or levels: it needs a generator")
-            given: Levels | LevelFiles
-            if level is not None:
-                given = given_levels(level, symbols)
-            else:
-                part = split if has_splits(str(levels), difficulty) else None
-                files = open_levels(str(levels), difficulty, part, None, None, symbols, invalid_levels)
-                note(files.note())
-                if solutions is not None:
-                    files.optimal[:] = read_solutions(solutions.format(split=split), files).moves
-                    if not (files.optimal >= 0).any():
-                        raise ConfigError(
-                            "solutions", solutions, "a file with solutions of these levels: none solves one"
-                        )
-                given = files.sample(num_levels, level_seed)
+        height, width, make = spec.height, spec.width, GENERATORS[spec.generator]
+        if spec.given:
+            given = given_levels(spec.level, spec.symbols) if spec.level is not None else levels_of_files(spec)
             height, width = given.height, given.width
-            stream = FixedLevels(given, order)
+            stream = FixedLevels(given, spec.order)
+        elif spec.curriculum is not None:
+            finish = partial(Padded, height, width)
+            stream = curriculum_levels(spec.curriculum, make, spec.of_a_stage, finish, split=spec.split)
         else:
-            own: dict[str, Any] = {"height": height, "width": width, "num_boxes": num_boxes, "min_optimal": min_optimal,
-                   "max_optimal": max_optimal, "min_pushes": min_pushes, "max_pushes": max_pushes}  # fmt: skip
-            own |= {"wall_density": wall_density} if generator == "rooms" else {"carving": carving, "effort": effort,
-                                                                                "prove": prove}  # fmt: skip
-            make = GENERATORS[generator]
-            last = make(**own, split=split)
-            for key, value in (("solutions", solutions), ("difficulty", difficulty), ("symbols", symbols)):
-                if value is not None:
-                    raise ConfigError(key, value, "null without levels from files")
-            if curriculum is not None and num_levels is not None:
-                raise ConfigError("num_levels", num_levels, "null with a curriculum")
-            if curriculum is None:
-                stream = generated_levels(last, num_levels, level_seed, order, identities)
-            else:
-                stream = curriculum_levels(curriculum, make, own, partial(Padded, height, width), split=split)
-        if augment:
+            generator = make(**spec.of_a_stage, split=spec.split)
+            stream = generated_levels(generator, spec.num_levels, spec.level_seed, spec.order, identities)
+        if spec.augment:
             stream = AugmentedLevels(stream, augmented)
-        rules = Rules(step_reward, on_reward, off_reward, solved_reward, noop)
-        batch = SokobanBatch(num_envs, height, width, rules, observation, crop_border)
-        super().__init__(batch, stream, max_steps, autoreset, copy, action_masks, render_mode, cell_size)
-
-    @classmethod
-    def held_out(cls, arguments: dict[str, Any], split: str | None, num_levels: int | None, level_seed: int | None):
-        own = arguments.get("level") is not None
-        if arguments.get("levels") is not None:
-            own = own or not has_splits(str(arguments["levels"]), arguments.get("difficulty"))
-        if not own and "{split}" not in (arguments.get("solutions") or ""):
-            arguments = arguments | {"solutions": None}
-        return super().held_out(arguments, *((None,) * 3 if own else (split, num_levels, level_seed)))
+        rules = Rules(spec.step_reward, spec.on_reward, spec.off_reward, spec.solved_reward, spec.noop)
+        batch = SokobanBatch(spec.num_envs, height, width, rules, spec.observation, spec.crop_border)
+        super().__init__(
+            batch, stream, spec.max_steps, spec.autoreset, spec.copy, spec.action_masks, spec.render_mode,
+            spec.cell_size,
+        )  # fmt: skip
 
 
 class SokobanEnv(LevelEnv):
@@ -173,20 +75,11 @@ class SokobanEnv(LevelEnv):
 
 @dataclass
 class Padded:
-    """A generator's levels in the upper left corner of larger ones, with walls around.
-
-    Raises:
-        ConfigError: its levels are larger than that.
-    """
+    """A generator's levels in the upper left corner of larger ones, with walls around."""
 
     height: int
     width: int
     generator: LevelGenerator
-
-    def __post_init__(self) -> None:
-        for key in ("height", "width"):
-            if getattr(self.generator, key) > getattr(self, key):
-                raise ConfigError(key, getattr(self.generator, key), f"at most the env's own, {getattr(self, key)}")
 
     def __call__(self, rng: np.random.Generator, count: int) -> Levels:
         levels = self.generator(rng, count)
@@ -195,13 +88,25 @@ class Padded:
         return Levels(tiles, levels.optimal, levels.pushes)
 
 
-def given_levels(levels: Level | str | Sequence[Level | str], symbols: Symbols = None) -> Levels:
+def given_levels(levels: OneLevel | str | Sequence[OneLevel | str], symbols: Symbols = None) -> Levels:
     """Levels as objects or text, packed; see `translation` for the symbols of the text."""
-    if isinstance(levels, Level | str):
+    if isinstance(levels, OneLevel | str):
         levels = [levels]
-    if not levels:
-        raise ConfigError("level", [], "at least one level")
-    return Levels.pack([Level.from_text(x, symbols=symbols) if isinstance(x, str) else x for x in levels])
+    made: list[Any] = [Level.from_text(x, symbols=symbols) if isinstance(x, str) else x for x in levels]
+    return Levels.pack(made)
+
+
+def levels_of_files(spec: SokobanSpec) -> LevelFiles | Levels:
+    """Those that are asked for, with the optima that a file of solutions tells."""
+    files = open_levels(str(spec.levels), spec.difficulty, spec.part, None, None, spec.symbols, spec.invalid_levels)
+    note(files.note())
+    if (path := spec.solutions_file) is not None:
+        files.optimal[:] = read_solutions(path, files).moves
+        if not (files.optimal >= 0).any():
+            raise ConfigError(
+                "solutions", spec.solutions, "a file with solutions of these levels: none solves one"
+            )  # fmt: skip
+    return files.sample(spec.num_levels, spec.level_seed)
 
 
 def augmented(drawn: np.ndarray, levels: Levels) -> Levels:

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from drc_lab.envs.levels import SPLITS, drawn
+from drc_lab.envs.levels import drawn
 from drc_lab.envs.sokoban.boxoban import SIZE, count_levels, parse_boxoban
 from drc_lab.envs.sokoban.level import Level, Levels, read_collection
-from drc_lab.envs.sokoban.text import Symbols, translation
+from drc_lab.envs.specs.level_files import INVALID_LEVELS, Symbols, level_files, level_folder, translation
+from drc_lab.envs.specs.levels import SPLITS
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.rules import one_of
 
-SUFFIXES = (".txt", ".xsb", ".sok")
-INVALID_LEVELS = ("error", "skip")
 TOLD = 3  # skipped levels in a note
 ADVICE = "; env.invalid_levels=skip leaves such levels out"
 
@@ -66,9 +66,8 @@ class LevelFiles:
 
     def __init__(self, path: str | Path, height: int | None = None, width: int | None = None,
                  symbols: Symbols = None, invalid_levels: str = "error"):  # fmt: skip
-        if invalid_levels not in INVALID_LEVELS:
-            raise ConfigError("invalid_levels", invalid_levels, " | ".join(INVALID_LEVELS))
-        self.path, self.files, self.symbols = Path(path), _level_files(Path(path)), symbols
+        one_of("invalid_levels", invalid_levels, INVALID_LEVELS)
+        self.path, self.files, self.symbols = Path(path), level_files(Path(path)), symbols
         self.skipped: list[Skipped] = []
         self._numbers: dict[int, np.ndarray] = {}  # in their file, of files that levels were left out of
         at_once = invalid_levels == "skip" or bool(translation(symbols))
@@ -173,45 +172,12 @@ def open_levels(path: str | Path, difficulty: str | None = None, split: str | No
         UserError: as `LevelFiles`.
         ConfigError: a difficulty or split that is not there, or that is missing; hard has no splits.
     """
-    folder = Path(path)
-    for key, name in (("difficulty", difficulty), ("split", split)):
-        there = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
-        if key == "difficulty" and set(there) & set(SPLITS):
-            if name is not None:
-                raise ConfigError(key, name, f"null: {folder} holds the splits {' | '.join(there)}")
-            continue
-        if name in there:
-            folder /= name
-        elif name is not None and folder.exists():
-            raise ConfigError(key, name, f"{' | '.join(there)}, in {folder}" if there else f"null, for {folder}")
-        elif there and not _files_in(folder):
-            raise ConfigError(key, None, f"{' | '.join(there)}, in {folder}")
+    folder = level_folder(path, difficulty, split)
     if split is not None and folder.is_dir() and height is None and width is None:
         names = [name for name in SPLITS if (folder.parent / name).is_dir()]
         parts = [LevelFiles(folder.parent / name, None, None, symbols, invalid_levels) for name in names]
         height, width = max(part.height for part in parts), max(part.width for part in parts)
     return LevelFiles(folder, height, width, symbols, invalid_levels)
-
-
-def has_splits(path: str | Path, difficulty: str | None = None) -> bool:
-    """Whether there is a folder for each split, or for some."""
-    folder = Path(path, difficulty or "")
-    return any((folder / split).is_dir() for split in SPLITS)
-
-
-def _level_files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if not path.exists():
-        raise UserError(f"{path}: no such file or folder; python -m drc_lab task=fetch_levels gets Boxoban's levels")
-    if files := _files_in(path):
-        return files
-    there = ", ".join(sorted(p.name for p in path.iterdir())) or "nothing"
-    raise UserError(f"{path}: found {there}, allowed: files that end in {', '.join(SUFFIXES)}")
-
-
-def _files_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
 
 
 def _parse_file(path: Path, symbols: Symbols = None) -> FileLevels:

@@ -5,17 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drc_lab.envs.levels import SPLITS, split_index, split_of
+from drc_lab.envs.levels import split_of
 from drc_lab.envs.sokoban.identity import identity
-from drc_lab.envs.sokoban.level import MAX_SIZE, Levels
+from drc_lab.envs.sokoban.level import Levels
 from drc_lab.envs.sokoban.rooms import cornered, draw_room
 from drc_lab.envs.sokoban.search import fewest
 from drc_lab.envs.sokoban.survey import survey
+from drc_lab.envs.specs.levels import SPLITS
+from drc_lab.envs.specs.sokoban import LevelSpec, RoomSpec
 from drc_lab.errors import ConfigError
 from drc_lab.numerics import jit
 from drc_lab.progress import working
 
-MIN_SIZE = 3  # one cell within walls
 STATES_PER_LEVEL = 200_000  # a level whose search needs more is thrown away
 TRIES_AT_ONCE, STATES_AT_ONCE = 500, 100_000  # between two looks at Ctrl-C
 TRIES_IN_VAIN, STATES_IN_VAIN = 50_000, 50_000_000  # without one level before giving up
@@ -51,45 +52,12 @@ def measure(tiles, limits):
 
 
 @dataclass
-class LevelGenerator(ABC):
-    """Draws levels of one size and split, with limits on what their solutions take.
-
-    Args:
-        height, width: cells, the outer walls included.
-        num_boxes: at least 1.
-        min_optimal, max_optimal: moves of a solution with the fewest moves. None is no upper limit.
-        min_pushes, max_pushes: pushes of a solution with the fewest pushes. None is no upper limit.
-        split: "train", "valid" or "test" (`drc_lab.envs.levels`).
+class LevelGenerator(LevelSpec, ABC):
+    """Draws levels as `LevelSpec` describes them.
 
     Raises:
         ConfigError: a setting that cannot work; on drawing, settings that (almost) no level fulfils.
     """
-
-    height: int = 7
-    width: int = 7
-    num_boxes: int = 2
-    min_optimal: int = 1
-    max_optimal: int | None = None
-    min_pushes: int = 1
-    max_pushes: int | None = None
-    split: str = "train"
-
-    def __post_init__(self) -> None:
-        for key in ("height", "width"):
-            if not MIN_SIZE <= getattr(self, key) <= MAX_SIZE:
-                raise ConfigError(key, getattr(self, key), f"{MIN_SIZE} to {MAX_SIZE}")
-        most = (self.height - 2) * (self.width - 2) - 2  # the player and a cell to push to need a place as well
-        if most < 1:
-            raise ConfigError("height", self.height, "at least 3 cells within the walls")
-        if not 1 <= self.num_boxes <= most:
-            raise ConfigError("num_boxes", self.num_boxes, f"1 to {most} on this board")
-        for name in ("optimal", "pushes"):
-            least, most = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
-            if least < 1:
-                raise ConfigError(f"min_{name}", least, "at least 1")
-            if most is not None and most < least:
-                raise ConfigError(f"max_{name}", most, f"at least min_{name} = {least}, or null")
-        split_index(self.split)
 
     @property
     def limited(self) -> bool:
@@ -140,23 +108,12 @@ class LevelGenerator(ABC):
         """
 
 
-@dataclass
-class RoomGenerator(LevelGenerator):
+class RoomGenerator(RoomSpec, LevelGenerator):
     """Rooms in which each inner cell is a wall with the same probability; boxes, targets and player are uniform.
 
     Cells that the player cannot reach are filled with wall. Every level is proven solvable, and its fewest moves and
     pushes are known.
-
-    Args:
-        wall_density: probability of a wall.
     """
-
-    wall_density: float = 0.15
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.wall_density < 1:
-            raise ConfigError("wall_density", self.wall_density, "0 or more and less than 1")
 
     def fill(self, rng: np.random.Generator, levels: Levels, made: int, split: int, limits: np.ndarray,
              spent: np.ndarray) -> int:  # fmt: skip

@@ -7,13 +7,15 @@ import numpy as np
 from scipy import ndimage
 
 from drc_lab.envs.levels import LevelSet
-from drc_lab.envs.sokoban.text import ALTERNATES, MEANING, Symbols, find_boards, foreign_symbols, translation
+from drc_lab.envs.sokoban.text import ALTERNATES, MEANING, find_boards, foreign_symbols
+from drc_lab.envs.specs.level_files import Symbols, translation
+from drc_lab.envs.specs.levels import OneLevel
+from drc_lab.envs.specs.sokoban import MAX_SIZE
 from drc_lab.errors import ConfigError, UserError
 
 # What is in a cell. The order is that of gym-sokoban, of the one-hot observation's planes, and of PALETTE.
 WALL, FLOOR, TARGET, BOX_ON_TARGET, BOX, PLAYER, PLAYER_ON_TARGET = range(7)
 SYMBOLS = "# .*$@+"
-MAX_SIZE = 50
 
 # Tiny RGB, one pixel a cell, in the colours of Boxoban as the published agents see it.
 PALETTE = np.array(
@@ -42,7 +44,7 @@ class _BadLevel(UserError):
 
 
 @dataclass(frozen=True, eq=False)
-class Level:
+class Level(OneLevel):
     """One level. Its outermost cells are walls.
 
     Args:

@@ -4,9 +4,10 @@ from functools import cache
 
 import numpy as np
 
-from drc_lab.envs.render import DEFAULT_CELL_SIZE, FLOOR, INK, WHITE, Colour, Pen, mosaic, tint
+from drc_lab.envs.render import FLOOR, INK, WHITE, Colour, Pen, mosaic, tint
 from drc_lab.envs.sokoban import level
 from drc_lab.envs.sokoban.level import SYMBOLS
+from drc_lab.pictures import DEFAULT_CELL_SIZE
 
 BRICK, BRICK_LIGHT, MORTAR = (78, 89, 108), (94, 107, 128), (48, 55, 69)
 TARGET: Colour = (214, 66, 66)

@@ -5,8 +5,6 @@ was made: the room is the trail of a random walk with small brushes; reverse pla
 which keeps the position with the most changes of box times the distance of all boxes from their targets.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from drc_lab.envs.levels import split_of
@@ -23,7 +21,7 @@ from drc_lab.envs.sokoban.level import BOX, FLOOR, PLAYER, PLAYER_ON_TARGET, TAR
 from drc_lab.envs.sokoban.search import walk
 from drc_lab.envs.sokoban.store import hash_state
 from drc_lab.envs.sokoban.survey import survey
-from drc_lab.errors import ConfigError
+from drc_lab.envs.specs.sokoban import ReverseSpec
 from drc_lab.numerics import jit
 
 P_TURN = 0.35  # that the walk takes a new direction at a step
@@ -31,30 +29,11 @@ P_TURN = 0.35  # that the walk takes a new direction at a step
 BRUSHES = np.array([0b000_111_000, 0b010_010_010, 0b000_110_010, 0b000_011_010, 0b000_110_110], np.int64)
 
 
-@dataclass
-class ReverseGenerator(LevelGenerator):
+class ReverseGenerator(ReverseSpec, LevelGenerator):
     """Levels that look like Boxoban's, solvable because they were played backwards; no box starts on a target.
 
-    Args:
-        carving: steps of the walk that carves the room, for each cell within the outer walls.
-        effort: positions that reverse play looks at; more give longer solutions.
-        prove: fill in the fewest moves and pushes, and throw levels away for which they are not found with
-            STATES_PER_LEVEL states. Otherwise they are -1, unless there are limits on them.
+    They are proven where `ReverseSpec.prove` or limits on their solutions ask for it, within STATES_PER_LEVEL states.
     """
-
-    height: int = 10
-    width: int = 10
-    num_boxes: int = 4
-    carving: float = 0.65
-    effort: int = 300
-    prove: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.carving <= 100:
-            raise ConfigError("carving", self.carving, "more than 0, up to 100")
-        if self.effort < 1:
-            raise ConfigError("effort", self.effort, "at least 1")
 
     def fill(self, rng: np.random.Generator, levels: Levels, made: int, split: int, limits: np.ndarray,
              spent: np.ndarray) -> int:  # fmt: skip

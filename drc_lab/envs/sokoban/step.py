@@ -19,7 +19,6 @@ from drc_lab.envs.sokoban.level import (
 )
 from drc_lab.envs.sokoban.render import ansi, picture
 from drc_lab.envs.sokoban.solve import solve_many
-from drc_lab.errors import ConfigError
 from drc_lab.numerics import jit
 
 # What the channels of a cell show for each tile code: uint8 [7, C].
@@ -163,8 +162,6 @@ class SokobanBatch(Batch):
     def __init__(
         self, num_envs: int, height: int, width: int, rules: Rules, observation: str = "rgb", crop_border: bool = False
     ):
-        if observation not in CHANNELS:
-            raise ConfigError("observation", observation, " | ".join(CHANNELS))
         self.width, self.channels = width, CHANNELS[observation]
         self.rewards = (rules.step_reward, rules.on_reward, rules.off_reward, rules.solved_reward)
         self.action_names = ("up", "down", "left", "right", *([NOOP] if rules.noop else []))

@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from drc_lab.errors import ConfigError, UserError
+from drc_lab.envs.specs.level_files import STANDARD
+from drc_lab.errors import UserError
 
 # The .sok format's second set: - and _ survive where spaces do not, letters where $ and * do not.
 ALTERNATES = {"-": " ", "_": " ", "p": "@", "P": "+", "b": "$", "B": "*"}
 
-STANDARD = "#.$*@+ -_"  # what other symbols may stand for
 MEANING = "# wall, space - _ floor, . target, $ box, * box on target, @ player, + player on target"
 
 _PLAIN_ROW = re.compile(r"[#.$*@+pPbB _-]+")
@@ -22,8 +22,6 @@ _KEY = re.compile(r"[A-Za-z][\w -]*:")
 _LONGEST = 10_000  # characters of decoded rows; the largest board has fewer
 _FEWEST_ROWS, _MOST_SYMBOLS = 3, 9  # of lines that look like a board in whatever alphabet
 
-Symbols = Mapping[str, str] | str | None
-
 
 @dataclass
 class TextBoard:
@@ -32,27 +30,6 @@ class TextBoard:
     title: str
     rows: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
-
-
-def translation(symbols: Symbols) -> dict[int, str]:
-    """For `str.translate`: from the symbols of another alphabet to the standard ones.
-
-    Args:
-        symbols: a mapping such as {"X": "#", "&": "."}, or the same as text, "X=# &=."; a symbol that is a standard one
-            has its new meaning alone.
-
-    Raises:
-        ConfigError: about ``symbols``.
-    """
-    pairs: list[tuple[str, ...]] = list(symbols.items()) if isinstance(symbols, Mapping) else []
-    if isinstance(symbols, str):
-        pairs = [(word[0], word[2:]) if word[1:2] == "=" else (word, "") for word in symbols.split()]
-    if not all(
-        len(theirs) == 1 and not theirs.isspace() and ours in STANDARD and len(ours) == 1 for theirs, ours in pairs
-    ):
-        allowed = "pairs such as 'X=# &=.', each a symbol (no space) and that of # . $ * @ + - _ which it stands for"
-        raise ConfigError("symbols", symbols, allowed)
-    return {ord(theirs): ours for theirs, ours in pairs}
 
 
 def find_boards(

@@ -7,8 +7,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from drc_lab.errors import ConfigError
 from drc_lab.learning.ranks import OneRank, Ranks, standardized
+from drc_lab.learning.specs import LossSpec
 
 
 class Transitions(NamedTuple):
@@ -36,39 +36,18 @@ class Targets(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ActorCriticLoss(ABC):
+class ActorCriticLoss(LossSpec, ABC):
     """loss = policy + vf_coef * value - ent_coef * entropy + logit_l2_coef * sum of squared logits.
 
     A subclass says what the targets are and what the policy's and the value's terms look like. Terms are means over
     all T x B steps. A truncated step has no successor that the rollout could see: its reward becomes its own value,
     its discount 0, and it is left out of all three terms (as in train-learned-planner).
 
-    Args:
-        gamma: discount.
-        lam: of the mix of n-step returns.
-        vf_coef: weight of the value loss, the mean of plain squares.
-        ent_coef: weight of the entropy bonus.
-        logit_l2_coef: weight of the SUM of squared logits, the last step's included.
-        normalize_advantages: whether advantages are brought to mean 0 and std 1.
+    See `LossSpec` for the arguments.
     """
-
-    gamma: float = 0.97
-    lam: float = 0.95
-    vf_coef: float = 0.25
-    ent_coef: float = 0.01
-    logit_l2_coef: float = 0.0
-    normalize_advantages: bool = False
 
     uses_behaviour_values: ClassVar[bool] = False
     target_kl: ClassVar[float | None] = None
-
-    def __post_init__(self) -> None:
-        for key in ("gamma", "lam"):
-            if not 0 <= getattr(self, key) <= 1:
-                raise ConfigError(key, getattr(self, key), "0 to 1")
-        for key in ("vf_coef", "ent_coef", "logit_l2_coef"):
-            if getattr(self, key) < 0:
-                raise ConfigError(key, getattr(self, key), "0 or more")
 
     @abstractmethod
     def targets(self, values: Tensor, rewards: Tensor, discounts: Tensor, ratios: Tensor) -> Targets:

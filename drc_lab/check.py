@@ -1,0 +1,183 @@
+"""A config's mistakes, found before torch, Lightning, MLflow and numba are imported, which takes seconds.
+
+Only what a task uses is looked at, and only as far as the config alone can tell; the rest shows when it is built, by
+the same rules: each stands in the spec that the constructor takes.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from drc_lab.arguments import errors_under, from_mapping, plain
+from drc_lab.deploy.spec import ExportSpec
+from drc_lab.envs.described import check_env, check_own_game, described
+from drc_lab.envs.specs.external import GymSpec
+from drc_lab.learning import specs as learning
+from drc_lab.specs import OF_LIBRARIES, SPECS
+from drc_lab.targets import TARGET
+from drc_lab.tasks import checked
+from drc_lab.tasks import specs as tasks
+from drc_lab.tasks.trainings import trainings
+from drc_lab.tasks.worlds import BASE, told_of, worlds
+from drc_lab.tracking.spec import CompareSpec, RegisterSpec, TrackingSpec
+
+# In the place of what only the env can tell; no rule on a key of the config looks at it.
+OF_ANY_ENV = {"obs_shape": (1, 1, 1), "num_actions": 1}
+
+
+def check_config(config: DictConfig, folder: Path) -> None:
+    """Looks for mistakes in what the task uses; ``folder`` is the run's.
+
+    Raises:
+        UserError: the first one.
+    """
+    if (check := CHECKS.get(config.task)) is not None:
+        check(config, folder)
+
+
+def check_node(node: Any, key: str, more: Mapping[str, Any] | None = None) -> Any:
+    """The arguments of a node's target, checked; None where it is a target that nothing is known of here."""
+    if not OmegaConf.is_dict(node) or "_args_" in node:
+        return None
+    target, values = node.get(TARGET), {k: v for k, v in plain(node).items() if not k.startswith("_")}
+    if target in SPECS:
+        return from_mapping(SPECS[target], values, key, **{k: v for k, v in (more or {}).items() if k not in values})
+    if target in OF_LIBRARIES:
+        known = inspect.signature(OF_LIBRARIES[target]).parameters
+        objects = {k for k, v in values.items() if isinstance(v, dict) and TARGET in v}
+        return from_mapping(OF_LIBRARIES[target], {k: values[k] for k in known if k in values.keys() - objects}, key)
+    return None
+
+
+def check_training(config: DictConfig, folder: Path) -> None:
+    """All that `drc_lab.tasks.train.prepare` builds."""
+    checked.process_spec(config)
+    checked.resumed(config)
+    rollouts = check_node(config.algo.rollouts, "algo.rollouts")
+    check_env(plain(config.env))
+    check_node(config.policy, "policy", OF_ANY_ENV)
+    check_node(config.algo.loss, "algo.loss")
+    check_node(config.algo.optimizer, "algo.optimizer")
+    check_node(config.algo.schedule, "algo.schedule")
+    if OmegaConf.is_dict(config.algo.schedule):
+        with errors_under("algo"):
+            learning.schedule_lengths(plain(config.algo.schedule))
+    checked.algo_spec(config)
+    checked.check_held_out(config, checked.evaluation_spec(config).split)
+    from_mapping(learning.CheckpointSpec, plain(config.checkpoints), "checkpoints")
+    for name, node in config.callbacks.items():
+        check_node(node, f"callbacks.{name}")
+    trainer = check_node(config.trainer, "trainer")
+    if trainer is not None and trainer.ranks is not None and rollouts is not None:
+        with errors_under("algo.rollouts"):
+            rollouts.share(trainer.ranks)
+    check_tracking(config)
+
+
+def check_tracking(config: DictConfig) -> None:
+    from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
+
+
+def check_thinking_sweep(config: DictConfig, folder: Path) -> None:
+    check_training(config, folder)
+    thinking, key = checked.thinking_spec(config), "evaluation.report_split"
+    checked.report_spec(config, checked.check_held_out(config, checked.evaluation_spec(config).report_split, key))
+    for name, world in worlds(config).items():
+        if name != BASE:
+            with told_of(name):
+                checked.check_held_out(world, checked.evaluation_spec(world).report_split, key)
+    spec, values = described(checked.held_out_settings(config))
+    ours = spec is not GymSpec
+    thinking.check_possible(ours or values.get("noop_action") is not None, ours)
+
+
+def check_of_checkpoints(config: DictConfig) -> list[str]:
+    """What all evaluations of checkpoints use; the names of these. Their env is known when they are read."""
+    checked.process_spec(config)
+    names = checked.subject_names(config)
+    for name in names:
+        checked.check_checkpoint(config, name)
+    run = checked.thinking_spec(config).run
+    if run is not None:
+        if run.startswith("runs:/"):
+            checked.store_uri(config)
+        else:
+            checked.files_of_folder(run)
+    checked.evaluation_spec(config)
+    checked.report_spec(config, None)
+    worlds(config)
+    check_node(config.trainer, "trainer")
+    check_tracking(config)
+    return names
+
+
+def check_evaluate(config: DictConfig, folder: Path) -> None:
+    checked.check_single(check_of_checkpoints(config))
+
+
+def check_thinking(config: DictConfig, folder: Path) -> None:
+    if len(check_of_checkpoints(config)) != 1:
+        checked.check_several(config)
+
+
+def check_play(config: DictConfig, folder: Path) -> None:
+    checked.process_spec(config)
+    spec = from_mapping(tasks.PlaySpec, plain(config.play), "play")
+    if config.checkpoint is not None:
+        checked.check_checkpoint(config, checked.one_checkpoint(config))
+        checked.evaluation_spec(config)
+    else:
+        levels = checked.check_held_out(config, spec.split, "play.split")
+        check_own_game(str(config.env.id))
+        checked.check_played_level(spec.level, levels)
+
+
+def check_export(config: DictConfig, folder: Path) -> None:
+    checked.process_spec(config)
+    from_mapping(ExportSpec, plain(config.export), "export")
+    checked.check_checkpoint(config, checked.exported_checkpoint(config))
+    checked.evaluation_spec(config)
+
+
+def check_benchmark(config: DictConfig, folder: Path) -> None:
+    for _, each in trainings(config, HydraConfig.get().overrides.task):
+        check_training(each, folder)
+
+
+def check_compare(config: DictConfig, folder: Path) -> None:
+    from_mapping(CompareSpec, plain(config.compare), "compare")
+    checked.store_uri(config)
+
+
+def check_register(config: DictConfig, folder: Path) -> None:
+    from_mapping(RegisterSpec, plain(config.register), "register")
+    checked.store_uri(config)
+
+
+def check_policy_speed(config: DictConfig, folder: Path) -> None:
+    checked.process_spec(config)
+    from_mapping(tasks.PolicySpeedSpec, plain(config.policy_speed), "policy_speed")
+
+
+CHECKS: dict[str, Callable[[DictConfig, Path], Any]] = {
+    "train": check_training,
+    "thinking_sweep": check_thinking_sweep,
+    "evaluate": check_evaluate,
+    "thinking": check_thinking,
+    "play": check_play,
+    "export": check_export,
+    "benchmark": check_benchmark,
+    "compare": check_compare,
+    "register": check_register,
+    "policy_speed": check_policy_speed,
+    "env_speed": lambda config, folder: from_mapping(tasks.SpeedSpec, plain(config.speed), "speed"),
+    "search_speed": lambda config, folder: from_mapping(tasks.SearchSpec, plain(config.search_speed), "search_speed"),
+    "make_bank": lambda config, folder: checked.bank_plan(config),
+    "fetch_levels": lambda config, folder: checked.levels_source(config),
+    "import_weights": lambda config, folder: checked.check_weights(config),
+    "sync": lambda config, folder: checked.check_journal(folder),
+}

@@ -1,0 +1,73 @@
+"""From the ``env`` group of a config to the arguments of a batch env, checked as far as they are. Light to import."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from drc_lab.arguments import errors_under, from_mapping
+from drc_lab.envs.external.registry import find_spec, our_ids, waits_for_import
+from drc_lab.envs.specs.external import GymSpec
+from drc_lab.envs.specs.ricochet import RicochetSpec
+from drc_lab.envs.specs.sokoban import SokobanSpec
+from drc_lab.errors import ConfigError
+
+EnvSpec = type[RicochetSpec] | type[SokobanSpec] | type[GymSpec]
+
+RICOCHET, SOKOBAN = "drc_lab/RicochetRobots-v0", "drc_lab/Sokoban-v0"
+SPECS: dict[str, type[RicochetSpec] | type[SokobanSpec]] = {RICOCHET: RicochetSpec, SOKOBAN: SokobanSpec}
+
+
+def described(env: Mapping[str, Any]) -> tuple[EnvSpec, dict[str, Any]]:
+    """The class of an env's arguments, and those that its settings hold: all but the number of envs.
+
+    Raises:
+        ConfigError: an id that cannot be, or settings that are the task's or another env's.
+    """
+    env_id, values = str(env["id"]), dict(env)
+    for name in ("num_envs", "autoreset", "copy"):
+        if name in values:
+            raise ConfigError(f"env.{name}", values[name], "no such key: the task sets it")
+    if env_id in SPECS:
+        del values["id"]
+        return SPECS[env_id], values
+    if not waits_for_import(env_id):
+        with errors_under("env"):
+            find_spec(env_id)
+    if "kwargs" not in values and not set(values) <= set(inspect.signature(GymSpec).parameters):
+        raise ConfigError("env.id", env_id, f"{' | '.join(our_ids())}; for this one: env=gym env.id={env_id}")
+    return GymSpec, values
+
+
+def held_out_arguments(
+    spec: EnvSpec, values: dict[str, Any], split: str, num_levels: int, level_seed: int,
+    board_size: tuple[int, int] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The arguments of an env that deals each held-out level once, in order.
+
+    Args:
+        spec, values: of the training env, see `described`.
+        split, num_levels, level_seed: of the levels; a fixed set that has no splits is taken whole.
+        board_size: height and width of generated levels, if not training's.
+
+    Raises:
+        ConfigError: about ``board`` where levels have a size of their own.
+    """
+    if board_size is not None:
+        values = spec.resized(values, *board_size)
+    return spec.held_out(values, split, num_levels, level_seed)
+
+
+def check_env(env: Mapping[str, Any]) -> None:
+    """Whether the settings of a training env can be, without making it.
+
+    Raises:
+        ConfigError: about ``env.KEY``.
+    """
+    spec, values = described(env)
+    from_mapping(spec, values, "env")
+
+
+def check_own_game(env_id: str) -> None:
+    """Whether a person can play it."""
+    if env_id not in SPECS:
+        raise ConfigError("env.id", env_id, "one of the project's own games, to be played")

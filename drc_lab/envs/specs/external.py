@@ -1,0 +1,84 @@
+"""The arguments of other packages' envs, as far as they can be judged without the env."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from drc_lab.envs.specs.levels import check_level_set, split_index
+from drc_lab.errors import ConfigError
+from drc_lab.rules import one_of
+
+LAYOUTS = ("auto", "hwc", "chw")
+
+
+@dataclass(frozen=True)
+class GymSpec:
+    """Arguments of `drc_lab.envs.external.GymVectorEnv`.
+
+    Args:
+        id: of a registered env, or ``package:id`` if the package has to be imported first.
+        num_envs: B.
+        kwargs: arguments for ``gymnasium.make``.
+        max_steps: a step limit on top of the env's own.
+        observation: which entry of a Dict observation; None is the only Box of rank 1 to 3.
+        layout: of observations of rank 3: "hwc", "chw", or "auto" to go by their shape.
+        scale: what observations are divided by, or "auto": 255 for images (they stay uint8), for grids the declared
+            or else the largest value seen, 1 for vectors of floats.
+        split, num_levels, level_seed, order: which seeds: endless, or a fixed number of them if ``num_levels`` is
+            given, drawn from ``level_seed``, "shuffled" or "sequential".
+        autoreset: whether a finished env starts its next episode at once.
+        copy: whether returned observations are copies; if not, the next step overwrites them.
+        render_mode: of every copy.
+        noop_action: the action that does nothing, counted from 0, if the env has one.
+        solved_return: the least return of an episode that counts as solved, where the env's info does not say.
+    """
+
+    id: str
+    num_envs: int = 1
+    kwargs: Mapping[str, Any] | None = None
+    max_steps: int | None = None
+    observation: str | None = None
+    layout: str = "auto"
+    scale: float | str = "auto"
+    split: str = "train"
+    num_levels: int | None = None
+    level_seed: int = 0
+    order: str = "shuffled"
+    autoreset: bool = True
+    copy: bool = True
+    render_mode: str | None = None
+    noop_action: int | None = None
+    solved_return: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_envs < 1:
+            raise ConfigError("num_envs", self.num_envs, "at least 1")
+        if self.max_steps is not None and self.max_steps < 1:
+            raise ConfigError("max_steps", self.max_steps, "at least 1, or null for the env's own limit alone")
+        split_index(self.split)
+        check_level_set(self.num_levels, self.level_seed, self.order, "an endless stream")
+        check_reading(self.layout, self.scale)
+        if self.noop_action is not None and self.noop_action < 0:
+            raise ConfigError("noop_action", self.noop_action, "0 or more, or null")
+
+    @classmethod
+    def resized(cls, arguments: dict[str, Any], height: int, width: int) -> dict[str, Any]:
+        """No setting says how large a foreign env's boards are, so this is a ConfigError."""
+        raise ConfigError("board", [height, width], f"null, as {arguments['id']} has a size of its own")
+
+    @classmethod
+    def held_out(cls, arguments: dict[str, Any], split: str, num_levels: int, level_seed: int) -> dict[str, Any]:
+        """The arguments of an env for held-out seeds, each once, from those of the training env.
+
+        There is no autoreset: steps are slow, and an env that has ended needs none.
+        """
+        return arguments | {"split": split, "num_levels": num_levels, "level_seed": level_seed, "order": "sequential",
+                            "copy": False, "autoreset": False}  # fmt: skip
+
+
+def check_reading(layout: str, scale: float | str) -> None:
+    """How observations are to be read."""
+    one_of("layout", layout, LAYOUTS)
+    if scale != "auto" if isinstance(scale, str) else not 0 < scale < math.inf:
+        raise ConfigError("scale", scale, "auto, or a number above 0")

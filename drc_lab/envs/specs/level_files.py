@@ -1,0 +1,82 @@
+"""Where Sokoban's levels lie: a file, a folder of files, or Boxoban's folders; and the symbols they are written in."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from drc_lab.envs.specs.levels import SPLITS
+from drc_lab.errors import ConfigError, UserError
+
+SUFFIXES = (".txt", ".xsb", ".sok")
+INVALID_LEVELS = ("error", "skip")
+STANDARD = "#.$*@+ -_"  # what other symbols may stand for
+
+Symbols = Mapping[str, str] | str | None
+
+
+def level_folder(path: str | Path, difficulty: str | None = None, split: str | None = None) -> Path:
+    """The file or folder of a part of the levels; Boxoban's lie in folders ``difficulty/split``.
+
+    Raises:
+        ConfigError: a difficulty or split that is not there, or that is missing; hard has no splits.
+    """
+    folder = Path(path)
+    for key, name in (("difficulty", difficulty), ("split", split)):
+        there = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+        if key == "difficulty" and set(there) & set(SPLITS):
+            if name is not None:
+                raise ConfigError(key, name, f"null: {folder} holds the splits {' | '.join(there)}")
+            continue
+        if name in there:
+            folder /= name
+        elif name is not None and folder.exists():
+            raise ConfigError(key, name, f"{' | '.join(there)}, in {folder}" if there else f"null, for {folder}")
+        elif there and not _files_in(folder):
+            raise ConfigError(key, None, f"{' | '.join(there)}, in {folder}")
+    return folder
+
+
+def level_files(path: Path) -> list[Path]:
+    """A file, or the level files of a folder, in the sorted order of their names.
+
+    Raises:
+        UserError: nothing there.
+    """
+    if path.is_file():
+        return [path]
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder; python -m drc_lab task=fetch_levels gets Boxoban's levels")
+    if files := _files_in(path):
+        return files
+    there = ", ".join(sorted(p.name for p in path.iterdir())) or "nothing"
+    raise UserError(f"{path}: found {there}, allowed: files that end in {', '.join(SUFFIXES)}")
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
+
+
+def has_splits(path: str | Path, difficulty: str | None = None) -> bool:
+    """Whether there is a folder for each split, or for some."""
+    folder = Path(path, difficulty or "")
+    return any((folder / split).is_dir() for split in SPLITS)
+
+
+def translation(symbols: Symbols) -> dict[int, str]:
+    """For `str.translate`: from the symbols of another alphabet to the standard ones.
+
+    Args:
+        symbols: a mapping such as {"X": "#", "&": "."}, or the same as text, "X=# &=."; a symbol that is a standard one
+            has its new meaning alone.
+
+    Raises:
+        ConfigError: about ``symbols``.
+    """
+    pairs: list[tuple[str, ...]] = list(symbols.items()) if isinstance(symbols, Mapping) else []
+    if isinstance(symbols, str):
+        pairs = [(word[0], word[2:]) if word[1:2] == "=" else (word, "") for word in symbols.split()]
+    if not all(
+        len(theirs) == 1 and not theirs.isspace() and ours in STANDARD and len(ours) == 1 for theirs, ours in pairs
+    ):
+        allowed = "pairs such as 'X=# &=.', each a symbol (no space) and that of # . $ * @ + - _ which it stands for"
+        raise ConfigError("symbols", symbols, allowed)
+    return {ord(theirs): ours for theirs, ours in pairs}

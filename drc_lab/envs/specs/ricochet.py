@@ -1,0 +1,236 @@
+"""The arguments of Ricochet Robots: of its generator, its envs and its banks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from drc_lab.envs.specs.levels import (
+    LevelEnvSpec,
+    OneLevel,
+    check_level_set,
+    check_rendering,
+    split_index,
+    stages,
+    step_limits,
+)
+from drc_lab.errors import ConfigError, UserError
+from drc_lab.pictures import DEFAULT_CELL_SIZE
+from drc_lab.rules import one_of
+
+STYLES = ("random", "official")
+LAYOUTS = ("v0", "v1")
+OBSERVATIONS = ("planes", "symbolic", "rgb")
+MAX_SIZE = 255
+MIN_OFFICIAL_SIZE = 12
+ROBOT_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass
+class BoardSpec:
+    """Random boards in one of two styles, with uniform robots and target robot.
+
+    "random": every inner edge is a wall with the same probability, the goal is uniform. "official": see
+    `drc_lab.envs.ricochet.official`.
+
+    Args:
+        height, width: cells.
+        num_robots: at least 1.
+        wall_density: probability of a wall on an inner edge (style "random").
+        min_optimal, max_optimal: moves of an optimal solution; others are thrown away. None is no upper limit.
+        split: "train", "valid" or "test" (`drc_lab.envs.levels`); None is any.
+        style: "random" or "official".
+        pad_height, pad_width, pad_robots: what the arrays have room for, if it is more: the board lies in the upper
+            left corner among closed cells, and robots from ``num_robots`` on are absent. The split is the same.
+        max_states: a board is thrown away if its search sees more positions than this.
+
+    Raises:
+        ConfigError: a setting that cannot work.
+    """
+
+    height: int = 5
+    width: int = 5
+    num_robots: int = 2
+    wall_density: float = 0.15
+    min_optimal: int = 1
+    max_optimal: int | None = None
+    split: str | None = "train"
+    style: str = "random"
+    pad_height: int | None = None
+    pad_width: int | None = None
+    pad_robots: int | None = None
+    max_states: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        one_of("style", self.style, STYLES)
+        official = self.style == "official"
+        for key in ("height", "width"):
+            size = getattr(self, key)
+            if not 1 <= size <= MAX_SIZE:
+                raise ConfigError(key, size, f"1 to {MAX_SIZE}")
+            if official and (size < MIN_OFFICIAL_SIZE or size % 2):
+                raise ConfigError(key, size, f"an even number from {MIN_OFFICIAL_SIZE} on with style=official")
+        cells = self.height * self.width - 4 * official
+        if cells < 2:
+            raise ConfigError("height", self.height, "a board of at least 2 cells")
+        if not 1 <= self.num_robots <= min(cells - 1, len(ROBOT_NAMES)):
+            raise ConfigError("num_robots", self.num_robots, f"1 to {min(cells - 1, len(ROBOT_NAMES))} on this board")
+        rooms = {"height": self.pad_height, "width": self.pad_width, "num_robots": self.pad_robots}
+        for key, room in rooms.items():
+            if room is not None and room < getattr(self, key):
+                raise ConfigError(key, getattr(self, key), f"at most {room}, which there is room for")
+        if not 0 <= self.wall_density < 1:
+            raise ConfigError("wall_density", self.wall_density, "0 or more and less than 1")
+        if self.min_optimal < 1:
+            raise ConfigError("min_optimal", self.min_optimal, "at least 1")
+        if self.max_optimal is not None and self.max_optimal < self.min_optimal:
+            raise ConfigError("max_optimal", self.max_optimal, f"at least min_optimal = {self.min_optimal}, or null")
+        if self.max_states < 1:
+            raise ConfigError("max_states", self.max_states, "at least 1")
+        if self.split is not None:
+            split_index(self.split)
+        check_packable(self.height * self.width, self.num_robots)
+
+
+def most_robots(cells: int) -> int:
+    """That a search can have on a board: their positions have to fit in one 64-bit number, with a value to spare."""
+    return 63 // max(1, (cells - 1).bit_length())
+
+
+def check_packable(cells: int, robots: int) -> None:
+    """A UserError about more of them."""
+    if robots > most_robots(cells):
+        raise UserError(f"solver: found {robots} robots on {cells} cells, allowed: at most {most_robots(cells)} robots")
+
+
+@dataclass(frozen=True)
+class RicochetSpec(LevelEnvSpec):
+    """Arguments of `drc_lab.envs.ricochet.RicochetVectorEnv`.
+
+    Args:
+        num_envs: B.
+        height, width, num_robots, style, wall_density, min_optimal, max_optimal, split: see `BoardSpec`.
+        num_levels, level_seed: a fixed set of generated boards, or some of a bank's, drawn from this seed whatever the
+            env's seed is.
+        order: of a fixed set, "shuffled" or "sequential".
+        augment: turn, mirror and recolour (renumber the robots of) each board at random.
+        curriculum: see `CurriculumSpec`; its stages may set ``height``, ``width`` and ``num_robots`` up to the env's
+            own (a smaller board lies in the upper left corner), ``wall_density``, ``min_optimal``, ``max_optimal``.
+        max_steps: step limit, or [lowest, highest].
+        observation: "planes", "symbolic" or "rgb".
+        step_penalty, null_move_penalty, goal_reward, noop: see `drc_lab.envs.ricochet.step.Rules`.
+        board, layout, bank: given boards.
+        min_moved, max_moved: of a bank, the number of robots that an optimal solution moves.
+        autoreset, copy, action_masks, render_mode, cell_size: see `drc_lab.envs.vector.LevelVectorEnv`.
+    """
+
+    num_envs: int = 1
+    height: int = 5
+    width: int = 5
+    num_robots: int = 2
+    style: str = "random"
+    wall_density: float = 0.15
+    min_optimal: int = 1
+    max_optimal: int | None = None
+    split: str = "train"
+    num_levels: int | None = None
+    level_seed: int = 0
+    order: str = "shuffled"
+    augment: bool = False
+    curriculum: dict[str, Any] | None = None
+    max_steps: int | Sequence[int] = 20
+    observation: str = "planes"
+    step_penalty: float = 0.01
+    null_move_penalty: float = 0.0
+    goal_reward: float = 1.0
+    noop: bool = False
+    board: OneLevel | str | Sequence[OneLevel | str] | None = None
+    layout: str | None = None
+    bank: str | None = None
+    min_moved: int = 1
+    max_moved: int | None = None
+    autoreset: bool = True
+    copy: bool = True
+    action_masks: bool = False
+    render_mode: str | None = None
+    cell_size: int = DEFAULT_CELL_SIZE
+
+    GIVEN_LEVELS = ("board", "layout", "bank")
+
+    def __post_init__(self) -> None:
+        if self.num_envs < 1:
+            raise ConfigError("num_envs", self.num_envs, "at least 1")
+        if self.given:
+            if self.curriculum is not None:
+                raise ConfigError("curriculum", "a curriculum", "null with board, layout or bank: it needs a generator")
+            if self.board is not None:
+                if not isinstance(self.board, OneLevel | str) and not self.board:
+                    raise ConfigError("board", [], "at least one board")
+            elif self.layout is not None:
+                one_of("layout", self.layout, LAYOUTS)
+            else:
+                split_index(self.split)
+                check_bank(str(self.bank))
+            check_level_set(self.num_levels, self.level_seed, self.order, "all")
+        else:
+            BoardSpec(**self.of_a_stage, **self.of_all_stages)
+            if self.curriculum is not None and self.num_levels is not None:
+                raise ConfigError("num_levels", self.num_levels, "null with a curriculum")
+            check_level_set(self.num_levels, self.level_seed, self.order, "an endless stream")
+            if self.curriculum is not None:
+                stages(self.curriculum, BoardSpec, self.of_a_stage, **self.of_all_stages)
+        one_of("observation", self.observation, OBSERVATIONS)
+        step_limits(self.max_steps)
+        check_rendering(self.render_mode, self.cell_size)
+
+    @property
+    def given(self) -> bool:
+        """Whether boards are given, and none generated."""
+        return any(getattr(self, name) is not None for name in self.GIVEN_LEVELS)
+
+    @property
+    def of_a_stage(self) -> dict[str, Any]:
+        """Arguments of the generator that a stage of a curriculum may replace."""
+        keys = ("height", "width", "num_robots", "wall_density", "min_optimal", "max_optimal")
+        return {key: getattr(self, key) for key in keys}
+
+    @property
+    def of_all_stages(self) -> dict[str, Any]:
+        """The rest of them."""
+        room = {"pad_height": self.height, "pad_width": self.width, "pad_robots": self.num_robots}
+        return {"style": self.style, "split": self.split, **room}
+
+    @classmethod
+    def held_out(
+        cls, arguments: dict[str, Any], split: str | None, num_levels: int | None, level_seed: int | None
+    ) -> dict[str, Any]:
+        own = arguments.get("board") is not None or arguments.get("layout") is not None
+        return super().held_out(arguments, *((None,) * 3 if own else (split, num_levels, level_seed)))
+
+
+def check_bank(path: str | Path) -> None:
+    """Whether there is something to read."""
+    if not Path(path).exists():
+        raise UserError(f"{path}: no such file; python -m drc_lab task=make_bank makes one")
+
+
+@dataclass(frozen=True)
+class BankSpec:
+    """How much to collect into a bank.
+
+    Args:
+        per_bin: boards of one optimal length to keep at most.
+        max_draws: boards that the generator makes at most; it makes fewer if all bins are full.
+        max_states: positions that one search sees at most (`BoardSpec`, `drc_lab.envs.ricochet.robots_moved`).
+        threads: boards, or chunks of them, that are searched at a time.
+    """
+
+    per_bin: int = 2000
+    max_draws: int = 20_000
+    max_states: int = 1_000_000
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if getattr(self, field.name) < 1:
+                raise ConfigError(field.name, getattr(self, field.name), "at least 1")

@@ -1,0 +1,262 @@
+"""The arguments of Sokoban: of its generators and its envs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from drc_lab.envs.specs.level_files import INVALID_LEVELS, has_splits, level_files, level_folder, translation
+from drc_lab.envs.specs.levels import (
+    LevelEnvSpec,
+    OneLevel,
+    check_level_set,
+    check_rendering,
+    split_index,
+    stages,
+    step_limits,
+)
+from drc_lab.errors import ConfigError, UserError
+from drc_lab.pictures import DEFAULT_CELL_SIZE
+from drc_lab.rules import one_of
+
+MIN_SIZE, MAX_SIZE = 3, 50  # one cell within walls
+OBSERVATIONS = ("rgb", "planes")
+
+
+@dataclass
+class LevelSpec:
+    """Levels of one size and split, with limits on what their solutions take.
+
+    Args:
+        height, width: cells, the outer walls included.
+        num_boxes: at least 1.
+        min_optimal, max_optimal: moves of a solution with the fewest moves. None is no upper limit.
+        min_pushes, max_pushes: pushes of a solution with the fewest pushes. None is no upper limit.
+        split: "train", "valid" or "test" (`drc_lab.envs.levels`).
+
+    Raises:
+        ConfigError: a setting that cannot work.
+    """
+
+    height: int = 7
+    width: int = 7
+    num_boxes: int = 2
+    min_optimal: int = 1
+    max_optimal: int | None = None
+    min_pushes: int = 1
+    max_pushes: int | None = None
+    split: str = "train"
+
+    def __post_init__(self) -> None:
+        for key in ("height", "width"):
+            if not MIN_SIZE <= getattr(self, key) <= MAX_SIZE:
+                raise ConfigError(key, getattr(self, key), f"{MIN_SIZE} to {MAX_SIZE}")
+        most = (self.height - 2) * (self.width - 2) - 2  # the player and a cell to push to need a place as well
+        if most < 1:
+            raise ConfigError("height", self.height, "at least 3 cells within the walls")
+        if not 1 <= self.num_boxes <= most:
+            raise ConfigError("num_boxes", self.num_boxes, f"1 to {most} on this board")
+        for name in ("optimal", "pushes"):
+            least, most = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
+            if least < 1:
+                raise ConfigError(f"min_{name}", least, "at least 1")
+            if most is not None and most < least:
+                raise ConfigError(f"max_{name}", most, f"at least min_{name} = {least}, or null")
+        split_index(self.split)
+
+
+@dataclass
+class RoomSpec(LevelSpec):
+    """Rooms in which each inner cell is a wall with the same probability.
+
+    Args:
+        wall_density: probability of a wall.
+    """
+
+    wall_density: float = 0.15
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.wall_density < 1:
+            raise ConfigError("wall_density", self.wall_density, "0 or more and less than 1")
+
+
+@dataclass
+class ReverseSpec(LevelSpec):
+    """Levels in the look of Boxoban's, made backwards.
+
+    Args:
+        carving: steps of the walk that carves the room, for each cell within the outer walls.
+        effort: positions that reverse play looks at; more give longer solutions.
+        prove: fill in the fewest moves and pushes, and throw levels away for which they are not found within a limit
+            of states. Otherwise they are -1, unless there are limits on them.
+    """
+
+    height: int = 10
+    width: int = 10
+    num_boxes: int = 4
+    carving: float = 0.65
+    effort: int = 300
+    prove: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.carving <= 100:
+            raise ConfigError("carving", self.carving, "more than 0, up to 100")
+        if self.effort < 1:
+            raise ConfigError("effort", self.effort, "at least 1")
+
+
+GENERATORS: dict[str, type[LevelSpec]] = {"rooms": RoomSpec, "reverse": ReverseSpec}
+
+
+@dataclass(frozen=True)
+class SokobanSpec(LevelEnvSpec):
+    """Arguments of `drc_lab.envs.sokoban.SokobanVectorEnv`.
+
+    Args:
+        num_envs: B.
+        generator: "rooms" (random walls, proven solvable) or "reverse" (carved rooms, boxes pulled off their targets).
+        height, width, num_boxes, min_optimal, max_optimal, min_pushes, max_pushes: see `LevelSpec`.
+        wall_density: see `RoomSpec`; carving, effort, prove: see `ReverseSpec`.
+        split: of generated levels, or the folder of that name.
+        num_levels, level_seed: a fixed set of generated levels, or some of the file's, drawn from this seed whatever
+            the env's seed is.
+        order: of a fixed set, "shuffled" or "sequential".
+        augment: turn and mirror each level at random.
+        curriculum: see `CurriculumSpec`; its stages may set the generator's arguments, ``height`` and ``width`` up to
+            the env's own (walls fill the rest).
+        level, levels: given levels.
+        difficulty: folder of Boxoban: unfiltered | medium | hard.
+        symbols: what the symbols of levels in another alphabet stand for, see `translation`.
+        invalid_levels: in files: "error" refuses them, "skip" leaves them out and says so.
+        solutions: a CSV file as `drc_lab.envs.sokoban.solutions.read_solutions` takes, of solutions with the fewest
+            moves; ``optimal`` is the length of each level's shortest one in it that solves it when it is replayed.
+            ``{split}`` in its name stands for the split; without it, held-out levels of a folder with splits have no
+            solutions.
+        max_steps: step limit, or [lowest, highest].
+        observation, crop_border: see `drc_lab.envs.sokoban.step.SokobanBatch`.
+        step_reward, on_reward, off_reward, solved_reward, noop: see `drc_lab.envs.sokoban.step.Rules`.
+        autoreset, copy, action_masks, render_mode, cell_size: see `drc_lab.envs.vector.LevelVectorEnv`.
+    """
+
+    num_envs: int = 1
+    generator: str = "rooms"
+    height: int = 7
+    width: int = 7
+    num_boxes: int = 2
+    wall_density: float = 0.15
+    min_optimal: int = 1
+    max_optimal: int | None = None
+    min_pushes: int = 1
+    max_pushes: int | None = None
+    carving: float = 0.65
+    effort: int = 300
+    prove: bool = False
+    split: str = "train"
+    num_levels: int | None = None
+    level_seed: int = 0
+    order: str = "shuffled"
+    augment: bool = False
+    curriculum: dict[str, Any] | None = None
+    level: OneLevel | str | Sequence[OneLevel | str] | None = None
+    levels: str | None = None
+    difficulty: str | None = None
+    symbols: dict[str, str] | str | None = None
+    invalid_levels: str = "error"
+    solutions: str | None = None
+    max_steps: int | Sequence[int] = 120
+    observation: str = "rgb"
+    crop_border: bool = False
+    step_reward: float = -0.1
+    on_reward: float = 1.0
+    off_reward: float = -1.0
+    solved_reward: float = 10.0
+    noop: bool = False
+    autoreset: bool = True
+    copy: bool = True
+    action_masks: bool = False
+    render_mode: str | None = None
+    cell_size: int = DEFAULT_CELL_SIZE
+
+    GIVEN_LEVELS = ("level", "levels")
+
+    def __post_init__(self) -> None:
+        if self.num_envs < 1:
+            raise ConfigError("num_envs", self.num_envs, "at least 1")
+        one_of("generator", self.generator, GENERATORS)
+        if self.invalid_levels == "skip" and self.levels is None:
+            raise ConfigError("invalid_levels", self.invalid_levels, "error, without levels from files")
+        one_of("invalid_levels", self.invalid_levels, INVALID_LEVELS)
+        if self.given:
+            self._check_given()
+        else:
+            self._check_generated()
+        one_of("observation", self.observation, OBSERVATIONS)
+        step_limits(self.max_steps)
+        check_rendering(self.render_mode, self.cell_size)
+
+    def _check_given(self) -> None:
+        if self.curriculum is not None:
+            raise ConfigError("curriculum", "a curriculum", "null with level or levels: it needs a generator")
+        translation(self.symbols)
+        if self.level is not None:
+            if not isinstance(self.level, OneLevel | str) and not self.level:
+                raise ConfigError("level", [], "at least one level")
+        else:
+            level_files(level_folder(str(self.levels), self.difficulty, self.part))
+            if (path := self.solutions_file) is not None:
+                try:
+                    open(path).close()
+                except OSError as error:
+                    raise UserError(f"{path}: {error.strerror}") from None
+        check_level_set(self.num_levels, self.level_seed, self.order, "all")
+
+    def _check_generated(self) -> None:
+        make = GENERATORS[self.generator]
+        make(**self.of_a_stage, split=self.split)
+        for key in ("solutions", "difficulty", "symbols"):
+            if getattr(self, key) is not None:
+                raise ConfigError(key, getattr(self, key), "null without levels from files")
+        if self.curriculum is not None and self.num_levels is not None:
+            raise ConfigError("num_levels", self.num_levels, "null with a curriculum")
+        check_level_set(self.num_levels, self.level_seed, self.order, "an endless stream")
+        if self.curriculum is not None:
+            stages(self.curriculum, make, self.of_a_stage, self._check_room, split=self.split)
+
+    def _check_room(self, stage: LevelSpec) -> None:
+        for key in ("height", "width"):
+            if getattr(stage, key) > getattr(self, key):
+                raise ConfigError(key, getattr(stage, key), f"at most the env's own, {getattr(self, key)}")
+
+    @property
+    def given(self) -> bool:
+        """Whether levels are given, and none generated."""
+        return any(getattr(self, name) is not None for name in self.GIVEN_LEVELS)
+
+    @property
+    def part(self) -> str | None:
+        """The split, where the files have splits."""
+        return self.split if has_splits(str(self.levels), self.difficulty) else None
+
+    @property
+    def solutions_file(self) -> str | None:
+        """That of this split."""
+        return None if self.solutions is None else self.solutions.format(split=self.split)
+
+    @property
+    def of_a_stage(self) -> dict[str, Any]:
+        """Arguments of the generator, all of which a stage of a curriculum may replace."""
+        keys = ("height", "width", "num_boxes", "min_optimal", "max_optimal", "min_pushes", "max_pushes")
+        more = ("wall_density",) if self.generator == "rooms" else ("carving", "effort", "prove")
+        return {key: getattr(self, key) for key in (*keys, *more)}
+
+    @classmethod
+    def held_out(
+        cls, arguments: dict[str, Any], split: str | None, num_levels: int | None, level_seed: int | None
+    ) -> dict[str, Any]:
+        own = arguments.get("level") is not None
+        if arguments.get("levels") is not None:
+            own = own or not has_splits(str(arguments["levels"]), arguments.get("difficulty"))
+        if not own and "{split}" not in (arguments.get("solutions") or ""):
+            arguments = arguments | {"solutions": None}
+        return super().held_out(arguments, *((None,) * 3 if own else (split, num_levels, level_seed)))

@@ -1,0 +1,254 @@
+"""What tasks ask of a config before they import what they need; they themselves read it by the same functions.
+
+Light to import.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig
+
+from drc_lab.arguments import check_types, from_mapping, plain
+from drc_lab.checkpoint_names import FOLDER, check_file, in_mlflow
+from drc_lab.envs.described import RICOCHET, described, held_out_arguments
+from drc_lab.envs.specs.ricochet import BankSpec, BoardSpec, RicochetSpec
+from drc_lab.errors import ConfigError, UserError
+from drc_lab.evaluation.report_spec import ReportSpec
+from drc_lab.evaluation.spec import EvaluationSpec
+from drc_lab.evaluation.thinking_spec import ThinkingSpec
+from drc_lab.learning.specs import AlgoSpec
+from drc_lab.process_spec import ProcessSpec
+from drc_lab.tasks.specs import WeightsSpec
+from drc_lab.tracking.journal import FILE
+
+
+def process_spec(config: DictConfig) -> ProcessSpec:
+    """The checked settings of the process."""
+    keys = [field.name for field in fields(ProcessSpec)]
+    return ProcessSpec(**check_types(ProcessSpec, {key: config[key] for key in keys if key in config}, ""))
+
+
+def evaluation_spec(config: DictConfig) -> EvaluationSpec:
+    """The checked ``evaluation`` group."""
+    return from_mapping(EvaluationSpec, plain(config.evaluation), "evaluation")
+
+
+def thinking_spec(config: DictConfig) -> ThinkingSpec:
+    """The checked ``thinking`` group."""
+    return from_mapping(ThinkingSpec, plain(config.thinking), "thinking")
+
+
+def report_spec(config: DictConfig, levels: int | None) -> ReportSpec:
+    """The checked ``report`` group, for so many held-out levels, where that is known.
+
+    Raises:
+        ConfigError: also about a level that there is not.
+    """
+    spec = from_mapping(ReportSpec, plain(config.report), "report")
+    for level in spec.video_levels or []:
+        if levels is not None and level >= levels:
+            raise ConfigError("report.video_levels", level, f"0 to {levels - 1}")
+    return spec
+
+
+def algo_spec(config: DictConfig) -> AlgoSpec:
+    """What stands in the ``algo`` group itself, checked."""
+    return from_mapping(AlgoSpec, {field.name: config.algo[field.name] for field in fields(AlgoSpec)}, "algo")
+
+
+# --- held-out levels ---
+
+
+def held_out_settings(config: DictConfig) -> dict[str, Any]:
+    """The env's settings with those of ``evaluation.env`` in their place."""
+    return plain(config.env) | evaluation_spec(config).env
+
+
+@contextmanager
+def told_by_origin(config: DictConfig, split_key: str = "evaluation.split") -> Iterator[None]:
+    """Within this context an error about held-out levels names the key that the setting comes from."""
+    e = evaluation_spec(config)
+    origin = {"env.split": split_key} | {f"env.{name}": f"evaluation.{name}" for name in ("num_levels", "level_seed")}
+    origin |= {f"env.{name}": f"evaluation.env.{name}" for name in e.env}
+    if e.board is not None:
+        origin |= dict.fromkeys(("board", "env.height", "env.width"), "evaluation.board")
+    try:
+        yield
+    except ConfigError as error:
+        at = origin.get(error.key, error.key)
+        raise ConfigError(at, e.board if at == "evaluation.board" else error.found, error.allowed) from None
+
+
+def check_held_out(config: DictConfig, split: str, split_key: str = "evaluation.split") -> int | None:
+    """Whether there can be held-out levels of a split; how many, where that is known without reading them.
+
+    Raises:
+        ConfigError: about the key that the setting comes from.
+    """
+    e = evaluation_spec(config)
+    with told_by_origin(config, split_key):
+        spec, values = described(held_out_settings(config))
+        values = held_out_arguments(spec, values, split, e.num_levels, e.level_seed, e.board_size)
+        from_mapping(spec, values, "env")
+    return values.get("num_levels")
+
+
+# --- checkpoints ---
+
+
+def store_uri(config: DictConfig) -> str:
+    """Where MLflow is, for what tasks read from it."""
+    uri = (config.get("tracking") or {}).get("uri")
+    if uri is None:
+        raise ConfigError("tracking.uri", None, "MLflow's store: tracking=mlflow")
+    return str(uri)
+
+
+def check_checkpoint(config: DictConfig, name: str) -> None:
+    """Whether a checkpoint can be there, and is if it is to be a file."""
+    if in_mlflow(name):
+        store_uri(config)
+    else:
+        check_file(name)
+
+
+def one_checkpoint(config: DictConfig) -> str:
+    """The name of the only one, in tasks that take no more."""
+    if not isinstance(config.checkpoint, str):
+        raise ConfigError("checkpoint", config.checkpoint, "one; only task=thinking takes several")
+    return config.checkpoint
+
+
+def exported_checkpoint(config: DictConfig) -> str:
+    """Of task=export, which cannot do without."""
+    if config.checkpoint is None:
+        raise ConfigError("checkpoint", None, "a .ckpt file that a training wrote, or models:/NAME@ALIAS")
+    return one_checkpoint(config)
+
+
+def subject_names(config: DictConfig) -> list[str]:
+    """The checkpoints that are to be evaluated; none are named where ``thinking.run`` means all of a training.
+
+    Raises:
+        ConfigError: none is named, or both are.
+    """
+    run = thinking_spec(config).run
+    if run is not None:
+        if config.checkpoint is not None:
+            raise ConfigError("thinking.run", run, f"null, as checkpoint={config.checkpoint} says what is played")
+        return []
+    if isinstance(config.checkpoint, ListConfig):
+        if not config.checkpoint:
+            raise ConfigError("checkpoint", [], "a .ckpt file or several")
+        return [str(one) for one in config.checkpoint]
+    if config.checkpoint is None:
+        raise ConfigError("checkpoint", None, "a .ckpt file that a training wrote, models:/NAME@ALIAS, or several")
+    return [one_checkpoint(config)]
+
+
+def check_single(names: Sequence[str]) -> None:
+    """Of task=evaluate."""
+    if len(names) > 1:
+        raise ConfigError("checkpoint", list(names), "one; task=thinking plays several")
+
+
+def check_several(config: DictConfig) -> None:
+    """What several checkpoints cannot have."""
+    if worlds := thinking_spec(config).worlds:
+        raise ConfigError("thinking.worlds", worlds, "{} with several checkpoints")
+
+
+def check_files(run: str, found: Sequence[Path]) -> None:
+    """Whether a run has any checkpoints."""
+    if not found:
+        raise ConfigError("thinking.run", run, f"a run's folder with {FOLDER}/*.ckpt, or runs:/ID")
+
+
+def files_of_folder(run: str) -> list[Path]:
+    """The checkpoints in a run's folder, or in that of its checkpoints."""
+    folder = Path(run) / FOLDER
+    found = sorted((folder if folder.is_dir() else Path(run)).glob("*.ckpt"))
+    check_files(run, found)
+    return found
+
+
+def resumed(config: DictConfig) -> str:
+    """The checked choice of ``resume``."""
+    choice = config.resume
+    if not isinstance(choice, str):
+        raise ConfigError("resume", choice, "auto | never | the path of a checkpoint")
+    if choice not in ("auto", "never"):
+        check_file(choice, "resume")
+    return choice
+
+
+# --- the other tasks ---
+
+
+def check_played_level(level: int, levels: int | None) -> None:
+    """Of task=play, for so many levels, where that is known."""
+    if levels is not None and not 0 <= level < levels:
+        raise ConfigError("play.level", level, f"0 to {levels - 1}")
+
+
+def bank_plan(config: DictConfig) -> tuple[Path, BankSpec, dict[str, Any]]:
+    """Of task=make_bank: the file, how much goes into it, and the arguments of the generator.
+
+    Raises:
+        UserError: there is such a file already, or a setting cannot be.
+    """
+    if config.env.id != RICOCHET:
+        raise ConfigError("env.id", config.env.id, RICOCHET)
+    for key in RicochetSpec.GIVEN_LEVELS:
+        if config.env.get(key) is not None:
+            raise ConfigError(f"env.{key}", config.env[key], "null: a bank is made of generated boards")
+    if not isinstance(config.bank.path, str):
+        raise ConfigError("bank.path", config.bank.path, "the name of a new file")
+    process_spec(config)
+    path = Path(config.bank.path)
+    spec = from_mapping(BankSpec, {k: v for k, v in plain(config.bank).items() if k != "path"}, "bank")
+    if path.exists():
+        raise UserError(f"{path}: there is a file already; choose another bank.path")
+    known = {field.name for field in fields(BoardSpec)}
+    values = {name: value for name, value in plain(config.env).items() if name in known}
+    from_mapping(BoardSpec, values, "env")
+    return path, spec, values
+
+
+def levels_source(config: DictConfig) -> tuple[str, Path, str | None]:
+    """Of task=fetch_levels: the archive, the folder to make, and the archive's sum."""
+    data = config.data
+    if "url" not in data:
+        raise ConfigError("data", "generated", "boxoban, to be fetched")
+    for key in ("folder", "url"):
+        if not isinstance(data[key], str) or not data[key]:
+            raise ConfigError(f"data.{key}", data[key], "text")
+    sha256 = None if data.sha256 is None else str(data.sha256)
+    check_sha256(sha256)
+    return data.url, Path(data.folder), sha256
+
+
+def check_sha256(sha256: str | None) -> None:
+    if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise ConfigError("data.sha256", sha256, "64 hex digits, or null")
+
+
+def check_weights(config: DictConfig) -> None:
+    """Of task=import_weights: whether there is something to read."""
+    path = config.import_weights.path
+    if not isinstance(path, str):
+        raise ConfigError("path", path, "a folder or file of published weights")
+    process_spec(config)
+    from_mapping(WeightsSpec, plain(config.import_weights), "import_weights")
+    if not Path(path).exists():
+        raise UserError(f"{path}: no such file or folder")
+
+
+def check_journal(folder: Path) -> None:
+    """Of task=sync."""
+    if not (folder / FILE).is_file():
+        raise UserError(f"folder: found no {FILE} in {str(folder)!r}, allowed: the folder of a run")
