@@ -14,7 +14,8 @@ from drc_lab.config import plain
 from drc_lab.evaluation.video import write_video
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy, num_actions
-from drc_lab.tasks.held_out import check_fits, size_key
+from drc_lab.tasks.checked import size_key
+from drc_lab.tasks.held_out import check_fits
 from drc_lab.tasks.keyboard import NEXT, QUIT, RESTART, Keyboard, keys
 from drc_lab.tasks.specs import PlaySpec
 from drc_lab.tasks.stage import Stage

@@ -96,6 +96,22 @@ CASES = [
     (["evaluation.board=300"], "evaluation.board: found 300, allowed: 1 to 255"),
     (["env=ricochet_v0", "evaluation.board=6"], "evaluation.board: found 6, allowed: null, as env.layout gives levels"),
     (["+evaluation.env.hight=6"], "evaluation.env.hight: found 6, allowed: no such key, but height"),
+    (
+        ["+evaluation.env.observation=rgb"],
+        "evaluation.env: found 'observations (3, 11, 11)', allowed: (8, 5, 5), which t",
+    ),
+    (
+        ["evaluation.board=6"],
+        "evaluation.board: found 'observations (8, 6, 6)', allowed: (8, 5, 5), which the policy r",
+    ),
+    (
+        ["policy.head=pool", "+evaluation.env.num_robots=3"],
+        "evaluation.env: found 'observations (9, 5, 5)', allowed: (",
+    ),
+    (
+        ["env.observation=symbolic"],
+        "policy.obs_shape: found (8,), allowed: (channels, height, width), each at least 1; f",
+    ),
     # the tasks
     (["task=dream"], "task: found 'dream', allowed: train | evaluate"),
     (
