@@ -104,12 +104,19 @@ def check_thinking_sweep(config: DictConfig, folder: Path) -> None:
     thinking.check_possible(ours or values.get("noop_action") is not None, ours)
 
 
+def check_played(config: DictConfig, checkpoint: str, split: str, split_key: str) -> None:
+    """A checkpoint, and the held-out levels that it is to play, as far as they are known before it is read."""
+    checked.check_checkpoint(config, checkpoint)
+    if (known := checked.recorded(config, checkpoint)) is not None:
+        checked.check_held_out(known, split, split_key)
+
+
 def check_of_checkpoints(config: DictConfig) -> list[str]:
-    """What all evaluations of checkpoints use; the names of these. Their env is known when they are read."""
+    """What all evaluations of checkpoints use; the names of these."""
     checked.process_spec(config)
     names = checked.subject_names(config)
     for name in names:
-        checked.check_checkpoint(config, name)
+        check_played(config, name, checked.evaluation_spec(config).report_split, "evaluation.report_split")
     run = checked.thinking_spec(config).run
     if run is not None:
         if run.startswith("runs:/"):
@@ -137,8 +144,8 @@ def check_play(config: DictConfig, folder: Path) -> None:
     checked.process_spec(config)
     spec = from_mapping(tasks.PlaySpec, plain(config.play), "play")
     if config.checkpoint is not None:
-        checked.check_checkpoint(config, checked.one_checkpoint(config))
         checked.evaluation_spec(config)
+        check_played(config, checked.one_checkpoint(config), spec.split, "play.split")
     else:
         levels = checked.check_held_out(config, spec.split, "play.split").num_levels
         check_own_game(str(config.env.id))
@@ -148,8 +155,8 @@ def check_play(config: DictConfig, folder: Path) -> None:
 def check_export(config: DictConfig, folder: Path) -> None:
     checked.process_spec(config)
     from_mapping(ExportSpec, plain(config.export), "export")
-    checked.check_checkpoint(config, checked.exported_checkpoint(config))
-    checked.evaluation_spec(config)
+    split = checked.evaluation_spec(config).report_split
+    check_played(config, checked.exported_checkpoint(config), split, "evaluation.report_split")
 
 
 def check_benchmark(config: DictConfig, folder: Path) -> None:

@@ -10,7 +10,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from drc_lab.arguments import check_types, from_mapping, plain
 from drc_lab.checkpoint_names import FOLDER, check_file, in_mlflow
@@ -24,6 +25,8 @@ from drc_lab.learning.specs import AlgoSpec
 from drc_lab.process_spec import ProcessSpec
 from drc_lab.tasks.specs import WeightsSpec
 from drc_lab.tracking.journal import FILE
+
+CONFIG = "config.yaml"  # in a run's folder
 
 
 def process_spec(config: DictConfig) -> ProcessSpec:
@@ -140,6 +143,34 @@ def check_checkpoint(config: DictConfig, name: str) -> None:
         store_uri(config)
     else:
         check_file(name)
+
+
+def as_trained(config: DictConfig, trained: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The config with the env and the held-out levels of a training, but for what the command line sets itself."""
+    config = config.copy()
+    for group in ("env", "evaluation"):
+        if group not in trained or any(override.startswith(f"{group}=") for override in overrides):
+            continue
+        keys_set = [o.split("=")[0].lstrip("+") for o in overrides if o.lstrip("+").startswith(f"{group}.")]
+        values = {key: OmegaConf.select(config, key) for key in keys_set}
+        if group == "env" and "levels" in trained.env and any(re.match(r"data[.=]", o) for o in overrides):
+            values |= {"env.levels": config.data.folder, "env.difficulty": config.data.difficulty} | values
+        # An env's keys depend on its game; what is new in an evaluation since that training has its default.
+        known = trained[group] if group == "env" else {k: v for k, v in trained[group].items() if k in config[group]}
+        config[group] = known if group == "env" else OmegaConf.merge(config[group], known)
+        for key, value in values.items():
+            OmegaConf.update(config, key, value, force_add=True)
+    return config
+
+
+def recorded(config: DictConfig, name: str) -> DictConfig | None:
+    """`as_trained`, where the checkpoint still lies in its run's folder, beside the config; else only it can tell."""
+    path = Path(name)
+    if path.parent.name != FOLDER or not (saved := path.parent.parent / CONFIG).is_file():
+        return None
+    trained = OmegaConf.load(saved)
+    assert isinstance(trained, DictConfig)
+    return as_trained(config, trained, HydraConfig.get().overrides.task)
 
 
 def one_checkpoint(config: DictConfig) -> str:
