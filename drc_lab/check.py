@@ -17,6 +17,7 @@ from drc_lab.deploy.spec import ExportSpec
 from drc_lab.envs.described import check_env, check_own_game, described
 from drc_lab.envs.specs.external import GymSpec
 from drc_lab.learning import specs as learning
+from drc_lab.models import specs as models
 from drc_lab.specs import OF_LIBRARIES, SPECS
 from drc_lab.targets import TARGET
 from drc_lab.tasks import checked
@@ -26,7 +27,7 @@ from drc_lab.tasks.worlds import BASE, told_of, worlds
 from drc_lab.tracking.spec import CompareSpec, RegisterSpec, TrackingSpec
 
 # In the place of what only the env can tell; no rule on a key of the config looks at it.
-OF_ANY_ENV = {"obs_shape": (1, 1, 1), "num_actions": 1}
+OF_ANY_ENV: tuple[tuple[int, ...], int] = ((1, 1, 1), 1)  # observations, actions
 
 
 def check_config(config: DictConfig, folder: Path) -> None:
@@ -58,8 +59,9 @@ def check_training(config: DictConfig, folder: Path) -> None:
     checked.process_spec(config)
     checked.resumed(config)
     rollouts = check_node(config.algo.rollouts, "algo.rollouts")
-    check_env(plain(config.env))
-    check_node(config.policy, "policy", OF_ANY_ENV)
+    env = check_env(plain(config.env))
+    obs_shape, num_actions = env.io or OF_ANY_ENV
+    policy = check_node(config.policy, "policy", {"obs_shape": obs_shape, "num_actions": num_actions})
     check_node(config.algo.loss, "algo.loss")
     check_node(config.algo.optimizer, "algo.optimizer")
     check_node(config.algo.schedule, "algo.schedule")
@@ -67,7 +69,13 @@ def check_training(config: DictConfig, folder: Path) -> None:
         with errors_under("algo"):
             learning.schedule_lengths(plain(config.algo.schedule))
     checked.algo_spec(config)
-    checked.check_held_out(config, checked.evaluation_spec(config).split)
+    held_out = checked.check_held_out(config, checked.evaluation_spec(config).split)
+    if env.io is not None and held_out.io is not None:
+        shape, actions = held_out.io
+        if (any_size := getattr(policy, "any_size", None)) is not None:
+            can_read = models.reads(obs_shape, any_size, shape)
+            checked.check_reads(obs_shape, can_read, shape, checked.size_key(config))
+        checked.check_actions(num_actions, actions, held_out.noop and not env.noop, checked.size_key(config))
     from_mapping(learning.CheckpointSpec, plain(config.checkpoints), "checkpoints")
     for name, node in config.callbacks.items():
         check_node(node, f"callbacks.{name}")
@@ -85,7 +93,8 @@ def check_tracking(config: DictConfig) -> None:
 def check_thinking_sweep(config: DictConfig, folder: Path) -> None:
     check_training(config, folder)
     thinking, key = checked.thinking_spec(config), "evaluation.report_split"
-    checked.report_spec(config, checked.check_held_out(config, checked.evaluation_spec(config).report_split, key))
+    reported = checked.check_held_out(config, checked.evaluation_spec(config).report_split, key)
+    checked.report_spec(config, reported.num_levels)
     for name, world in worlds(config).items():
         if name != BASE:
             with told_of(name):
@@ -95,12 +104,19 @@ def check_thinking_sweep(config: DictConfig, folder: Path) -> None:
     thinking.check_possible(ours or values.get("noop_action") is not None, ours)
 
 
+def check_played(config: DictConfig, checkpoint: str, split: str, split_key: str) -> None:
+    """A checkpoint, and the held-out levels that it is to play, as far as they are known before it is read."""
+    checked.check_checkpoint(config, checkpoint)
+    if (known := checked.recorded(config, checkpoint)) is not None:
+        checked.check_held_out(known, split, split_key)
+
+
 def check_of_checkpoints(config: DictConfig) -> list[str]:
-    """What all evaluations of checkpoints use; the names of these. Their env is known when they are read."""
+    """What all evaluations of checkpoints use; the names of these."""
     checked.process_spec(config)
     names = checked.subject_names(config)
     for name in names:
-        checked.check_checkpoint(config, name)
+        check_played(config, name, checked.evaluation_spec(config).report_split, "evaluation.report_split")
     run = checked.thinking_spec(config).run
     if run is not None:
         if run.startswith("runs:/"):
@@ -128,10 +144,10 @@ def check_play(config: DictConfig, folder: Path) -> None:
     checked.process_spec(config)
     spec = from_mapping(tasks.PlaySpec, plain(config.play), "play")
     if config.checkpoint is not None:
-        checked.check_checkpoint(config, checked.one_checkpoint(config))
         checked.evaluation_spec(config)
+        check_played(config, checked.one_checkpoint(config), spec.split, "play.split")
     else:
-        levels = checked.check_held_out(config, spec.split, "play.split")
+        levels = checked.check_held_out(config, spec.split, "play.split").num_levels
         check_own_game(str(config.env.id))
         checked.check_played_level(spec.level, levels)
 
@@ -139,8 +155,8 @@ def check_play(config: DictConfig, folder: Path) -> None:
 def check_export(config: DictConfig, folder: Path) -> None:
     checked.process_spec(config)
     from_mapping(ExportSpec, plain(config.export), "export")
-    checked.check_checkpoint(config, checked.exported_checkpoint(config))
-    checked.evaluation_spec(config)
+    split = checked.evaluation_spec(config).report_split
+    check_played(config, checked.exported_checkpoint(config), split, "evaluation.report_split")
 
 
 def check_benchmark(config: DictConfig, folder: Path) -> None:

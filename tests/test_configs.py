@@ -1,6 +1,7 @@
 """Every shipped config composes, builds, and says what it is; the wheel carries them all."""
 
 import importlib.util
+import inspect
 import subprocess
 import sys
 import zipfile
@@ -10,9 +11,12 @@ import hydra
 import pytest
 import torch
 
+from drc_lab.check import check_training
 from drc_lab.config import build, build_policy, make_env, plain
 from drc_lab.models.policy import Policy
 from drc_lab.paths import CONF
+from drc_lab.specs import OF_LIBRARIES, SPECS
+from drc_lab.targets import locate
 from drc_lab.tracking.mlflow import flatten
 
 OPTIONS = [(path.parent.name, path.stem) for path in sorted(CONF.glob("*/*.yaml"))]
@@ -32,6 +36,7 @@ def test_every_option_composes_and_builds(group, option, tmp_path):
         (tmp_path / "one.txt").write_text(level)
         overrides += [f"data.folder={tmp_path}/one.txt", "data.difficulty=null"]
     config = compose(*overrides)
+    check_training(config, tmp_path)
     env = make_env(config.env, num_envs=2)
     policy = build_policy(config.policy, env)
     obs, _ = env.reset(seed=0)
@@ -41,6 +46,16 @@ def test_every_option_composes_and_builds(group, option, tmp_path):
     assert callable(build(config.algo.loss, "algo.loss"))
     assert isinstance(build(config.algo.optimizer, "algo.optimizer")(policy.parameters()), torch.optim.Optimizer)
     assert build(config.trainer, "trainer", logger=False).max_steps == -1
+
+
+@pytest.mark.parametrize("target", [*SPECS, *OF_LIBRARIES])
+def test_what_is_checked_early_is_what_the_target_takes(target):
+    spec = inspect.signature((SPECS | OF_LIBRARIES)[target]).parameters
+    taken = inspect.signature(locate(target, "")).parameters
+    if target in OF_LIBRARIES:
+        assert set(spec) <= set(taken)
+    else:
+        assert {p.name: p.default for p in spec.values()} == {p.name: p.default for p in taken.values()}
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=[f"{group}/{option}" for group, option in OPTIONS])
@@ -67,8 +82,6 @@ def test_the_docs_explain_every_key_as_the_configs_do():
 
 def test_every_key_of_the_configs_of_envs_and_tasks_is_an_argument():
     """Configs mirror constructors one to one; tests/models/test_policies.py holds the policies to it."""
-    import inspect
-
     from drc_lab.deploy.spec import ExportSpec
     from drc_lab.envs.external import GymVectorEnv
     from drc_lab.envs.ricochet import RicochetVectorEnv

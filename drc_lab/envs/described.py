@@ -1,7 +1,7 @@
 """From the ``env`` group of a config to the arguments of a batch env, checked as far as they are. Light to import."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from drc_lab.arguments import errors_under, from_mapping
@@ -11,13 +11,14 @@ from drc_lab.envs.specs.ricochet import RicochetSpec
 from drc_lab.envs.specs.sokoban import SokobanSpec
 from drc_lab.errors import ConfigError
 
-EnvSpec = type[RicochetSpec] | type[SokobanSpec] | type[GymSpec]
+EnvSpec = RicochetSpec | SokobanSpec | GymSpec
+EnvSpecClass = type[RicochetSpec] | type[SokobanSpec] | type[GymSpec]
 
 RICOCHET, SOKOBAN = "drc_lab/RicochetRobots-v0", "drc_lab/Sokoban-v0"
 SPECS: dict[str, type[RicochetSpec] | type[SokobanSpec]] = {RICOCHET: RicochetSpec, SOKOBAN: SokobanSpec}
 
 
-def described(env: Mapping[str, Any]) -> tuple[EnvSpec, dict[str, Any]]:
+def described(env: Mapping[str, Any]) -> tuple[EnvSpecClass, dict[str, Any]]:
     """The class of an env's arguments, and those that its settings hold: all but the number of envs.
 
     Raises:
@@ -39,7 +40,7 @@ def described(env: Mapping[str, Any]) -> tuple[EnvSpec, dict[str, Any]]:
 
 
 def held_out_arguments(
-    spec: EnvSpec, values: dict[str, Any], split: str, num_levels: int, level_seed: int,
+    spec: EnvSpecClass, values: dict[str, Any], split: str, num_levels: int, level_seed: int,
     board_size: tuple[int, int] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The arguments of an env that deals each held-out level once, in order.
@@ -57,14 +58,18 @@ def held_out_arguments(
     return spec.held_out(values, split, num_levels, level_seed)
 
 
-def check_env(env: Mapping[str, Any]) -> None:
-    """Whether the settings of a training env can be, without making it.
+def check_env(env: Mapping[str, Any]) -> EnvSpec:
+    """Whether the settings of a training env can be, without making it; its arguments.
 
     Raises:
         ConfigError: about ``env.KEY``.
     """
-    spec, values = described(env)
-    from_mapping(spec, values, "env")
+    return made(*described(env))
+
+
+def made(spec: Callable[..., EnvSpec], values: Mapping[str, Any]) -> EnvSpec:
+    """The arguments of an env, checked."""
+    return from_mapping(spec, values, "env")
 
 
 def check_own_game(env_id: str) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from drc_lab.errors import ConfigError
+from drc_lab.models.specs import reads
 
 Repeats = int | Sequence[int] | None
 
@@ -40,8 +41,7 @@ class Policy(nn.Module, ABC):
 
     def reads(self, shape: Sequence[int]) -> bool:
         """Whether observations may have that shape."""
-        fixed = self.obs_shape[:1] if self.any_size else self.obs_shape  # C, or (C, H, W)
-        return len(shape) == len(self.obs_shape) and tuple(shape[: len(fixed)]) == tuple(fixed)
+        return reads(self.obs_shape, self.any_size, shape)
 
     @abstractmethod
     def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, Any]:

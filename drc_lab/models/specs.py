@@ -29,6 +29,12 @@ def check_obs_shape(obs_shape: tuple[int, ...]) -> Grid:
     return channels, height, width
 
 
+def reads(obs_shape: Sequence[int], any_size: bool, shape: Sequence[int]) -> bool:
+    """Whether a policy for observations of one shape, whose boards may have another size, takes those of another."""
+    fixed = obs_shape[:1] if any_size else obs_shape  # C, or (C, H, W)
+    return len(shape) == len(obs_shape) and tuple(shape[: len(fixed)]) == tuple(fixed)
+
+
 @dataclass(frozen=True)
 class GridSpec:
     """What all policies for boards of any height and width take.
@@ -40,6 +46,11 @@ class GridSpec:
 
     obs_shape: Grid
     num_actions: int
+
+    @property
+    def any_size(self) -> bool:
+        """Whether boards may have another height and width."""
+        return getattr(self, "head", None) != HEADS[0]
 
     def check(self, *sizes: str) -> None:
         """Whether the board, the head and the inits can be so, and ``sizes`` are at least 1."""
@@ -251,6 +262,8 @@ class MLPSpec:
     activation: str = "tanh"
     hidden_init: str = "orthogonal"
     head_init: str = "small"
+
+    any_size = False
 
     def __post_init__(self) -> None:
         all_at_least(self, 1, "num_actions")

@@ -10,11 +10,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from drc_lab.arguments import check_types, from_mapping, plain
 from drc_lab.checkpoint_names import FOLDER, check_file, in_mlflow
-from drc_lab.envs.described import RICOCHET, described, held_out_arguments
+from drc_lab.envs.described import RICOCHET, EnvSpec, described, held_out_arguments, made
 from drc_lab.envs.specs.ricochet import BankSpec, BoardSpec, RicochetSpec
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.evaluation.report_spec import ReportSpec
@@ -24,6 +25,8 @@ from drc_lab.learning.specs import AlgoSpec
 from drc_lab.process_spec import ProcessSpec
 from drc_lab.tasks.specs import WeightsSpec
 from drc_lab.tracking.journal import FILE
+
+CONFIG = "config.yaml"  # in a run's folder
 
 
 def process_spec(config: DictConfig) -> ProcessSpec:
@@ -83,8 +86,8 @@ def told_by_origin(config: DictConfig, split_key: str = "evaluation.split") -> I
         raise ConfigError(at, e.board if at == "evaluation.board" else error.found, error.allowed) from None
 
 
-def check_held_out(config: DictConfig, split: str, split_key: str = "evaluation.split") -> int | None:
-    """Whether there can be held-out levels of a split; how many, where that is known without reading them.
+def check_held_out(config: DictConfig, split: str, split_key: str = "evaluation.split") -> EnvSpec:
+    """Whether there can be held-out levels of a split; the arguments of their env.
 
     Raises:
         ConfigError: about the key that the setting comes from.
@@ -93,8 +96,34 @@ def check_held_out(config: DictConfig, split: str, split_key: str = "evaluation.
     with told_by_origin(config, split_key):
         spec, values = described(held_out_settings(config))
         values = held_out_arguments(spec, values, split, e.num_levels, e.level_seed, e.board_size)
-        from_mapping(spec, values, "env")
-    return values.get("num_levels")
+        return made(spec, values)
+
+
+def size_key(config: DictConfig, otherwise: str = "evaluation.env") -> str:
+    """The key that a board's size in an evaluation comes from."""
+    return otherwise if config.evaluation.board is None else "evaluation.board"
+
+
+def check_reads(obs_shape: Sequence[int], can_read: bool, shape: Sequence[int], key: str) -> None:
+    """Whether a policy can read the observations of an env that may not be the one it was built for.
+
+    Args:
+        obs_shape: that it was built for.
+        can_read: whether it can.
+        shape: of the env's observations.
+        key: what the env comes from.
+    """
+    if not can_read:
+        more = ""
+        if len(shape) == len(obs_shape) == 3 and shape[0] == obs_shape[0]:
+            more = "; a policy trained with policy.head=pool or cells reads any height and width"
+        raise ConfigError(key, f"observations {tuple(shape)}", f"{tuple(obs_shape)}, which the policy reads{more}")
+
+
+def check_actions(num_actions: int, actions: int, noop_more: bool, key: str) -> None:
+    """Whether it has as many actions as a policy chooses from; the policy need not know of a last no-op."""
+    if actions != num_actions + noop_more:
+        raise ConfigError(key, f"{actions} actions", f"{num_actions}, which the policy chooses from")
 
 
 # --- checkpoints ---
@@ -114,6 +143,34 @@ def check_checkpoint(config: DictConfig, name: str) -> None:
         store_uri(config)
     else:
         check_file(name)
+
+
+def as_trained(config: DictConfig, trained: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The config with the env and the held-out levels of a training, but for what the command line sets itself."""
+    config = config.copy()
+    for group in ("env", "evaluation"):
+        if group not in trained or any(override.startswith(f"{group}=") for override in overrides):
+            continue
+        keys_set = [o.split("=")[0].lstrip("+") for o in overrides if o.lstrip("+").startswith(f"{group}.")]
+        values = {key: OmegaConf.select(config, key) for key in keys_set}
+        if group == "env" and "levels" in trained.env and any(re.match(r"data[.=]", o) for o in overrides):
+            values |= {"env.levels": config.data.folder, "env.difficulty": config.data.difficulty} | values
+        # An env's keys depend on its game; what is new in an evaluation since that training has its default.
+        known = trained[group] if group == "env" else {k: v for k, v in trained[group].items() if k in config[group]}
+        config[group] = known if group == "env" else OmegaConf.merge(config[group], known)
+        for key, value in values.items():
+            OmegaConf.update(config, key, value, force_add=True)
+    return config
+
+
+def recorded(config: DictConfig, name: str) -> DictConfig | None:
+    """`as_trained`, where the checkpoint still lies in its run's folder, beside the config; else only it can tell."""
+    path = Path(name)
+    if path.parent.name != FOLDER or not (saved := path.parent.parent / CONFIG).is_file():
+        return None
+    trained = OmegaConf.load(saved)
+    assert isinstance(trained, DictConfig)
+    return as_trained(config, trained, HydraConfig.get().overrides.task)
 
 
 def one_checkpoint(config: DictConfig) -> str:

@@ -25,13 +25,12 @@ from drc_lab.evaluation.intervals import mean_interval, rate_interval
 from drc_lab.evaluation.measure import RETURNS, SOLVED
 from drc_lab.files import size_of, writable, written
 from drc_lab.learning.checkpoints import load_policy
-from drc_lab.models.policy import Policy
+from drc_lab.models.policy import Policy, num_actions
 from drc_lab.process import machine_name
 from drc_lab.progress import tracked, working
-from drc_lab.tasks.checked import evaluation_spec, exported_checkpoint
-from drc_lab.tasks.held_out import check_fits, held_out_env, size_key
+from drc_lab.tasks.checked import as_trained, evaluation_spec, exported_checkpoint, size_key
+from drc_lab.tasks.held_out import check_fits, held_out_env
 from drc_lab.tasks.measure import timed
-from drc_lab.tasks.play import as_trained, num_actions
 from drc_lab.tasks.start import console, start
 from drc_lab.tasks.store import checkpoint_file
 

@@ -6,9 +6,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from drc_lab.config import make_held_out_env
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.errors import ConfigError
 from drc_lab.models.policy import Policy
-from drc_lab.tasks.checked import evaluation_spec, held_out_settings, told_by_origin
+from drc_lab.tasks.checked import check_actions, check_reads, evaluation_spec, held_out_settings, told_by_origin
 
 
 def held_out_env(config: DictConfig, split: str, key: str = "evaluation.split", **more: Any) -> BatchEnv:
@@ -20,11 +19,6 @@ def held_out_env(config: DictConfig, split: str, key: str = "evaluation.split", 
     e, node = evaluation_spec(config), OmegaConf.create(held_out_settings(config))
     with told_by_origin(config, key):
         return make_held_out_env(node, split, e.num_levels, e.level_seed, board_size=e.board_size, **more)
-
-
-def size_key(config: DictConfig, otherwise: str = "evaluation.env") -> str:
-    """The key that a board's size in an evaluation comes from."""
-    return otherwise if config.evaluation.board is None else "evaluation.board"
 
 
 def check_fits(policy: Policy, num_actions: int, env: BatchEnv, key: str) -> None:
@@ -40,10 +34,5 @@ def check_fits(policy: Policy, num_actions: int, env: BatchEnv, key: str) -> Non
     """
     shape, actions = env.single_observation_space.shape, int(env.single_action_space.n)
     assert shape is not None
-    if not policy.reads(shape):
-        more = ""
-        if len(shape) == len(policy.obs_shape) == 3 and shape[0] == policy.obs_shape[0]:
-            more = "; a policy trained with policy.head=pool or cells reads any height and width"
-        raise ConfigError(key, f"observations {shape}", f"{tuple(policy.obs_shape)}, which the policy reads{more}")
-    if actions != num_actions + (env.noop_action == num_actions):  # the policy need not know of a last no-op
-        raise ConfigError(key, f"{actions} actions", f"{num_actions}, which the policy chooses from")
+    check_reads(policy.obs_shape, policy.reads(shape), shape, key)
+    check_actions(num_actions, actions, env.noop_action == num_actions, key)

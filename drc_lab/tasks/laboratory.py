@@ -28,9 +28,8 @@ from drc_lab.learning.checkpoints import policy_of, read_checkpoint
 from drc_lab.memory import check_memory
 from drc_lab.models.policy import Policy, num_actions
 from drc_lab.progress import working
-from drc_lab.tasks.checked import evaluation_spec, thinking_spec
-from drc_lab.tasks.held_out import check_fits, held_out_env, size_key
-from drc_lab.tasks.play import as_trained
+from drc_lab.tasks.checked import as_trained, evaluation_spec, size_key, thinking_spec
+from drc_lab.tasks.held_out import check_fits, held_out_env
 from drc_lab.tasks.start import check_accelerator, say
 from drc_lab.tracking.datasets import digest, fixed_levels
 

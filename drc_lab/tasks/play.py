@@ -1,20 +1,20 @@
 """task=play: an agent plays its env in the terminal and on video; without a checkpoint, a person does."""
 
-import re
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.evaluation.video import write_video
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy, num_actions
-from drc_lab.tasks.held_out import check_fits, size_key
+from drc_lab.tasks.checked import as_trained, size_key
+from drc_lab.tasks.held_out import check_fits
 from drc_lab.tasks.keyboard import NEXT, QUIT, RESTART, Keyboard, keys
 from drc_lab.tasks.specs import PlaySpec
 from drc_lab.tasks.stage import Stage
@@ -45,24 +45,6 @@ def main(config: DictConfig, folder: Path) -> None:
     if spec.video is not None:
         write_video(stage.frames, folder / spec.video, spec.fps)
         console.print(f"video {folder / spec.video}", soft_wrap=True, highlight=False)
-
-
-def as_trained(config: DictConfig, trained: DictConfig, overrides: list[str]) -> DictConfig:
-    """The config with the env and the held-out levels of a training, but for what the command line sets itself."""
-    config = config.copy()
-    for group in ("env", "evaluation"):
-        if group not in trained or any(override.startswith(f"{group}=") for override in overrides):
-            continue
-        keys_set = [o.split("=")[0].lstrip("+") for o in overrides if o.lstrip("+").startswith(f"{group}.")]
-        values = {key: OmegaConf.select(config, key) for key in keys_set}
-        if group == "env" and "levels" in trained.env and any(re.match(r"data[.=]", o) for o in overrides):
-            values |= {"env.levels": config.data.folder, "env.difficulty": config.data.difficulty} | values
-        # An env's keys depend on its game; what is new in an evaluation since that training has its default.
-        known = trained[group] if group == "env" else {k: v for k, v in trained[group].items() if k in config[group]}
-        config[group] = known if group == "env" else OmegaConf.merge(config[group], known)
-        for key, value in values.items():
-            OmegaConf.update(config, key, value, force_add=True)
-    return config
 
 
 @torch.no_grad()

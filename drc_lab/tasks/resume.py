@@ -20,12 +20,11 @@ from drc_lab.learning.checkpoints import read_checkpoint
 from drc_lab.learning.held_out import HeldOutEvaluation, best_of
 from drc_lab.learning.keep import LAST
 from drc_lab.signals import Stopped
-from drc_lab.tasks.checked import resumed
+from drc_lab.tasks.checked import CONFIG, resumed
 from drc_lab.tracking.journal import last_status
 from drc_lab.tracking.mlflow import flatten
 from drc_lab.tracking.run import python
 
-CONFIG = "config.yaml"  # in a run's folder
 SAME = ("env", "policy", "algo", "seed")  # groups of the config that the state of a training depends on
 # But for how fast it is collected. `RolloutStream` compares the number of groups itself, as null depends on the device.
 FREE = ("algo.rollouts.groups", "algo.rollouts.cuda_graph")

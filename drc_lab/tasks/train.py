@@ -37,10 +37,10 @@ from drc_lab.learning.time_limit import ScheduleInTime
 from drc_lab.progress import display
 from drc_lab.signals import Stopped
 from drc_lab.targets import own_frames, shipped, told
-from drc_lab.tasks.checked import algo_spec, evaluation_spec
-from drc_lab.tasks.held_out import check_fits, held_out_env, size_key
+from drc_lab.tasks.checked import CONFIG, algo_spec, evaluation_spec, size_key
+from drc_lab.tasks.held_out import check_fits, held_out_env
 from drc_lab.tasks.record import default_name, log_held_out, run_tags
-from drc_lab.tasks.resume import CONFIG, Beginning, beginning, continuable, resume_command
+from drc_lab.tasks.resume import Beginning, beginning, continuable, resume_command
 from drc_lab.tasks.start import check_accelerator, console, say, start
 from drc_lab.tasks.sweep import job_tags
 from drc_lab.tracking.datasets import log_levels

@@ -9,6 +9,7 @@ import pytest
 from commands import command
 
 HEAVY = {"torch", "lightning", "mlflow", "numba"}
+TRAINED = "checkpoint=run/checkpoints/best.ckpt"
 EVALUATE = ["task=evaluate", "checkpoint=made.ckpt"]
 THINKING = ["task=thinking", "checkpoint=made.ckpt"]
 SWEEP = ["task=thinking_sweep"]
@@ -96,6 +97,22 @@ CASES = [
     (["evaluation.board=300"], "evaluation.board: found 300, allowed: 1 to 255"),
     (["env=ricochet_v0", "evaluation.board=6"], "evaluation.board: found 6, allowed: null, as env.layout gives levels"),
     (["+evaluation.env.hight=6"], "evaluation.env.hight: found 6, allowed: no such key, but height"),
+    (
+        ["+evaluation.env.observation=rgb"],
+        "evaluation.env: found 'observations (3, 11, 11)', allowed: (8, 5, 5), which t",
+    ),
+    (
+        ["evaluation.board=6"],
+        "evaluation.board: found 'observations (8, 6, 6)', allowed: (8, 5, 5), which the policy r",
+    ),
+    (
+        ["policy.head=pool", "+evaluation.env.num_robots=3"],
+        "evaluation.env: found 'observations (9, 5, 5)', allowed: (",
+    ),
+    (
+        ["env.observation=symbolic"],
+        "policy.obs_shape: found (8,), allowed: (channels, height, width), each at least 1; f",
+    ),
     # the tasks
     (["task=dream"], "task: found 'dream', allowed: train | evaluate"),
     (
@@ -109,6 +126,10 @@ CASES = [
         "checkpoint: found 'models:/one', allowed: a file, models:/NAME@ALIA",
     ),
     (["task=evaluate", "checkpoint=models:/one@best", "tracking=csv"], "tracking.uri: found None, allowed: MLflow's"),
+    (["task=evaluate", TRAINED, "+env.num_boxes=99"], "env.num_boxes: found 99, allowed: 1 to 23 on this board"),
+    (["task=thinking", TRAINED, "evaluation.board=90"], "evaluation.board: found 90, allowed: 3 to 50"),
+    (["task=export", TRAINED, "env.height=0"], "env.height: found 0, allowed: 3 to 50"),
+    (["task=play", TRAINED, "+env.boxes=1"], "env.boxes: found 1, allowed: no such key, but num_boxes"),
     ([*EVALUATE, "evaluation.confidence=1"], "evaluation.confidence: found 1.0, allowed: between 0 and 1"),
     ([*EVALUATE, "report.failures=-1"], "report.failures: found -1, allowed: at least 0"),
     ([*EVALUATE, "report.video=a.avi"], "report.video: found 'a.avi', allowed: a name that ends in .gif or .mp4"),
@@ -205,11 +226,14 @@ def told(tmp_path_factory):
     (folder / "levels/easy").mkdir(parents=True)
     (folder / "levels/easy/000.txt").write_text("#####\n#@$.#\n#####\n")
     (folder / "made.ckpt").touch()
+    (folder / "run/checkpoints").mkdir(parents=True)
+    (folder / "run/checkpoints/best.ckpt").touch()
+    (folder / "run/config.yaml").write_text("env: {id: drc_lab/Sokoban-v0, width: 7}\nevaluation: {num_levels: 20}\n")
     words = [words for words, _ in CASES]
     script = [sys.executable, "-c", CHILD.format(heavy=HEAVY)]
     child = subprocess.run(script, input=json.dumps(words), cwd=folder, capture_output=True, text=True, timeout=300)
     assert child.returncode == 0, child.stderr
-    assert sorted(path.name for path in folder.iterdir()) == ["folder", "levels", "made.ckpt"]
+    assert sorted(path.name for path in folder.iterdir()) == ["folder", "levels", "made.ckpt", "run"]
     return dict(zip(map(tuple, words), json.loads(child.stdout), strict=True))
 
 

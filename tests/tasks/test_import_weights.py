@@ -100,7 +100,7 @@ MISTAKES = {
     ),
     "no ticks": (
         ["path=cp", *SMALL, "import_weights.repeats_per_step=0"],
-        "cp: repeats_per_step: found 0, allowed: at least 1",
+        "import_weights.repeats_per_step: found 0, allowed: at least 1",
     ),
 }
 

@@ -10,10 +10,9 @@ from drc_lab.envs.ricochet.level import CLOSED, Boards, draw
 from drc_lab.envs.ricochet.render import COLOURS, picture
 from drc_lab.envs.ricochet.solve import solve_many
 from drc_lab.envs.search import LIMIT
-from drc_lab.envs.specs.ricochet import OBSERVATIONS, ROBOT_NAMES, most_robots
+from drc_lab.envs.specs.ricochet import OBSERVATIONS, PLANES, ROBOT_NAMES, most_robots, obs_shape
 from drc_lab.numerics import jit
 
-PLANES = 6  # before the robots' own: walls up, down, left, right, goal, target robot
 ON = np.uint8(255)
 PLANES_VIEW, SYMBOLIC_VIEW, RGB_VIEW = range(3)  # in the order of OBSERVATIONS
 DIRECTION_NAMES = ("up", "down", "left", "right")
@@ -183,13 +182,10 @@ class RicochetBatch(Batch):
         self.colours = np.array(COLOURS[:num_robots], np.uint8)
         moves = [f"{name} {direction}" for name in ROBOT_NAMES[:num_robots] for direction in DIRECTION_NAMES]
         self.action_names = (*moves, *([NOOP] if rules.noop else []))
-        space: gym.spaces.Box
+        shape = obs_shape(observation, height, width, num_robots)
+        space: gym.spaces.Box = gym.spaces.Box(0, 255, shape, np.uint8)
         if self.view == SYMBOLIC_VIEW:
-            space = gym.spaces.Box(-1, max(height, width, 2) - 1, (2 + 3 * num_robots,), np.float32)
-        elif self.view == RGB_VIEW:
-            space = gym.spaces.Box(0, 255, (3, 2 * height + 1, 2 * width + 1), np.uint8)
-        else:
-            space = gym.spaces.Box(0, 255, (PLANES + num_robots, height, width), np.uint8)
+            space = gym.spaces.Box(-1, max(height, width, 2) - 1, shape, np.float32)
         self.observation_space = space
         self.observation = no_observations(num_envs, space)
         self.walls = np.zeros((num_envs, height * width), np.uint8)

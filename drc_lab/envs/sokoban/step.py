@@ -19,6 +19,7 @@ from drc_lab.envs.sokoban.level import (
 )
 from drc_lab.envs.sokoban.render import ansi, picture
 from drc_lab.envs.sokoban.solve import solve_many
+from drc_lab.envs.specs.sokoban import obs_shape
 from drc_lab.numerics import jit
 
 # What the channels of a cell show for each tile code: uint8 [7, C].
@@ -169,7 +170,7 @@ class SokobanBatch(Batch):
         inside[slice(1, -1) if crop_border else slice(None), slice(1, -1) if crop_border else slice(None)] = True
         # Which pixel shows a cell, -1 for none: int64 [H * W].
         self.pixels = np.where(inside.ravel(), np.cumsum(inside.ravel()) - 1, -1)
-        shape = (self.channels.shape[1], *(side - 2 * crop_border for side in (height, width)))
+        shape = obs_shape(observation, height, width, crop_border)
         self.observation_space = gym.spaces.Box(0, 255, shape, np.uint8)
         self.observation = no_observations(num_envs, self.observation_space)
         self.tiles = np.full((num_envs, height * width), WALL, np.uint8)

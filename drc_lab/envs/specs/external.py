@@ -62,6 +62,10 @@ class GymSpec:
         if self.noop_action is not None and self.noop_action < 0:
             raise ConfigError("noop_action", self.noop_action, "0 or more, or null")
 
+    @property
+    def io(self) -> None:
+        """Only the env itself knows the shape of its observations and the number of its actions."""
+
     @classmethod
     def resized(cls, arguments: dict[str, Any], height: int, width: int) -> dict[str, Any]:
         """No setting says how large a foreign env's boards are, so this is a ConfigError."""

@@ -92,6 +92,16 @@ class BoardSpec:
         check_packable(self.height * self.width, self.num_robots)
 
 
+PLANES = 6  # before the robots' own: walls up, down, left, right, goal, target robot
+
+
+def obs_shape(observation: str, height: int, width: int, num_robots: int) -> tuple[int, ...]:
+    """Of one board, see `drc_lab.envs.ricochet.step.RicochetBatch`."""
+    if observation == "symbolic":
+        return (2 + 3 * num_robots,)
+    return (3, 2 * height + 1, 2 * width + 1) if observation == "rgb" else (PLANES + num_robots, height, width)
+
+
 def most_robots(cells: int) -> int:
     """That a search can have on a board: their positions have to fit in one 64-bit number, with a value to spare."""
     return 63 // max(1, (cells - 1).bit_length())
@@ -187,6 +197,14 @@ class RicochetSpec(LevelEnvSpec):
     def given(self) -> bool:
         """Whether boards are given, and none generated."""
         return any(getattr(self, name) is not None for name in self.GIVEN_LEVELS)
+
+    @property
+    def io(self) -> tuple[tuple[int, ...], int] | None:
+        """Shape of an observation and number of actions; None where given boards say it."""
+        if self.given:
+            return None
+        shape = obs_shape(self.observation, self.height, self.width, self.num_robots)
+        return shape, 4 * self.num_robots + self.noop
 
     @property
     def of_a_stage(self) -> dict[str, Any]:

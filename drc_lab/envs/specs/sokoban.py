@@ -22,6 +22,12 @@ MIN_SIZE, MAX_SIZE = 3, 50  # one cell within walls
 OBSERVATIONS = ("rgb", "planes")
 
 
+def obs_shape(observation: str, height: int, width: int, crop_border: bool) -> tuple[int, int, int]:
+    """Of one board, see `drc_lab.envs.sokoban.step.SokobanBatch`."""
+    channels = 3 if observation == "rgb" else 7
+    return channels, height - 2 * crop_border, width - 2 * crop_border
+
+
 @dataclass
 class LevelSpec:
     """Levels of one size and split, with limits on what their solutions take.
@@ -232,6 +238,13 @@ class SokobanSpec(LevelEnvSpec):
     def given(self) -> bool:
         """Whether levels are given, and none generated."""
         return any(getattr(self, name) is not None for name in self.GIVEN_LEVELS)
+
+    @property
+    def io(self) -> tuple[tuple[int, ...], int] | None:
+        """Shape of an observation and number of actions; None where given levels say it."""
+        if self.given:
+            return None
+        return obs_shape(self.observation, self.height, self.width, self.crop_border), 4 + self.noop
 
     @property
     def part(self) -> str | None:
