@@ -18,6 +18,7 @@ from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, measures_of, play_
 from drc_lab.tasks.reporting import report_on, report_spec
 from drc_lab.tasks.resume import continuable
 from drc_lab.tasks.start import console, say
+from drc_lab.tracking.descriptions import of_setting
 from drc_lab.tracking.naming import setting_names
 from drc_lab.tracking.run import Run
 
@@ -98,5 +99,7 @@ def log_settings(rows: list[Row], run: Run, frames: int) -> None:
         metrics = {name: value for name, value in metrics.items() if not math.isnan(value)}
         if row.kind not in CONTROLS and row.amount.is_integer():
             run.log_metrics({f"thinking/{row.kind}_{measure}": row.value}, step=int(row.amount))
-        with run.child(name, {"kind": row.kind, "amount": f"{row.amount:g}", "levels": row.levels}) as child:
+        params = {"kind": row.kind, "amount": f"{row.amount:g}", "levels": row.levels}
+        note = of_setting(row.kind, None if row.kind in CONTROLS else row.amount, measure)
+        with run.child(name, params, note) as child:
             child.log_metrics(metrics, frames)

@@ -22,6 +22,7 @@ from drc_lab.tasks.laboratory import PARTS, Subject, lab_env, play_all, tell_pow
 from drc_lab.tasks.record import evaluation_run
 from drc_lab.tasks.reporting import report_on_several, report_spec
 from drc_lab.tasks.resume import continuable
+from drc_lab.tracking.descriptions import of_setting
 from drc_lab.tracking.naming import setting_names
 from drc_lab.tracking.run import Run
 
@@ -87,5 +88,6 @@ def log_over_seeds(findings: Sequence[Finding], run: Run, seeds: int) -> None:
         amount = "" if math.isnan(row["amount"]) else f"{row['amount']:g}"
         if amount.isdigit():
             run.log_metrics({f"thinking/{row['kind']}_{measure.metric}": row["mean"]}, step=int(row["amount"]))
-        with run.child(name, {"kind": row["kind"], "amount": amount or "0", "seeds": seeds}) as child:
+        note = of_setting(row["kind"], row["amount"] if amount else None, measure.metric)
+        with run.child(name, {"kind": row["kind"], "amount": amount or "0", "seeds": seeds}, note) as child:
             child.log_metrics(known)
