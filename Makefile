@@ -49,11 +49,9 @@ $(PEERS): pyproject.toml constraints.txt | $(STAMP)
 	$(BIN)/pip install --editable '.[dev,bench]' --constraint constraints.txt
 	@touch $@
 
-# one server process and no job runners: the pages need no more, and start in half the time
-ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 ui: $(STAMP) ## Serve MLflow's pages on the runs under ROOT=outputs, at PORT=5000
 	@test -f $(STORE) || { echo "No runs yet: $(STORE) is not there. 'make run' makes it." >&2; exit 1; }
-	$(BIN)/mlflow ui --workers 1 --backend-store-uri sqlite:///$(STORE) --port $(PORT)
+	@$(BIN)/python -m drc_lab.tracking.ui $(STORE) $(PORT)
 
 test: $(STAMP) ## Run all tests
 	$(PYTEST) $(ARGS)

@@ -18,6 +18,8 @@ from drc_lab.tasks.laboratory import PARTS, Subject, count_levels, lab_env, meas
 from drc_lab.tasks.reporting import report_on
 from drc_lab.tasks.resume import continuable
 from drc_lab.tasks.start import console, say
+from drc_lab.tracking.descriptions import of_setting
+from drc_lab.tracking.naming import setting_names
 from drc_lab.tracking.run import Run
 
 
@@ -85,8 +87,9 @@ def tell_where(shown: Sequence[tuple[str, str | Path]]) -> None:
 
 def log_settings(rows: list[Row], run: Run, frames: int) -> None:
     """A nested run for each amount of thinking, and in ``run`` a curve over amounts."""
-    for row in (row for row in rows if row.optimal == "all"):
-        name = row.kind if row.kind in CONTROLS else f"{row.kind}={row.amount:g}"
+    rows = [row for row in rows if row.optimal == "all"]
+    names = setting_names([(row.kind, math.nan if row.kind in CONTROLS else row.amount) for row in rows])
+    for row, name in zip(rows, names, strict=True):
         measure = row.measure.metric
         metrics = {measure: row.value, f"{measure}_low": row.low, f"{measure}_high": row.high,
                    "length": row.mean_length, "return": row.mean_return, "ticks": row.mean_ticks,
@@ -96,5 +99,7 @@ def log_settings(rows: list[Row], run: Run, frames: int) -> None:
         metrics = {name: value for name, value in metrics.items() if not math.isnan(value)}
         if row.kind not in CONTROLS and row.amount.is_integer():
             run.log_metrics({f"thinking/{row.kind}_{measure}": row.value}, step=int(row.amount))
-        with run.child(name, {"kind": row.kind, "amount": f"{row.amount:g}", "levels": row.levels}) as child:
+        params = {"kind": row.kind, "amount": f"{row.amount:g}", "levels": row.levels}
+        note = of_setting(row.kind, None if row.kind in CONTROLS else row.amount, measure)
+        with run.child(name, params, note) as child:
             child.log_metrics(metrics, frames)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from omegaconf import DictConfig
 
 import drc_lab
@@ -19,6 +20,7 @@ from drc_lab.envs.interface import BatchEnv
 from drc_lab.launch import words
 from drc_lab.tasks.start import say
 from drc_lab.tracking.datasets import log_levels
+from drc_lab.tracking.descriptions import RUNS
 from drc_lab.tracking.naming import run_name
 from drc_lab.tracking.run import Run, python, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
@@ -36,7 +38,8 @@ def run_tags(config: DictConfig) -> dict[str, str]:
     """What runs are looked for by; git's commit and the user come with MLflow's own."""
     hydra = HydraConfig.get()
     choices = {**hydra.runtime.choices, **named_targets(hydra.overrides.task)}
-    return {
+    note = {MLFLOW_RUN_NOTE: RUNS[config.task]} if config.task in RUNS else {}
+    return note | {
         "task": str(config.task),
         "env": str(config.env.id),
         "policy": str(choices["policy"]),

@@ -22,6 +22,8 @@ from drc_lab.tasks.laboratory import PARTS, Subject, count_levels, lab_env, play
 from drc_lab.tasks.record import evaluation_run
 from drc_lab.tasks.reporting import report_on_several
 from drc_lab.tasks.resume import continuable
+from drc_lab.tracking.descriptions import of_setting
+from drc_lab.tracking.naming import setting_names
 from drc_lab.tracking.run import Run
 
 COLUMNS = {"": "mean", "_low": "low", "_high": "high"}
@@ -74,7 +76,8 @@ def log_over_seeds(findings: Sequence[Finding], run: Run, seeds: int) -> None:
     iqm_of = {measure.column: f"{measure.metric}_iqm", "gain": "gain_iqm"}
     iqm_names = {old + end: new + end for old, new in iqm_of.items() for end in COLUMNS}
     robust = robust.rename(columns=iqm_names)
-    for row, iqm in zip(rates.to_dict("records"), robust.to_dict("records"), strict=True):
+    names = setting_names(list(zip(rates["kind"], rates["amount"], strict=True)))
+    for row, iqm, name in zip(rates.to_dict("records"), robust.to_dict("records"), names, strict=True):
         metrics = {f"{measure.metric}{end}": row[column] for end, column in COLUMNS.items()}
         gain = of_gains.get((row["kind"], str(row["amount"])), {})
         metrics |= {f"gain{end}": gain[column] for end, column in COLUMNS.items() if gain}
@@ -84,6 +87,6 @@ def log_over_seeds(findings: Sequence[Finding], run: Run, seeds: int) -> None:
         amount = "" if math.isnan(row["amount"]) else f"{row['amount']:g}"
         if amount.isdigit():
             run.log_metrics({f"thinking/{row['kind']}_{measure.metric}": row["mean"]}, step=int(row["amount"]))
-        with run.child("=".join([row["kind"], *([amount] if amount else [])]),
-                       {"kind": row["kind"], "amount": amount or "0", "seeds": seeds}) as child:  # fmt: skip
+        note = of_setting(row["kind"], row["amount"] if amount else None, measure.metric)
+        with run.child(name, {"kind": row["kind"], "amount": amount or "0", "seeds": seeds}, note) as child:
             child.log_metrics(known)

@@ -37,10 +37,13 @@ class SweepRun(Callback):
 
 
 def _open(config: DictConfig) -> None:
+    from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+
     from drc_lab.arguments import from_mapping
     from drc_lab.config import plain
     from drc_lab.process import quieten_libraries
     from drc_lab.tasks.start import say
+    from drc_lab.tracking.descriptions import SWEEP as SWEEP_NOTE
     from drc_lab.tracking.spec import TrackingSpec
     from drc_lab.tracking.sweep import sweep_run
 
@@ -48,7 +51,7 @@ def _open(config: DictConfig) -> None:
     folder = Path(config.hydra.sweep.dir)
     spec = from_mapping(TrackingSpec, plain(config.tracking) if "tracking" in config else {}, "tracking")
     opened.callback(_remove_unused, folder)
-    tags = {"task": config.task, "sweep": folder.name}
+    tags = {"task": config.task, "sweep": folder.name, MLFLOW_RUN_NOTE: SWEEP_NOTE}
     outlive = config.hydra.runtime.choices["hydra/launcher"] == "submitit_slurm"
     run_id = opened.enter_context(sweep_run(spec, folder, config.study, config.name, tags, outlive, say))
     for name, value in ((SWEEP, uuid.uuid4().hex), (PARENT, run_id)):

@@ -20,11 +20,12 @@ from mlflow.store.db.utils import create_sqlalchemy_engine
 from mlflow.tracking import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.file_utils import ExclusiveFileLock
-from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
+from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_RUN_NOTE
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.files import written
+from drc_lab.tracking.descriptions import STUDY
 
 SQLITE = "sqlite:///"
 PLACE = "drc_lab.place"  # tag: a digest of machine and folder
@@ -107,7 +108,7 @@ class Store:
             existing = client.get_experiment_by_name(experiment)
             if existing is None:
                 try:
-                    client.create_experiment(experiment, self._artifact_location(artifacts))
+                    client.create_experiment(experiment, self._artifact_location(artifacts), {MLFLOW_RUN_NOTE: STUDY})
                 except MlflowException:  # another job may have been quicker
                     if client.get_experiment_by_name(experiment) is None:
                         raise

@@ -1,8 +1,10 @@
 """The name of a run that was given none: what differs from the defaults."""
 
+import math
 import re
 from collections.abc import Collection, Sequence
 
+import numpy as np
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 LENGTH, VALUE = 100, 30  # at most, of a name and of one value in it
@@ -43,6 +45,24 @@ def run_name(overrides: Sequence[str], groups: Collection[str], study: str, seed
     while len(" ".join(words)) > LENGTH:
         words = ["…", *words[2 if words[0] == "…" else 1 :]]  # the first ones are often those of all runs of a sweep
     return " ".join(words)
+
+
+def setting_names(settings: Sequence[tuple[str, float]]) -> list[str]:
+    """Names that sort as the amounts do: ``passes=002`` comes before ``passes=128``, and ``adaptive=0.1`` before
+    ``adaptive=inf``.
+
+    Args:
+        settings: of one study, each a kind and its amount, which is nan where there is none.
+    """
+    width = max((len(str(int(amount))) for _, amount in settings if math.isfinite(amount)), default=0)
+
+    def name(kind: str, amount: float) -> str:
+        if math.isnan(amount):
+            return kind
+        whole, dot, rest = np.format_float_positional(amount, trim="-").partition(".")  # 0.00001, not 1e-05
+        return f"{kind}={whole if math.isinf(amount) else whole.zfill(width)}{dot}{rest}"
+
+    return [name(*setting) for setting in settings]
 
 
 def _short(value: object) -> str:

@@ -121,7 +121,7 @@ class Run:
             self.journal.add("dataset", **dataset)
 
     @contextmanager
-    def child(self, name: str, params: Mapping[str, Any]) -> Iterator["ChildRun"]:
+    def child(self, name: str, params: Mapping[str, Any], description: str = "") -> Iterator["ChildRun"]:
         """A nested run, recorded when it ends. There is one of each name: a second one leaves the first as it is."""
         child, started = ChildRun(), journals.now()
         error: BaseException | None = None
@@ -134,7 +134,7 @@ class Run:
             if self.journal is not None:
                 self.journal.add(
                     "child", name=name, started=started, status=end_status(error), metrics=child.metrics,
-                    params={k: str(v) for k, v in params.items()},
+                    params={k: str(v) for k, v in params.items()}, description=description,
                     artifacts=[[self.journal.place(path), folder] for path, folder in child.artifacts],
                 )  # fmt: skip
 

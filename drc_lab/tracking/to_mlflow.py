@@ -5,7 +5,7 @@ from pathlib import Path
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, ErrorCode
-from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from drc_lab.tracking.journal import Operation
 from drc_lab.tracking.mlflow import Store, in_one_line
@@ -93,6 +93,8 @@ class MLflowSink:
         run_id = next((run.info.run_id for run in there if run.info.run_name == child["name"]), None)
         if run_id is None:
             tags = {MLFLOW_PARENT_RUN_ID: self.run_id}
+            if description := child.get("description"):
+                tags[MLFLOW_RUN_NOTE] = description
             run = self.store.client.create_run(self.experiment_id, child["started"], tags, child["name"])
             run_id = run.info.run_id
         params = [Param(name, str(value)[:PARAM_LENGTH]) for name, value in child["params"].items()]

@@ -187,6 +187,8 @@ def test_the_thinking_sweep_leaves_its_table_plot_and_runs(tmp_path):
     assert not [name for name in logged if f"`{re.sub(r'_[0-9]+_', '_N_', name)}`" not in explained]
     by_name = {r.info.run_name: r.data for r in children}
     assert {"solve_rate", "gain", "gain_low", "gain_high"} <= set(by_name["repeats=3"].metrics)
+    notes = {r.data.tags["mlflow.note.content"] for r in runs}
+    assert len(notes) == len(runs)  # each says what it is
     assert by_name["first_passes=0"].metrics["gain"] == 0 and by_name["random"].params["kind"] == "random"
     weights = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
     assert weights["frames"] == 1920 and weights["config"]["policy"]["hidden_channels"] == 4

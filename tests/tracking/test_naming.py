@@ -1,8 +1,10 @@
 """A run without a name is called by what differs from the defaults."""
 
+import math
+
 import pytest
 
-from drc_lab.tracking.naming import LENGTH, run_name
+from drc_lab.tracking.naming import LENGTH, run_name, setting_names
 
 GROUPS = ("env", "policy", "algo", "tracking", "trainer")
 
@@ -34,3 +36,12 @@ def test_names_stay_short_and_keep_what_comes_last():
     name = run_name([*many, "seed=7"], GROUPS, "train", 7)
     assert len(name) <= LENGTH and name.startswith("… key38=xxx") and name.endswith("x… seed=7")
     assert len(run_name(many[:1], GROUPS, "train", 0)) < 40
+
+
+def test_names_of_settings_sort_as_the_amounts_do():
+    amounts = [0, 1e-05, 0.5, 2, 2.5, 3, 10, 128, math.inf]
+    names = setting_names([*(("passes_at_3", amount) for amount in amounts), ("random", math.nan), ("noops", 8)])
+    assert names[:-2] == sorted(names[:-2]) and names[-2:] == ["random", "noops=008"]
+    assert [name.split("=")[1] for name in names[:5]] == ["000", "000.00001", "000.5", "002", "002.5"]
+    assert names[7:9] == ["passes_at_3=128", "passes_at_3=inf"]
+    assert setting_names([("noops", 0), ("noops", 8)]) == ["noops=0", "noops=8"]

@@ -73,7 +73,7 @@ def test_everything_arrives_once_even_if_all_of_it_is_sent_again(tmp_path, uri):
         run.log_metrics(odd, 7)
         run.log_checkpoint(folder / "best.ckpt", {"y": 1.0}, 5)
         run.log_tags({"colour": "red"})
-        with run.child("small", {"size": 1}) as child:
+        with run.child("small", {"size": 1}, "what it is") as child:
             child.log_metrics({"gain": 0.5}, 3)
 
     def check():
@@ -93,6 +93,8 @@ def test_everything_arrives_once_even_if_all_of_it_is_sent_again(tmp_path, uri):
         (model,) = models_of(client, run.run_id, run.experiment_id)
         assert model.tags["file"] == "best.ckpt" and [(m.key, m.value, m.step) for m in model.metrics] == [("y", 1, 5)]
         assert (child.info.status, child.info.run_name, child.data.params) == ("FINISHED", "small", {"size": "1"})
+        assert child.data.tags["mlflow.note.content"] == "what it is"
+        assert "best/solve_rate" in client.get_experiment(run.experiment_id).tags["mlflow.note.content"]
         assert points(child.info.run_id, uri, "gain") == [(3, "0.5")]
 
     check()

@@ -1,0 +1,36 @@
+"""What MLflow's pages say of studies and runs: what they are, and what to look at first."""
+
+LEARNING = (
+    "`valid/solve_rate` over env frames (held-out levels, which choose the best checkpoint), or `valid/return` where "
+    "the env says no success; `best/...` is what the best checkpoint came to"
+)
+CURVES = (
+    "the curves `thinking/..._solve_rate` (or `..._return`) over the amount of thinking, and at `gain` of the nested "
+    "runs, from `gain_low` to `gain_high`: what an amount adds on the same levels. `report.html` among the artifacts "
+    "has all of it"
+)
+STUDY = (
+    "The runs of one study: trainings, and evaluations of what they learned. Look first at `best/solve_rate` of each "
+    "on held-out levels, or `best/return` where the env says no success; the columns of the table are chosen under "
+    "*Columns*."
+)
+RUNS = {
+    "train": f"A training. Look first at {LEARNING}.",
+    "thinking_sweep": f"A training, then its best checkpoint at several amounts of thinking. Look first at {CURVES}."
+    f" How it learned: {LEARNING}.",
+    "thinking": f"What was learned, at several amounts of thinking. Look first at {CURVES}.",
+    "evaluate": "A checkpoint on held-out levels. Look first at `solve_rate`, or at `return` where there is none.",
+}
+SWEEP = (
+    "The jobs of one command, nested under it. Look first at `best/solve_rate` of each, or `best/return` where the env "
+    "says no success; here it is that of the best one. `sweep.csv` among the artifacts has a line for each job."
+)
+
+
+def of_setting(kind: str, amount: float | None, measure: str) -> str:
+    """Of a nested run, with its metric on held-out levels; ``amount`` is None where a kind has none."""
+    what = f"`{kind}`" if amount is None else f"`{kind}`, {amount:g} of it,"
+    return (
+        f"How well {what} plays the held-out levels. Look first at `{measure}`, and at `gain` from `gain_low` to "
+        "`gain_high`: what it adds to the policy as it is."
+    )

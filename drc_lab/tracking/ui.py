@@ -1,0 +1,116 @@
+"""MLflow's pages on the runs of an SQLite store: ``python -m drc_lab.tracking.ui STORE PORT``, which is ``make ui``.
+
+Prints where the newest study is, and serves until Ctrl-C.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from urllib.request import urlopen
+
+from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from drc_lab.errors import ConfigError, UserError, complain
+from drc_lab.evaluation.measure import judged_by
+from drc_lab.tracking.mlflow import SQLITE
+from drc_lab.tracking.reading import open_store, pages, runs_of, studies
+
+HOST = "127.0.0.1"  # the pages ask nobody for a password
+VIEW = "mlflow.sharedViewState."  # tag of an experiment: what MLflow's page "share this view" keeps
+QUIET = {
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # the pages need no job runners, and start in half the time
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "PYTHONWARNINGS": "ignore",
+}
+
+
+def main(store: str, port: str) -> int:
+    """Serves a store's pages; the exit code."""
+    try:
+        if not port.isdigit() or int(port) not in range(1, 2**16):
+            raise ConfigError("PORT", port, "1 to 65535")
+        address, client = f"http://{HOST}:{port}", open_store(SQLITE + store)
+        links = [*newest_study(client, address), ("all studies", address)]
+        with server(store, int(port)) as process:
+            for word, link in links:
+                print(f"{word:12}{link}", flush=True)
+            process.wait()
+            return process.returncode
+    except UserError as error:
+        return complain(error)
+    except KeyboardInterrupt:
+        return 0
+
+
+def newest_study(client: MlflowClient, address: str) -> list[tuple[str, str]]:
+    """Pairs of a word and a link: to the trainings of the study with the newest run, and to its thinking settings.
+
+    Each is a view that MLflow keeps in the study: its table shows no metrics by itself.
+    """
+    order = ["attributes.start_time DESC"]
+    newest = client.search_runs(list(studies(client).values()), order_by=order, max_results=1)
+    if not newest:
+        return []
+    study = newest[0].info.experiment_id
+    page = f"{address}/#/experiments/{study}/runs?workflowType=machine_learning&viewStateShareKey="  # or it is for LLMs
+
+    def link(name: str, columns: Sequence[str], **view: object) -> str:
+        view["selectedColumns"] = [f"metrics.`{column}`" for column in columns]
+        client.set_experiment_tag(study, VIEW + name, json.dumps(view))
+        return page + name
+
+    metrics = {name for run in runs_of(client, [study]) for name in run.data.metrics}
+    columns = [judged_by(metrics, prefix) for prefix in ("best/", "final/", "train/")]
+    links = [("trainings", link("trainings", columns))]
+    nested = pages(client.search_runs, [study], "params.kind LIKE '%'", order_by=order)
+    for parent in dict.fromkeys(run.data.tags[MLFLOW_PARENT_RUN_ID] for run in nested):
+        if client.get_run(parent).info.lifecycle_stage == "active":
+            own = [run for run in nested if run.data.tags[MLFLOW_PARENT_RUN_ID] == parent]
+            measure = judged_by({name for run in own for name in run.data.metrics})
+            of_parent = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}'"
+            columns = [measure, f"{measure}_low", f"{measure}_high", "gain", "gain_low", "gain_high"]
+            by_name = {"orderByKey": "tags.`mlflow.runName`", "orderByAsc": True}
+            return [*links, ("thinking", link("thinking", columns, searchFilter=of_parent, **by_name))]
+    return links
+
+
+@contextlib.contextmanager
+def server(store: str, port: int) -> Iterator[subprocess.Popen]:
+    """MLflow's server, which answers, as a process; it ends with the context.
+
+    Raises:
+        UserError: another program has the port, or the server does not start.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise UserError(f"PORT: found {port}, {error.strerror}; another: make ui PORT={port + 1}") from None
+    words = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1",
+             "--backend-store-uri", SQLITE + store,
+             "--uvicorn-opts", "--log-level warning --no-access-log"]  # fmt: skip
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    process = subprocess.Popen(words, env=os.environ | QUIET)
+    try:
+        while process.poll() is None:
+            with contextlib.suppress(OSError), urlopen(f"http://{HOST}:{port}/health", timeout=5):
+                break
+            time.sleep(0.1)
+        else:
+            raise UserError("MLflow's server did not start, see above")
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
