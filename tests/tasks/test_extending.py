@@ -121,14 +121,14 @@ def test_a_folder_of_configs_reaches_the_jobs_of_a_sweep_and_the_command_that_is
 @pytest.mark.parametrize(
     ("width", "line"),
     [
-        ("width: 3", "algo.head_l2_coef: found -1.0, allowed: 0 or more"),  # the policy was built
+        ("width: 3", "trainer.barebonez: found True, allowed: no such key, but barebones"),  # the policy was built
         ("widht: 3", "policy.widht: found 3, allowed: no such key, but width"),
     ],
 )
 def test_a_target_in_an_experiment_drops_its_predecessors_keys_too(folder, monkeypatch, capfd, width, line):
     text = f"# @package _global_\npolicy:\n  _target_: mine.TinyNet\n  {width}\n"
     (folder / "configs/experiment/target.yaml").write_text(text)
-    code, _, errors = run_here(monkeypatch, capfd, *CONFIGS, "+experiment=target", "algo.head_l2_coef=-1")
+    code, _, errors = run_here(monkeypatch, capfd, *CONFIGS, "+experiment=target", "+trainer.barebonez=true")
     assert (code, errors) == (2, f"drc_lab: {line}\n")
 
 
