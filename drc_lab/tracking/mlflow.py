@@ -26,6 +26,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.files import written
 from drc_lab.tracking.descriptions import STUDY
+from drc_lab.tracking.moved import follow
 
 SQLITE = "sqlite:///"
 PLACE = "drc_lab.place"  # tag: a digest of machine and folder
@@ -65,10 +66,10 @@ class Store:
 
     @cached_property
     def client(self) -> MlflowClient:
-        """The way to it; the folder of an SQLite file is made.
+        """The way to it; the folder of an SQLite file is made, and one that was moved finds its artifacts.
 
         Raises:
-            UserError: MLflow knows no such kind of store.
+            UserError: MLflow knows no such kind of store, or its file was moved and cannot be written.
             Away: it is a database that does not answer (of a server, only the first call tells).
         """
         for name, value in ENVIRONMENT.items():
@@ -82,7 +83,10 @@ class Store:
             with self._alone():
                 if file:
                     self._make_file(Path(self.uri.removeprefix(SQLITE)))
-                return MlflowClient(self.uri)
+                client = MlflowClient(self.uri)
+                if file:
+                    follow(Path(self.uri.removeprefix(SQLITE)))
+                return client
         except MlflowException as error:
             raise UserError(f"tracking.uri: found {self.name!r}: {in_one_line(error)}") from error
 

@@ -1,10 +1,21 @@
 """MLflow's pages as a person meets them."""
 
 import json
+import signal
 import socket
+import subprocess
+import sys
 
+import pytest
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+from servers import free_port
 
+from drc_lab.evaluation.table import Row
+from drc_lab.tasks.investigate import log_settings
+from drc_lab.tracking.descriptions import RUNS
+from drc_lab.tracking.run import tracked_run
+from drc_lab.tracking.spec import TrackingSpec
 from drc_lab.tracking.ui import VIEW, main, newest_study
 
 ADDRESS = "http://127.0.0.1:5000"
@@ -56,3 +67,70 @@ def test_a_port_that_is_taken_is_one_line(tmp_path, capfd):
     assert capfd.readouterr().err == message
     assert main(f"{tmp_path}/mlflow.db", "none") == 2
     assert capfd.readouterr().err == "drc_lab: PORT: found 'none', allowed: 1 to 65535\n"
+
+
+def thought(kind, amount, solve_rate):
+    """A row of a thinking sweep."""
+    return Row(kind, float(amount), "all", 100, solve_rate, 0.1, 0.9, 0.2, 0.1, 0.3, 5, 3, 0.5, 0.5, 3.0, 0.7, 9.0)
+
+
+@pytest.fixture
+def finished_study(tmp_path):
+    """The store of a thinking sweep that has ended."""
+    tags = {"seed": "0", MLFLOW_RUN_NOTE: RUNS["thinking_sweep"]}
+    spec = TrackingSpec(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path / "artifacts"))
+    with tracked_run(spec, tmp_path / "run", "thinking_sweep", "a training", tags) as run:
+        run.log_metrics({"best/solve_rate": 0.625}, 640)
+        amounts = [(0, 0.125), (2, 0.25), (16, 0.375), (128, 0.75)]
+        log_settings([thought("first_passes", *each) for each in amounts] + [thought("random", 0, 0.0625)], run, 640)
+    return tmp_path / "mlflow.db"
+
+
+@pytest.fixture
+def served(finished_study):
+    """The program behind `make ui`, at a port of its own: the lines that it prints first."""
+    words = [sys.executable, "-m", "drc_lab.tracking.ui", str(finished_study), str(free_port())]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(words, **pipes) as process:
+        lines = []
+        while not lines or "all studies" not in lines[-1]:
+            lines.append(process.stdout.readline())
+            assert lines[-1], lines
+        yield lines
+        process.send_signal(signal.SIGTERM)
+        rest = process.stdout.read()
+        assert process.wait() == 0 and rest == ""  # no line for each request, and no other last words
+
+
+@pytest.mark.slow
+def test_the_printed_links_lead_to_the_trainings_and_to_the_thinking_curve(served, browser, tmp_path):
+    links = {line[:12].strip(): line[12:].strip() for line in served[-3:]}
+    assert list(links) == ["trainings", "thinking", "all studies"]
+
+    def opened(link, *texts):
+        page = browser.new_page(viewport={"width": 1600, "height": 900})
+        page.set_default_timeout(60_000)
+        page.goto(link, wait_until="commit")
+        for text in texts:
+            page.get_by_text(text, exact=True).first.wait_for()
+        page.screenshot(path=tmp_path / f"{texts[0]}.png")
+        return page
+
+    page = opened(links["trainings"], "a training", "best/solve_rate", "0.625")
+    page.get_by_text("a training", exact=True).click()
+    page.get_by_text("A training, then its best checkpoint").wait_for()
+    page.screenshot(path=tmp_path / "run.png")
+    page.close()
+    rates = {"first_passes=000": "0.125", "first_passes=002": "0.25", "first_passes=016": "0.375",
+             "first_passes=128": "0.75", "random": "0.0625"}  # fmt: skip
+    page = opened(links["thinking"], *rates, *rates.values(), "solve_rate", "gain", "gain_low", "gain_high")
+    places = [page.get_by_text(text, exact=True).first.bounding_box()["y"] for text in rates]
+    assert places == sorted(places) and len(set(places)) == len(rates)
+    for place, rate in zip(places, rates.values(), strict=True):
+        assert abs(page.get_by_text(rate, exact=True).first.bounding_box()["y"] - place) < 10
+    page.get_by_text("first_passes=016", exact=True).click()
+    page.get_by_text("16 of it, plays the held-out levels").wait_for()
+    page.screenshot(path=tmp_path / "setting.png")
+    page.close()
+    page = opened(links["all studies"], "thinking_sweep")
+    page.close()
