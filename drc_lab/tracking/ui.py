@@ -37,7 +37,7 @@ def main(store: str, port: str) -> int:
         if not port.isdigit() or int(port) not in range(1, 2**16):
             raise ConfigError("PORT", port, "1 to 65535")
         address, client = f"http://{HOST}:{port}", open_store(SQLITE + store)
-        links = [*newest_study(client, address), ("all studies", address)]
+        links = [*newest_study(client, address), ("all studies", f"{address}/#/experiments")]
         with server(store, int(port)) as process:
             for word, link in links:
                 print(f"{word:12}{link}", flush=True)
@@ -75,7 +75,7 @@ def newest_study(client: MlflowClient, address: str) -> list[tuple[str, str]]:
             own = [run for run in nested if run.data.tags[MLFLOW_PARENT_RUN_ID] == parent]
             measure = judged_by({name for run in own for name in run.data.metrics})
             of_parent = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}'"
-            columns = [measure, f"{measure}_low", f"{measure}_high", "gain", "gain_low", "gain_high"]
+            columns = [measure, "gain", "gain_low", "gain_high"]
             by_name = {"orderByKey": "tags.`mlflow.runName`", "orderByAsc": True}
             return [*links, ("thinking", link("thinking", columns, searchFilter=of_parent, **by_name))]
     return links
