@@ -16,12 +16,12 @@ from drc_lab.evaluation.records import baseline_of
 from drc_lab.evaluation.table import table
 from drc_lab.evaluation.thinking import PLAIN, Setting
 from drc_lab.tasks.checked import check_single, evaluation_spec, report_spec, thinking_spec
+from drc_lab.tasks.continuing import continuable
 from drc_lab.tasks.elsewhere import other_worlds, play_elsewhere
 from drc_lab.tasks.investigate import tell_where
 from drc_lab.tasks.laboratory import PARTS, count_levels, lab_env, play_all
 from drc_lab.tasks.record import evaluation_run, log_held_out
 from drc_lab.tasks.reporting import report_on
-from drc_lab.tasks.resume import continuable
 from drc_lab.tasks.start import start
 from drc_lab.tasks.subjects import subjects
 

@@ -13,10 +13,10 @@ from drc_lab.evaluation.table import Row, table
 from drc_lab.evaluation.thinking import Setting
 from drc_lab.progress import working
 from drc_lab.tasks.checked import evaluation_spec, report_spec, thinking_spec
+from drc_lab.tasks.continuing import continuable
 from drc_lab.tasks.elsewhere import World, other_worlds, play_elsewhere
 from drc_lab.tasks.laboratory import PARTS, Subject, count_levels, lab_env, measures_of, play_all
 from drc_lab.tasks.reporting import report_on
-from drc_lab.tasks.resume import continuable
 from drc_lab.tasks.start import console, say
 from drc_lab.tracking.descriptions import of_setting
 from drc_lab.tracking.naming import setting_names

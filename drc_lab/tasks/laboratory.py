@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import lightning as L
 import pandas as pd
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -84,7 +83,11 @@ def device_of(config: DictConfig) -> torch.device:
         UserError: there is no such thing here.
     """
     check_accelerator(config.trainer.accelerator)
+    if config.trainer.accelerator in ("cpu", "auto") and not torch.accelerator.is_available():
+        return torch.device("cpu")
     try:
+        import lightning as L  # takes seconds, and a CPU needs none of it
+
         return L.Fabric(accelerator=str(config.trainer.accelerator), devices=1).device
     except Exception as error:  # Lightning raises several kinds
         raise UserError(f"trainer.accelerator: {' '.join(str(error).split())}") from error

@@ -1,11 +1,6 @@
 """Where a training begins: anew, or where the one in its folder stopped."""
 
 import math
-import re
-import shlex
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +10,12 @@ from omegaconf import DictConfig, OmegaConf
 from drc_lab.checkpoint_names import FOLDER
 from drc_lab.config import completed, plain
 from drc_lab.errors import ConfigError
-from drc_lab.launch import words
 from drc_lab.learning.checkpoints import read_checkpoint
 from drc_lab.learning.held_out import HeldOutEvaluation, best_of
 from drc_lab.learning.keep import LAST
-from drc_lab.signals import Stopped
 from drc_lab.tasks.checked import CONFIG, resumed
 from drc_lab.tracking.journal import last_status
 from drc_lab.tracking.mlflow import flatten
-from drc_lab.tracking.run import python
 
 SAME = ("env", "policy", "algo", "seed")  # groups of the config that the state of a training depends on
 # But for how fast it is collected. `RolloutStream` compares the number of groups itself, as null depends on the device.
@@ -106,26 +98,3 @@ def check_same_training(before: dict[str, Any], now: DictConfig, which: str) -> 
     for key in sorted(old | new):
         if key.split(".")[0] in SAME and key not in FREE and old.get(key) != new.get(key):
             raise ConfigError(key, new.get(key), f"{old.get(key)!r}, as in the run that {which}")
-
-
-def resume_command(folder: Path) -> str:
-    """The command that goes on with the run of a folder: this one, with that folder."""
-    overrides = [word for word in words() if not word.startswith(("resume=", "folder="))]
-    folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-    quoted = str(folder) if re.fullmatch(r"[\w./-]+", str(folder)) else f"'{folder}'"  # for Hydra's grammar
-    return shlex.join([*python(), *overrides, f"folder={quoted}"])
-
-
-@contextmanager
-def continuable(folder: Path, so_far: str = "") -> Iterator[None]:
-    """Within this context Ctrl-C and other signals tell the command that goes on with what is in a folder already.
-
-    so_far: what has been done, in a sentence.
-    """
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        if str(stop):  # it has been told
-            raise
-        by = getattr(stop, "by", signal.SIGINT)
-        raise Stopped(by, f"{so_far} Go on with:  {resume_command(folder)}".lstrip()) from stop

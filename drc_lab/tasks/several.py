@@ -16,12 +16,12 @@ from drc_lab.evaluation.table import table
 from drc_lab.models.policy import num_actions
 from drc_lab.progress import working
 from drc_lab.tasks.checked import check_several, evaluation_spec, report_spec, thinking_spec
+from drc_lab.tasks.continuing import continuable
 from drc_lab.tasks.held_out import check_fits
 from drc_lab.tasks.investigate import tell_where
 from drc_lab.tasks.laboratory import PARTS, Subject, count_levels, lab_env, play_all, tell_power
 from drc_lab.tasks.record import evaluation_run
 from drc_lab.tasks.reporting import report_on_several
-from drc_lab.tasks.resume import continuable
 from drc_lab.tracking.descriptions import of_setting
 from drc_lab.tracking.naming import setting_names
 from drc_lab.tracking.run import Run

@@ -38,12 +38,14 @@ from drc_lab.progress import display
 from drc_lab.signals import Stopped
 from drc_lab.targets import own_frames, shipped, told
 from drc_lab.tasks.checked import CONFIG, algo_spec, evaluation_spec, size_key
+from drc_lab.tasks.continuing import continuable, resume_command
 from drc_lab.tasks.held_out import check_fits, held_out_env
 from drc_lab.tasks.record import default_name, log_held_out, run_tags
-from drc_lab.tasks.resume import Beginning, beginning, continuable, resume_command
+from drc_lab.tasks.resume import Beginning, beginning
 from drc_lab.tasks.start import check_accelerator, console, say, start
 from drc_lab.tasks.sweep import job_tags
 from drc_lab.tracking.datasets import log_levels
+from drc_lab.tracking.logger import RunLogger
 from drc_lab.tracking.run import Run, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
 from drc_lab.tracking.system import system_metrics
@@ -167,7 +169,7 @@ def fit(training: Training, run: Run) -> Path:
         Stopped: by a signal, with a checkpoint written.
     """
     trainer, checkpoints, start = training.trainer, training.checkpoints, training.beginning
-    trainer.loggers = [run.logger]
+    trainer.loggers = [RunLogger(run)]
     config = training.agent.config
     log_levels(run, "train", training.env, config["env"])
     log_held_out(run, "valid", training.evaluation.env, config)

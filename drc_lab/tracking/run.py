@@ -8,10 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers.logger import Logger
-from lightning.pytorch.utilities import rank_zero_only
 from mlflow.tracking import MlflowClient
 
+from drc_lab.launch import rank
 from drc_lab.progress import working
 from drc_lab.tracking import journal as journals
 from drc_lab.tracking.journal import Journal, Operation
@@ -24,31 +23,6 @@ from drc_lab.tracking.to_mlflow import MLflowSink
 Say = Callable[[str], object]
 
 
-class RunLogger(Logger):
-    """A run as Lightning's trainer and callbacks see it. The end of a fit is not the end of the run.
-
-    Attributes:
-        run: what else callbacks may record, checkpoints above all.
-    """
-
-    def __init__(self, run: "Run"):
-        self.run = run
-
-    @property
-    def name(self) -> str:
-        return self.run.experiment
-
-    @property
-    def version(self) -> str | None:
-        return self.run.run_id
-
-    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        self.run.log_metrics(metrics, step or 0)
-
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Are in the config, see `Run.log_config`."""
-
-
 class Run:
     """What a run records goes to its journal, and from there to MLflow and other sinks.
 
@@ -59,7 +33,6 @@ class Run:
 
     Attributes:
         run_id, experiment_id: MLflow's, None without it.
-        logger: Lightning's way to it.
         shown: where a person looks at it: pairs of a word and a file, an address or a command.
         first_send: what a new run does for MLflow to have its config before anything else.
     """
@@ -69,7 +42,6 @@ class Run:
         ids = journal.run if journal is not None else {}
         self.run_id: str | None = ids.get("run_id")
         self.experiment_id: str | None = ids.get("experiment_id")
-        self.logger = RunLogger(self)
         self.shown: list[tuple[str, str]] = []
         self.first_send: Callable[[], None] = lambda: None
 
@@ -185,7 +157,7 @@ def tracked_run(
     Raises:
         UserError: MLflow is away when a new run begins, or does not know the run that is to go on.
     """
-    if getattr(rank_zero_only, "rank", 0) > 0:
+    if rank() > 0:
         yield Run(experiment)
         return
     store = None if spec.uri is None else Store(spec.uri)

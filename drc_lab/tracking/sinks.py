@@ -6,8 +6,6 @@ Both are rebuilt from the journal when a run goes on, so that they have neither 
 import shutil
 from pathlib import Path
 
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-
 from drc_lab.tracking.journal import Operation
 
 
@@ -18,6 +16,8 @@ class CSVSink:
         self.path = folder / "csv/metrics.csv"
         self.name = str(self.path)
         shutil.rmtree(self.path.parent, ignore_errors=True)
+        from lightning.pytorch.loggers import CSVLogger  # it takes seconds, and MLflow alone does not need it
+
         self.logger = CSVLogger(folder, name="", version=self.path.parent.name)
 
     def send(self, operations: list[Operation]) -> None:
@@ -37,6 +37,8 @@ class TensorBoardSink:
         self.path = folder / "tensorboard"
         self.name = str(self.path)
         shutil.rmtree(self.path, ignore_errors=True)
+        from lightning.pytorch.loggers import TensorBoardLogger  # as above
+
         self.logger = TensorBoardLogger(folder, name="", version=self.path.name)
 
     def send(self, operations: list[Operation]) -> None:
