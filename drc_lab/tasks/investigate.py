@@ -99,7 +99,7 @@ def log_settings(rows: list[Row], run: Run, frames: int) -> None:
         metrics = {name: value for name, value in metrics.items() if not math.isnan(value)}
         if row.kind not in CONTROLS and row.amount.is_integer():
             run.log_metrics({f"thinking/{row.kind}_{measure}": row.value}, step=int(row.amount))
-        params = {"kind": row.kind, "amount": f"{row.amount:g}", "levels": row.levels}
+        params = {"kind": row.kind, "amount": f"{row.amount:g}", "levels": row.levels, "frames": frames}
         note = of_setting(row.kind, None if row.kind in CONTROLS else row.amount, measure)
         with run.child(name, params, note) as child:
-            child.log_metrics(metrics, frames)
+            child.log_metrics(metrics)  # at step 0: MLflow's charts have bars, and not curves of one point each

@@ -17,7 +17,7 @@ import drc_lab
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.launch import words
+from drc_lab.launch import in_sweep, words
 from drc_lab.tasks.start import say
 from drc_lab.tracking.datasets import log_levels
 from drc_lab.tracking.descriptions import RUNS
@@ -28,10 +28,16 @@ from drc_lab.tracking.spec import TrackingSpec
 COMMAND_LENGTH = 5000  # of a tag's value; MLflow takes 8,000
 
 
-def default_name(config: DictConfig) -> str:
-    """What the command line changes, see `run_name`."""
+def name_of(config: DictConfig) -> str:
+    """The run's ``name``, or what the command line changes, see `run_name`.
+
+    The jobs of a sweep have their numbers before it, three digits long: sorted by name they are in order, whatever a
+    sweep varies.
+    """
     hydra = HydraConfig.get()
-    return run_name(hydra.overrides.task, set(hydra.runtime.choices), str(config.study), int(config.seed))
+    changes = run_name(hydra.overrides.task, set(hydra.runtime.choices), str(config.study), int(config.seed))
+    name = str(config.name or changes)
+    return f"{hydra.job.num:03} {name}" if in_sweep() else name
 
 
 def run_tags(config: DictConfig) -> dict[str, str]:
@@ -62,8 +68,7 @@ def named_targets(overrides: list[str]) -> dict[str, str]:
 def evaluation_run(config: DictConfig, folder: Path) -> Iterator[Run]:
     """The recorded run of an evaluation; the one in its folder goes on, if there is one."""
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
-    name = str(config.name or default_name(config))
-    with tracked_run(spec, folder, config.study, name, run_tags(config), True, say) as run:
+    with tracked_run(spec, folder, config.study, name_of(config), run_tags(config), True, say) as run:
         yield run
 
 

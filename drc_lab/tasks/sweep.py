@@ -44,6 +44,7 @@ def _open(config: DictConfig) -> None:
     from drc_lab.process import quieten_libraries
     from drc_lab.tasks.start import say
     from drc_lab.tracking.descriptions import SWEEP as SWEEP_NOTE
+    from drc_lab.tracking.naming import run_name
     from drc_lab.tracking.spec import TrackingSpec
     from drc_lab.tracking.sweep import sweep_run
 
@@ -53,7 +54,9 @@ def _open(config: DictConfig) -> None:
     opened.callback(_remove_unused, folder)
     tags = {"task": config.task, "sweep": folder.name, MLFLOW_RUN_NOTE: SWEEP_NOTE}
     outlive = config.hydra.runtime.choices["hydra/launcher"] == "submitit_slurm"
-    run_id = opened.enter_context(sweep_run(spec, folder, config.study, config.name, tags, outlive, say))
+    changes = run_name(config.hydra.overrides.task, set(config.hydra.runtime.choices), str(config.study), config.seed)
+    name = str(config.name or changes)
+    run_id = opened.enter_context(sweep_run(spec, folder, config.study, name, tags, outlive, say))
     for name, value in ((SWEEP, uuid.uuid4().hex), (PARENT, run_id)):
         if value is not None:
             os.environ[name] = value

@@ -11,7 +11,7 @@ from drc_lab.progress import working
 from drc_lab.tasks.checked import check_journal
 from drc_lab.tasks.start import console, say
 from drc_lab.tracking.journal import FILE, Journal
-from drc_lab.tracking.mlflow import Away, Store, in_one_line
+from drc_lab.tracking.mlflow import SQLITE, Away, Store, in_one_line
 from drc_lab.tracking.run import to_mlflow
 
 
@@ -32,7 +32,7 @@ def send_rest(folder: Path) -> None:
         ids = journal.run["experiment_id"], journal.run["run_id"]
         if None in ids:
             raise UserError(f"folder: the run in {str(folder)!r} was recorded without MLflow")
-        store = Store(journal.run["uri"])
+        store = Store(store_now(journal.run["uri"], folder))
         store.check_run(journal.run["run_id"])
         if not journal.ended:
             journal.add("status", status="KILLED")
@@ -42,3 +42,18 @@ def send_rest(folder: Path) -> None:
         except (MlflowException, OSError) as error:
             raise Away(f"MLflow at {store.name} does not have all of it: {in_one_line(error)}") from error
     console.print(f"MLflow has all of it: {store.pages(*ids)}", soft_wrap=True)
+
+
+def store_now(uri: str, folder: Path) -> str:
+    """The store of a run; an SQLite file that was moved together with the run's folder is somewhere above it.
+
+    Raises:
+        UserError: it is not there.
+    """
+    file = Path(uri.removeprefix(SQLITE))
+    if not uri.startswith(SQLITE) or file.is_file():
+        return uri
+    for parent in folder.resolve().parents:
+        if (parent / file.name).is_file():
+            return f"{SQLITE}{parent / file.name}"
+    raise UserError(f"folder: the run in {str(folder)!r} was recorded in {file}, which is not there")

@@ -40,7 +40,7 @@ from drc_lab.targets import own_frames, shipped, told
 from drc_lab.tasks.checked import CONFIG, algo_spec, evaluation_spec, size_key
 from drc_lab.tasks.continuing import continuable, resume_command
 from drc_lab.tasks.held_out import check_fits, held_out_env
-from drc_lab.tasks.record import default_name, log_held_out, run_tags
+from drc_lab.tasks.record import log_held_out, name_of, run_tags
 from drc_lab.tasks.resume import Beginning, beginning
 from drc_lab.tasks.start import check_accelerator, console, say, start
 from drc_lab.tasks.sweep import job_tags
@@ -223,7 +223,7 @@ def tell_finished(start: Beginning) -> None:
 def start_run(config: DictConfig, start: Beginning) -> Iterator[Run]:
     """The recorded run of this training, with the config in it and in ``config.yaml`` of its folder."""
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
-    name, tags = str(config.name or default_name(config)), run_tags(config) | job_tags()
+    name, tags = name_of(config), run_tags(config) | job_tags()
     with (
         tracked_run(spec, start.folder, config.study, name, tags, start.same_run, say) as run,
         system_metrics(run, spec.system_metrics_seconds),

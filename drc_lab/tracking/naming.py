@@ -13,11 +13,11 @@ SAY_NOTHING = {"task", "study", "experiment", "name", "root", "folder", "resume"
                "checkpoints", "callbacks", "trainer.accelerator", "trainer.devices"}  # fmt: skip
 
 
-def run_name(overrides: Sequence[str], groups: Collection[str], study: str, seed: int) -> str:
+def run_name(overrides: Sequence[str], groups: Collection[str], study: str, seed: int | str) -> str:
     """What the command line changes, in its order, keys as short as they can be told apart; the seed last.
 
     ``policy=transformer env.height=6 seed=1`` is ``transformer height=6 seed=1``; without anything that matters the
-    name is that of the study.
+    name is that of the study. What a sweep varies is said as it is on the command line.
 
     Args:
         overrides: as Hydra took them.
@@ -29,10 +29,12 @@ def run_name(overrides: Sequence[str], groups: Collection[str], study: str, seed
     with_seed = False
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         key = override.key_or_group
-        with_seed |= key == "seed"
-        if key != "seed" and not {key, key.split(".")[0]} & SAY_NOTHING:
+        varied = override.get_value_string() if override.is_sweep_override() else None
+        if key == "seed":
+            with_seed, seed = True, varied or seed
+        elif not {key, key.split(".")[0]} & SAY_NOTHING:
             said.pop(key, None)  # of two the last counts
-            said[key] = "null" if override.is_delete() else _short(override.value())
+            said[key] = "null" if override.is_delete() else _short(varied or override.value())
     if "env.id" in said:
         said.pop("env", None)  # it goes without saying
     options = {key for key in said if key in groups or key == "env.id"}

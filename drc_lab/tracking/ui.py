@@ -98,7 +98,8 @@ def server(store: str, port: int) -> Iterator[subprocess.Popen]:
              "--backend-store-uri", SQLITE + store,
              "--uvicorn-opts", "--log-level warning --no-access-log"]  # fmt: skip
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    process = subprocess.Popen(words, env=os.environ | QUIET)
+    # In a session of its own: Ctrl-C reaches this program alone, and the server has no traceback to print.
+    process = subprocess.Popen(words, env=os.environ | QUIET, start_new_session=True)
     try:
         while process.poll() is None:
             with contextlib.suppress(OSError), urlopen(f"http://{HOST}:{port}/health", timeout=5):

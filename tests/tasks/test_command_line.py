@@ -189,6 +189,9 @@ def test_the_thinking_sweep_leaves_its_table_plot_and_runs(tmp_path):
     assert {"solve_rate", "gain", "gain_low", "gain_high"} <= set(by_name["repeats=3"].metrics)
     notes = {r.data.tags["mlflow.note.content"] for r in runs}
     assert len(notes) == len(runs)  # each says what it is
+    own = next(r.info.run_id for r in children if r.info.run_name == "repeats=3")
+    assert [m.step for m in client.get_metric_history(own, "solve_rate")] == [0]  # a bar in MLflow's charts
+    assert by_name["repeats=3"].params["frames"] in ("640", "1280", "1920")
     assert by_name["first_passes=0"].metrics["gain"] == 0 and by_name["random"].params["kind"] == "random"
     weights = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
     assert weights["frames"] == 1920 and weights["config"]["policy"]["hidden_channels"] == 4

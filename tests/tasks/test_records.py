@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import pytest
 from commands import TINY, run, run_here, store
@@ -32,8 +33,11 @@ def runs(trained):
 
 @pytest.mark.slow
 def test_a_run_is_named_tagged_and_knows_its_levels(runs):
-    _, (first, second) = runs
-    assert first.info.run_name.endswith(" width=4 seed=3") and second.info.run_name.endswith(" width=6 seed=3")
+    client, (first, second) = runs
+    assert re.fullmatch("000 … .* width=4 seed=3", first.info.run_name)
+    assert re.fullmatch("001 … .* width=6 seed=3", second.info.run_name)  # sorted, they are in order
+    sweep = client.get_run(first.data.tags["mlflow.parentRunId"])
+    assert sweep.info.run_name.endswith(" width=4,6 seed=3")
     tags = second.data.tags
     wanted = {"env": "drc_lab/RicochetRobots-v0", "policy": "drc", "algo": "impala", "seed": "3", "task": "train"}
     assert wanted.items() <= tags.items() and {"host", "torch", "drc_lab", "mlflow.source.git.commit"} <= set(tags)

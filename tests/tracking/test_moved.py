@@ -1,7 +1,13 @@
 """A folder of outputs that was moved goes on with its artifacts."""
 
-from mlflow.tracking import MlflowClient
+from collections import OrderedDict
 
+import pytest
+from mlflow.tracking import MlflowClient
+from mlflow.tracking._tracking_service import utils
+
+from drc_lab.errors import UserError
+from drc_lab.tasks.sync import send_rest
 from drc_lab.tracking.fetch import fetch_checkpoint
 from drc_lab.tracking.mlflow import Store
 from drc_lab.tracking.register import RegisterSpec, register
@@ -53,3 +59,20 @@ def test_artifacts_that_are_away_but_not_beside_the_store_stay_where_they_are(tm
     (tmp_path / "here").rename(tmp_path / "there")
     assert MlflowClient(spec_of(tmp_path / "there").uri).get_run(run.run_id).info.artifact_uri == place
     assert Store(spec_of(tmp_path / "there").uri).client.get_run(run.run_id).info.artifact_uri == place
+
+
+def test_what_was_not_sent_goes_to_the_store_that_moved_with_the_run(tmp_path, monkeypatch):
+    old, new = tmp_path / "old", tmp_path / "new"
+    run, folder = record(old, "first"), old / "runs/first"
+    (folder / "late.txt").write_text("late")
+    with tracked_run(TrackingSpec(), folder, "study", "first", {}, resume=True) as without:
+        without.log_artifact(folder / "late.txt")
+    old.rename(new)
+    monkeypatch.setattr(utils, "_artifact_repos_cache", OrderedDict())  # of places, by run; a new process has none
+    send_rest(new / "runs/first")
+    files = [file.path for file in Store(spec_of(new).uri).client.list_artifacts(run.run_id)]
+    assert files == ["checkpoints", "late.txt"] and not old.exists()
+    (new / "mlflow.db").rename(tmp_path / "hidden")
+    with pytest.raises(UserError, match=r"^folder: the run in .*first' was recorded in .*, which is not there$"):
+        send_rest(new / "runs/first")
+    assert not old.exists()

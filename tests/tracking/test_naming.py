@@ -24,6 +24,8 @@ GROUPS = ("env", "policy", "algo", "tracking", "trainer")
         (["env.noop=true", "+evaluation.env.noop=false"], "env.noop=true evaluation.env.noop=false"),
         (["policy._target_=mine.TinyNet", "algo.loss._target_=mine.Loss", "+policy.width=8"], "TinyNet Loss width=8"),
         (["trainer.accelerator=gpu", "trainer.precision=bf16-mixed"], "precision=bf16-mixed"),
+        (["policy=drc,transformer", "algo.optimizer.lr=1e-3, 1e-4"], "drc,transformer lr=1e-3,1e-4"),  # a sweep
+        (["seed=range(0,11)"], "thinking_sweep seed=range(0,11)"),
     ],
 )
 def test_a_name_says_what_was_overridden(overrides, name):

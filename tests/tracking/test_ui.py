@@ -1,10 +1,12 @@
 """MLflow's pages as a person meets them."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -86,25 +88,42 @@ def finished_study(tmp_path):
     return tmp_path / "mlflow.db"
 
 
-@pytest.fixture
-def served(finished_study):
-    """The program behind `make ui`, at a port of its own: the lines that it prints first."""
-    words = [sys.executable, "-m", "drc_lab.tracking.ui", str(finished_study), str(free_port())]
+@contextmanager
+def served(store, end):
+    """The program behind `make ui`, at a port of its own: the lines that it prints first. The signal that ends it goes
+    to its whole group of processes, as that of Ctrl-C in a terminal does."""
+    words = [sys.executable, "-m", "drc_lab.tracking.ui", str(store), str(port := free_port())]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen(words, **pipes) as process:
+    with subprocess.Popen(words, **pipes, start_new_session=True) as process:
         lines = []
-        while not lines or "all studies" not in lines[-1]:
-            lines.append(process.stdout.readline())
-            assert lines[-1], lines
-        yield lines
-        process.send_signal(signal.SIGTERM)
-        rest = process.stdout.read()
-        assert process.wait() == 0 and rest == ""  # no line for each request, and no other last words
+        try:
+            while not lines or "all studies" not in lines[-1]:
+                lines.append(process.stdout.readline())
+                assert lines[-1], lines
+            yield lines
+        finally:
+            os.killpg(process.pid, end)
+            rest = process.stdout.read()
+    assert process.returncode == 0 and rest == ""  # no line for each request, and no other last words
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port))  # the server has ended too
 
 
 @pytest.mark.slow
-def test_the_printed_links_lead_to_the_trainings_and_to_the_thinking_curve(served, browser, tmp_path):
-    links = {line[:12].strip(): line[12:].strip() for line in served[-3:]}
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_without_a_word(finished_study, end):
+    with served(finished_study, end):
+        pass
+
+
+@pytest.mark.slow
+def test_the_printed_links_lead_to_the_trainings_and_to_the_thinking_curve(finished_study, browser, tmp_path):
+    with served(finished_study, signal.SIGINT) as lines:
+        check_pages({line[:12].strip(): line[12:].strip() for line in lines[-3:]}, browser, tmp_path)
+
+
+def check_pages(links, browser, tmp_path):
+    """What a person sees behind each link."""
     assert list(links) == ["trainings", "thinking", "all studies"]
 
     def opened(link, *texts):
