@@ -59,7 +59,7 @@ def test_each_group_lives_as_it_would_alone(groups):
             for t in range(6):
                 assert torch.equal(rollout.obs[t, envs], torch.from_numpy(obs))
                 assert torch.equal(moves.resets[t, envs], resets)
-                with torch.no_grad():
+                with torch.no_grad(), policy.frozen():  # as the actor does
                     out, after = policy.unroll(torch.from_numpy(obs)[None], carry, resets[None], 2)
                 assert torch.equal(values[t, envs], out.value[0, :, 0])
                 if t < 5:

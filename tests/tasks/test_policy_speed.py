@@ -116,7 +116,7 @@ def test_without_a_checkout_it_is_told_in_one_line(tmp_path):
         ("timings=0", "policy_speed.timings: found 0, allowed: at least 1"),
         ("envs=[]", "policy_speed.envs: found [], allowed: one number or more"),
         ("batches=[0]", "policy_speed.batches: found [0], allowed: one number or more, each at least 1"),
-        ("device=tpu", "policy_speed.device: found 'tpu', allowed: cpu, or cuda"),
+        ("device=tpu", "policy_speed.device: found 'tpu', allowed: cpu | cuda"),
         ("obs_shape=[3,4]", "policy_speed.obs_shape: found (3, 4), allowed: (channels, height, width)"),
         ("num_layers=0", "policy_speed.num_layers: found 0, allowed: at least 1"),
     ],
