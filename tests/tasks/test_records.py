@@ -102,11 +102,12 @@ def test_compare_leaves_its_tables_and_plot(trained, monkeypatch, capsys):
     monkeypatch.chdir(trained)
     code, output, errors = run_here(monkeypatch, capsys, "task=compare", "compare.study=train")
     assert code == 0, errors
-    assert "width=4" in output and "width=6" in output and "FINISHED" in output
+    assert "000 … " in output and "001 … " in output and "width" in output, output
     (folder,) = (trained / "outputs/runs/compare").iterdir()
     runs = list(csv.DictReader((folder / "runs.csv").read_text().splitlines()))
     assert [(row["env.width"], row["seed"], row["frames"]) for row in runs] == [("4", "3", "1920"), ("6", "3", "1920")]
     curves = list(csv.DictReader((folder / "curves.csv").read_text().splitlines()))
+    assert [row["status"] for row in runs] == ["FINISHED"] * 2
     assert [row["frames"] for row in curves] == ["640", "1280", "1920"] * 2 and curves[0]["low"] == ""
     assert imread(folder / "curves.png").std() > 0.01
 
@@ -120,7 +121,7 @@ def test_compare_leaves_its_tables_and_plot(trained, monkeypatch, capsys):
         (["task=compare", "compare.study=train", "compare.metric=solved"], "compare.metric: found 'solved', allowed: "),
         (["task=compare", "compare.study=train", "compare.group=width"], "compare.group: found 'width', allowed: "),
         (["task=compare", "compare.confidence=95"], "compare.confidence: found 95.0, allowed: between 0 and 1"),
-        (["task=register", "register.run=nobody"], "register.run: found 'nobody', allowed: … "),
+        (["task=register", "register.run=nobody"], "register.run: found 'nobody', allowed: 001 … "),
         (["task=register", "register.study=nowhere"], "register.study: found 'nowhere', allowed: train"),
         (["task=register", "register.metric=solved"], "register.metric: found 'solved', allowed: valid/return | "),
         (["task=register", "register.name=a/b"], "register.name: found 'a/b', allowed: letters, digits"),
