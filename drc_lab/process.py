@@ -37,7 +37,8 @@ def start_process(
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # without it Lightning shares out the cores among ranks
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or allowed))
-    torch.use_deterministic_algorithms(deterministic)
+    if deterministic != torch.are_deterministic_algorithms_enabled():  # to set it imports torch's compiler, in seconds
+        torch.use_deterministic_algorithms(deterministic)
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # is read when cuBLAS starts
         torch.backends.cudnn.benchmark = False
