@@ -423,6 +423,9 @@ def test_the_compiled_loop_equals_that_of_torch(kwargs, board, monkeypatch):
 def test_steps_with_frozen_weights_are_those_of_torch(kwargs, bytes_, work, monkeypatch):
     monkeypatch.setattr("drc_lab.models.workers.WORK_FOR_A_THREAD", work)
     policy = small(**kwargs)
+    with torch.no_grad():
+        for parameter in policy.parameters():  # no bias is zero, as many are at first
+            parameter += 0.1 * torch.randn_like(parameter)
     obs, state, resets = sequence(policy, B=7)
     obs = (obs * 50).abs().to(torch.uint8) if bytes_ else obs
     with torch.no_grad():

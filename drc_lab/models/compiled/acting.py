@@ -94,7 +94,7 @@ def act(first, last, whole, obs, encoder, e, ticks, head, h_top, answers):
                         features[g, p, F - C + j] = top + encoded if head.adds_encoding else top
                         if F > C:
                             features[g, p, j] = encoded
-            call(head.product, (at(hidden), at(features), P * F, at(head.shared), J, at(head.shared_bias)))
+            call(head.product, (at(hidden), at(features), P * F, at(head.shared), J, at(head.shared_bias), 1))
             for g in range(min(G, last - group)):
                 for j in range(J):
                     hidden[g, j] = max(hidden[g, j], ZERO)

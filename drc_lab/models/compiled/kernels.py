@@ -78,11 +78,27 @@ def convolution(R: int, V: int, L: int, width: int, k: int) -> Any:
 
 @cache
 def product(rows: int, R: int, V: int, L: int) -> Any:
-    @kernel(6)
-    def multiply(out, x, D, w, columns, zeros):
-        """A matrix [rows, D] times another [D, columns]."""
+    @kernel(7)
+    def multiply(out, x, D, w, columns, init, apart):
+        """A matrix [rows, D] times another [D, columns], plus ``init``: a number each if ``apart`` is 1; 0 is zeros."""
         for column in range(0, 4 * columns, 4 * V * L):
-            conv_row(rows, R, V, L, 1, out + column, 4 * columns, zeros, 0, x, 4 * D, 1, D, w + column, 4 * columns)
+            conv_row(
+                rows,
+                R,
+                V,
+                L,
+                1,
+                out + column,
+                4 * columns,
+                init + apart * column,
+                0,
+                x,
+                4 * D,
+                1,
+                D,
+                w + column,
+                4 * columns,
+            )
 
     return multiply
 

@@ -106,7 +106,7 @@ def forward(first, last, kernels, shape, kind, repeats, keep, below, e, h, c, dr
                                 pooled[group + g, i, n] = seen[g]
                         call(kernels.multiply, (
                             at(added), at(seen), 2 * C, at(inject) + 4 * i * inject.shape[1] * inject.shape[2],
-                            inject.shape[2], at(zeros),
+                            inject.shape[2], at(zeros), 0,
                         ))  # fmt: skip
                     for g in range(samples):
                         old_h = new_h = at(own_h) + (g * L + i) * layer
@@ -189,7 +189,7 @@ def backward(first, last, kernels, shape, kind, repeats, keep, below, e, drive, 
                     if inject.shape[1]:
                         call(kernels.multiply_back, (
                             at(d_pooled), at(injected), inject.shape[1],
-                            at(inject) + 4 * i * inject.shape[1] * inject.shape[2], 2 * C, at(zeros),
+                            at(inject) + 4 * i * inject.shape[1] * inject.shape[2], 2 * C, at(zeros), 0,
                         ))  # fmt: skip
                     for g in range(samples):
                         b = group + g
