@@ -1,6 +1,8 @@
 """Settings of the whole process."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -24,3 +26,13 @@ def test_deterministic_lets_torch_take_no_other_algorithm(monkeypatch):
     assert torch.are_deterministic_algorithms_enabled() and os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     start_process(0, 1)
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize(("own", "expected"), [(None, "1000"), ("7", "7")])
+def test_threads_of_torch_do_not_spin_on_cores_that_others_wait_for(own, expected):
+    """OpenMP looks when torch is imported; what a user has set stays."""
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    environment |= {} if own is None else {"GOMP_SPINCOUNT": own}
+    code = "import os, sys, drc_lab; print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert result.stdout.split() == [expected, "False"], result.stderr

@@ -25,6 +25,11 @@ class LevelEnvSpec:
 
     GIVEN_LEVELS: ClassVar[tuple[str, ...]] = ()  # arguments that stand in for a generator of levels
 
+    @property
+    def given(self) -> bool:
+        """Whether levels are given, and none generated."""
+        return any(getattr(self, name) is not None for name in self.GIVEN_LEVELS)
+
     @classmethod
     def resized(cls, arguments: dict[str, Any], height: int, width: int) -> dict[str, Any]:
         """The arguments of an env that generates its levels in that size.

@@ -194,11 +194,6 @@ class RicochetSpec(LevelEnvSpec):
         check_rendering(self.render_mode, self.cell_size)
 
     @property
-    def given(self) -> bool:
-        """Whether boards are given, and none generated."""
-        return any(getattr(self, name) is not None for name in self.GIVEN_LEVELS)
-
-    @property
     def io(self) -> tuple[tuple[int, ...], int] | None:
         """Shape of an observation and number of actions; None where given boards say it."""
         if self.given:

@@ -235,11 +235,6 @@ class SokobanSpec(LevelEnvSpec):
                 raise ConfigError(key, getattr(stage, key), f"at most the env's own, {getattr(self, key)}")
 
     @property
-    def given(self) -> bool:
-        """Whether levels are given, and none generated."""
-        return any(getattr(self, name) is not None for name in self.GIVEN_LEVELS)
-
-    @property
     def io(self) -> tuple[tuple[int, ...], int] | None:
         """Shape of an observation and number of actions; None where given levels say it."""
         if self.given:
