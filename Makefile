@@ -1,10 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast lint format typecheck ui bench lock clean
+.PHONY: help install run test test-fast lint format typecheck ui bench gpu-check gpu-wheels lock clean
 
 PYTHON ?= python3
 ROOT   ?= outputs
 PORT   ?= 5000
 ARGS   ?=
+OUT    ?= $(ROOT)/gpu_check
+LEVELS ?= data/boxoban
 
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -48,6 +50,12 @@ bench: $(STAMP) $(PEERS) ## Measure envs, generators, solvers and policies besid
 $(PEERS): pyproject.toml constraints.txt | $(STAMP)
 	$(BIN)/pip install --editable '.[dev,bench]' --constraint constraints.txt
 	@touch $@
+
+gpu-check: ## Check and measure on an NVIDIA GPU, with the packages that are there; results in OUT
+	$(if $(wildcard $(STAMP)),$(BIN)/python,$(PYTHON)) tools/gpu_check.py --out $(OUT) $(ARGS)
+
+gpu-wheels: $(STAMP) ## Fetch into .wheels what gpu-check needs on a machine without a network; levels from LEVELS
+	$(BIN)/python tools/gpu_check.py --bring .wheels --levels $(LEVELS)
 
 ui: $(STAMP) ## Serve MLflow's pages on the runs under ROOT=outputs, at PORT=5000
 	@test -f $(STORE) || { echo "No runs yet: $(STORE) is not there. 'make run' makes it." >&2; exit 1; }

@@ -16,6 +16,13 @@ if THREADS == 1:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # also for the processes that a test starts
 
 
+def pytest_collection_modifyitems(items):
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a GPU"))
+
+
 @pytest.fixture(autouse=True)
 def _same_start():
     """Tests pass or fail alike in any order: fixed seed, fixed threads, also of the processes that they start."""

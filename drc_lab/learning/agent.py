@@ -33,6 +33,7 @@ class Agent(L.LightningModule):
     Attributes:
         frames: env steps that the weights have learned from.
         schedule_share: of the learning-rate schedule that is to be behind, if it is to run ahead of the frames.
+        unroll: takes the place of the policy's own where a whole minibatch is one sequence; None is the policy's.
         parts: of the last minibatch's loss, and "grad_norm" before clipping; of a minibatch that was left out only
             "kl_stop" (1 there, else 0).
     """
@@ -61,6 +62,7 @@ class Agent(L.LightningModule):
                 raise ConfigError("head_l2_coef", head_l2_coef, allowed) from None
         self.frames = 0
         self.schedule_share = 0.0
+        self.unroll: Callable[..., PolicyValue] | None = None
         self.parts: dict[str, Tensor] = {}
         self._far_enough = False  # the policy has moved as far from the one that acted as it may
         self._left_out = False  # whether the present minibatch is
@@ -111,6 +113,9 @@ class Agent(L.LightningModule):
     def _replay(self, rollout: Rollout) -> PolicyValue:
         """Logits [T + 1, B, A] and values [T + 1, B, 1] of the rollout, with gradients through bptt_steps steps."""
         carry, resets, T = rollout.carry, rollout.transitions.resets, len(rollout.transitions.rewards)
+        length = min(self.spec.bptt_steps or T, T)
+        if self.unroll is not None and length == T and rollout.context is None:
+            return self.unroll(rollout.obs, carry, resets, rollout.repeats)
         if (context := rollout.context) is not None:
             burn_in = max(0, len(context.obs) - self.spec.learned_context)
             carry = context.carry
@@ -121,7 +126,6 @@ class Agent(L.LightningModule):
                             context.obs[part], carry, context.resets[part], context.repeats[part]
                         )
         outputs = []
-        length = min(self.spec.bptt_steps or T, T)
         for start in range(0, T, length):
             end = start + length if start + length < T else T + 1  # the step to bootstrap from goes with the last
             out, carry = self.policy.unroll(

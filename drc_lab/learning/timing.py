@@ -1,6 +1,7 @@
 """Where the wall time of a training goes."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import lightning as L
@@ -32,31 +33,31 @@ class TimeShares(L.Callback):
     def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
         assert isinstance(agent, Agent)
         actor = trainer.datamodule.stream.actor  # type: ignore[attr-defined]
-        act, unroll, evaluate = actor.act, agent.policy.unroll, self.evaluation._evaluate
-        self._acting = False
+        evaluate = self.evaluation._evaluate
+        self._within = False  # a call that is timed: what it calls is part of it, and may not wait for the GPU
 
-        def timed_act(*args: Any) -> Any:
-            started, self._acting = _now(), True
-            result = act(*args)
-            self._acting = False
-            self.seconds["act"] += _now() - started
-            return result
+        def timed(call: Callable, part: str) -> Callable:
+            def run(*args: Any, **kwargs: Any) -> Any:
+                if self._within or self.evaluation.running:
+                    return call(*args, **kwargs)
+                started, self._within = _now(), True
+                try:
+                    return call(*args, **kwargs)
+                finally:
+                    self._within = False
+                    self.seconds[part] += _now() - started
 
-        def timed_unroll(*args: Any, **kwargs: Any) -> Any:
-            if self._acting or self.evaluation.running:
-                return unroll(*args, **kwargs)
-            started = _now()
-            result = unroll(*args, **kwargs)
-            self.seconds["forward"] += _now() - started
-            return result
+            return run
 
         def timed_evaluate(*args: Any, **kwargs: Any) -> None:
             started = _now()
             evaluate(*args, **kwargs)
             self.seconds["evaluation"] += _now() - started
 
-        actor.act = timed_act
-        agent.policy.unroll = timed_unroll  # type: ignore[method-assign]
+        actor.act = timed(actor.act, "act")
+        agent.policy.unroll = timed(agent.policy.unroll, "forward")  # type: ignore[method-assign]
+        if agent.unroll is not None:
+            agent.unroll = timed(agent.unroll, "forward")
         self.evaluation._evaluate = timed_evaluate  # type: ignore[method-assign]
 
     def on_before_backward(self, *args: Any) -> None:

@@ -37,7 +37,7 @@ class DRCPolicy(Policy):
         self.encoder = SimpleConvEncoder(
             channels, C, spec.encoder_kernel_size, spec.conv_init, spec.encoder_layers, spec.encoder_relu
         )
-        self.stack = DRCStack(C, spec.num_layers, spec.wiring, spec.recompute_steps)
+        self.stack = DRCStack(C, spec.num_layers, spec.wiring, spec.recompute_steps, spec.recurrent_precision)
         features = 2 * C if spec.encoding_to_head == "concat" else C
         shape = (features, height, width)
         self.head = make_head(spec.head, shape, spec.num_actions, spec.proj_dim, spec.proj_init, spec.head_init)

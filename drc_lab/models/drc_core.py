@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_map
 
 from drc_lab.models.init import init_conv
 from drc_lab.models.pooling import PoolAndInject
+from drc_lab.models.precision import has_bfloat16
 from drc_lab.models.spatial import boundary_channel, tap_kinds
 from drc_lab.models.tick_plan import TickPlan, TickWeights
 from drc_lab.models.ticks import run_ticks
@@ -111,9 +112,17 @@ class DRCStack(nn.Module):
     Within a tick layer l reads the new h of layer l - 1; the top layer reaches the first only through time.
     """
 
-    def __init__(self, channels: int, num_layers: int, wiring: Wiring = GUIDE, recompute_steps: int | None = None):
+    def __init__(
+        self,
+        channels: int,
+        num_layers: int,
+        wiring: Wiring = GUIDE,
+        recompute_steps: int | None = None,
+        recurrent_precision: str = "float32",
+    ):
         super().__init__()
         self.channels, self.wiring, self.recompute_steps = channels, wiring, recompute_steps
+        self.recurrent_precision = recurrent_precision
         self._frozen: dict[tuple[int, int], TickWeights] | None = None
         self.cells = nn.ModuleList(
             ConvLSTMCell(channels, layer > 0 or wiring.top_to_bottom, wiring) for layer in range(num_layers)
@@ -169,7 +178,9 @@ class DRCStack(nn.Module):
         """The ticks of a sequence."""
         weight, sigmoid = next(self.parameters()), self.wiring.output_gate == "sigmoid"
         inside, kind = tap_kinds(H, W, self.wiring.kernel_size, weight.device)
-        return TickPlan(tuple(repeats), keep_masks(resets, repeats, weight.dtype), kind, len(inside), H, W, sigmoid)
+        keep = keep_masks(resets, repeats, weight.dtype)
+        bfloat16 = self.recurrent_precision == "bfloat16" and has_bfloat16(weight.device)
+        return TickPlan(tuple(repeats), keep, kind, len(inside), H, W, sigmoid, bfloat16)
 
     def cells_of(self, state: State) -> State:
         """The carry as the tick loop takes it, each map [B, P, C]."""

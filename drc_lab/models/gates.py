@@ -35,10 +35,10 @@ def gates_forward(
 
 def gates_backward(
     z: Tensor, dh: Tensor, dc: Tensor, c: Tensor, c_next: Tensor, keep: Tensor, kind: Tensor, d_drive: Tensor,
-    d_inject: Tensor, sigmoid_output: bool,
+    d_inject: Tensor | None, sigmoid_output: bool,
 ) -> None:  # fmt: skip
     """From the gradients of this tick's h and c [B, P, C] to that of the pre-activations, written over the gates in z;
-    turns dc into the gradient of the c before, in place, and adds to d_drive [B, P, 4C] and d_inject [B, K, 4C]."""
+    turns dc into the gradient of the c before, in place, adds to d_drive [B, P, 4C], and sets d_inject [B, K, 4C]."""
     i, f, g, o = z.chunk(4, dim=-1)
     keep = keep[:, None, None]
     tanh_c = torch.tanh(c_next)
@@ -48,7 +48,8 @@ def gates_backward(
     di, df = d_cell * g * i * (1 - i), d_cell * c * keep * f * (1 - f)
     z.copy_(torch.cat([di, df, d_cell * i * (1 - g**2), dh * tanh_c * slope], dim=-1))
     d_drive += z
-    d_inject.index_add_(1, kind, z)
+    if d_inject is not None:
+        d_inject.zero_().index_add_(1, kind, z)
 
 
 def input_backward(

@@ -81,6 +81,8 @@ class DRCSpec(GridSpec):
         conv_init, proj_init, head_init: how weights start, see `drc_lab.models.init`.
         recompute_steps: None keeps what every tick computed for the backward pass; a number keeps only the carry
             between as many steps, and runs their ticks anew: less memory and more time (experiments/benchmarks).
+        recurrent_precision: "float32", or "bfloat16" for the products of the gate convolutions; see
+            `drc_lab.models.precision`.
     """
 
     hidden_channels: int = 32
@@ -107,6 +109,7 @@ class DRCSpec(GridSpec):
     proj_init: str = "small"
     head_init: str = "small"
     recompute_steps: int | None = None
+    recurrent_precision: str = "float32"
 
     def __post_init__(self) -> None:
         self.check(
@@ -114,6 +117,12 @@ class DRCSpec(GridSpec):
             "recompute_steps",
         )  # fmt: skip
         one_of("encoding_to_head", self.encoding_to_head, ENCODING_TO_HEAD)
+        one_of("recurrent_precision", self.recurrent_precision, ("float32", "bfloat16"))
+        if self.recurrent_precision == "bfloat16":
+            if not self.wiring.runs_fused:
+                raise ConfigError("recurrent_precision", "bfloat16", "float32 with this residual or pool_source")
+            if self.hidden_channels % 2:  # numbers are multiplied in pairs
+                raise ConfigError("hidden_channels", self.hidden_channels, "an even number in bfloat16")
         _ = self.wiring
 
     @property

@@ -16,6 +16,7 @@ class TickPlan(NamedTuple):
     kind: [P] the kind of each cell, for pool-and-inject; kinds: how many there are, K.
     height, width: of the board, P = H * W.
     sigmoid_output: whether the output gate is a sigmoid instead of a tanh.
+    bfloat16: whether convolutions, there and back to their inputs, multiply numbers rounded to bfloat16.
     """
 
     repeats: tuple[int, ...]
@@ -25,6 +26,7 @@ class TickPlan(NamedTuple):
     height: int
     width: int
     sigmoid_output: bool
+    bfloat16: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,5 @@
-"""The tick loop of the DRC in torch's operations, for GPUs and for other precisions than float32.
+"""The tick loop of the DRC in torch's operations, for GPUs, where the gates are kernels of our own, and for other
+precisions than float32.
 
 Per layer and tick there is one convolution of the recurrent input, a small matrix product for pool-and-inject, and the
 gates, which take the place of the convolution's output. The backward pass writes the gradients of the pre-activations
@@ -6,13 +7,16 @@ over them in turn, and takes the weights' gradients in calls that are large enou
 batch is small.
 """
 
+from importlib.util import find_spec
+from types import ModuleType
+
 import torch
 from torch import Tensor
 
-from drc_lab.models.gates import gates_backward, gates_forward, input_backward
+from drc_lab.models import gates
 from drc_lab.models.tick_plan import TickPlan, TickWeights
 
-FEATURES_OF_A_WEIGHT_GRADIENT = 25_600  # P * C of each sample, summed over the samples of one call
+FEATURES_OF_A_WEIGHT_GRADIENT = {"cpu": 25_600, "cuda": 2**23}  # P * C of each sample, summed over those of one call
 
 
 class _Layer:
@@ -50,23 +54,38 @@ class TorchTicks:
         self.ticks = sum(plan.repeats)
         self.pad = weights.drive.shape[2] // 2
         self.from_top = weights.below[0] >= 0
+        self.gates = gates_for(weights.drive)
+        self.drive, *self.recurrent = (self.cast(w) for w in (weights.drive, *weights.recurrent))
         self.layers: list[_Layer] | None = None
 
     def as_map(self, cells: Tensor) -> Tensor:
         """[N, P, F] -> [N, F, H, W] in channels-last order, without a copy."""
         return cells.unflatten(1, (self.plan.height, self.plan.width)).permute(0, 3, 1, 2)
 
-    def conv(self, x: Tensor, weight: Tensor) -> Tensor:
-        """[N, F, H, W] -> [N, P, G], without a copy when the output is channels-last."""
-        return torch.conv2d(x, weight, None, padding=self.pad).permute(0, 2, 3, 1).flatten(1, 2).contiguous()
+    def cast(self, x: Tensor) -> Tensor:
+        """To the precision of the convolutions."""
+        return x.bfloat16() if self.plan.bfloat16 else x
 
-    def conv_backward(self, dz: Tensor, x: Tensor, weight: Tensor, of_input: bool) -> Tensor:
-        """The gradient of the input [N, P, F], or of the weight."""
-        gradients = torch.ops.aten.convolution_backward(
-            self.as_map(dz), x, weight, None, [1, 1], [self.pad, self.pad], [1, 1], False, [0, 0], 1,
-            [of_input, not of_input, False],
-        )  # fmt: skip
-        return gradients[0].permute(0, 2, 3, 1).flatten(1, 2).contiguous() if of_input else gradients[1]
+    def conv(self, x: Tensor, weight: Tensor) -> Tensor:
+        """[N, F, H, W] -> [N, P, G], without a copy when the output is channels-last. The weight is cast."""
+        out = torch.conv2d(self.cast(x), weight, None, padding=self.pad)
+        return out.permute(0, 2, 3, 1).flatten(1, 2).to(x.dtype).contiguous()
+
+    def input_gradient(self, dz: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        """[N, P, F], from the gradient of what `conv` returned [N, P, G]."""
+        shape = x.new_empty(1, dtype=weight.dtype).expand(x.shape)  # nothing else of the input has a say
+        d_x = self._backward(self.cast(dz), shape, weight, [True, False, False])[0]
+        return d_x.permute(0, 2, 3, 1).flatten(1, 2).to(x.dtype).contiguous()
+
+    def weight_gradient(self, dz: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        """Of the same, in the precision of the weights, which are given as they are."""
+        return self._backward(dz, x, weight, [False, True, False])[1]
+
+    def _backward(self, dz: Tensor, x: Tensor, weight: Tensor, wanted: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
+        pad = [self.pad, self.pad]
+        return torch.ops.aten.convolution_backward(
+            self.as_map(dz), x, weight, None, [1, 1], pad, [1, 1], False, [0, 0], 1, wanted
+        )
 
     def forward(
         self, e: Tensor, h: list[Tensor], c: list[Tensor], save: bool
@@ -85,14 +104,14 @@ class TorchTicks:
         injected = [h_top.new_zeros(batch, plan.kinds * 4 * C) for _ in layers]
         n = 0
         for t, repeats in enumerate(plan.repeats):
-            drive = self.conv(e[t], weights.drive) + weights.base  # (B, P, L*4C)
+            drive = self.conv(e[t], self.drive) + weights.base  # (B, P, L*4C)
             for _ in range(repeats):
                 for i, layer in enumerate(layers):
-                    z = self.conv(self.as_map(layer.x[n]), weights.recurrent[i])  # (B, P, 4C)
+                    z = self.conv(self.as_map(layer.x[n]), self.recurrent[i])  # (B, P, 4C)
                     if weights.inject[i].numel():
                         torch.mm(layer.pooled[n], weights.inject[i].t(), out=injected[i])
                     up = h_top[t] if layer is top else layers[i + 1].x[n][..., :C]
-                    gates_forward(
+                    self.gates.gates_forward(
                         z, drive[..., i * 4 * C : (i + 1) * 4 * C], injected[i].view(batch, -1, 4 * C), plan.kind,
                         keep[n], layer.c[n], keep[n + 1], layer.c[n + 1], layer.x[n + 1][..., -C:],
                         layer.pooled[n + 1], layer.argmax[n + 1], up, plan.sigmoid_output,
@@ -120,8 +139,10 @@ class TorchTicks:
         always, no_pool = torch.ones_like(keep[0]), grad_top.new_zeros(batch, 2 * C)
         d_e = torch.empty_like(grad_top)
         sums = [torch.zeros_like(w) for w in (weights.drive, weights.base, *weights.recurrent, *weights.inject)]
-        wait = -(-FEATURES_OF_A_WEIGHT_GRADIENT // (batch * cells * C))  # ticks, or steps, of one weight-gradient call
-        drives, ticks = _Waiting(wait), [_Waiting(wait) for _ in layers]
+        features = FEATURES_OF_A_WEIGHT_GRADIENT["cpu" if e.device.type == "cpu" else "cuda"]
+        wait = -(-features // (batch * cells * C))  # ticks, or steps, of one weight-gradient call
+        drives, *ticks = (_Waiting(wait) for _ in range(1 + L))
+        injections = [_Waiting(self.ticks) for _ in layers]
         n = self.ticks
         for t in reversed(range(len(plan.repeats))):
             dh[-1] += grad_top[t]
@@ -130,30 +151,41 @@ class TorchTicks:
                 n -= 1
                 for i in reversed(range(L)):
                     layer, dz = layers[i], layers[i].z[n]
-                    d_injected = grad_top.new_zeros(batch, K, 4 * C)
-                    gates_backward(
+                    injects = weights.inject[i].numel() > 0
+                    d_injected = grad_top.new_empty(batch, K, 4 * C) if injects else None
+                    self.gates.gates_backward(
                         dz, dh[i], dc[i], layer.c[n], layer.c[n + 1], keep[n], plan.kind,
                         d_drive[..., i * 4 * C : (i + 1) * 4 * C], d_injected, plan.sigmoid_output,
                     )  # fmt: skip
                     x = self.as_map(layer.x[n])
-                    dx, pool = self.conv_backward(dz, x, weights.recurrent[i], of_input=True), no_pool
-                    if weights.inject[i].numel():
+                    dx, pool = self.input_gradient(dz, x, self.recurrent[i]), no_pool
+                    if d_injected is not None:
                         pool = d_injected.flatten(1) @ weights.inject[i]  # (B, K*4C) x (K*4C, 2C)
-                        sums[2 + L + i].addmm_(d_injected.flatten(1).t(), layer.pooled[n])
+                        for many_d, many_pooled in injections[i].add(d_injected.flatten(1), layer.pooled[n], n == 0):
+                            sums[2 + L + i].addmm_(many_d.t(), many_pooled)
                     below = (always, dh[i - 1]) if i else (keep[n], dh[L - 1])
-                    input_backward(dx, pool, layer.argmax[n], keep[n], dh[i], *below)
+                    self.gates.input_backward(dx, pool, layer.argmax[n], keep[n], dh[i], *below)
                     for many_dz, many_x in ticks[i].add(dz, x, last=n == 0):
-                        sums[2 + i] += self.conv_backward(many_dz, many_x, weights.recurrent[i], of_input=False)
+                        sums[2 + i] += self.weight_gradient(many_dz, many_x, weights.recurrent[i])
                     layer.z.pop()
-            d_e[t] = self.conv_backward(d_drive, e[t], weights.drive, of_input=True)
+            d_e[t] = self.input_gradient(d_drive, e[t], self.drive)
             for many_dz, many_e in drives.add(d_drive, e[t], last=t == 0):
-                sums[0] += self.conv_backward(many_dz, many_e, weights.drive, of_input=False)
+                sums[0] += self.weight_gradient(many_dz, many_e, weights.drive)
                 sums[1] += many_dz.sum(0)
         return d_e, sums, dh, dc
 
 
+def gates_for(weight: Tensor) -> ModuleType:
+    """What computes between two convolutions: kernels on a GPU, where there is what compiles them."""
+    if weight.device.type == "cuda" and weight.dtype == torch.float32 and find_spec("triton"):
+        from drc_lab.models import triton_gates  # comes with torch's builds for GPUs alone
+
+        return triton_gates
+    return gates
+
+
 class _Waiting:
-    """Gradients [B, P, F] and inputs [B, G, H, W] until there are enough of them for one weight-gradient call."""
+    """Gradients and inputs, samples first, until there are enough of them for one weight-gradient call."""
 
     def __init__(self, size: int):
         self.size = size

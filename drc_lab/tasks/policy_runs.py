@@ -14,14 +14,17 @@ from torch.utils._pytree import tree_map
 
 import drc_lab
 from drc_lab.errors import UserError
+from drc_lab.learning.actor import GraphedActor
+from drc_lab.learning.unroll import GraphedUnroll
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.policy import Policy
+from drc_lab.models.precision import has_bfloat16
 from drc_lab.tasks.measure import Run
 from drc_lab.tasks.specs import PolicySpeedSpec
 
 PLAIN = Path("tests/models/reference_drc.py")  # of a checkout
 LAYOUTS = {"naive": torch.contiguous_format, "naive_nhwc": torch.channels_last}
-SAVING = "recomputing"
+SAVING, BFLOAT16, GRAPHS = "recomputing", "bf16", "graphs"
 PASSES = ("forward", "input_gradient", "weight_gradient")
 STEPS = 4  # in one timing of steps without gradient, with the same weights, as in a rollout
 
@@ -40,6 +43,10 @@ class Ours:
         self.policy, self.obs_shape = policy, obs_shape
         self.device = next(policy.parameters()).device
 
+    def ready(self) -> AbstractContextManager:
+        """Within, steps are taken with the same weights."""
+        return self.policy.frozen()
+
     def step(self, obs: Tensor, state: Any) -> Any:
         """The next carry."""
         return self.policy(obs, state)[1]
@@ -55,7 +62,7 @@ class Ours:
         @torch.no_grad()
         def run() -> int:
             nonlocal state
-            with self.policy.frozen():
+            with self.ready():
                 for _ in range(STEPS):
                     state = self.step(obs, state)
             return self._done(STEPS * envs)
@@ -119,12 +126,44 @@ class Plain(Ours):
         return tree_map(lambda x: x.contiguous(memory_format=self.layout), super()._start(batch))
 
 
+class Graphed(Ours):
+    """The same as trainings run it on a GPU: recorded once and replayed."""
+
+    def __init__(self, policy: DRCPolicy, obs_shape: list[int]):
+        super().__init__(policy, obs_shape)
+        self.actor, self.learner = GraphedActor(policy, self._fail), GraphedUnroll(policy, self._fail)
+
+    def _fail(self, line: str) -> None:
+        raise UserError(f"task=policy_speed: {line}")
+
+    def ready(self) -> AbstractContextManager:
+        return self.actor.ready()
+
+    def step(self, obs: Tensor, state: Any) -> Any:
+        resets = torch.zeros(len(obs), dtype=torch.bool, device=self.device)
+        return self.actor.act(obs, state, resets, self.policy.repeats_per_step)[1]
+
+    def unroll(self, obs: Tensor, state: Any, resets: Tensor) -> tuple[Tensor, Tensor]:
+        return self.learner(obs, state, resets, (self.policy.repeats_per_step,) * len(obs))
+
+
 def implementations(spec: PolicySpeedSpec) -> dict[str, Ours]:
-    """The plain DRC in both layouts, the library's, and that saving memory; all with the same weights."""
-    policy, saving = spec.drc(), spec.drc(spec.recompute_steps)
-    saving.load_state_dict(policy.state_dict())
-    plain = {name: Plain(policy, spec.obs_shape, layout) for name, layout in LAYOUTS.items()}
-    return {**plain, "ours": Ours(policy, spec.obs_shape), SAVING: Ours(saving, spec.obs_shape)}
+    """The plain DRC in both layouts, the library's, and that saving memory; in bfloat16 and recorded where the device
+    can. All with the same weights."""
+    device, policy = torch.device(spec.device), spec.drc()
+    made: dict[str, Ours] = {name: Plain(policy, spec.obs_shape, layout) for name, layout in LAYOUTS.items()}
+    made |= {"ours": Ours(policy, spec.obs_shape), SAVING: Ours(spec.drc(recompute_steps=spec.recompute_steps),
+                                                                spec.obs_shape)}  # fmt: skip
+    if device.type == "cuda":
+        made[GRAPHS] = Graphed(policy, spec.obs_shape)
+    if has_bfloat16(device):
+        half = spec.drc(recurrent_precision="bfloat16")
+        made[BFLOAT16] = Ours(half, spec.obs_shape)
+        if device.type == "cuda":
+            made[f"{GRAPHS} {BFLOAT16}"] = Graphed(half, spec.obs_shape)
+    for subject in made.values():
+        subject.policy.load_state_dict(policy.state_dict())
+    return made
 
 
 def plain_drc(root: Path = Path(drc_lab.__file__).parents[1]) -> ModuleType:

@@ -1,6 +1,6 @@
 """task=policy_speed: the DRC beside the same net written plainly, every policy of conf/policy, and where time goes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,16 @@ from drc_lab.models.policy import Policy
 from drc_lab.process import machine_name
 from drc_lab.tasks.measure import Run, report, rounded, timed
 from drc_lab.tasks.policy_memory import can_measure, peak_memory
-from drc_lab.tasks.policy_runs import LAYOUTS, PASSES, SAVING, Ours, PolicySpeedSpec, convolutions, implementations
+from drc_lab.tasks.policy_runs import (
+    GRAPHS,
+    LAYOUTS,
+    PASSES,
+    SAVING,
+    Ours,
+    PolicySpeedSpec,
+    convolutions,
+    implementations,
+)
 from drc_lab.tasks.start import start
 
 STEP, GRADIENT = "step", "gradient"
@@ -39,7 +48,7 @@ def main(config: DictConfig, folder: Path) -> None:
     caption = f"{machine}, {torch.get_num_threads()} torch threads, median of {spec.timings}"
 
     speeds, throughput = compare(subjects, spec)
-    rows = speed_rows(speeds, throughput, spec) + memory_rows(spec)
+    rows = speed_rows(speeds, throughput, spec) + memory_rows(subjects, spec)
     title = f"DRC({spec.num_layers}, {spec.repeats_per_step}), {spec.hidden_channels} channels, env-steps/s"
     report(title, COLUMNS, rows, folder / "policy_speed.csv", caption)
     rows = [(name, batch, rounded(flops / 1e9)) for (name, batch), flops in throughput.items()]
@@ -78,21 +87,22 @@ def speed_rows(speeds: dict, throughput: dict[tuple[str, int], float], spec: Pol
             naive = [speeds[what, batch, plain_one] for plain_one in LAYOUTS]
             figures = (*naive, ours, ours / max(naive), ours * least[what])
             rows.append((_row(what, name), batch, *map(rounded, figures)))
-    return sorted(rows, key=lambda row: row[0] != STEP)
+    return sorted(rows, key=lambda row: not row[0].startswith(STEP))
 
 
-def memory_rows(spec: PolicySpeedSpec) -> list[tuple]:
+def memory_rows(names: Iterable[str], spec: PolicySpeedSpec) -> list[tuple]:
     """MB that a gradient adds at its peak, ours to the thriftier plain one; no rows where that cannot be measured."""
     rows: list[tuple] = []
     for batch in spec.batches if can_measure(spec.device) else ():
-        *naive, _, _ = megabytes = [peak_memory(spec, name, batch) / 1e6 for name in (*LAYOUTS, "ours", SAVING)]
-        for name, ours in zip(("ours", SAVING), megabytes[-2:], strict=True):
+        megabytes = {name: peak_memory(spec, name, batch) / 1e6 for name in names if GRAPHS not in name}
+        naive = [megabytes.pop(name) for name in LAYOUTS]
+        for name, ours in megabytes.items():
             rows.append((f"{_row(GRADIENT, name)} MB", batch, *map(rounded, (*naive, ours, ours / min(naive))), ""))
     return rows
 
 
 def _row(what: str, name: str) -> str:
-    return name if name == SAVING else what
+    return name if name == SAVING else what if name == "ours" else f"{what} {name}"
 
 
 def policies(spec: PolicySpeedSpec) -> Iterator[tuple[str, Policy]]:

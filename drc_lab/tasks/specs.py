@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drc_lab.envs.specs.levels import split_index
 from drc_lab.errors import ConfigError
@@ -140,12 +140,11 @@ class PolicySpeedSpec:
         """Of the DRC that is compared."""
         return self.num_actions, self.hidden_channels, self.num_layers, self.repeats_per_step
 
-    def drc(self, recompute_steps: int | None = None) -> "DRCPolicy":
-        """The DRC that is compared, with new weights."""
+    def drc(self, **options: Any) -> "DRCPolicy":
+        """The DRC that is compared, with new weights; ``options`` of `DRCSpec`."""
         from drc_lab.models.drc import DRCPolicy
 
-        shape = check_obs_shape(tuple(self.obs_shape))
-        return DRCPolicy(shape, *self.sizes, recompute_steps=recompute_steps).to(self.device)
+        return DRCPolicy(check_obs_shape(tuple(self.obs_shape)), *self.sizes, **options).to(self.device)
 
 
 @dataclass(frozen=True)

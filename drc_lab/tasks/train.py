@@ -34,6 +34,7 @@ from drc_lab.learning.progress import TrainingProgress
 from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.learning.stop import GracefulStop
 from drc_lab.learning.time_limit import ScheduleInTime
+from drc_lab.learning.unroll import GraphedUnroll
 from drc_lab.progress import display
 from drc_lab.signals import Stopped
 from drc_lab.targets import own_frames, shipped, told
@@ -119,6 +120,8 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     )  # fmt: skip
     trainer.strategy.checkpoint_io = AtomicCheckpointIO()
     check_trainer(trainer, spec)
+    if trainer.strategy.root_device.type == "cuda" and spec.cuda_graph and spec.min_repeats is None:
+        agent.unroll = GraphedUnroll(policy, say)  # not where each rollout has its own ticks, and would be recorded
     with errors_under("algo.rollouts"):
         check_rollouts(spec, env, policy, trainer.num_nodes, trainer.strategy.root_device.type == "cpu")
     return Training(agent, data, trainer, evaluation, checkpoints, stop, begin, env)

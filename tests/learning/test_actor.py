@@ -1,7 +1,7 @@
 """Acting by a recording: its buffers, its weights, and what a GPU could record.
 
-A recording is what CUDA's is: the same operations on the same memory, whatever Python would do by now. `Recorder` makes
-one on the CPU. Torch's meta device computes nothing, so what has to wait for a result of a GPU's fails there.
+A recording is what CUDA's is: the same operations on the same memory, whatever Python would do by now, see
+`recorders`. Torch's meta device computes nothing, so what has to wait for a result of a GPU's fails there.
 """
 
 from contextlib import nullcontext
@@ -9,55 +9,14 @@ from contextlib import nullcontext
 import gymnasium as gym
 import pytest
 import torch
+from policies import POLICIES, SHAPE
+from recorders import CPURecorder, Refusing
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.learning.actor import Actor, GraphedActor
 from drc_lab.learning.rollouts import RolloutSpec, RolloutStream
-from drc_lab.models.convlstm import ConvLSTMPolicy
-from drc_lab.models.drc import DRCPolicy
-from drc_lab.models.mlp import MLPPolicy
-from drc_lab.models.resnet import ResNetPolicy
-from drc_lab.models.transformer import LoopedTransformerPolicy
-
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-SHAPE = (8, 5, 5)
-POLICIES = {
-    "drc": lambda: DRCPolicy(SHAPE, 4, 4, 2, 2, proj_dim=8),
-    "drc_top_to_bottom": lambda: DRCPolicy(SHAPE, 4, 4, 2, 2, proj_dim=8, top_to_bottom=True, head="pool"),
-    "drc_unfused": lambda: DRCPolicy(SHAPE, 4, 4, 2, 2, proj_dim=8, top_to_bottom=True, residual="layers"),
-    "drc_overall": lambda: DRCPolicy(SHAPE, 4, 4, 2, 2, proj_dim=8, pool_projection="overall", boundary_ring="outside"),
-    "convlstm": lambda: ConvLSTMPolicy(SHAPE, 4, 4, 2, 2, proj_dim=8),
-    "transformer": lambda: LoopedTransformerPolicy(SHAPE, 4, 8, 1, 2, num_heads=2, proj_dim=8),
-    "resnet": lambda: ResNetPolicy(SHAPE, 4, (4,), (3,), proj_dim=8),
-    "mlp": lambda: MLPPolicy(SHAPE, 4),
-}
-
-
-class Recorder(TorchDispatchMode):
-    """Notes every operation with its tensors; `replay` does them again on the same memory."""
-
-    def __init__(self):
-        super().__init__()
-        self.done = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        self.done.append((func, args, kwargs or {}, result))
-        return result
-
-    def replay(self):
-        for func, args, kwargs, result in self.done:
-            for old, new in zip(tree_leaves(result), tree_leaves(func(*args, **kwargs)), strict=True):
-                if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():
-                    old.copy_(new)
-
-
-def record(step):
-    with Recorder() as recorder:
-        outputs = step()
-    return recorder.replay, outputs
 
 
 def make(actor, name="drc", groups=2, **spec):
@@ -88,15 +47,15 @@ def collected(stream, rollouts=4):
 def test_replayed_rollouts_are_those_of_the_policy_as_it_is(name):
     """Weights, also those derived from them, carries, context and each number of ticks are the present ones."""
     options = {"min_repeats": 1, "max_repeats": 3, "burn_in": 7, "progressive_weight": 0.5}
-    graphed = make(lambda policy: GraphedActor(policy, record=record), name, **options)
+    graphed = make(lambda policy: GraphedActor(policy, recorder=CPURecorder), name, **options)
     expected = collected(make(Actor, name, **options))
     # Static buffers have a memory layout of their own, in which sums may be added up in another order.
     torch.testing.assert_close(tree_leaves(collected(graphed)), tree_leaves(expected), rtol=1e-9, atol=1e-12)
-    assert sorted(key[0] for key in graphed.actor.recordings) == [1, 2, 3]
+    assert sorted(key[0] for key in graphed.actor.recordings.kept) == [1, 2, 3]
 
 
 def test_nothing_that_was_returned_changes_with_the_next_replay():
-    actor = GraphedActor(POLICIES["drc"]().double(), record=record)
+    actor = GraphedActor(POLICIES["drc"]().double(), recorder=CPURecorder)
     resets, carry = torch.zeros(2, dtype=torch.bool), actor.policy.init_state(2, dtype=torch.float64)
     with torch.no_grad(), actor.ready():
         obs = [torch.rand(2, *SHAPE) for _ in range(3)]
@@ -109,7 +68,7 @@ def test_nothing_that_was_returned_changes_with_the_next_replay():
 
 
 def test_a_recording_is_void_where_weights_have_moved_or_shapes_differ():
-    actor = GraphedActor(POLICIES["drc"]().double(), record=record)
+    actor = GraphedActor(POLICIES["drc"]().double(), recorder=CPURecorder)
 
     def act(batch):
         obs, resets = torch.ones(batch, *SHAPE), torch.ones(batch, dtype=torch.bool)
@@ -121,25 +80,19 @@ def test_a_recording_is_void_where_weights_have_moved_or_shapes_differ():
     act(2)
     change(actor.policy)
     act(2)
-    assert len(actor.recordings) == 1
+    assert len(actor.recordings.kept) == 1
     act(3)
-    assert len(actor.recordings) == 2
+    assert len(actor.recordings.kept) == 2
     for parameter in actor.policy.parameters():
         parameter.data = parameter.data + 0.1
     act(2)
-    assert len(actor.recordings) == 1
+    assert len(actor.recordings.kept) == 1
 
 
 def test_what_cannot_be_recorded_runs_as_it_is_written_after_one_line():
     said = []
 
-    def refuse(step):
-        try:
-            raise RuntimeError("operation not permitted\nwhen stream is capturing")
-        finally:
-            raise RuntimeError("capture was invalidated")  # as the end of a CUDA capture does
-
-    graphed = make(lambda policy: GraphedActor(policy, said.append, refuse))
+    graphed = make(lambda policy: GraphedActor(policy, said.append, Refusing))
     torch.testing.assert_close(tree_leaves(collected(graphed)), tree_leaves(collected(make(Actor))), rtol=0, atol=0)
     (line,) = said
     assert line.endswith("cannot be recorded (operation not permitted when stream is capturing)")
@@ -168,7 +121,7 @@ def test_in_no_policy_a_gpu_and_the_cpu_wait_for_each_other_after_the_first_step
     assert out.policy_logits.shape == (1, 2, 4)
 
 
-@needs_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("precision", [None, torch.bfloat16])
 @pytest.mark.parametrize("name", POLICIES)
 def test_on_a_gpu_a_cuda_graph_gives_the_rollouts_of_the_policy_as_it_is(name, precision):
@@ -190,11 +143,11 @@ def test_on_a_gpu_a_cuda_graph_gives_the_rollouts_of_the_policy_as_it_is(name, p
                 for parameter in policy.parameters():
                     parameter += 0.1 * torch.randn(parameter.shape, generator=generator, device="cuda")
         found.append(rollouts)
-        assert not getattr(stream.actor, "failed", False)
+        assert not (actor is GraphedActor and stream.actor.recordings.failed)
     torch.testing.assert_close(tree_leaves(found[1]), tree_leaves(found[0]), rtol=1e-4, atol=1e-5)
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_on_a_gpu_what_cannot_be_captured_runs_as_it_is_written():
     said, policy = [], POLICIES["drc"]().cuda()
     unroll = policy.unroll

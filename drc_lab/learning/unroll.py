@@ -1,0 +1,101 @@
+"""The policy's pass over a minibatch, with gradients: as it is written, or replayed as CUDA graphs there and back."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.utils._pytree import tree_leaves, tree_map
+
+from drc_lab.learning.recording import Recorder, Recordings, copied, like, uncached_autocast
+from drc_lab.models.policy import Policy, PolicyValue
+
+
+class RecordedUnroll(NamedTuple):
+    """``forward`` reads the inputs and writes the outputs, ``backward`` reads their gradients and writes those of the
+    weights, None for a weight that has no say; always the same tensors."""
+
+    inputs: list[Tensor]
+    forward: Callable[[], None]
+    outputs: PolicyValue
+    d_outputs: PolicyValue
+    backward: Callable[[], None]
+    gradients: Sequence[Tensor | None]
+
+
+class GraphedUnroll:
+    """Logits and values of a sequence, recorded once for each shape and its ticks; see `drc_lab.learning.recording`.
+
+    A backward pass belongs to the last forward pass of its shape: the one before it is no longer there.
+
+    Args:
+        policy: see `Recordings`.
+        say: is told in one line if the pass cannot be recorded.
+        recorder: makes a `Recorder`.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        say: Callable[[str], None] = print,
+        recorder: Callable[[], Recorder] = Recorder,
+    ):
+        self.policy, self.recorder = policy, recorder
+        what = "algo.rollouts.cuda_graph: learning without"
+        self.recordings: Recordings[RecordedUnroll] = Recordings(policy, say, what)
+
+    def __call__(self, obs: Tensor, carry: Any, resets: Tensor, repeats: Sequence[int]) -> PolicyValue:
+        """See `Policy.unroll`; the carry is taken as it is, without gradient."""
+        given, ticks = (obs, carry, resets), tuple(repeats)
+        self.recordings.check()
+        key = like(given, ticks), torch.is_autocast_enabled(obs.device.type)
+        recording = self.recordings.get(key, lambda: self._recording(given, ticks))
+        if recording is None:
+            return self.policy.unroll(obs, carry, resets, repeats)[0]
+        for static, tensor in zip(recording.inputs, tree_leaves(given), strict=True):
+            static.copy_(tensor)
+        return PolicyValue(*_Replayed.apply(recording, *self._weights()))
+
+    def _weights(self) -> list[Tensor]:
+        return [p for p in self.policy.parameters() if p.requires_grad]
+
+    def _recording(self, given: tuple[Tensor, Any, Tensor], ticks: tuple[int, ...]) -> RecordedUnroll:
+        obs, carry, resets = static = tree_map(lambda x: copied(x, given[0].device), given)
+        weights = self._weights()
+
+        def forward() -> PolicyValue:
+            with torch.enable_grad(), uncached_autocast(obs.device):
+                return self.policy.unroll(obs, carry, resets, ticks)[0]
+
+        def backward(outputs: PolicyValue, d_outputs: PolicyValue) -> tuple[Tensor | None, ...]:
+            with torch.autocast(obs.device.type, enabled=False):  # as a trainer does it
+                return torch.autograd.grad(tuple(outputs), weights, tuple(d_outputs), allow_unused=True)
+
+        def both() -> None:
+            outputs = forward()
+            backward(outputs, tree_map(torch.zeros_like, outputs))
+
+        recorder = self.recorder()
+        recorder.warm_up(both)
+        there, outputs = recorder.record(forward)
+        d_outputs = tree_map(torch.zeros_like, outputs)
+        back, gradients = recorder.record(lambda: backward(outputs, d_outputs))
+        return RecordedUnroll(tree_leaves(static), there, tree_map(Tensor.detach, outputs), d_outputs, back, gradients)
+
+
+class _Replayed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, recording: RecordedUnroll, *weights: Tensor):
+        ctx.recording = recording
+        recording.forward()
+        return tuple(x.clone() for x in recording.outputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *d_outputs: Tensor):
+        recording = ctx.recording
+        for static, gradient in zip(recording.d_outputs, d_outputs, strict=True):
+            static.copy_(gradient)
+        recording.backward()
+        return None, *(None if x is None else x.clone() for x in recording.gradients)
