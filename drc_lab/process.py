@@ -97,8 +97,10 @@ def reuse_freed_memory() -> None:
         mallopt(m_trim_threshold, 2**31 - 1)
 
 
-def machine_name() -> str:
-    """The processor, for captions of what was measured on it."""
+def machine_name(device: str = "cpu") -> str:
+    """The processor, or the GPU where ``device`` is one, for captions of what was measured on it."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))

@@ -75,6 +75,9 @@ class Episodes:
         return {"solve_rate": self.solve_rate, **means, "optimality_gap": gap}
 
 
+CHUNK = 512  # envs whose maps fit into a CPU's cache
+
+
 @torch.no_grad()
 def evaluate(
     policy: Policy,
@@ -82,7 +85,7 @@ def evaluate(
     thinking: Thinking | None = None,
     greedy: bool = True,
     seed: int = 0,
-    chunk: int = 512,
+    chunk: int | None = None,
     watchers: Sequence[Watcher] = (),
     choose: Choose | None = None,
     levels: range | None = None,
@@ -98,7 +101,7 @@ def evaluate(
         thinking: default none beyond the policy's own.
         greedy: the most probable action, or else sampled.
         seed: of the env and of sampling.
-        chunk: envs in one forward pass; more do not fit into the CPU's cache.
+        chunk: envs in one forward pass; None is as many as fit into a CPU's cache, or all on a GPU.
         watchers: see the evaluation go by.
         choose: the action from the logits, in place of ``greedy``.
         levels: which of the env's, at most as many as it has envs; None is the first ones.
@@ -112,6 +115,7 @@ def evaluate(
     levels = range(env.num_envs) if levels is None else levels
     obs, info = env.reset(seed=seed, options={"first_level": levels.start} if levels.start else None)
     choose = choose or (most_probable if greedy else sampled(seed))
+    chunk = chunk or (CHUNK if next(policy.parameters()).device.type == "cpu" else len(levels))
     with policy.frozen():
         return _Evaluation(policy, env, thinking, choose, watchers, len(levels)).run(obs, info, chunk)
 

@@ -40,7 +40,7 @@ class NaNGuard(L.Callback):
         names = ["total"]
         if getattr(trainer.precision_plugin, "scaler", None) is None:  # a scaler leaves out such a step, and goes on
             names.append("grad_norm")
-        if not all(agent.parts[name].isfinite() for name in names if name in agent.parts):
+        if not torch.stack([agent.parts[name] for name in names if name in agent.parts]).isfinite().all():
             raise Diverged(self._message(agent, self._tensors(agent)))
 
     def _check_weights(self, agent: Agent) -> None:

@@ -63,11 +63,16 @@ class Rollout(NamedTuple):
 def select(rollout: Rollout, envs: Tensor) -> Rollout:
     """The same rollout for some of the envs. A carry has envs first, everything else time first."""
 
+    here = {envs.device: envs}  # on each device once: what lies on a GPU would wait for the CPU's numbers
+
+    def chosen(x: Tensor) -> Tensor:
+        return here.setdefault(x.device, envs.to(x.device))
+
     def second(values: Any) -> Any:
-        return tree_map(lambda x: None if x is None else x[:, envs], values)
+        return tree_map(lambda x: None if x is None else x[:, chosen(x)], values)
 
     def first(carry: Any) -> Any:
-        return tree_map(lambda x: x[envs], carry)
+        return tree_map(lambda x: x[chosen(x)], carry)
 
     context, progressive = rollout.context, rollout.progressive
     if context is not None:

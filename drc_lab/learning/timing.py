@@ -14,7 +14,8 @@ from drc_lab.learning.held_out import HeldOutEvaluation
 class TimeShares(L.Callback):
     """Times the policy's forward passes, the backward pass and held-out evaluation over a whole fit.
 
-    A GPU is waited for at both ends of each part, so groups of envs do not overlap with the policy here.
+    A GPU is waited for at both ends of each part, which takes time itself and keeps groups of envs from overlapping
+    with the policy: there the parts are those of the first half of the fit, and its speed is that of the second.
 
     Args:
         evaluation: the callback that evaluates.
@@ -23,12 +24,13 @@ class TimeShares(L.Callback):
     Attributes:
         seconds: "act" (policy forward while collecting), "forward" (over whole rollouts), "backward", "evaluation"
             (all of it), "total".
+        frames_per_second: of the fit.
     """
 
     def __init__(self, evaluation: HeldOutEvaluation, skip_rollouts: int = 5):
         self.evaluation, self.skip_rollouts = evaluation, skip_rollouts
         self.seconds = dict.fromkeys(("act", "forward", "backward", "evaluation", "total"), 0.0)
-        self.frames = 0
+        self.timing, self.frames_per_second = True, 0.0
 
     def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
         assert isinstance(agent, Agent)
@@ -38,7 +40,7 @@ class TimeShares(L.Callback):
 
         def timed(call: Callable, part: str) -> Callable:
             def run(*args: Any, **kwargs: Any) -> Any:
-                if self._within or self.evaluation.running:
+                if self._within or self.evaluation.running or not self.timing:
                     return call(*args, **kwargs)
                 started, self._within = _now(), True
                 try:
@@ -50,6 +52,8 @@ class TimeShares(L.Callback):
             return run
 
         def timed_evaluate(*args: Any, **kwargs: Any) -> None:
+            if not self.timing:
+                return evaluate(*args, **kwargs)
             started = _now()
             evaluate(*args, **kwargs)
             self.seconds["evaluation"] += _now() - started
@@ -61,20 +65,34 @@ class TimeShares(L.Callback):
         self.evaluation._evaluate = timed_evaluate  # type: ignore[method-assign]
 
     def on_before_backward(self, *args: Any) -> None:
-        self._backward = _now()
+        if self.timing:
+            self._backward = _now()
 
     def on_after_backward(self, *args: Any) -> None:
-        self.seconds["backward"] += _now() - self._backward
+        if self.timing:
+            self.seconds["backward"] += _now() - self._backward
 
     def on_train_batch_end(self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch, batch_idx) -> None:
         assert isinstance(agent, Agent)
-        if agent.frames <= self.skip_rollouts * agent.spec.frames_per_rollout:
-            self._started, self._start_frames = _now(), agent.frames
+        if not batch.last:
+            return
+        skipped = self.skip_rollouts * agent.spec.frames_per_rollout
+        if agent.frames <= skipped:
+            self._begin(agent)
             self.seconds = dict.fromkeys(self.seconds, 0.0)
-        else:
+            return
+        if self.timing:
             self.seconds["total"] = _now() - self._started
             self._measured = dict(self.seconds)  # what plays after the last rollout is not of the training
-            self.frames = agent.frames - self._start_frames
+        if agent.frames > self._start_frames:
+            self.frames_per_second = (agent.frames - self._start_frames) / (_now() - self._started)
+        half = (skipped + agent.spec.rollouts * agent.spec.frames_per_rollout) / 2
+        if self.timing and agent.device.type == "cuda" and agent.frames >= half:
+            self.timing = False
+            self._begin(agent)
+
+    def _begin(self, agent: Agent) -> None:
+        self._started, self._start_frames = _now(), agent.frames
 
     def shares(self) -> dict[str, float]:
         """Each part of the total; "policy" is acting, forward and backward together, "outside" all the rest, "other"

@@ -100,7 +100,7 @@ class ConvLSTMCell(nn.Module):
             # A constant plane through the convolution: sum the taps that are inside, per kind of cell.
             inside, kind = tap_kinds(height, width, self.wiring.kernel_size, bias.device)
             taps = torch.einsum("kt,oct->koc", inside.to(bias.dtype), weights["pooled"].flatten(2)).flatten(0, 1)
-            inject = taps @ self.pool.matrix().to(bias)  # (K*4C, C) x (C, 2C) -> (K*4C, 2C)
+            inject = taps @ self.pool.matrix(bias).to(bias)  # (K*4C, C) x (C, 2C) -> (K*4C, 2C)
             if self.pool.bias is not None:
                 base = base + (taps @ self.pool.bias).view(-1, 4 * C)[kind]
         return weights["e"], base, torch.cat([weights["below"], weights["own"]], dim=1), inject

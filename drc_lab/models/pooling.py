@@ -33,12 +33,13 @@ class PoolAndInject(nn.Module):
         elif self.weight is not None:
             nn.init.trunc_normal_(self.weight, std=1 / math.sqrt(2))  # published: scaled by a fan-in of 2
 
-    def matrix(self) -> Tensor:
-        """The mix as one matrix [C, 2C] that multiplies [mean, max]; without the bias."""
+    def matrix(self, like: Tensor) -> Tensor:
+        """The mix as one matrix [C, 2C] that multiplies [mean, max]; without the bias. Made on the device of ``like``
+        where it isn't a weight: a CUDA graph can't wait for a copy."""
         C = self.channels
         if self.weight is None:
-            one = torch.tensor([[float(self.projection == "mean")], [float(self.projection == "max")]])
-            scale = one.expand(2, C)
+            scale = like.new_zeros(2, C)
+            scale[0 if self.projection == "mean" else 1].fill_(1)
         elif self.weight.shape == (C, 2 * C):
             return self.weight
         else:
@@ -48,5 +49,5 @@ class PoolAndInject(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W], the same at every cell."""
         pooled = torch.cat([h.mean((2, 3)), h.amax((2, 3))], dim=1)  # (B, 2C)
-        mixed = nn.functional.linear(pooled, self.matrix().to(h), self.bias)  # (B, C)
+        mixed = nn.functional.linear(pooled, self.matrix(h).to(h), self.bias)  # (B, C)
         return mixed[:, :, None, None].expand_as(h)

@@ -83,6 +83,18 @@ class TickWeights:
         drive = self.drive.flip(2, 3).permute(2, 3, 0, 1).reshape(kk, -1, C).contiguous()
         return drive, recurrent, self.there[3].transpose(1, 2).contiguous()
 
+    @cached_property
+    def there_in_pairs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """`there`, the convolutions' inputs two by two in bfloat16: drive and recurrent [.., C / 2, ..]."""
+        drive, base, recurrent, inject = self.there
+        return in_pairs(drive), base, in_pairs(recurrent), inject
+
+    @cached_property
+    def back_in_pairs(self) -> tuple[Tensor, Tensor, Tensor]:
+        """`back`, likewise: drive [k * k, L * 2C, C], recurrent [L, k * k, 2C, 2C], inject."""
+        drive, recurrent, inject = self.back
+        return in_pairs(drive), in_pairs(recurrent), inject
+
     def as_given(self, drive: Tensor, base: Tensor, recurrent: Tensor, inject: list[Tensor]) -> list[Tensor]:
         """Gradients in the shapes of `there` as those of the weights: drive, base, then recurrent and inject of each
         layer."""
@@ -96,3 +108,9 @@ class TickWeights:
             for gradient, weight in zip(recurrent, self.recurrent, strict=True)
         ]
         return [kernel(drive), base, *layers, *inject]
+
+
+def in_pairs(weight: Tensor) -> Tensor:
+    """[.., D, F] as [.., D / 2, F], each float32 the place of two bfloat16: of an even and the next input."""
+    pairs = weight.detach().bfloat16().unflatten(-2, (-1, 2)).transpose(-1, -2).contiguous()  # (.., D / 2, F, 2)
+    return pairs.view(torch.float32)[..., 0]

@@ -19,7 +19,7 @@ class _Ticks(torch.autograd.Function):
     def forward(ctx, plan: TickPlan, weights: TickWeights, grad: bool, save: bool, e: Tensor, *flat: Tensor):
         L = len(weights.recurrent)
         h, c = list(flat[-2 * L : -L]), list(flat[-L:])
-        compiled = e.device.type == "cpu" and e.dtype == torch.float32 and not plan.bfloat16
+        compiled = e.device.type == "cpu" and e.dtype == torch.float32
         ticks = CompiledTicks(plan, weights) if compiled else TorchTicks(plan, weights)
         h_top, h_end, c_end = ticks.forward(e, h, c, save)
         if grad:

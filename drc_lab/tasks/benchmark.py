@@ -20,7 +20,8 @@ def main(config: DictConfig, folder: Path) -> None:
     """Trains each with everything on (Lightning, logging, evaluation, checkpoints), timed; writes benchmark.csv."""
     wanted = trainings(config, HydraConfig.get().overrides.task)
     rows = [(name, *time_training(each, folder / name)) for name, each in wanted]
-    caption = f"shares of wall time; {machine_name()}, {torch.get_num_threads()} torch threads, seed {config.seed}"
+    machine = machine_name("cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu")
+    caption = f"shares of wall time; {machine}, {torch.get_num_threads()} torch threads, seed {config.seed}"
     report("Wall time of training", ("training", "frames/s", *PARTS), rows, folder / "benchmark.csv", caption)
 
 
@@ -37,7 +38,7 @@ def time_training(config: DictConfig, folder: Path) -> list[float]:
         raise ConfigError("algo.rollouts.frames", spec.frames, f"{least} or more in a benchmark")
     with start_run(config, training.beginning) as run:
         fit(training, run)
-        shares, speed = timer.shares(), timer.frames / timer.seconds["total"]
+        shares, speed = timer.shares(), timer.frames_per_second
         metrics = {f"time/{part}_share": share for part, share in shares.items()}
         run.log_metrics(metrics | {"time/frames_per_second": speed}, training.agent.frames)
     return [rounded(speed), *(rounded(shares[part]) for part in PARTS)]

@@ -3,7 +3,7 @@
 import copy
 import importlib.util
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -110,17 +110,11 @@ class Plain(Ours):
         self.layout, self.code = layout, plain_drc()
 
     def step(self, obs: Tensor, state: Any) -> Any:
-        with self._on_device():
-            return self.code.naive_step(self.policy, obs, state, self.policy.repeats_per_step)[2]
+        return self.code.naive_step(self.policy, obs, state, self.policy.repeats_per_step)[2]
 
     def unroll(self, obs: Tensor, state: Any, resets: Tensor) -> tuple[Tensor, Tensor]:
-        with self._on_device():
-            repeats = [self.policy.repeats_per_step] * len(obs)
-            return self.code.naive_unroll(self.policy, obs, state, resets, repeats)[:2]
-
-    def _on_device(self) -> AbstractContextManager:
-        """Its planes are made on the default device. On the CPU that is so, and saying it would cost time."""
-        return nullcontext() if self.device.type == "cpu" else self.device
+        repeats = [self.policy.repeats_per_step] * len(obs)
+        return self.code.naive_unroll(self.policy, obs, state, resets, repeats)[:2]
 
     def _start(self, batch: int) -> Any:
         return tree_map(lambda x: x.contiguous(memory_format=self.layout), super()._start(batch))
@@ -189,6 +183,7 @@ def convolutions(spec: PolicySpeedSpec) -> dict[tuple[str, int], Run]:
         x, dz = (_channels_last(batch, n * C, H, W, device=spec.device) for n in (2, 4))
         for name in PASSES:
             times = max(1, max(spec.conv_batches) // batch)  # about as much work in every timing
+            times *= 20 if spec.device == "cuda" else 1  # and enough to keep a GPU from waiting for Python
             runs[name, batch] = _repeated(_convolution(name, x, weight, dz), times, 2 * weight.numel() * batch * H * W)
     return runs
 

@@ -43,8 +43,7 @@ def main(config: DictConfig, folder: Path) -> None:
         raise ConfigError("policy_speed.device", spec.device, "cpu, or cuda where torch sees such a device")
     subjects = implementations(spec)
     others = dict(policies(spec))
-    machine = machine_name()
-    machine = torch.cuda.get_device_name() if spec.device == "cuda" else machine
+    machine = machine_name(spec.device)
     caption = f"{machine}, {torch.get_num_threads()} torch threads, median of {spec.timings}"
 
     speeds, throughput = compare(subjects, spec)

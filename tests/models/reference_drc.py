@@ -40,11 +40,10 @@ def naive_step(policy: DRCPolicy, obs, state, repeats):
     wiring, C = policy.stack.wiring, policy.stack.channels
     pad = wiring.kernel_size // 2
     e = naive_encode(policy, obs)
-    edge = torch.zeros(B, 1, H, W, dtype=obs.dtype)
-    for y in range(H):
-        for x in range(W):
-            if y in (0, H - 1) or x in (0, W - 1):
-                edge[:, 0, y, x] = 1
+    edge = torch.zeros(B, 1, H, W, dtype=obs.dtype, device=obs.device)
+    for side in (0, -1):
+        edge[:, :, side] = 1
+        edge[..., side] = 1
     for _ in range(repeats):
         below = h[-1] if wiring.top_to_bottom else None
         for i, cell in enumerate(policy.stack.cells):
@@ -57,7 +56,7 @@ def naive_step(policy: DRCPolicy, obs, state, repeats):
                 inputs.append(edge if wiring.boundary_ring == "edge" else torch.zeros_like(edge))
             z = F.conv2d(torch.cat([*inputs, h[i]], 1), cell.gates.weight, cell.gates.bias, padding=pad)
             if wiring.use_boundary_channel and wiring.boundary_ring == "outside":
-                ring = F.pad(torch.zeros(B, 1, H, W, dtype=obs.dtype), [pad] * 4, value=1)
+                ring = F.pad(torch.zeros_like(edge), [pad] * 4, value=1)
                 start = sum(x.shape[1] for x in inputs) - 1
                 z = z + F.conv2d(ring, cell.gates.weight[:, start : start + 1])
             zi, zf, zg, zo = z[:, : 4 * C].chunk(4, 1)

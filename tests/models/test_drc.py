@@ -15,7 +15,7 @@ from drc_lab.models.compiled.vectors import Registers, gates_forward
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.drc_core import ConvLSTMCell, PoolAndInject
 from drc_lab.models.spatial import boundary_channel, tap_kinds
-from drc_lab.models.torch_ticks import TorchTicks
+from drc_lab.models.torch_ticks import FEATURES_OF_A_WEIGHT_GRADIENT, TorchTicks
 from drc_lab.models.workers import parts_of
 from drc_lab.numerics import jit
 
@@ -384,7 +384,7 @@ def test_weight_gradients_do_not_depend_on_how_they_are_batched(features, monkey
     obs, state, resets = sequence(policy, dtype=torch.float64)
     gradients = []
     for size in (features, 400):
-        monkeypatch.setattr("drc_lab.models.torch_ticks.FEATURES_OF_A_WEIGHT_GRADIENT", size)
+        monkeypatch.setitem(FEATURES_OF_A_WEIGHT_GRADIENT, "cpu", size)
         out, _ = policy.unroll(obs, state, resets, [3, 1, 2, 5, 3, 1])
         gradients.append(torch.autograd.grad(out.value.sum(), list(policy.stack.parameters())))
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)

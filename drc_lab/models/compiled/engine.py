@@ -60,7 +60,8 @@ class CompiledTicks:
         self.kept = kept if save else None
         h_top = h[0].new_empty(len(self.plan.repeats), B, P, C)
         h_end, c_end = (h[0].new_empty(L, B, P, C) for _ in range(2))
-        given = e, torch.stack(h), torch.stack(c), *self.weights.there, h_top, h_end, c_end, *kept
+        weights = self.weights.there_in_pairs if self.plan.bfloat16 else self.weights.there
+        given = e, torch.stack(h), torch.stack(c), *weights, h_top, h_end, c_end, *kept
         return self._arguments(save, given), h_top, (list(h_end), list(c_end))
 
     def backward(
@@ -73,11 +74,12 @@ class CompiledTicks:
         kept, self.kept = self.kept, None
         assert kept is not None
         B, L, N, weights = len(h[0]), len(h), sum(self.plan.repeats), self.weights
-        injects = weights.back[2].numel() > 0
+        back = weights.back_in_pairs if self.plan.bfloat16 else weights.back
+        injects = back[2].numel() > 0
         grad_top = grad_top.contiguous()
         d_h, d_c, d_e = torch.stack(dh), torch.stack(dc), torch.empty_like(grad_top)
         d_injected = grad_top.new_empty(B, L, N, len(weights.inject[0]) if injects else 0)
-        given = (_cells(e), *weights.back, kept.gates, kept.cells, kept.hidden, kept.argmax, grad_top,
+        given = (_cells(e), *back, kept.gates, kept.cells, kept.hidden, kept.argmax, grad_top,
                  d_h, d_c, d_e)  # fmt: skip
         parts = self.parts()
         sums = [[torch.zeros_like(weight) for weight in weights.there[:3]] for _ in parts]  # each part has its own
@@ -98,7 +100,7 @@ class CompiledTicks:
     def _arguments(self, save: bool, given: Sequence[Tensor]) -> tuple[Any, ...]:
         plan, weights = self.plan, self.weights
         shape = plan.height, plan.width, weights.drive.shape[2]
-        kernels = kernels_for(weights.channels, *shape, plan.sigmoid_output, save)
+        kernels = kernels_for(weights.channels, *shape, plan.sigmoid_output, save, plan.bfloat16)
         repeats, below = (np.array(numbers) for numbers in (plan.repeats, weights.below))
         assert all(tensor.is_contiguous() for tensor in given)  # kernels count in bytes
         arrays = (tensor.numpy() for tensor in given)

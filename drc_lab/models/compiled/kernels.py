@@ -12,7 +12,19 @@ import numba
 import numpy as np
 from numba import types
 
-from drc_lab.models.compiled.vectors import conv_row, gates_backward, gates_forward, number_at, outer_tile, registers
+from drc_lab.models.compiled.vectors import (
+    PAIRS,
+    PLAIN_PAIRS,
+    SINGLE,
+    conv_row,
+    gates_backward,
+    gates_forward,
+    multiplies_pairs,
+    number_at,
+    outer_tile,
+    registers,
+    round_row,
+)
 from drc_lab.numerics import FASTMATH
 
 BYTES_OF_A_PANEL = 24 * 1024  # of weights that stay in the first cache, while one row follows the other
@@ -51,12 +63,12 @@ def kernel(arguments: int) -> Callable[[Callable], Any]:
 
 
 @cache
-def convolution(R: int, V: int, L: int, width: int, k: int) -> Any:
+def convolution(R: int, V: int, L: int, width: int, k: int, kind: int = SINGLE) -> Any:
     before = (k - 1) // 2
 
     @kernel(11)
     def convolve(out, out_row, init, init_row, x, x_row, D, w, w_row, columns, height):
-        """``columns`` features of all cells of a board, from ``init`` on."""
+        """``columns`` features of all cells of a board, from ``init`` on; D inputs, or pairs of them."""
         at_once = k * k * D * V * L * 4 <= BYTES_OF_A_PANEL
         for column in range(0, 4 * columns, 4 * V * L):
             for turn in range(1 if at_once else k):  # rows of taps, the middle one first: it is never outside
@@ -70,7 +82,7 @@ def convolution(R: int, V: int, L: int, width: int, k: int) -> Any:
                     if 0 <= source < height:
                         to = out + cell * out_row + column
                         begin, begin_row = (to, out_row) if turn else (init + cell * init_row + column, init_row)
-                        conv_row(width, R, V, L, k, to, out_row, begin, begin_row, x + source * width * x_row,
+                        conv_row(width, R, V, L, k, kind, to, out_row, begin, begin_row, x + source * width * x_row,
                                  x_row, ups, D, w + first * k * D * w_row + column, w_row)  # fmt: skip
 
     return convolve
@@ -88,6 +100,7 @@ def product(rows: int, R: int, V: int, L: int) -> Any:
                 V,
                 L,
                 1,
+                SINGLE,
                 out + column,
                 4 * columns,
                 init + apart * column,
@@ -159,6 +172,17 @@ def gates_back(L: int, sigmoid: bool) -> Any:
     return gates
 
 
+@cache
+def rounding(L: int) -> Any:
+    @kernel(3)
+    def rounds(numbers, x, out):
+        """So many floats to bfloat16."""
+        for n in range(0, numbers, L):
+            round_row(L, x + 4 * n, out + 2 * n)
+
+    return rounds
+
+
 class Kernels(NamedTuple):
     """Addresses, for one net and board; and how they are to be called."""
 
@@ -170,22 +194,31 @@ class Kernels(NamedTuple):
     correlate: int
     gates_back: int
     samples: int  # that go through a tick together, for a matrix of injections that is read once for all
+    rounds: int
+    packed: int  # inputs of a convolution that are one number in its loop: 2 in bfloat16, else 1
 
 
 @cache
-def kernels_for(C: int, height: int, width: int, kernel_size: int, sigmoid: bool, save: bool) -> Kernels:
+def kernels_for(
+    C: int, height: int, width: int, kernel_size: int, sigmoid: bool, save: bool, bfloat16: bool = False
+) -> Kernels:
     """Those of a net with C channels on such a board; ``save`` is whether the gates are kept for the gradient."""
+    kind = SINGLE
+    if bfloat16:
+        kind = PAIRS if multiplies_pairs() else PLAIN_PAIRS
     there, back = (tile(n * C, width, kernel_size) for n in (4, 1))
     samples = SAMPLES if height * width * C * 4 * 4 * SAMPLES < BYTES_OF_A_GROUP else 1
     of_samples, of_samples_back = (tile(n * C, samples, 1) for n in (4, 2))
     outer = tile(4 * C, next(rows for rows in (4, 2, 1) if C % rows == 0), 1)
     return Kernels(
-        convolution(*there, width, kernel_size).address,
+        convolution(*there, width, kernel_size, kind).address,
         product(samples, *of_samples).address,
         gates_there(back.lanes, sigmoid, save).address,
-        convolution(*back, width, kernel_size).address,
+        convolution(*back, width, kernel_size, kind).address,
         product(samples, *of_samples_back).address,
         correlation(*outer, width, kernel_size).address,
         gates_back(back.lanes, sigmoid).address,
         samples,
+        rounding(back.lanes).address,
+        2 if bfloat16 else 1,
     )

@@ -62,15 +62,18 @@ def forward(first, last, kernels, shape, kind, repeats, keep, below, e, h, c, dr
         h, c: [L, B, P, C].
         drive: [k * k, C, L * 4C].
         base: [P, L * 4C].
-        recurrent: [L, 2, k * k, C, 4C], of what is below and of own h.
+        recurrent: [L, 2, k * k, C, 4C], of what is below and of own h. It and the drive are of pairs of bfloat16
+            [.., C / 2, .., 2], each pair in the place of a float32, where ``kernels`` want them.
         inject: [L, 2C, K * 4C], or [.., 0, ..] where nothing is injected.
         gates [B, L, N, P, 4C], cells and hidden [B, L, N + 1, P, C], pooled [B, L, N, 2C], argmax int32 [B, L, N, C]:
             what is kept, or empty.
     """
     (H, _, k), (L, B, P, C), N, G = shape, h.shape, len(keep) - 1, kernels.samples
     row, gates_row, wide, save = 4 * C, 16 * C, L * 16 * C, gates.size > 0  # bytes of a cell
-    matrix, layer = k * k * C * gates_row, P * row  # bytes of a convolution, and of a map
+    matrix, layer = k * k * C * gates_row // kernels.packed, P * row  # bytes of a convolution, and of a map
+    D, half, half_layer = C // kernels.packed, row // 2, layer // 2  # inputs, and bytes of them in bfloat16
     drive_map, z, blank = lines(G * P, wide // 4), lines(P, 4 * C), lines(P, C)
+    low_e, low_h = lines(P, C // 2), lines(G * L * P, C // 2)  # of bfloat16: e of a step, and the present h
     own_h, own_c = lines(G * L * P, C).reshape(G, L, P, C), lines(G * L * P, C).reshape(G, L, P, C)
     added, seen, zeros = lines(G, 4 * C * (np.max(kind) + 1)), lines(G, 2 * C), lines(1, 4 * C)
     total, peak = lines(G * L, C).reshape(G, L, C), lines(G * L, C).reshape(G, L, C)
@@ -84,15 +87,24 @@ def forward(first, last, kernels, shape, kind, repeats, keep, below, e, h, c, dr
                     cells[group + g, i, 0], hidden[group + g, i, 0] = c[i, group + g], h[i, group + g]
                 else:
                     own_c[g, i], own_h[g, i] = c[i, group + g], h[i, group + g]
+                if kernels.packed == 2:
+                    call(kernels.rounds, (P * C, at(h) + (i * B + group + g) * layer,
+                                          at(low_h) + (g * L + i) * half_layer))  # fmt: skip
         n = 0
         for t in range(len(repeats)):
             for g in range(samples):
                 if keep[n, group + g] == ZERO:
                     own_h[g], own_c[g] = ZERO, ZERO
                     total[g], peak[g], where[g] = ZERO, ZERO, 0
+                seen_e, seen_row = at(e) + (t * B + group + g) * layer, row
+                if kernels.packed == 2:
+                    if keep[n, group + g] == ZERO:
+                        low_h[g * L * P : (g + 1) * L * P] = ZERO
+                    call(kernels.rounds, (P * C, seen_e, at(low_e)))
+                    seen_e, seen_row = at(low_e), half
                 call(kernels.convolve, (
-                    at(drive_map) + g * P * wide, wide, at(base), wide, at(e) + (t * B + group + g) * layer, row, C,
-                    at(drive), wide, L * 4 * C, H,
+                    at(drive_map) + g * P * wide, wide, at(base), wide, seen_e, seen_row, D, at(drive), wide,
+                    L * 4 * C, H,
                 ))  # fmt: skip
             for _ in range(repeats[t]):
                 for i in range(L):
@@ -122,14 +134,17 @@ def forward(first, last, kernels, shape, kind, repeats, keep, below, e, h, c, dr
                             if keep[n, group + g] == ZERO:
                                 old_h = old_c = at(blank)
                                 under = under if below[i] < i else at(blank)
+                        if kernels.packed == 2:
+                            old_h = at(low_h) + (g * L + i) * half_layer
+                            under = at(low_h) + (g * L + below[i]) * half_layer
                         weights = at(recurrent) + 2 * i * matrix
                         begin, begin_row = at(drive_map) + g * P * wide + i * gates_row, wide
                         if below[i] >= 0:
-                            call(kernels.convolve, (at(z), gates_row, begin, begin_row, under, row, C, weights,
+                            call(kernels.convolve, (at(z), gates_row, begin, begin_row, under, seen_row, D, weights,
                                                     gates_row, 4 * C, H))  # fmt: skip
                             begin, begin_row = at(z), gates_row
-                        call(kernels.convolve, (at(z), gates_row, begin, begin_row, old_h, row, C, weights + matrix,
-                                                gates_row, 4 * C, H))  # fmt: skip
+                        call(kernels.convolve, (at(z), gates_row, begin, begin_row, old_h, seen_row, D,
+                                                weights + matrix, gates_row, 4 * C, H))  # fmt: skip
                         for j in range(C):
                             total[g, i, j], peak[g, i, j], where[g, i, j] = ZERO, -np.inf, 0
                         pools = (g * L + i) * row
@@ -137,6 +152,8 @@ def forward(first, last, kernels, shape, kind, repeats, keep, below, e, h, c, dr
                             P, C, at(kind), at(z), at(added) + 4 * g * added.shape[1], old_c, new_c, new_h, kept,
                             at(total) + pools, at(peak) + pools, at(where) + pools,
                         ))  # fmt: skip
+                        if kernels.packed == 2:
+                            call(kernels.rounds, (P * C, new_h, at(low_h) + (g * L + i) * half_layer))
                 n += 1
             for g in range(samples):
                 h_top[t, group + g] = hidden[group + g, L - 1, n] if save else own_h[g, L - 1]
@@ -153,7 +170,7 @@ def backward(first, last, kernels, shape, kind, repeats, keep, below, e, drive, 
 
     Args, beside those of `forward`:
         drive [k * k, L * 4C, C], recurrent [L, k * k, 4C, 2C], inject [L, K * 4C, 2C] or [.., 0, ..]: the same
-            weights for the way back, taps in the reverse order.
+            weights for the way back, taps in the reverse order; the first two of pairs where ``kernels`` want them.
         h_top [T, B, P, C], h, c [L, B, P, C]: gradients. The last two turn from those of the carry after all ticks to
             those of the carry before.
         d_e: [T, B, P, C], is filled.
@@ -161,9 +178,10 @@ def backward(first, last, kernels, shape, kind, repeats, keep, below, e, drive, 
         d_injected: [B, L, N, K * 4C], is filled where something is injected.
     """
     (H, _, k), (L, B, P, C), N, G = shape, h.shape, len(keep) - 1, kernels.samples
-    row, gates_row, wide = 4 * C, 16 * C, L * 16 * C  # bytes of a cell
-    matrix, layer = k * k * C * gates_row, P * row  # bytes of a convolution, and of a map
+    row, gates_row, wide, packed = 4 * C, 16 * C, L * 16 * C, kernels.packed  # bytes of a cell
+    matrix, layer = k * k * C * gates_row, P * row  # bytes of a convolution's float32, and of a map
     dz, dz_drive = lines(G * P, 4 * C), lines(G * P, wide // 4).reshape(G, P, wide // 4)
+    low = lines(P, wide // 8 if packed == 2 else 1)  # a gradient in bfloat16
     zeros, d_pooled, injected = lines(1, 2 * C), lines(G, 2 * C), lines(G, 4 * C * (np.max(kind) + 1))
     for group in range(first, last, G):
         samples, n = min(G, last - group), N
@@ -194,7 +212,11 @@ def backward(first, last, kernels, shape, kind, repeats, keep, below, e, drive, 
                     for g in range(samples):
                         b = group + g
                         gradient, kept = at(dz) + g * P * gates_row, keep[n, b] != ZERO
-                        weights, d_weights = at(recurrent) + 2 * i * matrix, at(d_recurrent) + 2 * i * matrix
+                        weights, d_weights = at(recurrent) + 2 * i * matrix // packed, at(d_recurrent) + 2 * i * matrix
+                        seen, seen_row = gradient, gates_row
+                        if packed == 2:
+                            call(kernels.rounds, (P * 4 * C, gradient, at(low)))
+                            seen, seen_row = at(low), gates_row // 2
                         if kept:
                             call(kernels.correlate, (
                                 d_weights + matrix, at(hidden) + ((b * L + i) * (N + 1) + n) * layer, C, gradient,
@@ -203,8 +225,8 @@ def backward(first, last, kernels, shape, kind, repeats, keep, below, e, drive, 
                             for j in range(C):
                                 d_pooled[g, j] /= np.float32(P)
                             call(kernels.convolve_back, (
-                                at(h) + (i * B + b) * layer, row, at(d_pooled) + 2 * g * row, 0, gradient, gates_row,
-                                4 * C, weights + row, 2 * row, C, H,
+                                at(h) + (i * B + b) * layer, row, at(d_pooled) + 2 * g * row, 0, seen, seen_row,
+                                4 * C // packed, weights + row, 2 * row, C, H,
                             ))  # fmt: skip
                             if inject.shape[1]:
                                 for j in range(C):
@@ -215,11 +237,15 @@ def backward(first, last, kernels, shape, kind, repeats, keep, below, e, drive, 
                             to = at(h) + (below[i] * B + b) * layer
                             under = ((b * L + below[i]) * (N + 1) + n + (below[i] < i)) * layer
                             call(kernels.correlate, (d_weights, at(hidden) + under, C, gradient, gates_row, 4 * C, H))
-                            call(kernels.convolve_back, (to, row, to, row, gradient, gates_row, 4 * C, weights, 2 * row,
-                                                         C, H))  # fmt: skip
+                            call(kernels.convolve_back, (to, row, to, row, seen, seen_row, 4 * C // packed, weights,
+                                                         2 * row, C, H))  # fmt: skip
             for g in range(samples):
                 of_e, gradient = (t * B + group + g) * layer, at(dz_drive) + g * P * wide
                 call(kernels.correlate, (at(d_drive), at(e) + of_e, C, gradient, wide, L * 4 * C, H))
                 add(dz_drive[g], d_base)
-                call(kernels.convolve_back, (at(d_e) + of_e, row, at(zeros), 0, gradient, wide, L * 4 * C, at(drive),
-                                             row, C, H))  # fmt: skip
+                seen, seen_row = gradient, wide
+                if packed == 2:
+                    call(kernels.rounds, (P * L * 4 * C, gradient, at(low)))
+                    seen, seen_row = at(low), wide // 2
+                call(kernels.convolve_back, (at(d_e) + of_e, row, at(zeros), 0, seen, seen_row, L * 4 * C // packed,
+                                             at(drive), row, C, H))  # fmt: skip

@@ -16,7 +16,7 @@ from numba.core import cgutils
 
 FLAGS = ("contract", "reassoc", "arcp", "nsz")  # as in `drc_lab.numerics`: a NaN has to come through
 intrinsic: Any = extending.intrinsic  # as typed it would want the context that Numba adds from callers
-INT64, INT32, FLOAT = ir.IntType(64), ir.IntType(32), ir.FloatType()
+INT64, INT32, INT16, FLOAT = ir.IntType(64), ir.IntType(32), ir.IntType(16), ir.FloatType()
 
 # Of tanh as the ratio of two polynomials, within 3e-7 of the exact value; the coefficients that Eigen uses.
 TANH_P = (-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08,
@@ -24,6 +24,7 @@ TANH_P = (-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.
 TANH_Q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
 TANH_LIMIT = 7.90531110763549805  # beyond it is 1
 
+SINGLE, PAIRS, PLAIN_PAIRS = range(3)  # what is multiplied, see `Code.add_product`
 SUMS_UNDER_WAY = 10  # that a CPU can keep adding to, one after the other, without waiting for the first
 
 
@@ -42,6 +43,11 @@ def registers() -> Registers:
     if features.get("avx"):
         return Registers(8, 16)
     return Registers(4, 16 if llvm.get_default_triple().startswith("x86") else 32)
+
+
+def multiplies_pairs() -> bool:
+    """Whether this CPU has an instruction for `Code.add_product` of PAIRS."""
+    return bool(llvm.get_host_cpu_features().get("avx512bf16"))
 
 
 class Code:
@@ -102,6 +108,24 @@ class Code:
     def fma(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
         """x * y + z."""
         return self.add(self.mul(x, y), z)
+
+    def add_product(self, kind: int, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+        """x * y + z. x and y are floats (SINGLE), or two bfloat16 in each lane, whose products are both added: by the
+        instruction for it (PAIRS), or as it is defined, on any CPU (PLAIN_PAIRS)."""
+        if kind == SINGLE:
+            return self.fma(x, y, z)
+        words = ir.VectorType(INT32, self.lanes)
+        x, y = (self.b.bitcast(value, words) for value in (x, y))
+        if kind == PAIRS and self.lanes >= 4:
+            name = f"llvm.x86.avx512bf16.dpbf16ps.{32 * self.lanes}"
+            function = cgutils.get_or_insert_function(
+                self.b.module, ir.FunctionType(self.vector, [self.vector, words, words]), name
+            )
+            return self.b.call(function, [z, x, y])
+        upper, places = (ir.Constant(words, [number] * self.lanes) for number in (0xFFFF0000, 16))
+        for part in (lambda word: self.b.and_(word, upper), lambda word: self.b.shl(word, places)):
+            z = self.fma(*(self.b.bitcast(part(word), self.vector) for word in (x, y)), z)
+        return z
 
     def polynomial(self, x: ir.Value, coefficients: Sequence[float]) -> ir.Value:
         value = self.const(coefficients[0])
@@ -201,7 +225,7 @@ def number_at(typingctx, address):
 
 @intrinsic(prefer_literal=True)
 def conv_row(
-    typingctx, width, rows, vectors, lanes, kernel_size, out, out_row, init, init_row, x, x_row, ups, D, w, w_row
+    typingctx, width, rows, vectors, lanes, kernel_size, kind, out, out_row, init, init_row, x, x_row, ups, D, w, w_row
 ):
     """A row of ``width`` cells of a convolution, ``vectors`` x ``lanes`` of its features. What lies outside of the row
     is not read, and nothing is computed with it.
@@ -209,6 +233,8 @@ def conv_row(
     Args:
         rows: cells whose sums are in registers at a time.
         kernel_size: of the convolution; an even one sees one cell less before than after.
+        kind: of the inputs and weights, see `Code.add_product`; pairs are of inputs that follow each other, and count
+            as one.
         out, out_row: float32, of the first cell's first feature, and the distance to the next cell's.
         init, init_row: what the sums begin with; may be the same.
         x, x_row: of the first cell's D features in the uppermost row that is seen, and to the next cell's.
@@ -216,7 +242,7 @@ def conv_row(
         w, w_row: of the weight of the first input of the first tap in that row, and to the next input's; taps follow
             each other.
     """
-    W, R, V, L, k = (n.literal_value for n in (width, rows, vectors, lanes, kernel_size))
+    W, R, V, L, k, of = (n.literal_value for n in (width, rows, vectors, lanes, kernel_size, kind))
     before = (k - 1) // 2
 
     def write(b, out, out_row, init, init_row, x, x_row, ups, D, w, w_row):
@@ -243,7 +269,7 @@ def conv_row(
                         value = code.spread(place(here, x_row, cell + tap, 0))
                         weight = code.load(code.plus(code.step(at, of_tap, tap + before), 4 * L * j))
                         key = cell, apart * tap, j
-                        total[key] = code.fma(value, weight, total[key])
+                        total[key] = code.add_product(of, value, weight, total[key])
                     feature.after = [code.plus(at, w_row), code.plus(here, 4), *total.values()]
                 row = b.mul(of_tap, INT64(k))
                 seen.after = [code.plus(seen.values[0], row), code.plus(seen.values[1], up), *feature.after[2:]]
@@ -253,9 +279,32 @@ def conv_row(
                     of_taps = [total[key] for key in keys if (key[0], key[2]) == (cell, j)]
                     code.store(reduce(code.add, of_taps), place(out, out_row, cell, j))
 
-    return _void(
-        (width, rows, vectors, lanes, kernel_size), (out, out_row, init, init_row, x, x_row, ups, D, w, w_row), write
-    )
+    sizes, numbers = (width, rows, vectors, lanes, kernel_size, kind), (out, out_row, init, init_row, x, x_row, ups, D)
+    return _void(sizes, (*numbers, w, w_row), write)
+
+
+@intrinsic(prefer_literal=True)
+def round_row(typingctx, lanes, x, out):
+    """``lanes`` floats to as many bfloat16, the nearest, of two as near the even one; NaN stays NaN."""
+    L = lanes.literal_value
+
+    def write(b, x, out):
+        code = Code(b, L)
+        words, value = ir.VectorType(INT32, L), code.load(x)
+        bits = b.bitcast(value, words)
+
+        def of(number: int) -> ir.Value:
+            return ir.Constant(words, [number] * L)
+
+        odd = b.and_(b.lshr(bits, of(16)), of(1))
+        nearest = b.add(bits, b.add(odd, of(0x7FFF)))
+        quiet = b.or_(bits, of(0x00400000))  # a bit that is not cut off
+        rounded = b.select(b.fcmp_unordered("uno", value, value), quiet, nearest)
+        b.store(
+            b.trunc(b.lshr(rounded, of(16)), ir.VectorType(INT16, L)), code.at(out, ir.VectorType(INT16, L))
+        ).align = 2
+
+    return _void((lanes,), (x, out), write)
 
 
 @intrinsic(prefer_literal=True)
