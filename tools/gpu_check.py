@@ -193,9 +193,9 @@ class Check:
         """The published recipe, end to end: frames a second from what the run's journal holds."""
         seconds = 10 if self.args.tiny else self.args.seconds + WARM_UP
         clock = f"00:00:{seconds // 60:02}:{seconds % 60:02}"
-        folder = self.task("training", seconds + 120, "+experiment=boxoban", "task=train", self.data,
-                           f"trainer.accelerator={self.accelerator}", f"trainer.max_time={clock}",
-                           "matmul_precision=high", "evaluation.num_levels=256", "algo.log_every_rollouts=5")  # fmt: skip
+        own = f"trainer.accelerator={self.accelerator}", f"trainer.max_time={clock}", "algo.log_every_rollouts=5"
+        folder = self.task("training", seconds + 120, "+experiment=boxoban", "task=train", self.data, *own,
+                           "matmul_precision=high", "evaluation.num_levels=256")  # fmt: skip
         journal = folder / "tracking.jsonl"
         lines = [json.loads(line) for line in journal.read_text().splitlines()] if journal.is_file() else []
         self.found["training"] = pace(lines, 0 if self.args.tiny else WARM_UP)

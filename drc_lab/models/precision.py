@@ -1,4 +1,9 @@
-"""Whether a device has instructions for convolutions in bfloat16."""
+"""A recurrence in bfloat16: what is rounded, and where there are instructions for it.
+
+What the gate convolutions read (weights, encoding, hidden states), and on the way back the gradients that they take to
+their inputs, is rounded to bfloat16; products are added up in float32. Carry, gates, pooling, boundary, encoder, head
+and the gradients of all weights are in float32. On a GPU the sums come rounded, as its convolutions return them.
+"""
 
 import torch
 

@@ -117,13 +117,7 @@ class DRCSpec(GridSpec):
             "recompute_steps",
         )  # fmt: skip
         one_of("encoding_to_head", self.encoding_to_head, ENCODING_TO_HEAD)
-        one_of("recurrent_precision", self.recurrent_precision, ("float32", "bfloat16"))
-        if self.recurrent_precision == "bfloat16":
-            if not self.wiring.runs_fused:
-                raise ConfigError("recurrent_precision", "bfloat16", "float32 with this residual or pool_source")
-            if self.hidden_channels % 2:  # numbers are multiplied in pairs
-                raise ConfigError("hidden_channels", self.hidden_channels, "an even number in bfloat16")
-        _ = self.wiring
+        check_precision(self.recurrent_precision, self.hidden_channels, self.wiring)
 
     @property
     def wiring(self) -> Wiring:
@@ -133,6 +127,22 @@ class DRCSpec(GridSpec):
             self.boundary_ring, self.top_to_bottom, self.residual, self.output_gate, self.forget_bias,
             self.unused_gate, self.conv_init,
         )  # fmt: skip
+
+
+def check_precision(precision: str, hidden_channels: int, wiring: Wiring) -> None:
+    """Whether a DRC's recurrence can be had in it.
+
+    Raises:
+        ConfigError: about ``recurrent_precision``.
+    """
+    one_of("recurrent_precision", precision, ("float32", "bfloat16"))
+    if precision == "bfloat16":
+        if not wiring.runs_fused:
+            raise ConfigError("recurrent_precision", precision, "float32 with this residual or pool_source")
+        if hidden_channels % 2:  # numbers are multiplied in pairs
+            raise ConfigError(
+                "recurrent_precision", precision, f"float32 with {hidden_channels} channels, an odd number"
+            )
 
 
 @dataclass(frozen=True)

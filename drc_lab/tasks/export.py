@@ -31,7 +31,8 @@ from drc_lab.progress import tracked, working
 from drc_lab.tasks.checked import as_trained, evaluation_spec, exported_checkpoint, size_key
 from drc_lab.tasks.held_out import check_fits, held_out_env
 from drc_lab.tasks.measure import timed
-from drc_lab.tasks.start import console, start
+from drc_lab.tasks.precision import KEY, set_precision, wants_bfloat16
+from drc_lab.tasks.start import console, say, start
 from drc_lab.tasks.store import checkpoint_file
 
 ITSELF = "the policy"
@@ -48,6 +49,9 @@ def main(config: DictConfig, folder: Path) -> None:
         check_installed()
     policy, trained = load_policy(checkpoint_file(config))
     config = as_trained(config, trained, HydraConfig.get().overrides.task)
+    set_precision(policy, config, torch.device("cpu"))
+    if wants_bfloat16(policy):
+        say(f"{KEY}: files compute in float32, which other runtimes have in common")
     levels = held_out_env(config, evaluation_spec(config).report_split, "evaluation.report_split")
     check_fits(policy, num_actions(policy), levels, size_key(config, "env"))
     paths = spec.paths(folder)

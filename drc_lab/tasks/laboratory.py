@@ -29,6 +29,7 @@ from drc_lab.models.policy import Policy, num_actions
 from drc_lab.progress import working
 from drc_lab.tasks.checked import as_trained, evaluation_spec, size_key, thinking_spec
 from drc_lab.tasks.held_out import check_fits, held_out_env
+from drc_lab.tasks.precision import set_precision
 from drc_lab.tasks.start import check_accelerator, say
 from drc_lab.tracking.datasets import digest, fixed_levels
 
@@ -71,9 +72,11 @@ def load_subject(config: DictConfig, path: Path, name: str) -> Subject:
     for key, weight in sorted(state["state_dict"].items()):
         weights.update(key.encode() + weight.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     config = as_trained(config, trained, HydraConfig.get().overrides.task)
+    device = device_of(config)
+    set_precision(policy, config, device)
     frames, seed = int(state.get("frames", 0)), int(trained.get("seed", 0))
     training = (str(trained.folder), seed) if trained.get("folder") else ()
-    return Subject(name, policy.to(device_of(config)), config, frames, seed, weights.hexdigest(), training)
+    return Subject(name, policy.to(device), config, frames, seed, weights.hexdigest(), training)
 
 
 def device_of(config: DictConfig) -> torch.device:

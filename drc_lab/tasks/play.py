@@ -16,6 +16,7 @@ from drc_lab.models.policy import Policy, num_actions
 from drc_lab.tasks.checked import as_trained, size_key
 from drc_lab.tasks.held_out import check_fits
 from drc_lab.tasks.keyboard import NEXT, QUIT, RESTART, Keyboard, keys
+from drc_lab.tasks.precision import set_precision
 from drc_lab.tasks.specs import PlaySpec
 from drc_lab.tasks.stage import Stage
 from drc_lab.tasks.start import console, start
@@ -34,6 +35,7 @@ def main(config: DictConfig, folder: Path) -> None:
     else:
         policy, trained = load_policy(checkpoint_file(config))
         config = as_trained(config, trained, HydraConfig.get().overrides.task)
+        set_precision(policy, config, torch.device("cpu"))
         stage = Stage(config, spec, pace=True)
         check_fits(policy, num_actions(policy), stage.env, size_key(config, "env"))
         play = partial(watch, policy, stage, spec, seed)

@@ -41,6 +41,7 @@ from drc_lab.targets import own_frames, shipped, told
 from drc_lab.tasks.checked import CONFIG, algo_spec, evaluation_spec, size_key
 from drc_lab.tasks.continuing import continuable, resume_command
 from drc_lab.tasks.held_out import check_fits, held_out_env
+from drc_lab.tasks.precision import check_trainable
 from drc_lab.tasks.record import log_held_out, name_of, run_tags
 from drc_lab.tasks.resume import Beginning, beginning
 from drc_lab.tasks.start import check_accelerator, console, say, start
@@ -118,6 +119,7 @@ def prepare(config: DictConfig, folder: Path) -> Training:
         callbacks=callbacks, default_root_dir=begin.folder, num_sanity_val_steps=0, enable_progress_bar=False,
         enable_model_summary=False, log_every_n_steps=1,
     )  # fmt: skip
+    check_trainable(policy, trainer.strategy.root_device)
     trainer.strategy.checkpoint_io = AtomicCheckpointIO()
     check_trainer(trainer, spec)
     if trainer.strategy.root_device.type == "cuda" and spec.cuda_graph and spec.min_repeats is None:

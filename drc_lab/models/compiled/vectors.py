@@ -124,7 +124,8 @@ class Code:
             return self.b.call(function, [z, x, y])
         upper, places = (ir.Constant(words, [number] * self.lanes) for number in (0xFFFF0000, 16))
         for part in (lambda word: self.b.and_(word, upper), lambda word: self.b.shl(word, places)):
-            z = self.fma(*(self.b.bitcast(part(word), self.vector) for word in (x, y)), z)
+            one, other = (self.b.bitcast(part(word), self.vector) for word in (x, y))
+            z = self.fma(one, other, z)
         return z
 
     def polynomial(self, x: ir.Value, coefficients: Sequence[float]) -> ir.Value:
@@ -300,9 +301,8 @@ def round_row(typingctx, lanes, x, out):
         nearest = b.add(bits, b.add(odd, of(0x7FFF)))
         quiet = b.or_(bits, of(0x00400000))  # a bit that is not cut off
         rounded = b.select(b.fcmp_unordered("uno", value, value), quiet, nearest)
-        b.store(
-            b.trunc(b.lshr(rounded, of(16)), ir.VectorType(INT16, L)), code.at(out, ir.VectorType(INT16, L))
-        ).align = 2
+        halves = b.trunc(b.lshr(rounded, of(16)), ir.VectorType(INT16, L))
+        b.store(halves, code.at(out, halves.type)).align = 2
 
     return _void((lanes,), (x, out), write)
 
