@@ -194,12 +194,9 @@ class DRCStack(nn.Module):
         return h, c
 
     def values_of_a_tick(self, H: int, W: int) -> int:
-        """That a backward pass keeps for each board: gates, cell state, recurrent input; nothing to speak of where it
+        """That a backward pass keeps for each board: gates, cell and hidden state; nothing to speak of where it
         recomputes."""
-        if self.recompute_steps is not None:
-            return 0
-        below = len(self.cells) - (not self.wiring.top_to_bottom)
-        return (6 * len(self.cells) + below) * self.channels * H * W
+        return 0 if self.recompute_steps is not None else 6 * len(self.cells) * self.channels * H * W
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
