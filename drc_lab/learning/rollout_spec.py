@@ -23,7 +23,7 @@ class RolloutSpec:
         draw_repeats: "step", anew for each step, or "rollout", the same for all steps of one.
         groups: that the envs of a rank are in, which take turns: one steps on the CPU while a GPU runs the policy for
             another. None is 2 on a GPU, if their number is even, and 1 on CPUs.
-        cuda_graph: whether a GPU replays the policy's step, and the learner's pass over a minibatch, as CUDA graphs, see
+        cuda_graph: whether a GPU replays the policy's step and the learner's pass over a minibatch as CUDA graphs, see
             `drc_lab.learning.recording`.
         progressive_weight: share of the loss on what the net says after a random number of ticks, of which a random
             number carry gradients (Bansal et al. 2022, arXiv 2202.05826); the rest is the ordinary loss.
