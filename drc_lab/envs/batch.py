@@ -10,6 +10,7 @@ import numpy as np
 from drc_lab.memory import check_memory
 
 NOOP = "no-op"  # the last action, of games that have it
+STANDS = -1  # in the place of an action: the board stays as it is, and nothing is counted
 COPIES = 3  # of an observation, while a step's is made and given away
 
 
@@ -40,7 +41,7 @@ class Batch(ABC):
 
     @abstractmethod
     def step(self, actions: np.ndarray) -> None:
-        """One step of all boards; actions int64 [B], in range."""
+        """One step of all boards; actions int64 [B], in range, or STANDS: then there is no reward."""
 
     @abstractmethod
     def observe(self, envs: np.ndarray) -> None:

@@ -30,8 +30,11 @@ class BatchEnv(Protocol):
         """New episodes everywhere. With a seed the stream of levels starts over, without one it goes on; from number
         ``options["first_level"]`` on, if that is given."""
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Observations, rewards, terminations and truncations (bool [B], never both), info."""
+    def step(
+        self, actions: np.ndarray, stands: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Observations, rewards, terminations and truncations (bool [B], never both), info. Envs that ``stands``
+        (bool [B]) are left as they are, for no reward."""
 
     def metrics(self) -> dict[str, float]:
         """What there is to log about the env itself (the stage of a curriculum, say), by metric name."""

@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from drc_lab.envs.batch import NOOP, Batch
+from drc_lab.envs.batch import NOOP, STANDS, Batch
 from drc_lab.envs.levels import LevelStream, mix64
 from drc_lab.envs.render import Window
 from drc_lab.envs.specs.levels import RENDER_MODES, check_rendering, step_limits
@@ -30,11 +30,11 @@ def _in_range(actions, count):
 
 
 @jit
-def _end_episodes(reward, solved, limit, length, total, terminated, truncated):
+def _end_episodes(actions, reward, solved, limit, length, total, terminated, truncated):
     """Counts the step in, and says which episodes it ended. Returns how many."""
     ended = 0
     for b in range(len(reward)):
-        length[b] += 1
+        length[b] += actions[b] != STANDS
         total[b] += reward[b]
         terminated[b] = solved[b]
         truncated[b] = length[b] >= limit[b] and not solved[b]
@@ -128,16 +128,19 @@ class LevelVectorEnv(VectorEnv):
         self._load(np.flatnonzero(mask))
         return self._give(self.batch.observation), self._info(self._all)
 
-    def step(self, actions: np.ndarray):
-        """Steps all boards. Returns obs, rewards, terminations, truncations (bool [B]), info."""
+    def step(self, actions: np.ndarray, stands: np.ndarray | None = None):
+        """Steps all boards, but for those that ``stands`` (bool [B]): they stay as they are, for no reward, and nothing
+        is counted. Returns obs, rewards, terminations, truncations (bool [B]), info."""
         batch = self.batch
         actions = np.asarray(actions, dtype=np.int64)  # compiled code checks nothing
         if actions.shape != (self.num_envs,) or not _in_range(actions, len(batch.action_names)):
             count = len(batch.action_names)
             raise ValueError(f"actions: found {actions!r}, allowed: {self.num_envs} of 0 to {count - 1}")
+        if stands is not None:
+            actions = np.where(stands, STANDS, actions)
         batch.step(actions)
         ended = _end_episodes(
-            batch.reward, batch.solved, self.limit, self.length, self.total, self.terminated, self.truncated
+            actions, batch.reward, batch.solved, self.limit, self.length, self.total, self.terminated, self.truncated
         )
         final = self._next_levels() if ended and self.autoreset else {}
         info = self._info(self._all)

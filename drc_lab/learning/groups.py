@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_map
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.learning.actor import Actor
 from drc_lab.learning.rollout import EndedEpisodes
+from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.models.policy import Policy
 
 
@@ -33,15 +34,19 @@ class Group:
         env: with same-step autoreset.
         policy: acts.
         seed: of levels and actions.
+        spec: which passes there are.
 
     Attributes:
         obs: [B, ...], on the CPU, what the policy sees next.
         resets: bool [B], on the CPU, where that is the first of an episode.
         carry: before it, on the policy's device.
+        passes: int64 [B], to come before each env's next step.
     """
 
-    def __init__(self, env: BatchEnv, policy: Policy, seed: int):
-        self.env = env
+    def __init__(self, env: BatchEnv, policy: Policy, seed: int, spec: RolloutSpec):
+        self.env, self.spec = env, spec
+        self.passes_rng = np.random.default_rng([seed, 2])
+        self.passes = np.zeros(env.num_envs, np.int64)
         self.generator = torch.Generator().manual_seed(seed)
         weight = next(policy.parameters())
         self.on_gpu = weight.device.type == "cuda"
@@ -49,6 +54,7 @@ class Group:
         self.resets = self._to_send(np.ones(len(self.obs), bool))
         self.carry = policy.init_state(len(self.obs), device=weight.device, dtype=weight.dtype)
         self._asked: Answer | None = None
+        self._draw_passes(np.ones(env.num_envs, bool))
 
     def ask(self, actor: Actor, repeats: int) -> None:
         """Has the policy take a step; on a GPU without waiting for it."""
@@ -69,18 +75,35 @@ class Group:
             self._asked.arrived.synchronize()
         return self._asked
 
-    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, EndedEpisodes]:
-        """Takes the actions [B] that follow from the answer. Returns rewards and truncations, both [B]."""
+    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, EndedEpisodes]:
+        """Takes the actions [B] that follow from the answer, but where there is a pass. Returns rewards, truncations
+        and passes, all [B]."""
         self.carry = self.answer().carry
-        obs, reward, terminated, truncated, info = self.env.step(actions.numpy())
+        stands = self.passes > 0
+        given = (stands,) if self.spec.has_passes else ()
+        obs, reward, terminated, truncated, info = self.env.step(actions.numpy(), *given)
+        self.passes -= stands
         done = terminated | truncated
+        self._draw_passes(done, ~(done | stands))
         ended = EndedEpisodes(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, bool))
         if done.any():
             final = info["final_info"]
             solved = final["solved"][done] if "solved" in final else ended.solved
             ended = EndedEpisodes(final["return"][done], final["length"][done], solved)
         self.obs, self.resets = self._to_send(obs), self._to_send(done)
-        return torch.from_numpy(reward).float(), torch.from_numpy(truncated.copy()), ended
+        return torch.from_numpy(reward).float(), torch.from_numpy(truncated.copy()), torch.from_numpy(stands), ended
+
+    def _draw_passes(self, first: np.ndarray, later: np.ndarray | None = None) -> None:
+        """Of envs (bool [B]) whose next step is the first of an episode, and of those that took one before it."""
+        if self.spec.first_passes is not None:
+            self.passes[first] = self._drawn(self.spec.first_passes, int(first.sum()))
+        if later is not None and self.spec.later_passes is not None:
+            later &= self.passes_rng.random(len(later)) < self.spec.later_chance
+            self.passes[later] = self._drawn(self.spec.later_passes, int(later.sum()))
+
+    def _drawn(self, between: Sequence[int], count: int) -> np.ndarray:
+        low, high = between
+        return self.passes_rng.integers(low, high + 1, count)
 
     def _to_send(self, array: np.ndarray) -> Tensor:
         """A copy, as the env writes over what it gave."""
@@ -89,12 +112,18 @@ class Group:
     def get_state(self) -> dict[str, Any]:
         """Of env and actions, as tensors and plain types."""
         env = tree_map(lambda x: torch.from_numpy(x) if isinstance(x, np.ndarray) else x, self.env.get_state())
-        return {"env": env, "generator": self.generator.get_state()}
+        own = {"left": torch.from_numpy(self.passes.copy()), "rng": self.passes_rng.bit_generator.state}
+        return {"env": env, "generator": self.generator.get_state(), "passes": own}
 
     def set_state(self, state: dict[str, Any], obs: Tensor, resets: Tensor, carry: Any) -> None:
         """Goes on where `get_state` was called, and where these were its own."""
         self.env.set_state(tree_map(lambda x: x.numpy() if isinstance(x, Tensor) else x, state["env"]))
         self.generator.set_state(state["generator"])
+        if "passes" in state:  # or of a training from before there were any
+            self.passes, self.passes_rng.bit_generator.state = (
+                state["passes"]["left"].numpy().copy(),
+                state["passes"]["rng"],
+            )
         self.obs, self.resets, self.carry = self._to_send(obs.numpy()), self._to_send(resets.numpy()), carry
 
 

@@ -1,5 +1,6 @@
 """The sizes of rollouts, and how they are gone through."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drc_lab.errors import ConfigError
@@ -21,6 +22,11 @@ class RolloutSpec:
         min_repeats, max_repeats: ticks per env step are drawn from this range, alike for all envs; null is the
             policy's own number at every step.
         draw_repeats: "step", anew for each step, or "rollout", the same for all steps of one.
+        first_passes: [low, high] of the passes on the first observation of each episode, drawn for each; None is none.
+            In a pass the env stands still: the policy takes a step of its own, which gets no reward, counts for no
+            step limit and no loss, and through which gradients flow. It is one of the rollout's steps.
+        later_passes: the same before a later step, each of which it comes before with ``later_chance``.
+        later_chance: of passes before a step that is not the first.
         groups: that the envs of a rank are in, which take turns: one steps on the CPU while a GPU runs the policy for
             another. None is 2 on a GPU, if their number is even, and 1 on CPUs.
         cuda_graph: whether a GPU replays the policy's step and the learner's pass over a minibatch as CUDA graphs, see
@@ -39,6 +45,9 @@ class RolloutSpec:
     min_repeats: int | None = None
     max_repeats: int | None = None
     draw_repeats: str = "step"
+    first_passes: Sequence[int] | None = None
+    later_passes: Sequence[int] | None = None
+    later_chance: float = 0.0
     progressive_weight: float = 0.0
     groups: int | None = None
     cuda_graph: bool = True
@@ -57,8 +66,19 @@ class RolloutSpec:
             raise ConfigError("min_repeats", self.min_repeats, f"1 to max_repeats = {self.max_repeats}")
         if self.draw_repeats not in ("step", "rollout"):
             raise ConfigError("draw_repeats", self.draw_repeats, "step | rollout")
-        if not 0 <= self.progressive_weight <= 1:
-            raise ConfigError("progressive_weight", self.progressive_weight, "0 to 1")
+        for key in ("progressive_weight", "later_chance"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise ConfigError(key, getattr(self, key), "0 to 1")
+        for key in ("first_passes", "later_passes"):
+            drawn = getattr(self, key)
+            if drawn is not None and not (len(drawn) == 2 and 0 <= drawn[0] <= drawn[1]):
+                raise ConfigError(key, list(drawn), "[low, high] of at least 0, or null")
+        if (self.later_passes is None) != (self.later_chance == 0):
+            raise ConfigError("later_chance", self.later_chance, "more than 0 with later_passes, 0 without")
+
+    @property
+    def has_passes(self) -> bool:
+        return self.first_passes is not None or self.later_passes is not None
 
     @property
     def frames_per_rollout(self) -> int:

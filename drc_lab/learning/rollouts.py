@@ -58,7 +58,7 @@ class RolloutStream:
         self.rollouts_done = 0
         self._random: dict[str, Any] | None = None  # the states that the next rollout begins with, if not the present
         self._own_seed = group_seed(seed, rank, 0)
-        self.groups = [Group(env, policy, group_seed(seed, rank, number)) for number, env in enumerate(envs)]
+        self.groups = [Group(env, policy, group_seed(seed, rank, number), spec) for number, env in enumerate(envs)]
         self.repeats_rng = np.random.default_rng([seed, 1])
         self.next_repeats = self._draw_repeats(1)
         self.past: deque[tuple[Tensor, Any, Tensor, int]] = deque(maxlen=spec.context)  # obs, carry, resets, repeats
@@ -132,13 +132,13 @@ class RolloutStream:
             for group in self.groups:  # one steps while the policy sees to the others
                 answer = group.answer()
                 action = self._sample(group, answer)
-                reward, truncated, over = group.step(action)
+                reward, truncated, stands, over = group.step(action)
                 ended.append(over)
-                steps.append((action, answer.logits, answer.value, reward, truncated))
+                steps.append((action, answer.logits, answer.value, reward, truncated, stands))
                 if t + 1 < T or self.values:
                     group.ask(self.actor, repeats[t + 1])
             taken.append([join(parts) for parts in zip(*steps, strict=True)])
-        actions, logits, values, rewards, truncations = (list(column) for column in zip(*taken, strict=True))
+        actions, logits, values, rewards, truncations, stood = (list(column) for column in zip(*taken, strict=True))
         self.rollouts_done += 1
         if self.values:  # the carry stays: the next rollout takes this step again, with newer weights
             values.append(join([group.answer().value for group in self.groups]))
@@ -150,6 +150,7 @@ class RolloutStream:
             torch.stack([*resets, self.resets]),
             torch.stack(truncations),
             torch.stack(values) if self.values else None,
+            torch.stack(stood) if self.spec.has_passes else None,
         )
         progressive = self._progressive([*carries, self.carry]) if self.spec.progressive_weight else None
         return Rollout(torch.stack([*observations, self.obs]), carry, repeats, transitions, episodes, self.frames,

@@ -90,13 +90,15 @@ class GymVectorEnv(VectorEnv):
         self._load(np.arange(self.num_envs))
         return self._observe(), self._info(np.ones(self.num_envs, bool))
 
-    def step(self, actions: np.ndarray):
-        """Steps all envs. Returns obs, rewards, terminations, truncations (bool [B]), info."""
+    def step(self, actions: np.ndarray, stands: np.ndarray | None = None):
+        """Steps all envs but those that ``stands`` (bool [B]). Returns obs, rewards, terminations, truncations
+        (bool [B]), info."""
         actions, count = np.asarray(actions, dtype=np.int64), self.single_action_space.n
         if actions.shape != (self.num_envs,) or actions.min() < 0 or actions.max() >= count:
             raise ValueError(f"actions: found {actions!r}, allowed: {self.num_envs} of 0 to {count - 1}")
         self.reward[:] = 0
-        for env in np.flatnonzero(~(self.terminated | self.truncated)).tolist():
+        resting = self.terminated | self.truncated | (False if stands is None else stands)
+        for env in np.flatnonzero(~resting).tolist():
             self._advance(env, int(actions[env]))
         rewards, terminated, truncated = self.reward.copy(), self.terminated.copy(), self.truncated.copy()
         done, left = terminated | truncated, {}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import gymnasium as gym
 import numpy as np
 
-from drc_lab.envs.batch import NOOP, Batch, extents, no_observations
+from drc_lab.envs.batch import NOOP, STANDS, Batch, extents, no_observations
 from drc_lab.envs.ricochet.level import CLOSED, Boards, draw
 from drc_lab.envs.ricochet.render import COLOURS, picture
 from drc_lab.envs.ricochet.solve import solve_many
@@ -67,6 +67,9 @@ def _step(actions, view, width, colours, walls, robots, goal, target, step_rewar
     moves = 4 * robots.shape[1]
     for b in range(len(actions)):
         action = actions[b]
+        if action == STANDS:
+            reward[b] = 0.0
+            continue
         reward[b] = step_reward
         if action < moves:  # the no-op comes last
             robot = action // 4

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import gymnasium as gym
 import numpy as np
 
-from drc_lab.envs.batch import NOOP, Batch, extents, no_observations
+from drc_lab.envs.batch import NOOP, STANDS, Batch, extents, no_observations
 from drc_lab.envs.sokoban.level import (
     BOX,
     BOX_ON_TARGET,
@@ -40,8 +40,8 @@ def _put(tiles, observation, pixels, channels, cell, code):
 def _step(actions, width, tiles, player, boxes_off, rewards, pixels, channels, observation, reward, solved):
     step_reward, on_reward, off_reward, solved_reward = rewards
     for b in range(len(actions)):
-        reward[b] = step_reward
-        if actions[b] == 4:  # the no-op comes last
+        reward[b] = step_reward if actions[b] != STANDS else 0.0
+        if actions[b] == 4 or actions[b] == STANDS:  # the no-op comes last
             continue
         board = tiles[b]
         stride = -width if actions[b] == 0 else width if actions[b] == 1 else -1 if actions[b] == 2 else 1

@@ -17,7 +17,8 @@ class Transitions(NamedTuple):
     actions [T, B] int64; rewards [T, B]; behaviour_logits [T, B, A];
     resets bool [T + 1, B], true where the observation is the first of an episode;
     truncated bool [T, B], true where the step ended its episode at the time limit;
-    behaviour_values [T + 1, B], where the loss asks for them (`ActorCriticLoss.uses_behaviour_values`).
+    behaviour_values [T + 1, B], where the loss asks for them (`ActorCriticLoss.uses_behaviour_values`);
+    passes bool [T, B], true where the env stood still, in trainings that have such steps.
     """
 
     actions: Tensor
@@ -26,6 +27,7 @@ class Transitions(NamedTuple):
     resets: Tensor
     truncated: Tensor
     behaviour_values: Tensor | None = None
+    passes: Tensor | None = None
 
 
 class Targets(NamedTuple):
@@ -41,7 +43,8 @@ class ActorCriticLoss(LossSpec, ABC):
 
     A subclass says what the targets are and what the policy's and the value's terms look like. Terms are means over
     all T x B steps. A truncated step has no successor that the rollout could see: its reward becomes its own value,
-    its discount 0, and it is left out of all three terms (as in train-learned-planner).
+    its discount 0, and it is left out of all three terms (as in train-learned-planner). Passes are no steps: targets
+    and means are those of a rollout without them, in which the successor of a step is the next one that is no pass.
 
     See `LossSpec` for the arguments.
     """
@@ -95,12 +98,18 @@ class ActorCriticLoss(LossSpec, ABC):
         old = values.detach() if batch.behaviour_values is None else batch.behaviour_values  # (T + 1, B)
         rewards = torch.where(batch.truncated, old[:-1], batch.rewards)
         discounts = self.gamma * (~batch.resets[1:]).to(values.dtype)
+        counts = ~batch.truncated if batch.passes is None else ~(batch.truncated | batch.passes)
         with torch.no_grad():
-            targets = self.targets(old, rewards, discounts, ratios)
+            if batch.passes is None:
+                targets = self.targets(old, rewards, discounts, ratios)
+            else:
+                targets = self._targets_without(batch.passes, old, rewards, discounts, ratios)
         advantages = targets.advantages
         if self.normalize_advantages:
-            advantages = standardized(advantages, ~batch.truncated, ranks)
-        mask = (~batch.truncated).to(values.dtype)
+            advantages = standardized(advantages, counts, ranks)
+        mask = counts.to(values.dtype)
+        if batch.passes is not None:
+            mask = mask / (~batch.passes).to(mask.dtype).mean().clamp(min=1 / mask.numel())
         pg_loss = (self.policy_terms(log_prob, ratios, advantages) * mask).mean()
         v_loss = (self.value_terms(values[:-1], targets.values, batch.behaviour_values) * mask).mean()
         entropy = (-(log_probs.exp() * log_probs).sum(-1) * mask).mean()
@@ -108,6 +117,8 @@ class ActorCriticLoss(LossSpec, ABC):
         if self.logit_l2_coef:
             loss = loss + self.logit_l2_coef * ranks.size * logits.square().sum()
         errors = targets.values - values[:-1].detach()
+        if batch.passes is not None:
+            errors = torch.where(batch.passes, 0, errors)
         unexplained = errors.var(correction=0) / targets.values.var(correction=0).clamp(min=1e-12)
         parts = {
             "total": loss,
@@ -119,3 +130,18 @@ class ActorCriticLoss(LossSpec, ABC):
         }
         parts |= self.diagnostics(ratios.detach())
         return loss, {name: part.detach() for name, part in parts.items()}
+
+    def _targets_without(
+        self, passes: Tensor, values: Tensor, rewards: Tensor, discounts: Tensor, ratios: Tensor
+    ) -> Targets:
+        """`targets` of each env's steps that are no passes, moved together; 0 where there is a pass."""
+        order = passes.to(torch.uint8).argsort(dim=0, stable=True)  # (T, B), the steps before the passes
+        steps = ~passes.gather(0, order)  # true for steps; after the last one all is as at the end of the rollout
+        found = self.targets(
+            torch.cat([torch.where(steps, values[:-1].gather(0, order), values[-1]), values[-1:]]),
+            torch.where(steps, rewards.gather(0, order), 0),
+            torch.where(steps, discounts.gather(0, order), 1),
+            torch.where(steps, ratios.gather(0, order), 1),
+        )
+        back = order.argsort(dim=0)
+        return Targets(*(torch.where(passes, 0, x.gather(0, back)) for x in found))
