@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from test_drc import sequence, small
+from small_drc import sequence, small
 from torch.utils._pytree import tree_leaves, tree_map
 
 from drc_lab.errors import ConfigError
