@@ -5,13 +5,16 @@ Exit codes: 0 done; 2 the user's mistake, told in one line; 130 stopped by Ctrl-
 """
 
 import difflib
+import gc
 import os
 import re
 import signal
 import string
 import sys
 import traceback
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import hydra
@@ -67,13 +70,10 @@ def run_task(config: DictConfig) -> Any:
         from drc_lab.check import check_config  # not for --help, nor for a key that is not there
 
         check_config(config, folder)
-        # Torch, Lightning and MLflow take seconds to import: only once the config is known to be good.
-        from importlib import import_module
-
         from drc_lab.progress import working
 
         with working("starting"):
-            task = import_module(f"drc_lab.tasks.{config.task}")
+            task = import_task(config.task)
         return task.main(config, folder)
     except UserError as error:
         if in_sweep() and not in_a_row():
@@ -86,6 +86,23 @@ def run_task(config: DictConfig) -> Any:
         sys.exit(complain(error, code=1))
     finally:
         remove_empty(folder)
+
+
+def import_task(task: str) -> ModuleType:
+    """A task's module, with torch and MLflow, which take seconds: only once the config is known to be good.
+
+    They make half a million objects, all of which stay. Python would search them for garbage again and again, while
+    they are imported and later, which is a seventh of the wait for a short task.
+    """
+    name = f"drc_lab.tasks.{task}"
+    if name in sys.modules:  # of an earlier job, whose garbage is to be found
+        return sys.modules[name]
+    gc.disable()
+    try:
+        return import_module(name)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def put_back(stop: Stopped) -> None:
@@ -235,3 +252,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    gc.freeze()  # or the interpreter's end looks for garbage, twice

@@ -17,6 +17,8 @@ TRUNCATED_STD = 0.87962566  # of a unit normal cut off at 2, as flax's lecun_nor
 def init_conv_weight(weight: Tensor, how: str) -> None:
     """Fills a weight [out, in, ...]; see `init_conv`."""
     one_of("conv_init", how, CONV_INITS)
+    if weight.is_meta:  # holds nothing, and to draw it all the same torch imports its compiler, in seconds
+        return
     fan_in = weight[0].numel()
     if how == "kaiming":
         weight.normal_(std=math.sqrt(2 / fan_in))
@@ -52,6 +54,8 @@ def init_linear(linear: nn.Linear, how: str, key: str) -> None:
         key: of ``how`` in the config, for the message.
     """
     one_of(key, how, LINEAR_INITS)
+    if linear.weight.is_meta:  # as above
+        return
     if how == "orthogonal":
         nn.init.orthogonal_(linear.weight)
     elif how == "small":

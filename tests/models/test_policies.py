@@ -3,6 +3,8 @@
 import inspect
 import pydoc
 import re
+import subprocess
+import sys
 from functools import cache
 
 import hydra
@@ -65,6 +67,25 @@ def assert_close(got, expected, **tolerance):
 
 def differs(a, b):
     return all((x - y).abs().max() > 1e-6 for x, y in zip(a, b, strict=True))
+
+
+WEIGHED = """
+import sys
+import hydra
+from drc_lab.config import check_size
+from drc_lab.paths import CONF
+with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+    for option in sys.argv[1:]:
+        check_size(hydra.compose("config", overrides=[f"policy={option}"]).policy, (3, 5, 6), 4)
+print("torch" in sys.modules, "torch._dynamo" in sys.modules)
+"""
+
+
+def test_a_policy_is_weighed_without_the_seconds_that_torchs_compiler_takes():
+    """Before anything is allocated; a fresh process, as others have imported it here."""
+    words = [sys.executable, "-c", WEIGHED, *OPTIONS]
+    weighed = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert weighed.stdout.split() == ["True", "False"], weighed.stderr
 
 
 @every_policy

@@ -1,6 +1,7 @@
 """The command line as a user meets it: real processes, exit codes, one line for a mistake, nothing half-written."""
 
 import csv
+import gc
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ import pytest
 import torch
 from commands import TINY, command, curve, run, run_fresh, run_here, signal_at, store
 
+from drc_lab.__main__ import import_task
 from drc_lab.evaluation.controls import CONTROLS
 from drc_lab.paths import CONF
 
@@ -143,6 +145,14 @@ def test_help_names_the_groups_and_ways_to_start(tmp_path):
     assert result.returncode == 0
     for words in ("+experiment=thinking_sweep", "env: gym, ricochet, ricochet_v0", "hidden_channels: 32"):
         assert words in result.stdout
+
+
+def test_only_the_first_import_of_a_task_hides_what_there_is_from_the_search_for_garbage():
+    """A sweep's jobs in one process import it again, beside what the one before has left."""
+    import_task("evaluate")
+    hidden, left = gc.get_freeze_count(), [[number] for number in range(10)]
+    import_task("evaluate")
+    assert gc.isenabled() and gc.get_freeze_count() == hidden and left
 
 
 def test_every_experiment_has_its_tiny_run():
