@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -14,6 +15,10 @@ REFERENCE = Path(__file__).parents[2] / "shared" / "reference"  # data of the or
 THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2  # several workers share the cores
 if THREADS == 1:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # also for the processes that a test starts
+
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell that runs tests in the background ignores it for them,
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # and they interrupt the processes that they start
 
 
 def pytest_collection_modifyitems(items):

@@ -268,9 +268,11 @@ def draw_distinct(generate: Callable[[np.random.Generator, int], Levels], count:
         ConfigError: the generator's settings do not have that many, or memory has no room for them.
     """
     stream, kept, seen = GeneratedLevels(generate, seed, chunk=max(64, min(count, 1024))), [], set[int]()
-    began = time.monotonic()
+    chunks, began = 20 + 4 * count // stream.chunk, 0.0
     with working(f"drawing {count:,} distinct levels", count) as advance:
-        for _ in range(20 + 4 * count // stream.chunk):
+        for n in range(chunks):
+            if n == 1:  # before it, the generator was compiled
+                began = time.monotonic()
             _, levels, rows = stream.take(stream.chunk)
             levels, before = levels[rows], len(seen)
             fresh = []
@@ -280,9 +282,11 @@ def draw_distinct(generate: Callable[[np.random.Generator, int], Levels], count:
                     fresh.append(i)
             kept.append(levels[np.array(fresh, dtype=np.int64)])
             advance(len(seen) - before)
-            if len(kept) == 1:
+            if n == 0:
                 check_memory("num_levels", count, 2 * levels.nbytes // len(levels) + BYTES_OF_A_NUMBER)  # joined below
-                seconds = int((time.monotonic() - began) * count / max(1, len(seen)))
+            elif n == 1:
+                more = min(chunks, count / max(1, len(seen) - before))
+                seconds = int((time.monotonic() - began) * more)
                 if seconds > LONG:
                     note(f"drawing {count:,} distinct levels takes about {timedelta(seconds=seconds)}; Ctrl-C stops it")
             if len(seen) == count:

@@ -40,7 +40,8 @@ class NaNGuard(L.Callback):
         names = ["total"]
         if getattr(trainer.precision_plugin, "scaler", None) is None:  # a scaler leaves out such a step, and goes on
             names.append("grad_norm")
-        if not torch.stack([agent.parts[name] for name in names if name in agent.parts]).isfinite().all():
+        values = [agent.parts[name] for name in names if name in agent.parts]  # none where the KL stop left it out
+        if values and not torch.stack(values).isfinite().all():
             raise Diverged(self._message(agent, self._tensors(agent)))
 
     def _check_weights(self, agent: Agent) -> None:
