@@ -80,7 +80,7 @@ class Group:
         and passes, all [B]."""
         self.carry = self.answer().carry
         stands = self.passes > 0
-        given = (stands,) if self.spec.has_passes else ()
+        given = (stands,) if self.spec.draws_passes else ()
         obs, reward, terminated, truncated, info = self.env.step(actions.numpy(), *given)
         self.passes -= stands
         done = terminated | truncated

@@ -77,7 +77,7 @@ class RolloutSpec:
             raise ConfigError("later_chance", self.later_chance, "more than 0 with later_passes, 0 without")
 
     @property
-    def has_passes(self) -> bool:
+    def draws_passes(self) -> bool:
         return self.first_passes is not None or self.later_passes is not None
 
     @property

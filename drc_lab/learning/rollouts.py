@@ -150,7 +150,7 @@ class RolloutStream:
             torch.stack([*resets, self.resets]),
             torch.stack(truncations),
             torch.stack(values) if self.values else None,
-            torch.stack(stood) if self.spec.has_passes else None,
+            torch.stack(stood) if self.spec.draws_passes else None,
         )
         progressive = self._progressive([*carries, self.carry]) if self.spec.progressive_weight else None
         return Rollout(torch.stack([*observations, self.obs]), carry, repeats, transitions, episodes, self.frames,

@@ -42,7 +42,7 @@ class Learner(torch.nn.Module):
 
 def make(loss, rank=0, seed=0):
     torch.manual_seed(seed)
-    spec = RolloutSpec(num_envs=ENVS, num_steps=6, frames=600)
+    spec = RolloutSpec(num_envs=ENVS, num_steps=6, frames=600, first_passes=[0, 3])
     env = gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=ENVS, max_steps=4, copy=False)
     policy = DRCPolicy(env.single_observation_space.shape, env.single_action_space.n, 4, 2, 2, proj_dim=8)
     agent = Agent(policy, loss, partial(torch.optim.SGD, lr=0.1), spec, head_l2_coef=1e-3)
@@ -87,7 +87,7 @@ def both_ranks(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LOSSES)
 def test_two_ranks_with_half_the_envs_each_have_the_gradients_of_one_with_all(both_ranks, name):
-    """Real processes on gloo, averaged by DDP; sums and normalised advantages are over all envs too."""
+    """Real processes on gloo, averaged by DDP; sums, normalised advantages and the share of passes are over all."""
     whole, parts = gradients(LOSSES[name], torch.arange(ENVS))
     first, second = (rank[name] for rank in both_ranks)
     assert max(g.abs().max() for g in whole.values()) > 1e-3

@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 WHOLE = [
     *TINY, "algo.rollouts.frames=4800", "algo.rollouts.minibatches=2", "algo.rollouts.passes=2",
     "algo.rollouts.min_repeats=1", "algo.rollouts.max_repeats=2", "algo.rollouts.groups=2",
-    "evaluation.every_frames=320", "evaluation.live_every=2",
+    "algo.rollouts.first_passes=[0,2]", "evaluation.every_frames=320", "evaluation.live_every=2",
     "env.curriculum={stages: [{max_optimal: 1}, {max_optimal: 2}], advance_at: 0.2, window: 20}",
     "checkpoints.keep_best=2", "checkpoints.every_minutes=0.01", "threads=1", "callbacks.videos.levels=1",
     "folder=run", "root=.",

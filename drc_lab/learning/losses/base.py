@@ -109,7 +109,7 @@ class ActorCriticLoss(LossSpec, ABC):
             advantages = standardized(advantages, counts, ranks)
         mask = counts.to(values.dtype)
         if batch.passes is not None:
-            mask = mask / (~batch.passes).to(mask.dtype).mean().clamp(min=1 / mask.numel())
+            mask = mask / ranks.mean((~batch.passes).to(mask.dtype).mean()).clamp(min=1 / mask.numel())
         pg_loss = (self.policy_terms(log_prob, ratios, advantages) * mask).mean()
         v_loss = (self.value_terms(values[:-1], targets.values, batch.behaviour_values) * mask).mean()
         entropy = (-(log_probs.exp() * log_probs).sum(-1) * mask).mean()
