@@ -165,7 +165,7 @@ class Check:
         files.add(ROOT / "tests" / "models" / "test_gates.py")
         workers = "1" if self.args.tiny else "8"
         command = [sys.executable, "-m", "pytest", "-q", "-n", workers, "-rf", "--no-header", "-p", "no:cacheprovider",
-                   "--rootdir", ROOT, "-c", ROOT / "pyproject.toml", *sorted(files)]  # fmt: skip
+                   "-W", "default", "--rootdir", ROOT, "-c", ROOT / "pyproject.toml", *sorted(files)]  # fmt: skip
         if self.args.tiny:
             command += ["-k", "gpu or gates"]
         output = self.command("tests", command, 200)

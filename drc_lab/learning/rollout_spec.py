@@ -22,6 +22,8 @@ class RolloutSpec:
         min_repeats, max_repeats: ticks per env step are drawn from this range, alike for all envs; null is the
             policy's own number at every step.
         draw_repeats: "step", anew for each step, or "rollout", the same for all steps of one.
+        growing_frames: over so many frames the upper end grows from min_repeats to max_repeats: few ticks at first,
+            more later. None has all of them from the start.
         first_passes: [low, high] of the passes on the first observation of each episode, drawn for each; None is none.
             In a pass the env stands still: the policy takes a step of its own, which gets no reward, counts for no
             step limit and no loss, and through which gradients flow. It is one of the rollout's steps.
@@ -45,6 +47,7 @@ class RolloutSpec:
     min_repeats: int | None = None
     max_repeats: int | None = None
     draw_repeats: str = "step"
+    growing_frames: int | None = None
     first_passes: Sequence[int] | None = None
     later_passes: Sequence[int] | None = None
     later_chance: float = 0.0
@@ -53,7 +56,16 @@ class RolloutSpec:
     cuda_graph: bool = True
 
     def __post_init__(self) -> None:
-        for key in ("num_envs", "num_steps", "minibatches", "passes", "frames", "bptt_steps", "groups"):
+        for key in (
+            "num_envs",
+            "num_steps",
+            "minibatches",
+            "passes",
+            "frames",
+            "bptt_steps",
+            "groups",
+            "growing_frames",
+        ):
             if (value := getattr(self, key)) is not None and value < 1:
                 raise ConfigError(key, value, "at least 1")
         if self.num_envs % self.minibatches:
@@ -64,6 +76,8 @@ class RolloutSpec:
             raise ConfigError("min_repeats", self.min_repeats, "both min_repeats and max_repeats, or neither")
         if self.min_repeats is not None and not 1 <= self.min_repeats <= (self.max_repeats or 0):
             raise ConfigError("min_repeats", self.min_repeats, f"1 to max_repeats = {self.max_repeats}")
+        if self.growing_frames is not None and self.min_repeats is None:
+            raise ConfigError("growing_frames", self.growing_frames, "null without min_repeats and max_repeats")
         if self.draw_repeats not in ("step", "rollout"):
             raise ConfigError("draw_repeats", self.draw_repeats, "step | rollout")
         for key in ("progressive_weight", "later_chance"):
@@ -75,6 +89,13 @@ class RolloutSpec:
                 raise ConfigError(key, list(drawn), "[low, high] of at least 0, or null")
         if (self.later_passes is None) != (self.later_chance == 0):
             raise ConfigError("later_chance", self.later_chance, "more than 0 with later_passes, 0 without")
+
+    def most_repeats(self, frames: int) -> int:
+        """The upper end of the range that ticks are drawn from after so many frames."""
+        low, high = self.min_repeats or 1, self.max_repeats or 1
+        return (
+            high if self.growing_frames is None else min(high, low + (high - low + 1) * frames // self.growing_frames)
+        )
 
     @property
     def draws_passes(self) -> bool:

@@ -188,7 +188,7 @@ class RolloutStream:
     def _draw_repeats(self, steps: int) -> tuple[int, ...]:
         if self.spec.min_repeats is None or self.spec.max_repeats is None:
             return (self.policy.repeats_per_step,) * steps
-        drawn = self.repeats_rng.integers(self.spec.min_repeats, self.spec.max_repeats + 1, steps)
+        drawn = self.repeats_rng.integers(self.spec.min_repeats, self.spec.most_repeats(self.frames) + 1, steps)
         return tuple(int(r) for r in drawn)
 
     def get_state(self) -> dict[str, Any]:

@@ -139,9 +139,18 @@ def test_ticks_are_drawn_from_their_range():
     assert set(make().collect().repeats) == {2}
 
 
+def test_more_ticks_are_drawn_as_frames_go_by_until_all_are_there():
+    stream = make(min_repeats=1, max_repeats=3, growing_frames=300, frames=1800)
+    most = [
+        max(stream.collect().repeats[:-1]) for _ in range(60)
+    ]  # each of 30 frames; the first tick is of the one before
+    assert set(most[:3]) == {1} and max(most[:7]) == 2 and set(most[12:]) <= {2, 3} and most[12:].count(3) > 30
+
+
 @pytest.mark.parametrize(
     ("kwargs", "key"),
     [
+        ({"growing_frames": 100}, "growing_frames"),
         ({"num_envs": 0}, "num_envs"),
         ({"minibatches": 4}, "minibatches"),
         ({"min_repeats": 2}, "min_repeats"),

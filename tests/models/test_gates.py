@@ -98,8 +98,9 @@ def test_the_gradient_of_the_recurrent_input(kernels, size, below):
 @pytest.mark.gpu
 @pytest.mark.parametrize("options", [{}, {"top_to_bottom": True}, {"num_layers": 1, "pool_and_inject": False},
                                      {"kernel_size": 5, "output_gate": "sigmoid", "recompute_steps": 2}])  # fmt: skip
-def test_on_a_gpu_a_sequence_and_its_gradient_are_those_of_the_cpu(options):
+def test_on_a_gpu_a_sequence_and_its_gradient_are_those_of_the_cpu(options, monkeypatch):
     """Also when it is cut into steps of unequal ticks, with episodes that start within."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     torch.manual_seed(0)
     options = {"num_layers": 3} | options
     policy = DRCPolicy((3, 10, 10), 4, 8, repeats_per_step=3, proj_dim=16, **options).double()
