@@ -66,6 +66,14 @@ def test_a_part_that_fails_does_not_keep_the_others_from_running(tmp_path, level
     assert "unfiltered/train/000.txt" in (out / "gpu_check.log").read_text()
 
 
+def test_what_takes_longer_than_the_check_may_is_cut_short(tmp_path, levels):
+    out = tmp_path / "out"
+    limited = "--minutes", "0.01", "--parts", "training"
+    assert check("--out", out, "--device", "cpu", "--tiny", "--levels", levels, *limited).returncode == 1
+    parts = json.loads((out / "gpu_check.json").read_text())["parts"]
+    assert parts["training"]["code"] == 124 and parts["training"]["seconds"] < 20
+
+
 def test_only_what_comes_after_the_start_counts_as_pace(tool):
     def point(seconds, step):
         return {"op": "metrics", "time": 1000 * seconds, "step": step,

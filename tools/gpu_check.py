@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="for gpu_check.json, the tables and the log")
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--seconds", type=int, default=60, help="of the training")
+    parser.add_argument("--minutes", type=float, default=8, help="of the whole check; what is left then is cut short")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--tiny", action="store_true", help="all sizes small: does the check itself work?")
     parser.add_argument("--wheels", type=Path, default=ROOT / ".wheels", help="what --bring has brought")
@@ -111,6 +112,7 @@ class Check:
         self.out: Path = args.out.resolve()
         self.out.mkdir(parents=True, exist_ok=True)
         self.found: dict[str, Any] = {"parts": {}}
+        self.until = time.monotonic() + 60 * args.minutes
 
     def run(self) -> None:
         """All parts; the summary is written anew after each."""
@@ -120,7 +122,8 @@ class Check:
             "'torch': torch.__version__, 'cuda': torch.version.cuda, 'cudnn': torch.backends.cudnn.version()}))"
         )
         output = self.command("machine", [sys.executable, "-c", print_machine], 120)
-        self.found |= json.loads(output.splitlines()[-1]) if output else {}
+        if not self.found["parts"]["machine"]["code"]:
+            self.found |= json.loads(output.splitlines()[-1])
         for name in self.args.parts:
             PARTS[name](self)
             (self.out / "gpu_check.json").write_text(json.dumps(self.found, indent=1))
@@ -128,15 +131,17 @@ class Check:
         sys.exit(any(part["code"] for part in self.found["parts"].values()))
 
     def command(self, name: str, command: list[Any], seconds: int) -> str:
-        """What it printed, which also goes into the log; its exit code and time are noted. Killed after ``seconds``."""
+        """What it printed, which also goes into the log; its exit code and time are noted. Killed after ``seconds``, or
+        when the check's minutes are over."""
         started, log = time.monotonic(), self.out / "gpu_check.log"
         with log.open("a") as file:
             file.write(f"\n$ {' '.join(map(str, command[1:]))[:300]}\n")
             file.flush()
             begin = file.tell()
+            limit = min(seconds, max(1, self.until - started))
             try:
                 code = subprocess.run(command, env=self.environment, cwd=self.scratch, stdout=file,
-                                      stderr=subprocess.STDOUT, timeout=seconds, check=False).returncode  # fmt: skip
+                                      stderr=subprocess.STDOUT, timeout=limit, check=False).returncode  # fmt: skip
             except subprocess.TimeoutExpired:
                 code = 124
         took = round(time.monotonic() - started, 1)

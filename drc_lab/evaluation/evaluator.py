@@ -16,6 +16,7 @@ from drc_lab.models.policy import Policy, PolicyValue
 
 PerLevel = int | np.ndarray  # a number for all levels, or int64 [N], one for each
 Choose = Callable[[Tensor, Tensor], Tensor]  # logits [n, A] and the numbers of the n envs -> actions int64 [n]
+CHUNK = 512  # envs whose maps fit into a CPU's cache
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,6 @@ class Episodes:
         known = self.solved & (self.optimal >= 0)
         gap = float((self.length - self.optimal)[known].mean()) if known.any() else float("nan")
         return {"solve_rate": self.solve_rate, **means, "optimality_gap": gap}
-
-
-CHUNK = 512  # envs whose maps fit into a CPU's cache
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.vector import game_of
 from drc_lab.evaluation.agreement import Judge
+from drc_lab.evaluation.evaluator import CHUNK
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import mean_interval
 from drc_lab.evaluation.measure import measure_of
@@ -57,7 +58,7 @@ def trace(
     max_states: int = 100_000,
     threads: int = 1,
     seed: int = 0,
-    chunk: int = 512,
+    chunk: int = CHUNK,
 ) -> Trace:
     """Runs single ticks on the first observation of each level.
 

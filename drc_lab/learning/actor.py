@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from drc_lab.learning.recording import Recorder, Recordings, copied, like, uncached_autocast
+from drc_lab.learning.recording import Replays, copied, like, uncached_autocast
 from drc_lab.models.policy import Policy, PolicyValue
 
 
@@ -47,24 +47,10 @@ class RecordedStep(NamedTuple):
     outputs: Any
 
 
-class GraphedActor(Actor):
-    """Records the step once for each number of ticks and shape, and replays it; see `drc_lab.learning.recording`.
+class GraphedActor(Replays[RecordedStep], Actor):
+    """Records the step once for each number of ticks and shape, and replays it; see `drc_lab.learning.recording`."""
 
-    Args:
-        policy: see `Recordings`.
-        say: is told in one line if a step cannot be recorded.
-        recorder: makes a `Recorder`.
-    """
-
-    def __init__(
-        self,
-        policy: Policy,
-        say: Callable[[str], None] = print,
-        recorder: Callable[[], Recorder] = Recorder,
-    ):
-        super().__init__(policy)
-        self.recorder = recorder
-        self.recordings: Recordings[RecordedStep] = Recordings(policy, say, "algo.rollouts.cuda_graph: acting without")
+    without = "algo.rollouts.cuda_graph: acting without"
 
     def ready(self) -> AbstractContextManager:
         if self.recordings.failed:

@@ -120,10 +120,8 @@ class Group:
         self.env.set_state(tree_map(lambda x: x.numpy() if isinstance(x, Tensor) else x, state["env"]))
         self.generator.set_state(state["generator"])
         if "passes" in state:  # or of a training from before there were any
-            self.passes, self.passes_rng.bit_generator.state = (
-                state["passes"]["left"].numpy().copy(),
-                state["passes"]["rng"],
-            )
+            self.passes = state["passes"]["left"].numpy().copy()
+            self.passes_rng.bit_generator.state = state["passes"]["rng"]
         self.obs, self.resets, self.carry = self._to_send(obs.numpy()), self._to_send(resets.numpy()), carry
 
 

@@ -42,7 +42,7 @@ class TrainingMetrics(L.Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch: Rollout, batch_idx):
         assert isinstance(agent, Agent)
-        values = torch.stack([part.to(agent.device, torch.float64) for part in agent.parts.values()]).tolist()
+        values = torch.stack([part.to(agent.device) for part in agent.parts.values()]).tolist()
         for name, value in zip(agent.parts, values, strict=True):  # a GPU is waited for once
             self._add(f"loss/{name}", value)
         if not batch.last:

@@ -13,7 +13,7 @@ the same kernels, on the same addresses, for the same shapes. What that asks for
 
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -59,6 +59,27 @@ class Recorder:
         if not hasattr(self, "_pool"):
             self._pool = torch.cuda.graph_pool_handle()
         return self._pool
+
+
+class Replays(Generic[Kept]):
+    """What does some of a policy's work by recordings.
+
+    Args:
+        policy: see `Recordings`.
+        say: is told in one line if the work cannot be recorded.
+        recorder: makes a `Recorder`.
+    """
+
+    without: ClassVar[str]  # how that line begins
+
+    def __init__(
+        self,
+        policy: Policy,
+        say: Callable[[str], None] = print,
+        recorder: Callable[[], Recorder] = Recorder,
+    ):
+        self.policy, self.recorder = policy, recorder
+        self.recordings: Recordings[Kept] = Recordings(policy, say, self.without)
 
 
 class Recordings(Generic[Kept]):

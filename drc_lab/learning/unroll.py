@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils._pytree import tree_leaves, tree_map
 
-from drc_lab.learning.recording import Recorder, Recordings, copied, like, uncached_autocast
-from drc_lab.models.policy import Policy, PolicyValue
+from drc_lab.learning.recording import Replays, copied, like, uncached_autocast
+from drc_lab.models.policy import PolicyValue
 
 
 class RecordedUnroll(NamedTuple):
@@ -24,26 +24,13 @@ class RecordedUnroll(NamedTuple):
     gradients: Sequence[Tensor | None]
 
 
-class GraphedUnroll:
+class GraphedUnroll(Replays[RecordedUnroll]):
     """Logits and values of a sequence, recorded once for each shape and its ticks; see `drc_lab.learning.recording`.
 
     A backward pass belongs to the last forward pass of its shape: the one before it is no longer there.
-
-    Args:
-        policy: see `Recordings`.
-        say: is told in one line if the pass cannot be recorded.
-        recorder: makes a `Recorder`.
     """
 
-    def __init__(
-        self,
-        policy: Policy,
-        say: Callable[[str], None] = print,
-        recorder: Callable[[], Recorder] = Recorder,
-    ):
-        self.policy, self.recorder = policy, recorder
-        what = "algo.rollouts.cuda_graph: learning without"
-        self.recordings: Recordings[RecordedUnroll] = Recordings(policy, say, what)
+    without = "algo.rollouts.cuda_graph: learning without"
 
     def __call__(self, obs: Tensor, carry: Any, resets: Tensor, repeats: Sequence[int]) -> PolicyValue:
         """See `Policy.unroll`; the carry is taken as it is, without gradient."""
