@@ -1,7 +1,7 @@
-"""How many frames a second does the main job make, and on how many cores, beside an earlier commit?
+"""How many frames a second does the small Ricochet training make, and on how many cores, beside an earlier commit?
 
 Both are trained by turns on this machine, once for few frames and once for more: the difference is free of what a start
-takes. Writes main_job.csv into the folder.
+takes. Writes ricochet_small.csv into the folder.
 
     python tools/against_before.py --folder outputs/runs/bench/before
 """
@@ -20,7 +20,8 @@ from drc_lab.tasks.measure import report, rounded
 
 BEFORE = "e3f209162541cfb2afdbb4d4980b2eefe9ebad8f"  # with a tick loop of torch's operations
 HERE = Path(__file__).parents[1]
-COLUMNS = ("main job", "threads", "frames/s", "CPU us a frame", "cores")
+EXPERIMENT, NAME_BEFORE = "ricochet_small", "thinking_sweep"
+COLUMNS = ("code", "threads", "frames/s", "CPU us a frame", "cores")
 
 
 class Cost(NamedTuple):
@@ -50,7 +51,8 @@ def main() -> None:
         finally:
             subprocess.run(["git", "-C", HERE, "worktree", "remove", "--force", old], check=True)
     caption = f"frames {args.frames[0]:,} to {args.frames[1]:,}, everything on, seed 0; {machine_name()}"
-    report("The main job's training, before and now", (*COLUMNS, "ratio"), rows, args.folder / "main_job.csv", caption)
+    path, title = args.folder / f"{EXPERIMENT}.csv", f"A training of {EXPERIMENT}, before and now"
+    report(title, (*COLUMNS, "ratio"), rows, path, caption)
 
 
 def by_turns(old: Path, threads: int, args: argparse.Namespace, scratch: Path) -> list[tuple[object, ...]]:
@@ -70,8 +72,9 @@ def by_turns(old: Path, threads: int, args: argparse.Namespace, scratch: Path) -
 
 def train(code: Path, threads: int, frames: int, overrides: list[str], folder: Path) -> Cost:
     """What one training costs, its start included."""
+    name = EXPERIMENT if (code / "conf" / "experiment" / f"{EXPERIMENT}.yaml").is_file() else NAME_BEFORE
     command = [
-        sys.executable, "-m", "drc_lab", "+experiment=thinking_sweep", "task=train", f"algo.rollouts.frames={frames}",
+        sys.executable, "-m", "drc_lab", f"+experiment={name}", "task=train", f"algo.rollouts.frames={frames}",
         f"threads={threads}", "trainer.max_time=null", f"root={folder}", *overrides,
     ]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(code)}

@@ -89,7 +89,7 @@ def test_held_out_boards_of_another_size_are_those_that_a_training_on_that_size_
         ),
         (["policy=mlp", "evaluation.board=6"], "evaluation.board: found 'observations (8, 6, 6)', allowed: (8, 5, 5)"),
         (
-            ["+experiment=thinking_sweep", "evaluation.board=6"],
+            ["+experiment=ricochet_small", "evaluation.board=6"],
             "evaluation.board: found 'observations (8, 6, 6)', allowed: (8, 5, 5), which the policy reads",
         ),
         (["policy.head=pool", "evaluation.board=0"], "evaluation.board: found 0, allowed: 1 to 255"),
@@ -142,10 +142,10 @@ def test_an_agent_plays_larger_boards_by_one_key(play, tmp_path):  # noqa: F811
 @pytest.mark.slow
 def test_a_net_trained_on_one_size_is_evaluated_on_another_while_training_and_in_the_sweep(tmp_path):
     """Trained on 4x4 and judged on 6x6; then the sweep of that training, resumed at its end, on 5x7."""
-    sweep = ["+experiment=thinking_sweep", *TINY, *ANY_SIZE]
+    sweep = ["+experiment=ricochet_small", *TINY, *ANY_SIZE]
     first = run(tmp_path, *sweep, "evaluation.board=6")
     assert first.returncode == 0, first.stderr
-    (folder,) = (tmp_path / "outputs/runs/thinking_sweep").iterdir()
+    (folder,) = (tmp_path / "outputs/runs/ricochet_small").iterdir()
     last = folder / "checkpoints/last.ckpt"
     policy, trained = load_policy(last)
     assert policy.obs_shape == (8, 4, 4) and trained.evaluation.board == 6
@@ -155,6 +155,6 @@ def test_a_net_trained_on_one_size_is_evaluated_on_another_while_training_and_in
     assert [m.step for m in client.get_metric_history(one.info.run_id, "valid/solve_rate")] == [640, 1280, 1920]
     second = run(tmp_path, *sweep, "evaluation.board=[5,7]", f"resume={last}")
     assert second.returncode == 0, second.stderr
-    (table,) = set(tmp_path.glob("outputs/runs/thinking_sweep/*/thinking.csv")) - {folder / "thinking.csv"}
+    (table,) = set(tmp_path.glob("outputs/runs/ricochet_small/*/thinking.csv")) - {folder / "thinking.csv"}
     rows = list(csv.DictReader(table.read_text().splitlines()))
     assert {row["levels"] for row in rows if row["optimal"] == "all"} == {"20"}

@@ -156,7 +156,16 @@ def test_only_the_first_import_of_a_task_hides_what_there_is_from_the_search_for
 
 
 def test_every_experiment_has_its_tiny_run():
-    here = {"thinking_sweep", "benchmark", "env_speed", "search_speed", "policy_speed", "hpo_small", *WORLDS}
+    here = {
+        "thinking_sweep",
+        "ricochet_small",
+        "benchmark",
+        "env_speed",
+        "search_speed",
+        "policy_speed",
+        "hpo_small",
+        *WORLDS,
+    }
     assert {path.stem for path in (CONF / "experiment").iterdir()} == here
 
 

@@ -42,12 +42,12 @@ def test_it_goes_over_an_experiment_and_the_command_line_over_it(do, order):
         (["env=sokoban", *NETS["small_cnn"]], {"making N Sokoban levels"}),
         (["env.id=MiniGrid-Empty-5x5-v0", *NETS["drc"], "env.max_steps=20"], {"making N envs"}),
         (
-            ["+experiment=thinking_sweep", *NETS["drc"]],
+            ["+experiment=ricochet_small", *NETS["drc"]],
             {"making N Ricochet Robots boards", "statistics of all settings", "tracing N single ticks",
              "pictures of N failures", "video of levels side by side", "writing the report"},
         ),
     ],
-    ids=["sokoban", "minigrid", "thinking_sweep"],
+    ids=["sokoban", "minigrid", "ricochet_small"],
 )  # fmt: skip
 def test_a_debug_run_is_short_and_tells_what_takes_long(do, told, words, also):
     output = do("+debug=default", "folder=run", "threads=1", *words)
