@@ -1,14 +1,16 @@
-"""How a checkpoint can be named: a file, or what MLflow has. Light to import."""
+"""How a checkpoint can be named: a file, what MLflow has, or an agent that comes with the package. Light to import."""
 
 import re
 from pathlib import Path
 
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.paths import AGENTS
 
 FOLDER = "checkpoints"  # in a run's folder, and in its artifacts
 MODEL = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/]+)|/(?P<version>\d+))")
 RUN = re.compile(rf"runs:/(?P<run>[^/]+)/(?P<path>{FOLDER}/[^/]+)")
-ALLOWED = f"a file, models:/NAME@ALIAS, models:/NAME/VERSION or runs:/ID/{FOLDER}/FILE"
+AGENT = "agents:/"
+ALLOWED = f"a file, agents:/NAME, models:/NAME@ALIAS, models:/NAME/VERSION or runs:/ID/{FOLDER}/FILE"
 
 
 def in_mlflow(checkpoint: str) -> bool:
@@ -22,6 +24,26 @@ def in_mlflow(checkpoint: str) -> bool:
     if not (MODEL.fullmatch(checkpoint) or RUN.fullmatch(checkpoint)):
         raise ConfigError("checkpoint", checkpoint, ALLOWED)
     return True
+
+
+def agents() -> list[str]:
+    """Names of the trained agents that come with the package."""
+    return sorted(path.stem for path in AGENTS.glob("*.ckpt"))
+
+
+def local_file(checkpoint: str, key: str = "checkpoint") -> Path:
+    """The file of a checkpoint that MLflow has nothing to do with; ``key`` is what names it in the config.
+
+    Raises:
+        UserError: there is no such file, or no such agent.
+    """
+    if checkpoint.startswith("agents:"):
+        name = checkpoint.removeprefix(AGENT)
+        if name not in agents():
+            raise ConfigError(key, checkpoint, " | ".join(AGENT + name for name in agents()))
+        return AGENTS / f"{name}.ckpt"
+    check_file(checkpoint, key)
+    return Path(checkpoint)
 
 
 def check_file(path: str | Path, key: str = "checkpoint") -> None:

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+PACKAGE = Path(__file__).parent
+AGENTS = PACKAGE / "agents"  # trained agents, each a NAME.ckpt beside its model card NAME.md
+
 # Inside the installed package; in a checkout conf/ lies beside it, where people edit it.
-CONF = Path(__file__).parent / "conf"
-CONF = CONF if CONF.is_dir() else Path(__file__).parent.parent / "conf"
+CONF = PACKAGE / "conf"
+CONF = CONF if CONF.is_dir() else PACKAGE.parent / "conf"

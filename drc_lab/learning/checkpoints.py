@@ -7,20 +7,19 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from drc_lab.arguments import errors_under
-from drc_lab.checkpoint_names import check_file
+from drc_lab.checkpoint_names import local_file
 from drc_lab.config import build_policy, make_env
 from drc_lab.errors import UserError
 from drc_lab.models.policy import Policy
 
 
 def read_checkpoint(path: str | Path, key: str = "checkpoint") -> dict[str, Any]:
-    """The checkpoint as tensors and plain types; ``key`` is what names it in the config.
+    """The checkpoint as tensors and plain types: a file or agents:/NAME. ``key`` is what names it in the config.
 
     Raises:
         UserError: there is no such file, or it is no checkpoint of drc_lab.
     """
-    path = Path(path)
-    check_file(path, key)
+    path = local_file(str(path), key)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the broken bytes lead to
@@ -31,7 +30,7 @@ def read_checkpoint(path: str | Path, key: str = "checkpoint") -> dict[str, Any]
 
 
 def load_policy(path: str | Path) -> tuple[Policy, DictConfig]:
-    """The trained policy in evaluation mode, and its resolved config."""
+    """The trained policy of a file or of agents:/NAME, in evaluation mode, and its resolved config."""
     return policy_of(read_checkpoint(path))
 
 

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from drc_lab.arguments import check_types, from_mapping, plain
-from drc_lab.checkpoint_names import FOLDER, check_file, in_mlflow
+from drc_lab.checkpoint_names import FOLDER, check_file, in_mlflow, local_file
 from drc_lab.envs.described import RICOCHET, EnvSpec, described, held_out_arguments, made
 from drc_lab.envs.specs.ricochet import BankSpec, BoardSpec, RicochetSpec
 from drc_lab.errors import ConfigError, UserError
@@ -142,7 +142,7 @@ def check_checkpoint(config: DictConfig, name: str) -> None:
     if in_mlflow(name):
         store_uri(config)
     else:
-        check_file(name)
+        local_file(name)
 
 
 def as_trained(config: DictConfig, trained: DictConfig, overrides: Sequence[str]) -> DictConfig:

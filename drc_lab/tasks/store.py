@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from drc_lab.checkpoint_names import in_mlflow
+from drc_lab.checkpoint_names import in_mlflow, local_file
 from drc_lab.tasks.checked import one_checkpoint, store_uri
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def checkpoint_file(config: DictConfig, one: str | None = None) -> Path:
     """
     checkpoint = one or one_checkpoint(config)
     if not in_mlflow(checkpoint):
-        return Path(checkpoint)
+        return local_file(checkpoint)
     from drc_lab.tracking.fetch import fetch_checkpoint
 
     return fetch_checkpoint(reading_client(config), checkpoint, Path(config.root) / "models")
