@@ -60,6 +60,9 @@ def check_training(config: DictConfig, folder: Path) -> None:
     checked.resumed(config)
     rollouts = check_node(config.algo.rollouts, "algo.rollouts")
     env = check_env(plain(config.env))
+    if rollouts is not None:
+        with errors_under("algo.rollouts"):
+            rollouts.check_thinks(getattr(env, "thinks", None) is not None)
     obs_shape, num_actions = env.io or OF_ANY_ENV
     policy = check_node(config.policy, "policy", {"obs_shape": obs_shape, "num_actions": num_actions})
     check_node(config.algo.loss, "algo.loss")
@@ -101,7 +104,8 @@ def check_thinking_sweep(config: DictConfig, folder: Path) -> None:
                 checked.check_held_out(world, checked.evaluation_spec(world).report_split, key)
     spec, values = described(checked.held_out_settings(config))
     ours = spec is not GymSpec
-    thinking.check_possible(ours or values.get("noop_action") is not None, ours)
+    can_think = values.get("thinks") is not None
+    thinking.check_possible(ours or values.get("noop_action") is not None, ours, can_think)
 
 
 def check_played(config: DictConfig, checkpoint: str, split: str, split_key: str) -> None:

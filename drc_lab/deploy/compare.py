@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.evaluation.evaluator import as_env_counts
 from drc_lab.evaluation.measure import Measure
 from drc_lab.models.policy import Policy
 from drc_lab.tables import Column, FittedTable
@@ -50,7 +51,7 @@ def play(policy: Policy, env: BatchEnv, steps: int, seed: int) -> tuple[Tensor, 
         resets.append(over)
         state = policy.init_state(len(now), *now.shape[2:]) if state is None else state
         out, state = policy.unroll(now[None], state, over[None])
-        following, _, terminated, truncated, _ = env.step(out.policy_logits[0].argmax(-1).numpy())
+        following, _, terminated, truncated, _ = env.step(as_env_counts(out.policy_logits[0], env).argmax(-1).numpy())
         now, over = torch.from_numpy(following.copy()), torch.from_numpy(terminated | truncated)
     return torch.stack(seen), torch.stack(resets)
 

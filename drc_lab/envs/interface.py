@@ -10,12 +10,14 @@ class BatchEnv(Protocol):
     """B copies of an env in one process, with Gymnasium's vector API.
 
     Info has, for each env: ``level`` (number of the episode's level), ``optimal`` (-1 if unknown), ``length`` (steps so
-    far), ``return`` (undiscounted), and ``solved`` where the env says success. With same-step autoreset, ``final_obs``
-    and ``final_info`` hold what the ended episodes left; without it these are in the observation and info itself.
+    far), ``return`` (undiscounted), ``solved`` where the env says success, and ``thinks`` (so far) where there is the
+    action for them. With same-step autoreset, ``final_obs`` and ``final_info`` hold what the ended episodes left;
+    without it these are in the observation and info itself.
     """
 
     num_envs: int
     noop_action: int | None  # the one that does nothing, if there is one
+    think_action: int | None  # the one, the last, with which the policy stays where it is to think on, if there is one
     says_success: bool  # whether it is known to say which episodes are solved; else their return is all there is
 
     @property

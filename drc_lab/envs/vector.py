@@ -15,7 +15,7 @@ from gymnasium.vector.utils import batch_space
 from drc_lab.envs.batch import NOOP, STANDS, Batch
 from drc_lab.envs.levels import LevelStream, mix64
 from drc_lab.envs.render import Window
-from drc_lab.envs.specs.levels import RENDER_MODES, check_rendering, step_limits
+from drc_lab.envs.specs.levels import RENDER_MODES, THINK, check_rendering, check_thinks, step_limits
 from drc_lab.errors import ConfigError
 from drc_lab.numerics import jit
 from drc_lab.pictures import DEFAULT_CELL_SIZE
@@ -43,6 +43,16 @@ def _end_episodes(actions, reward, solved, limit, length, total, terminated, tru
 
 
 @jit
+def _stand(actions, think, free, thinks, length):
+    """Counts the thinks, and puts STANDS in their place; those beyond the free ones are steps of the episode."""
+    for b in range(len(actions)):
+        if actions[b] == think:
+            actions[b] = STANDS
+            thinks[b] += 1
+            length[b] += thinks[b] > free
+
+
+@jit
 def _begin_episodes(envs, first, seed, low, high, limit, length, total):
     """Episodes ``first``, ``first + 1``, ... begin; the limit of each is drawn by its number alone."""
     for i in range(len(envs)):
@@ -62,6 +72,10 @@ class LevelVectorEnv(VectorEnv):
     hold what the ended episode left. Info has, per env: ``level`` (id), ``optimal`` (-1 if unknown), ``solved``,
     ``length`` (steps so far), ``return`` (undiscounted) and, if asked for, ``action_mask`` (bool [B, A]).
 
+    With ``thinks`` there is one more action, the last, with which a policy says that it wants to think: the board stays
+    as it is, there is no reward, and the policy sees the same observation again. The game knows nothing of it. Info
+    then has ``thinks``, how often it was chosen in the episode so far.
+
     Args:
         batch: the game.
         levels: where levels come from.
@@ -72,6 +86,8 @@ class LevelVectorEnv(VectorEnv):
         action_masks: whether info has ``action_mask``; the method `action_masks` is always there.
         render_mode: "ansi", "rgb_array" or, for one board, "human".
         cell_size: pixels of a cell in pictures.
+        thinks: None for no such action, or how often it is free in an episode; from then on each is a step of it
+            (``length`` + 1), so that every episode ends.
     """
 
     says_success = True
@@ -86,8 +102,10 @@ class LevelVectorEnv(VectorEnv):
         action_masks: bool = False,
         render_mode: str | None = None,
         cell_size: int = DEFAULT_CELL_SIZE,
+        thinks: int | None = None,
     ):
         check_rendering(render_mode, cell_size)
+        check_thinks(thinks)
         self.batch, self.levels, self.copy, self.autoreset = batch, levels, copy, autoreset
         self.max_steps = step_limits(max_steps)
         self.render_mode, self.cell_size, self.masks_in_info = render_mode, cell_size, action_masks
@@ -95,11 +113,14 @@ class LevelVectorEnv(VectorEnv):
         mode = AutoresetMode.SAME_STEP if autoreset else AutoresetMode.DISABLED
         self.metadata = {"render_modes": RENDER_MODES, "render_fps": 4, "autoreset_mode": mode}
         self.single_observation_space = batch.observation_space
-        self.single_action_space: gym.spaces.Discrete = gym.spaces.Discrete(len(batch.action_names))
-        self.noop_action = len(batch.action_names) - 1 if batch.action_names[-1] == NOOP else None
+        self.free_thinks, own = thinks, len(batch.action_names)
+        self.noop_action = own - 1 if batch.action_names[-1] == NOOP else None
+        self.think_action = None if thinks is None else own
+        self.action_names = (*batch.action_names, *([] if thinks is None else [THINK]))
+        self.single_action_space: gym.spaces.Discrete = gym.spaces.Discrete(len(self.action_names))
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self.level, self.length, self.limit = (np.zeros(self.num_envs, np.int64) for _ in range(3))
+        self.level, self.length, self.limit, self.thinks = (np.zeros(self.num_envs, np.int64) for _ in range(4))
         self.total = np.zeros(self.num_envs)
         self.terminated, self.truncated = (np.zeros(self.num_envs, bool) for _ in range(2))
         self._all = np.ones(self.num_envs, bool)
@@ -133,11 +154,14 @@ class LevelVectorEnv(VectorEnv):
         is counted. Returns obs, rewards, terminations, truncations (bool [B]), info."""
         batch = self.batch
         actions = np.asarray(actions, dtype=np.int64)  # compiled code checks nothing
-        if actions.shape != (self.num_envs,) or not _in_range(actions, len(batch.action_names)):
-            count = len(batch.action_names)
+        if actions.shape != (self.num_envs,) or not _in_range(actions, len(self.action_names)):
+            count = len(self.action_names)
             raise ValueError(f"actions: found {actions!r}, allowed: {self.num_envs} of 0 to {count - 1}")
         if stands is not None:
             actions = np.where(stands, STANDS, actions)
+        if self.free_thinks is not None:
+            actions = actions.copy()  # the caller's stay as they are
+            _stand(actions, self.think_action, self.free_thinks, self.thinks, self.length)
         batch.step(actions)
         ended = _end_episodes(
             actions, batch.reward, batch.solved, self.limit, self.length, self.total, self.terminated, self.truncated
@@ -160,8 +184,10 @@ class LevelVectorEnv(VectorEnv):
         return {"final_obs": final_obs, "_final_obs": done, "final_info": final_info, "_final_info": done}
 
     def action_masks(self) -> np.ndarray:
-        """bool [B, A]: false where an action would change nothing."""
-        return self.batch.action_masks()
+        """bool [B, A]: false where an action would change nothing; doing that on purpose, by the no-op or by thinking,
+        is always allowed."""
+        masks = self.batch.action_masks()
+        return masks if self.think_action is None else np.pad(masks, ((0, 0), (0, 1)), constant_values=True)
 
     def render(self) -> tuple[Any, ...] | None:
         """All boards: text ("ansi") or uint8 [rows, columns, 3] each ("rgb_array"); "human" shows the only one."""
@@ -189,7 +215,7 @@ class LevelVectorEnv(VectorEnv):
 
     def get_state(self) -> dict[str, Any]:
         """Everything the future of this env depends on, as arrays and plain types."""
-        names = ("level", "length", "limit", "total", "terminated", "truncated")
+        names = ("level", "length", "limit", "total", "terminated", "truncated", "thinks")
         episodes = {name: getattr(self, name).copy() for name in names} | {"seed": self.seed, "begun": self.episodes}
         return {"batch": self.batch.get_state(), "levels": self.levels.get_state(), "episodes": episodes}
 
@@ -207,6 +233,7 @@ class LevelVectorEnv(VectorEnv):
         self.batch.load(envs, levels, rows)
         low, high = self.max_steps
         _begin_episodes(envs, self.episodes, self.seed, low, high, self.limit, self.length, self.total)
+        self.thinks[envs] = 0
         self.episodes += len(envs)
 
     def _give(self, array: np.ndarray) -> np.ndarray:
@@ -216,10 +243,12 @@ class LevelVectorEnv(VectorEnv):
         batch = self.batch
         info = {"level": self.level, "optimal": batch.optimal, "solved": batch.solved, "length": self.length,
                 "return": self.total}  # fmt: skip
+        if self.think_action is not None:
+            info["thinks"] = self.thinks
         if self.copy or copy:
             info = {name: array.copy() for name, array in info.items()}
         if self.masks_in_info:
-            info["action_mask"] = batch.action_masks()
+            info["action_mask"] = self.action_masks()
         for name in tuple(info):
             info[f"_{name}"] = mask
         return info

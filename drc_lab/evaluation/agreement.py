@@ -16,6 +16,7 @@ from drc_lab.evaluation.records import SETTING
 from drc_lab.evaluation.table import groups
 from drc_lab.evaluation.thinking import FIRST_PASSES
 from drc_lab.evaluation.watcher import Watcher
+from drc_lab.models.policy import PolicyValue
 
 NONE = -1
 OPTIMAL, WORSE, OPEN = "+-?"  # a move's verdicts; OPEN is none
@@ -69,7 +70,8 @@ class Agreement(Watcher):
 
     Adds to the records:
         verdicts: OPTIMAL, WORSE or OPEN for each step; "" of a level that is not judged. OPEN are moves from
-            or to positions that the solver could not tell in ``max_states``, and those after a level was lost.
+            or to positions that the solver could not tell in ``max_states``, those after a level was lost, and
+            thinks, which move nothing.
         judged_moves, optimal_moves: the number of verdicts that are not OPEN, and of OPTIMAL ones.
         lost_at: steps after which the level had become unsolvable, 0 if it was from the start, NONE if it never did.
     """
@@ -77,7 +79,7 @@ class Agreement(Watcher):
     def __init__(self, env: LevelVectorEnv, levels: int, max_states: int, threads: int = 1):
         if env.autoreset:
             raise ConfigError("autoreset", True, "false, as the boards that ended are judged too")
-        self.judge, self.levels = Judge(env.batch, max_states, threads), levels
+        self.judge, self.levels, self.think = Judge(env.batch, max_states, threads), levels, env.think_action
         self.step = -1
 
     def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
@@ -86,6 +88,7 @@ class Agreement(Watcher):
             self.judged = info["level"][: len(envs)] < self.levels
             self.verdicts = [""] * len(envs)
             self.left, self.lost_at = np.full(len(envs), LIMIT), np.full(len(envs), NONE)
+            self.thinks = np.zeros(len(envs), bool)
         envs = envs[self.judged[envs]]
         before = self.left[envs]
         left = np.full(len(envs), UNSOLVABLE)
@@ -93,10 +96,13 @@ class Agreement(Watcher):
         self.left[envs] = left
         self.lost_at[envs[(left == UNSOLVABLE) & (before != UNSOLVABLE)]] = self.step
         if self.step:
-            told = (before > 0) & (left != LIMIT)
+            told = (before > 0) & (left != LIMIT) & ~self.thinks[envs]
             verdicts = np.where(told, np.where(left == before - 1, OPTIMAL, WORSE), OPEN)
             for env, verdict in zip(envs, verdicts, strict=True):
                 self.verdicts[env] += str(verdict)
+
+    def decided(self, envs: np.ndarray, out: PolicyValue, actions: np.ndarray, waits: np.ndarray) -> None:
+        self.thinks[envs] = actions == self.think if self.think is not None else False
 
     def columns(self) -> dict[str, np.ndarray]:
         optimal, worse = (np.array([v.count(kind) for v in self.verdicts]) for kind in (OPTIMAL, WORSE))

@@ -1,7 +1,10 @@
-"""Adaptive thinking: where it spends its ticks, and whether it beats a fixed number of passes that spends as many."""
+"""Thinking at equal mean compute: whether an amount that varies beats fixed numbers of passes that cost as much.
+
+Findings on adaptive thinking, and what `drc_lab.evaluation.learned` shares with them.
+"""
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,7 +13,7 @@ from scipy import stats
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import RESAMPLES, Interval
 from drc_lab.evaluation.measure import SOLVED, Measure, measure_of
-from drc_lab.evaluation.records import SETTING, baseline_of, ticks_a_step
+from drc_lab.evaluation.records import baseline_of, moves, ticks_a_pass
 from drc_lab.evaluation.table import groups
 from drc_lab.evaluation.thinking import ADAPTIVE, FIRST_PASSES
 
@@ -49,30 +52,25 @@ def compute_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Fi
         records: of one policy, see `drc_lab.evaluation.records`.
         confidence: of the intervals.
     """
-    settings = dict(list(records.groupby(SETTING, sort=False)))
-    baseline = baseline_of(records)
-    per_step = ticks_a_step(baseline)
-    measure = measure_of(records)
-    played = {setting: _played(own, per_step, measure) for setting, own in settings.items()}
-    adaptive = {amount: own for (kind, amount), own in played.items() if kind == ADAPTIVE}
-    fixed = {float(amount): own for (kind, amount), own in sorted(played.items()) if kind == FIRST_PASSES}
+    measure, optimal = measure_of(records), baseline_of(records)["optimal"].to_numpy()
+    adaptive, fixed = (played_at(records, kind) for kind in (ADAPTIVE, FIRST_PASSES))
     if not adaptive:
         return []
-    optimal = baseline["optimal"].to_numpy()
     return [by_optimal(adaptive, optimal), equal_compute_finding(adaptive, fixed, confidence, measure)]
+
+
+def played_at(records: pd.DataFrame, kind: str) -> dict[float, Played]:
+    """What each amount of one kind did, the baseline's thinking told from its steps; {} without that kind."""
+    per_pass, measure = ticks_a_pass(baseline_of(records)), measure_of(records)
+    theirs = records[records["kind"] == kind]
+    return {float(amount): _played(own, per_pass, measure) for amount, own in theirs.groupby("amount", sort=False)}
 
 
 def by_optimal(adaptive: dict[float, Played], optimal: np.ndarray) -> Finding:
     """Mean ticks of extra passes by optimal length: a row for each threshold, a column for each length."""
-    masks = groups(optimal)
-    known = optimal >= 0
     rows = []
     for threshold, own in adaptive.items():
-        ranks = math.nan
-        if known.any() and np.ptp(own.thinking[known]) > 0 and np.ptp(optimal[known]) > 0:
-            ranks = float(stats.spearmanr(optimal[known], own.thinking[known]).statistic)
-        means = {name: float(own.thinking[mask].mean()) for name, mask in masks.items()}
-        rows.append({"threshold": threshold, **means, "rank_correlation": ranks, "all_ticks": own.ticks.mean()})
+        rows.append({"threshold": threshold, **spread(own.thinking, optimal), "all_ticks": own.ticks.mean()})
     text = (
         "Mean ticks of extra passes before the policy agrees with itself, by moves of an optimal solution; threshold: "
         "KL divergence between successive ticks, in nats. rank_correlation: Spearman's, of ticks and optimal length; "
@@ -80,7 +78,7 @@ def by_optimal(adaptive: dict[float, Played], optimal: np.ndarray) -> Finding:
     )
 
     def draw(axis: "Axes") -> None:
-        names = [name for name in masks if name != "all"]
+        names = [name for name in groups(optimal) if name != "all"]
         for row in rows:
             axis.plot(names, [row[name] for name in names], marker="o", label=f"{row['threshold']:g} nats")
         axis.set(xlabel="moves of an optimal solution", ylabel="mean ticks of extra passes")
@@ -90,26 +88,23 @@ def by_optimal(adaptive: dict[float, Played], optimal: np.ndarray) -> Finding:
     return Finding("adaptive_ticks", "Where does adaptive thinking think?", text, pd.DataFrame(rows), draw)
 
 
+def spread(thinking: np.ndarray, optimal: np.ndarray) -> dict[str, float]:
+    """The mean over levels of each optimal length, and Spearman's rank correlation with it; both [N]."""
+    known, ranks = optimal >= 0, math.nan
+    if known.any() and np.ptp(thinking[known]) > 0 and np.ptp(optimal[known]) > 0:
+        ranks = float(stats.spearmanr(optimal[known], thinking[known]).statistic)
+    means = {name: float(thinking[mask].mean()) for name, mask in groups(optimal).items()}
+    return means | {"rank_correlation": ranks}
+
+
 def equal_compute_finding(
     adaptive: dict[float, Played], fixed: dict[float, Played], confidence: float = 0.95, measure: Measure = SOLVED
 ) -> Finding:
     """Each adaptive setting beside fixed numbers of first passes that cost as much."""
     rows = []
     for threshold, own in adaptive.items():
-        beside = equal_compute(own, fixed, confidence)
-        rows.append(
-            {
-                "threshold": threshold,
-                "ticks": own.thinking.mean(),
-                measure.column: own.score.mean(),
-                "passes": "" if math.isnan(beside.share) else f"{beside.fewer:g} or {beside.more:g}",
-                "share": beside.share,
-                "fixed": beside.fixed,
-                "gain": beside.gain,
-                "low": beside.interval.low,
-                "high": beside.interval.high,
-            }
-        )
+        beside = mixture(equal_compute(own, fixed, confidence))
+        rows.append({"threshold": threshold, "ticks": own.thinking.mean(), measure.column: own.score.mean(), **beside})
     text = (
         f"{measure.column}, fixed: {measure.means}, of adaptive thinking and of a mixture of two neighbouring numbers "
         "of first passes (share: of levels with the larger) that spends as many ticks on extra passes; gain: the "
@@ -166,6 +161,18 @@ def equal_compute(
     return EqualCompute(few, many, more, mixture, found, interval)
 
 
-def _played(records: pd.DataFrame, per_step: float, measure: Measure) -> Played:
+def mixture(beside: EqualCompute) -> dict[str, Any]:
+    """Its columns in a table: the amounts, the share of levels with the larger, its score, and the gain over it."""
+    return {
+        "passes": "" if math.isnan(beside.share) else f"{beside.fewer:g} or {beside.more:g}",
+        "share": beside.share,
+        "fixed": beside.fixed,
+        "gain": beside.gain,
+        "low": beside.interval.low,
+        "high": beside.interval.high,
+    }
+
+
+def _played(records: pd.DataFrame, per_pass: float, measure: Measure) -> Played:
     ticks = records["ticks"].to_numpy(float)
-    return Played(records[measure.column].to_numpy(float), ticks - per_step * records["length"].to_numpy(float), ticks)
+    return Played(records[measure.column].to_numpy(float), ticks - per_pass * moves(records).to_numpy(float), ticks)

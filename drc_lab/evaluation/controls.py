@@ -12,7 +12,7 @@ from drc_lab.envs.batch import Batch
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.vector import game_of
 from drc_lab.evaluation import thinking_spec
-from drc_lab.evaluation.evaluator import Choose, sampled
+from drc_lab.evaluation.evaluator import Choose, most_probable, never, sampled
 from drc_lab.models.policy import Policy, PolicyValue, Repeats, num_actions
 from drc_lab.models.random import RandomPolicy
 
@@ -20,10 +20,10 @@ Control = Callable[[Policy, BatchEnv, int], tuple[Policy, Choose | None]]  # pol
 
 
 def random_control(policy: Policy, env: BatchEnv, seed: int) -> tuple[Policy, Choose]:
-    """Uniform over the policy's actions."""
+    """Uniform over the policy's actions but for thinking."""
     shape = env.single_observation_space.shape
     assert shape is not None
-    return RandomPolicy(shape, num_actions(policy)), sampled(seed)
+    return RandomPolicy(shape, num_actions(policy)), never(env.think_action, sampled(seed))
 
 
 def sampled_control(policy: Policy, env: BatchEnv, seed: int) -> tuple[Policy, Choose]:
@@ -34,6 +34,12 @@ def sampled_control(policy: Policy, env: BatchEnv, seed: int) -> tuple[Policy, C
 def no_memory_control(policy: Policy, env: BatchEnv, seed: int) -> tuple[Policy, None]:
     """The policy, its carry zeroed before every step."""
     return NoMemory(policy), None
+
+
+def never_thinks_control(policy: Policy, env: BatchEnv, seed: int) -> tuple[Policy, Choose]:
+    """The policy, its action "think" forbidden: where that is the best one, it takes the best other one."""
+    assert env.think_action is not None
+    return policy, never(env.think_action, most_probable)
 
 
 def distance_control(policy: Policy, env: BatchEnv, seed: int) -> tuple[Policy, Choose]:
@@ -83,5 +89,9 @@ class NoMemory(Policy):
 
 
 CONTROLS: dict[str, Control] = dict(
-    zip(thinking_spec.CONTROLS, (random_control, sampled_control, no_memory_control, distance_control), strict=True)
+    zip(
+        thinking_spec.CONTROLS,
+        (random_control, sampled_control, no_memory_control, distance_control, never_thinks_control),
+        strict=True,
+    )
 )

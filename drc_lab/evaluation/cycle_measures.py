@@ -7,7 +7,7 @@ import pandas as pd
 from drc_lab.evaluation.cycles import NONE, in_its_place
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import mean_interval, rate_interval
-from drc_lab.evaluation.records import SETTING, baseline_of
+from drc_lab.evaluation.records import SETTING, baseline_of, decisions
 from drc_lab.evaluation.thinking import CYCLE_NOOPS, CYCLE_PASSES, FIRST_PASSES
 
 
@@ -17,7 +17,7 @@ def cycles(records: pd.DataFrame, confidence: float = 0.95) -> Finding:
     for (kind, amount), played in records.groupby(SETTING, sort=False):
         count, steps = played["cycles"].to_numpy(float), played["cycle_steps"].to_numpy(float)
         share, mean = rate_interval(count > 0, confidence), mean_interval(count, confidence)
-        of_all = steps.sum() / played["length"].sum()
+        of_all = steps.sum() / decisions(played).sum()
         rows.append([kind, amount, (count > 0).mean(), *share, count.mean(), *mean, steps.mean(), of_all])
     columns = ["episodes", "low", "high", "cycles", "cycles_low", "cycles_high", "steps", "of_all_steps"]
     table = pd.DataFrame(rows, columns=[*SETTING, *columns])
@@ -32,7 +32,7 @@ def cycles(records: pd.DataFrame, confidence: float = 0.95) -> Finding:
         "cycles",
         "How often does it run in cycles?",
         "A cycle: steps that come back to a state of the same episode, a step in which nothing moves included, but "
-        f"for those in which it was told to wait. episodes: share with a cycle ({confidence:.0%} interval); cycles and "
+        f"for those in which it was told to wait or chose to think. episodes: share with a cycle ({confidence:.0%} interval); cycles and "
         "steps: mean number of them an episode, and of steps spent in them; of_all_steps: the share of all steps.",
         table,
         draw,
@@ -52,7 +52,7 @@ def vanished_cycles(records: pd.DataFrame, confidence: float = 0.95) -> Finding 
         until = start + waits + length  # the last step before which a cycle counts
         closes = (played["cycle_start"] + played["cycle_length"]).to_numpy()
         again = (played["cycle_start"].to_numpy() != NONE) & (closes <= until)
-        solved, steps = played["solved"].to_numpy(), played["length"].to_numpy()
+        solved, steps = played["solved"].to_numpy(), decisions(played).to_numpy()
         told = (start != NONE) & (again | solved | (steps >= until))
         if not told.any():
             continue

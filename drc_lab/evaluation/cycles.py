@@ -19,7 +19,7 @@ class Cycles(Watcher):
     """Finds the cycles of an evaluation, one after the other: each begins where the one before has closed, or later.
 
     A state is what the env shows: two observations that are equal byte for byte. A step in which nothing moves is a
-    cycle of length 1, but not if the policy was told to wait; a cycle may go through such a wait.
+    cycle of length 1, but not if the policy was told to wait or chose to think; a cycle may go through such a wait.
 
     Attributes:
         count, steps: int64 [N], cycles of each episode up to now, and steps taken in them.

@@ -1,7 +1,7 @@
 """Plays levels of a batch env once with any policy, at a given amount of thinking."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from drc_lab.models.policy import Policy, PolicyValue
 
 PerLevel = int | np.ndarray  # a number for all levels, or int64 [N], one for each
 Choose = Callable[[Tensor, Tensor], Tensor]  # logits [n, A] and the numbers of the n envs -> actions int64 [n]
+IMPOSSIBLE = -1e9  # as a logit: 0 as a probability, and finite, so that entropies and divergences are numbers
 CHUNK = 512  # envs whose maps fit into a CPU's cache
 
 
@@ -33,6 +34,8 @@ class Thinking:
         agree: in nats: a level needs no further pass once the KL divergence of the policy after one from the policy
             after the pass before is below that. ``passes`` is then the most.
         every_step: whether the extra passes come before every step, and not only ``at`` one.
+        drawn: mean of a random number of further passes before every step, 0 being the most probable (a geometric
+            distribution), which depends on the seed, the level's place in the batch, and the step.
     """
 
     passes: PerLevel = 0
@@ -42,6 +45,7 @@ class Thinking:
     pass_ticks: int | None = None
     agree: float | None = None
     every_step: bool = False
+    drawn: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ class Episodes:
     """One finished episode per level, all [N].
 
     level id, solved, length (steps, those told to do nothing included), return, optimal (-1 if unknown), passes (extra
-    ones), ticks (of all passes); says_success: whether the env says which are solved, or else solved means nothing.
+    ones), ticks (of all passes); says_success: whether the env says which are solved, or else solved means nothing;
+    thinks (times that the policy chose to) and moves (steps without those), None where the env has no such action.
     """
 
     level: np.ndarray
@@ -60,6 +65,8 @@ class Episodes:
     passes: np.ndarray
     ticks: np.ndarray
     says_success: bool = True
+    thinks: np.ndarray | None = None
+    moves: np.ndarray | None = None
 
     @property
     def solve_rate(self) -> float:
@@ -69,6 +76,8 @@ class Episodes:
         """Means over levels. optimality_gap: steps beyond the optimum, over solved levels whose optimum is known; like
         solve_rate only where the env says success."""
         means = {"return": float(self.returns.mean()), "length": float(self.length.mean())}
+        if self.thinks is not None:
+            means["thinks"] = float(self.thinks.mean())
         if not self.says_success:
             return means
         known = self.solved & (self.optimal >= 0)
@@ -115,7 +124,7 @@ def evaluate(
     choose = choose or (most_probable if greedy else sampled(seed))
     chunk = chunk or (CHUNK if next(policy.parameters()).device.type == "cpu" else len(levels))
     with policy.frozen():
-        return _Evaluation(policy, env, thinking, choose, watchers, len(levels)).run(obs, info, chunk)
+        return _Evaluation(policy, env, thinking, choose, watchers, len(levels), seed).run(obs, info, chunk)
 
 
 def most_probable(logits: Tensor, envs: Tensor) -> Tensor:
@@ -128,6 +137,23 @@ def sampled(seed: int) -> Choose:
     return lambda logits, envs: torch.multinomial(torch.softmax(logits, -1), 1, generator=generator)[:, 0]
 
 
+def never(action: int | None, choose: Choose) -> Choose:
+    """Chooses as if an action were not there: the best other one, or one of the others."""
+    if action is None:
+        return choose
+    return lambda logits, envs: choose(logits.index_fill(-1, torch.tensor([action]), IMPOSSIBLE), envs)
+
+
+def as_env_counts(logits: Tensor, env: BatchEnv) -> Tensor:
+    """Logits [n, A] of the env's actions, on the CPU. Where a policy does not know of the no-op, which comes before
+    "think", it never chooses it; without "think" it may be missing at the end."""
+    logits = logits.float().cpu()
+    if env.think_action is None or logits.shape[-1] > env.think_action:
+        return logits
+    game, think = logits[:, :-1], logits[:, -1:]
+    return torch.cat([game, torch.full_like(think, IMPOSSIBLE), think], dim=-1)
+
+
 @dataclass
 class _Part:
     """Envs that share a forward pass: their numbers int64 [n], and their carry."""
@@ -138,15 +164,16 @@ class _Part:
 
 class _Evaluation:
     def __init__(self, policy: Policy, env: BatchEnv, thinking: Thinking, choose: Choose,
-                 watchers: Sequence[Watcher], N: int):  # fmt: skip
-        self.policy, self.env, self.thinking, self.choose, self.watchers, self.N = (
-            policy, env, thinking, choose, watchers, N)  # fmt: skip
+                 watchers: Sequence[Watcher], N: int, seed: int):  # fmt: skip
+        self.policy, self.env, self.thinking, self.choose, self.watchers, self.N, self.seed = (
+            policy, env, thinking, choose, watchers, N, seed)  # fmt: skip
         self.device = next(policy.parameters()).device
         self.limit, self.noops, self.at = (
             torch.from_numpy(np.broadcast_to(np.asarray(number, np.int64), N).copy())
             for number in (thinking.passes, thinking.noops, thinking.at)
         )
-        self.passes, self.steps = torch.zeros(N, dtype=torch.int64), torch.zeros(N, dtype=torch.int64)
+        self.passes, self.steps, self.thinks = (torch.zeros(N, dtype=torch.int64) for _ in range(3))
+        self.drawn = torch.zeros(N, dtype=torch.int64)  # passes before the present step, besides the others
 
     def run(self, obs: np.ndarray, info: dict[str, Any], chunk: int) -> Episodes:
         env, N = self.env, self.N
@@ -162,6 +189,9 @@ class _Evaluation:
                 break
             actions = np.zeros(env.num_envs, np.int64)
             seen = torch.from_numpy(obs[:N].copy())  # (N, ...)
+            if self.thinking.drawn:
+                rng = np.random.default_rng([self.seed, step])
+                self.drawn = torch.from_numpy(rng.geometric(1 / (1 + self.thinking.drawn), N) - 1)
             for part in parts:
                 actions[part.envs.numpy()] = self._act(part, seen[part.envs].to(self.device), step)
             obs, _, terminated, truncated, info = env.step(actions)
@@ -177,22 +207,29 @@ class _Evaluation:
             step += 1
         own = self.thinking.repeats or self.policy.repeats_per_step
         ticks = self.steps * own + self.passes * (self.thinking.pass_ticks or own)
-        return Episodes(level, solved, length, returns, optimal, self.passes.numpy(), ticks.numpy(), says_success)
+        episodes = Episodes(level, solved, length, returns, optimal, self.passes.numpy(), ticks.numpy(), says_success)
+        if env.think_action is None:
+            return episodes
+        return replace(episodes, thinks=self.thinks.numpy(), moves=(self.steps - self.thinks).numpy())
 
     def _act(self, part: _Part, obs: Tensor, step: int) -> np.ndarray:
         """Thinks if it is time to, then decides: actions int64 [n]."""
         envs, thinking = part.envs, self.thinking
         now = self.at[envs] == step
-        limit = self.limit[envs] * (now | thinking.every_step)
+        limit = self.limit[envs] * (now | thinking.every_step) + self.drawn[envs]
         if limit.any():
             part.carry = self._think(part, obs, limit)
         out, part.carry = self.policy(obs, part.carry, thinking.repeats)
         self.steps[envs] += 1
-        out = PolicyValue(out.policy_logits.float().cpu(), out.value.float().cpu())
+        out = PolicyValue(as_env_counts(out.policy_logits, self.env), out.value.float().cpu())
         actions = self.choose(out.policy_logits, envs)
         waits = (self.at[envs] >= 0) & (self.at[envs] <= step) & (step < self.at[envs] + self.noops[envs])
         if waits.any():
             actions = torch.where(waits, self.env.noop_action or 0, actions)
+        if self.env.think_action is not None:
+            thinks = actions == self.env.think_action
+            self.thinks[envs] += thinks
+            waits |= thinks
         for watcher in self.watchers:
             watcher.decided(envs.numpy(), out, actions.numpy(), waits.numpy())
         return actions.numpy()
@@ -212,7 +249,7 @@ class _Evaluation:
             out, new = self.policy(obs[rows], own, thinking.pass_ticks or thinking.repeats)
             carry = new if everyone else tree_map(lambda x, y: x.index_copy(0, rows, y), carry, new)  # noqa: B023
             made[active] += 1
-            out = PolicyValue(out.policy_logits.float().cpu(), out.value.float().cpu())
+            out = PolicyValue(as_env_counts(out.policy_logits, self.env), out.value.float().cpu())
             for watcher in self.watchers:
                 watcher.thought(part.envs[active].numpy(), out)
             go_on = made[active] < limit[active]

@@ -10,12 +10,12 @@ import pandas as pd
 from PIL import Image
 
 from drc_lab.envs.vector import LevelVectorEnv
-from drc_lab.evaluation.controls import CONTROLS
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.measure import measure_of
 from drc_lab.evaluation.records import SETTING, baseline_of
 from drc_lab.evaluation.replay import is_over, replay
 from drc_lab.evaluation.table import groups
+from drc_lab.evaluation.thinking import NOT_MORE
 from drc_lab.evaluation.watcher import Watcher
 from drc_lab.models.policy import Policy
 from drc_lab.pictures import SMALLEST_CELL
@@ -60,7 +60,7 @@ def failures(records: pd.DataFrame, most: int | None = None) -> list[Failure]:
     unsolved = plain[~plain["solved"]]
     hardness = unsolved["optimal"].where(unsolved["optimal"] >= 0, np.iinfo(np.int64).max)
     unsolved = unsolved.assign(hardness=hardness).sort_values(["hardness", "level"])[:most]
-    thinking = records[records["solved"] & ~records["baseline"] & ~records["kind"].isin(list(CONTROLS))]
+    thinking = records[records["solved"] & ~records["baseline"] & ~records["kind"].isin(NOT_MORE)]
     solved_by = {level: tuple(each[SETTING].itertuples(index=False, name=None)) for level, each
                  in thinking[thinking["level"].isin(unsolved["level"])].groupby("level")}  # fmt: skip
     return [

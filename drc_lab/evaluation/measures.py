@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 
 from drc_lab.evaluation.agreement import agreement_findings
-from drc_lab.evaluation.controls import CONTROLS
 from drc_lab.evaluation.cycle_measures import cycles, vanished_cycles
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import mean_interval, rate_interval
+from drc_lab.evaluation.learned import thinks_findings
 from drc_lab.evaluation.measure import measure_of
 from drc_lab.evaluation.records import SETTING, baseline_of, ticks_a_step
 from drc_lab.evaluation.table import groups
-from drc_lab.evaluation.thinking import ADAPTIVE, FIRST_PASSES
+from drc_lab.evaluation.thinking import ADAPTIVE, FIRST_PASSES, NOT_MORE
 
 
 def findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
@@ -23,12 +23,13 @@ def findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
     Most of it is about which levels are solved: where the env does not say, only cycles are left.
     """
     if not measure_of(records).is_rate:
-        return [cycles(records, confidence)]
+        return [*thinks_findings(records, confidence), cycles(records, confidence)]
     made = [
         by_optimal_length(records),
         by_size(records),
         optimality(records, confidence),
         time_to_solve(records),
+        *thinks_findings(records, confidence),
         only_with_thinking(records, confidence),
         cycles(records, confidence),
         vanished_cycles(records, confidence),
@@ -118,7 +119,7 @@ def only_with_thinking(records: pd.DataFrame, confidence: float = 0.95) -> Findi
     plain = baseline_of(records)
     before, optimal = plain["solved"].to_numpy(), _known(plain["optimal"])
     rows, hardness = [], {"all levels": optimal}
-    for kind, played in records[~records["kind"].isin(CONTROLS)].groupby("kind", sort=False):
+    for kind, played in records[~records["kind"].isin(NOT_MORE)].groupby("kind", sort=False):
         after = {amount: own["solved"].to_numpy() for (_, amount), own in _settings(played)
                  if not own["baseline"].iloc[0] and ticks_a_step(own) >= ticks_a_step(plain) - 1e-6}  # fmt: skip
         if not after:

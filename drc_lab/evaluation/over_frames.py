@@ -9,7 +9,7 @@ import pandas as pd
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.gains import verdict
 from drc_lab.evaluation.table import Row
-from drc_lab.evaluation.thinking import FIRST_PASSES
+from drc_lab.evaluation.thinking import FIRST_PASSES, NOT_MORE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,6 +98,8 @@ def metrics_at(rows: Sequence[Row]) -> dict[int, dict[str, float]]:
                    f"{name}_gain_high": row.difference_high}  # fmt: skip
         elif row.is_control:
             at[f"over_frames/{row.kind}_{row.measure.metric}"] = row.value
+        elif row.kind in NOT_MORE:
+            at[f"over_frames/{row.kind}_{row.amount:g}_{row.measure.metric}"] = row.value
         else:
             at[f"over_frames/{row.measure.metric}"] = row.value
     return found

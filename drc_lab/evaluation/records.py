@@ -6,6 +6,8 @@ Columns of a record, one for each setting and level:
 - ``level`` (number), ``optimal`` (steps, -1 if unknown);
 - ``solved`` (only where the env says success), ``length`` (steps), ``return``, ``passes`` (extra ones), ``ticks`` (of
   all passes);
+- ``thinks`` (times that the policy chose to) and ``moves`` (steps without those), only where the env has that action;
+  ``decisions``: see `drc_lab.evaluation.learned.Decisions`;
 - ``cycles``, ``cycle_steps``, ``cycle_start``, ``cycle_length``: see `drc_lab.evaluation.cycles.Cycles`;
 - ``height``, ``width`` (of the level, -1 if unknown): see `drc_lab.evaluation.sizes.Sizes`;
 - ``judged_moves``, ``optimal_moves``, ``lost_at``, ``verdicts``: see `drc_lab.evaluation.agreement.Agreement`, missing
@@ -41,6 +43,7 @@ def records_of(played: Played) -> pd.DataFrame:
             "return": episodes.returns,
             "passes": episodes.passes,
             "ticks": episodes.ticks,
+            **({} if episodes.thinks is None else {"thinks": episodes.thinks, "moves": episodes.moves}),
             **played.columns,
         }
     )
@@ -68,6 +71,21 @@ def joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return records.iloc[place.argsort(kind="stable")].reset_index(drop=True)
 
 
+def moves(played: pd.DataFrame) -> pd.Series:
+    """Steps of the game: all, but for those in which the policy chose to think."""
+    return played["moves" if "moves" in played else "length"]
+
+
+def decisions(played: pd.DataFrame) -> pd.Series:
+    """Moves and thinks together: each takes a pass of its own."""
+    return moves(played) + played["thinks"] if "thinks" in played else played["length"]
+
+
 def ticks_a_step(played: pd.DataFrame) -> float:
-    """Mean number of ticks for each step, those of extra passes included."""
-    return float(played["ticks"].sum() / played["length"].sum())
+    """Mean number of ticks for each step of the game, those of extra passes and thinks included."""
+    return float(played["ticks"].sum() / moves(played).sum())
+
+
+def ticks_a_pass(baseline: pd.DataFrame) -> float:
+    """Of a policy that is given no extra ones."""
+    return float(baseline["ticks"].sum() / decisions(baseline).sum())

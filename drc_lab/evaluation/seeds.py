@@ -22,6 +22,7 @@ from drc_lab.evaluation.measure import Measure, measure_of
 from drc_lab.evaluation.records import SETTING, SUBJECT, baseline_of
 from drc_lab.evaluation.significance import holm
 from drc_lab.evaluation.table import groups
+from drc_lab.evaluation.thinking import NOT_MORE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +67,7 @@ def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Findi
         if not own[0]["baseline"].iloc[0]:
             gains.append(setting | {"mean": gain.mean, "low": gain.low, "high": gain.high, "p": gain.p})
             single.append(setting | _each(names, scores - baseline))
-    adjusted = holm([math.nan if row["kind"] in CONTROLS else row["p"] for row in gains])
+    adjusted = holm([math.nan if row["kind"] in NOT_MORE else row["p"] for row in gains])
     clear = {True: "helps", False: "hurts"}
     gains = [row | {"p_holm": float(p), "clear": clear[row["mean"] > 0] if p <= alpha else ""}
              for row, p in zip(gains, adjusted, strict=True)]  # fmt: skip
@@ -139,7 +140,7 @@ def _draw(
 ) -> None:
     """A dot for each seed, and the mean with its interval."""
     scale = measure.scale
-    thinking = [(row, each) for row, each in zip(gains, single, strict=True) if row["kind"] not in CONTROLS]
+    thinking = [(row, each) for row, each in zip(gains, single, strict=True) if row["kind"] not in NOT_MORE]
     for place, (row, each) in enumerate(thinking):
         axis.plot([scale * each[name] for name in names], [place] * len(names), ".", color="C0", alpha=0.4)
         axis.plot([scale * row["low"], scale * row["high"]], [place, place], color="C0")

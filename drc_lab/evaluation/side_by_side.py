@@ -60,7 +60,7 @@ class Timeline(Watcher):
     def decided(self, envs: np.ndarray, out: PolicyValue, actions: np.ndarray, waits: np.ndarray) -> None:
         for row, i in enumerate(envs.tolist()):
             action = int(actions[row])
-            says = f"{self.says[i]}: {self.env.batch.action_names[action]}"
+            says = f"{self.says[i]}: {self.env.action_names[action]}"
             self.moments[i].append(Moment(self.boards[i], says, *_opinion(out, row), action))
 
 
@@ -98,7 +98,7 @@ def side_by_side(
     frames = []
     sides = [timelines(policy, env, levels, n, cell_size) for n in (0, passes)]
     for level, left, right in zip(levels, *sides, strict=True):
-        names, most = env.batch.action_names, max(len(left), len(right))
+        names, most = env.action_names, max(len(left), len(right))
         head = (f"level {level}: no extra passes", f"{passes} extra pass{'es' * (passes != 1)}")
         panels = [Panel(title, moments, names) for title, moments in zip(head, (left, right), strict=True)]
         for tick in [*range(most), *[most - 1] * (HOLD - 1)]:

@@ -7,6 +7,7 @@ import pandas as pd
 from drc_lab.evaluation.compute import compute_findings
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.gains import gain_findings
+from drc_lab.evaluation.learned import learned_findings
 from drc_lab.evaluation.power import plan
 from drc_lab.evaluation.table import Row
 
@@ -14,7 +15,8 @@ from drc_lab.evaluation.table import Row
 def statistics_of(
     records: pd.DataFrame, rows: Sequence[Row], confidence: float = 0.95, power: float = 0.8
 ) -> list[Finding]:
-    """Which gains are more than chance, what adaptive thinking is worth, which gains of solve rates could be seen.
+    """Which gains are more than chance, which gains of solve rates could be seen, and what adaptive and learned
+    thinking are worth.
 
     Args:
         records, rows: of one policy, see `drc_lab.evaluation.table.table`.
@@ -24,4 +26,4 @@ def statistics_of(
     tests, *after = gain_findings(rows, confidence, power)
     settings = sum(row.is_thinking for row in rows)
     before = [plan(rows[0].levels, settings, power, confidence)] if rows[0].measure.is_rate else []
-    return [tests, *before, *after, *compute_findings(records, confidence)]
+    return [tests, *before, *after, *compute_findings(records, confidence), *learned_findings(records, confidence)]

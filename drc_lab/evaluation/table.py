@@ -11,6 +11,7 @@ from drc_lab.evaluation.intervals import mean_interval, paired_difference, rate_
 from drc_lab.evaluation.measure import RETURNS, SOLVED, Measure, measure_of
 from drc_lab.evaluation.records import SETTING, SUBJECT, baseline_of
 from drc_lab.evaluation.significance import holm, paired_t_test, paired_test
+from drc_lab.evaluation.thinking import NOT_MORE
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Row:
     @property
     def is_thinking(self) -> bool:
         """Whether it is a setting that is compared with the policy as it is, to see whether thinking helps."""
-        return self.optimal == "all" and not self.is_control and not math.isnan(self.p_value)
+        return self.optimal == "all" and self.kind not in NOT_MORE and not math.isnan(self.p_value)
 
 
 def table(records: pd.DataFrame, confidence: float = 0.95, by_length: bool = True) -> list[Row]:

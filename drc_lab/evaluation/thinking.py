@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.evaluation.controls import Control
+from drc_lab.evaluation.controls import CONTROLS, Control, never_thinks_control
 from drc_lab.evaluation.cycles import NONE, Cycles, in_its_place
 from drc_lab.evaluation.evaluator import Episodes, Thinking, evaluate
 from drc_lab.evaluation.watcher import Watcher
@@ -14,6 +14,8 @@ from drc_lab.models.policy import Policy
 
 FIRST_PASSES, NOOPS, REPEATS = "first_passes", "noops", "repeats"
 PASSES_AT, CYCLE_PASSES, CYCLE_NOOPS, ADAPTIVE = "passes_at", "cycle_passes", "cycle_noops", "adaptive"
+FIXED, DRAWN = "fixed_passes", "drawn_passes"
+NOT_MORE = (*CONTROLS, FIXED, DRAWN)  # kinds that are no more thinking than the policy's own, but compared with it
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,11 @@ class Setting:
         kind: "first_passes" (extra passes on the frozen first observation), "noops" (steps at the start in which the
             env is told to do nothing), "repeats" (ticks at every step), "passes_at_STEP" (extra passes before that
             step), "cycle_passes" and "cycle_noops" (at the start of each level's first cycle, as long as it, times
-            ``amount``), "adaptive" (until successive ticks agree, ``amount`` in nats), or the name of a control.
+            ``amount``), "adaptive" (until successive ticks agree, ``amount`` in nats), or the name of a control. Of a
+            policy that can choose to think, and may not: "fixed_passes" (as first_passes) and "drawn_passes" (before
+            each step a random number, ``amount`` times as many in the mean as the thinks of the policy as it is).
         amount: how much of it.
-        thinking: what that is for the evaluator; what depends on a level's cycles is added by `play`.
+        thinking: what that is for the evaluator; what depends on how the policy as it is plays is added by `play`.
         control: in place of the policy, if it is not the policy that plays.
         is_baseline: whether this is the policy's own amount.
     """
@@ -39,17 +43,22 @@ class Setting:
 
     @property
     def name(self) -> str:
-        return self.kind if self.control else f"{self.kind}={self.amount:g}"
+        return self.kind if self.kind in CONTROLS else f"{self.kind}={self.amount:g}"
 
     @property
     def is_plain(self) -> bool:
         """Whether that is the policy as it is."""
-        return self.control is None and self.thinking == Thinking() and not self.at_cycles
+        return self.control is None and self.thinking == Thinking() and not self.follows_plain
 
     @property
     def at_cycles(self) -> bool:
         """Whether it depends on where the policy as it is runs in a cycle."""
         return self.kind in (CYCLE_PASSES, CYCLE_NOOPS)
+
+    @property
+    def follows_plain(self) -> bool:
+        """Whether it depends on how the policy as it is plays."""
+        return self.at_cycles or self.kind == DRAWN
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,12 @@ def adaptive(thresholds: Sequence[float], most: int, every_step: bool = False) -
     ]
 
 
+def at_equal_compute(amounts: Sequence[int]) -> list[Setting]:
+    """What thinking at will is compared with: the same policy, told how much to think."""
+    fixed = [Setting(FIXED, n, Thinking(passes=n), never_thinks_control) for n in amounts]
+    return [*fixed, Setting(DRAWN, 1, control=never_thinks_control)]
+
+
 def play(
     policy: Policy,
     env: BatchEnv,
@@ -101,13 +116,13 @@ def play(
     seed: int = 0,
     watchers: Callable[[Setting], Sequence[Watcher]] = lambda setting: (),
 ) -> Iterator[Played]:
-    """Plays the same levels at each setting; settings that come to the policy as it is are played once.
+    """Plays the same levels at each setting; settings that come to the same without extra thinking are played once.
 
     Args:
         levels, seed: see `evaluate`.
         watchers: new ones for a setting; `Cycles` is always there.
     """
-    plain: Played | None = None
+    made: dict[Control | None, Played] = {}  # by each player, without extra thinking
 
     def played(setting: Setting, thinking: Thinking) -> Played:
         player, choose = policy, None
@@ -120,16 +135,20 @@ def play(
             columns |= watcher.columns()
         return Played(setting, episodes, columns)
 
+    def once(setting: Setting) -> Played:
+        if setting.control not in made:
+            made[setting.control] = played(setting, setting.thinking)
+        return made[setting.control]
+
     for setting in settings:
-        if not (setting.is_plain or setting.at_cycles):
-            yield played(setting, setting.thinking)
-            continue
-        if plain is None:
-            plain = played(PLAIN, PLAIN.thinking)
-        if setting.is_plain:
-            yield replace(plain, setting=setting)
+        if setting.at_cycles:
+            yield played(setting, in_place_of_cycles(setting, once(PLAIN).columns))
+        elif setting.kind == DRAWN:
+            yield played(setting, drawn_as_often(setting, once(PLAIN).episodes))
+        elif setting.thinking == Thinking():
+            yield replace(once(PLAIN if setting.is_plain else setting), setting=setting)
         else:
-            yield played(setting, in_place_of_cycles(setting, plain.columns))
+            yield played(setting, setting.thinking)
 
 
 def in_place_of_cycles(setting: Setting, cycles: Mapping[str, np.ndarray]) -> Thinking:
@@ -144,3 +163,9 @@ def in_place_of_cycles(setting: Setting, cycles: Mapping[str, np.ndarray]) -> Th
     if setting.kind == CYCLE_PASSES:
         return Thinking(passes=steps, at=start)
     return Thinking(noops=steps, at=start)
+
+
+def drawn_as_often(setting: Setting, plain: Episodes) -> Thinking:
+    """Passes before each step, drawn so that their mean is ``amount`` times that of the policy's own thinks."""
+    assert plain.thinks is not None and plain.moves is not None
+    return Thinking(drawn=setting.amount * float(plain.thinks.sum() / max(1, plain.moves.sum())))

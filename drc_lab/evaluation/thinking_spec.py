@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from drc_lab.evaluation.thinking import Setting
     from drc_lab.models.policy import Policy
 
-DISTANCE = "distance"
-CONTROLS = ("random", "sampled", "no_memory", DISTANCE)
+DISTANCE, NEVER_THINKS = "distance", "never_thinks"
+CONTROLS = ("random", "sampled", "no_memory", DISTANCE, NEVER_THINKS)
 NOOPS_BY_DEFAULT = (1, 2, 4, 8)
 MOST_POWER = 0.999  # more would ask for ever more levels
 
@@ -59,21 +59,23 @@ class ThinkingSpec:
         for name in self.controls or []:
             one_of("controls", name, CONTROLS)
 
-    def check_possible(self, can_wait: bool, is_game: bool) -> None:
+    def check_possible(self, can_wait: bool, is_game: bool, can_think: bool) -> None:
         """Whether an env lets it be done.
 
         Args:
             can_wait: it has an action that does nothing.
             is_game: it can be tried out a step ahead.
+            can_think: it has the action "think".
 
         Raises:
-            ConfigError: no-ops in an env that has none, or a control that looks ahead in one that cannot.
+            ConfigError: no-ops in an env that has none, or a control that is not for it.
         """
         if self.noops and not can_wait:
             raise ConfigError("thinking.noops", self.noops, "null or [], as the env has no action that does nothing")
         for name in self.controls or []:
-            if name not in able(is_game):
-                allowed = f"{' | '.join(able(is_game))}, as the env cannot be tried out a step ahead"
+            if name not in (others := able(is_game, can_think)):
+                why = "has no action that thinks" if name == NEVER_THINKS else "cannot be tried out a step ahead"
+                allowed = f"{' | '.join(others)}, as the env {why}"
                 raise ConfigError("thinking.controls", name, allowed)
 
     def settings(self, policy: "Policy", env: "BatchEnv") -> "list[Setting]":
@@ -86,7 +88,7 @@ class ThinkingSpec:
         from drc_lab.evaluation import thinking as kinds
 
         own, can_wait = policy.repeats_per_step, env.noop_action is not None
-        self.check_possible(can_wait, game_of(env) is not None)
+        self.check_possible(can_wait, game_of(env) is not None, env.think_action is not None)
         noops = self.noops if self.noops is not None else NOOPS_BY_DEFAULT
         repeats = self.repeats if self.repeats is not None else range(1, 4 * own + 1)
         return [
@@ -99,6 +101,7 @@ class ThinkingSpec:
             *kinds.adaptive(
                 sorted(set(self.adaptive), reverse=True), self.adaptive_max_ticks, self.adaptive_every_step
             ),
+            *(kinds.at_equal_compute(sorted({0, *self.first_passes})) if env.think_action is not None else []),
             *self.control_settings(env),
         ]
 
@@ -112,12 +115,13 @@ class ThinkingSpec:
         from drc_lab.evaluation import controls
         from drc_lab.evaluation.thinking import Setting
 
-        known = game_of(env) is not None
-        self.check_possible(True, known)
-        names = able(known) if self.controls is None else self.controls
+        known, can_think = game_of(env) is not None, env.think_action is not None
+        self.check_possible(True, known, can_think)
+        names = able(known, can_think) if self.controls is None else self.controls
         return [Setting(name, 0, control=controls.CONTROLS[name]) for name in names]
 
 
-def able(is_game: bool) -> list[str]:
-    """The controls that can play an env; ``is_game``: it can be tried out a step ahead."""
-    return [name for name in CONTROLS if name != DISTANCE or is_game]
+def able(is_game: bool, can_think: bool) -> list[str]:
+    """The controls that can play an env; see `ThinkingSpec.check_possible`."""
+    left_out = {DISTANCE: not is_game, NEVER_THINKS: not can_think}
+    return [name for name in CONTROLS if not left_out.get(name)]

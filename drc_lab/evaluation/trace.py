@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.vector import game_of
 from drc_lab.evaluation.agreement import Judge
-from drc_lab.evaluation.evaluator import CHUNK
+from drc_lab.evaluation.evaluator import CHUNK, as_env_counts
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import mean_interval
 from drc_lab.evaluation.measure import measure_of
@@ -34,7 +34,8 @@ class Trace:
         entropy, value: float32 [N, T], in nats and in units of the return.
         kl: float32 [N, T], of the policy from that of the tick before, in nats; nan at the first.
         action: int32 [N, T], the most probable one.
-        first_move: float32 [N, T], 1 where that is an optimal move, 0 where it is not, nan where no solver told.
+        first_move: float32 [N, T], 1 where that is an optimal move, 0 where it is not, nan where no solver told
+            and for a think.
         carries: whether the policy has a carry. One that has none says the same at all ticks.
     """
 
@@ -89,7 +90,7 @@ def trace(
             seen = torch.from_numpy(obs[part.numpy()]).to(device)  # (n, ...)
             before: torch.Tensor | None = None
             with policy.frozen():
-                for tick, (log_probs, values) in enumerate(_ticks(policy, seen, ticks)):
+                for tick, (log_probs, values) in enumerate(_ticks(policy, env, seen, ticks)):
                     entropy[here, tick] = -(log_probs.exp() * log_probs).sum(-1)
                     value[here, tick], action[here, tick] = values, log_probs.argmax(-1)
                     if before is not None:
@@ -98,19 +99,21 @@ def trace(
         judged = np.flatnonzero(info["level"][:n] < solver_levels) if game else np.empty(0, np.int64)
         if game is not None and len(judged):
             is_optimal = Judge(game, max_states, threads).optimal_moves(judged)  # (n, A)
+            if env.think_action is not None:
+                is_optimal = np.pad(is_optimal, ((0, 0), (0, 1)), constant_values=np.nan)
             here = levels.start + judged
             first_move[here] = np.take_along_axis(is_optimal, action[here], axis=1)
     return Trace(level, optimal, entropy, value, kl, action, first_move, _has_carry(policy))
 
 
-def _ticks(policy: Policy, obs: torch.Tensor, ticks: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _ticks(policy: Policy, env: BatchEnv, obs: torch.Tensor, ticks: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Log-probabilities [n, A] and values [n] after each single tick."""
     H, W = obs.shape[2:] if obs.ndim == 4 else (None, None)
     carry = policy.init_state(len(obs), H, W, obs.device, next(policy.parameters()).dtype)
     for tick in range(ticks):
         if tick == 0 or tree_leaves(carry):
             out, carry = policy(obs, carry, 1)
-            log_probs = torch.log_softmax(out.policy_logits.float().cpu(), -1)
+            log_probs = torch.log_softmax(as_env_counts(out.policy_logits, env), -1)
             values = out.value[:, 0].float().cpu()
         yield log_probs, values
 

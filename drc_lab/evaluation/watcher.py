@@ -18,7 +18,7 @@ class Watcher:
 
     def decided(self, envs: np.ndarray, out: PolicyValue, actions: np.ndarray, waits: np.ndarray) -> None:
         """Before each step, perhaps several times for different envs: what the policy says, the actions int64 [n] that
-        follow, and bool [n] which of them are steps told to do nothing."""
+        follow, and bool [n] which of them leave the board as it is on purpose: told to do nothing, or a think."""
 
     def columns(self) -> dict[str, np.ndarray]:
         """What it has to add to the record of each level, arrays [N] by name."""

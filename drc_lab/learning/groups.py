@@ -75,9 +75,9 @@ class Group:
             self._asked.arrived.synchronize()
         return self._asked
 
-    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, EndedEpisodes]:
+    def step(self, actions: Tensor, ticks: int) -> tuple[Tensor, Tensor, Tensor, EndedEpisodes]:
         """Takes the actions [B] that follow from the answer, but where there is a pass. Returns rewards, truncations
-        and passes, all [B]."""
+        and passes, all [B]; ``ticks`` are those of the answer, which a think is charged for."""
         self.carry = self.answer().carry
         stands = self.passes > 0
         given = (stands,) if self.spec.draws_passes else ()
@@ -85,13 +85,18 @@ class Group:
         self.passes -= stands
         done = terminated | truncated
         self._draw_passes(done, ~(done | stands))
-        ended = EndedEpisodes(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, bool))
+        ended = EndedEpisodes(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, np.int64))
         if done.any():
             final = info["final_info"]
             solved = final["solved"][done] if "solved" in final else ended.solved
-            ended = EndedEpisodes(final["return"][done], final["length"][done], solved)
+            thinks = final["thinks"][done] if "thinks" in final else ended.thinks
+            ended = EndedEpisodes(final["return"][done], final["length"][done], solved, thinks)
+        rewards = torch.from_numpy(reward).float()
+        if self.spec.think_price:
+            thinks_on = (actions == self.env.think_action) & ~torch.from_numpy(stands)
+            rewards -= self.spec.think_price * ticks * thinks_on
         self.obs, self.resets = self._to_send(obs), self._to_send(done)
-        return torch.from_numpy(reward).float(), torch.from_numpy(truncated.copy()), torch.from_numpy(stands), ended
+        return rewards, torch.from_numpy(truncated.copy()), torch.from_numpy(stands), ended
 
     def _draw_passes(self, first: np.ndarray, later: np.ndarray | None = None) -> None:
         """Of envs (bool [B]) whose next step is the first of an episode, and of those that took one before it."""

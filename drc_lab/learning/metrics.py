@@ -12,7 +12,8 @@ from drc_lab.learning.rollout import Rollout
 from drc_lab.learning.specs import AlgoSpec
 
 Sums = dict[str, list[float]]  # of each metric: its total, and how many it is the mean of
-EPISODE_METRICS = {"train/solve_rate": "solved", "train/return": "returns", "train/length": "lengths"}
+EPISODE_METRICS = {"train/solve_rate": "solved", "train/return": "returns", "train/length": "lengths",
+                   "train/thinks": "thinks"}  # fmt: skip
 
 
 class TrainingMetrics(L.Callback):

@@ -10,12 +10,13 @@ from drc_lab.learning.losses import Transitions
 
 
 class EndedEpisodes(NamedTuple):
-    """Episodes that ended in a rollout, one entry each: return (undiscounted), length in steps, and whether solved,
-    which is empty where the env does not say."""
+    """Episodes that ended in a rollout, one entry each: return (undiscounted), length in steps, whether solved, and how
+    often the policy chose to think. The last two are empty where the env does not say, or has no such action."""
 
     returns: np.ndarray
     lengths: np.ndarray
     solved: np.ndarray
+    thinks: np.ndarray
 
 
 class Context(NamedTuple):

@@ -1,5 +1,6 @@
 """The sizes of rollouts, and how they are gone through."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,8 @@ class RolloutSpec:
             step limit and no loss, and through which gradients flow. It is one of the rollout's steps.
         later_passes: the same before a later step, each of which it comes before with ``later_chance``.
         later_chance: of passes before a step that is not the first.
+        think_price: taken off the reward for each tick of a step in which the policy chose to think (``env.thinks``).
+            Such a step is one as any other to the loss, which is how its use is learned.
         groups: that the envs of a rank are in, which take turns: one steps on the CPU while a GPU runs the policy for
             another. None is 2 on a GPU, if their number is even, and 1 on CPUs.
         cuda_graph: whether a GPU replays the policy's step and the learner's pass over a minibatch as CUDA graphs, see
@@ -51,6 +54,7 @@ class RolloutSpec:
     first_passes: Sequence[int] | None = None
     later_passes: Sequence[int] | None = None
     later_chance: float = 0.0
+    think_price: float = 0.0
     progressive_weight: float = 0.0
     groups: int | None = None
     cuda_graph: bool = True
@@ -87,8 +91,15 @@ class RolloutSpec:
             drawn = getattr(self, key)
             if drawn is not None and not (len(drawn) == 2 and 0 <= drawn[0] <= drawn[1]):
                 raise ConfigError(key, list(drawn), "[low, high] of at least 0, or null")
+        if not 0 <= self.think_price < math.inf:
+            raise ConfigError("think_price", self.think_price, "0 or more")
         if (self.later_passes is None) != (self.later_chance == 0):
             raise ConfigError("later_chance", self.later_chance, "more than 0 with later_passes, 0 without")
+
+    def check_thinks(self, can_think: bool) -> None:
+        """Whether there is something to pay for; ``can_think``: the env has the action "think"."""
+        if self.think_price and not can_think:
+            raise ConfigError("think_price", self.think_price, "0, as the env has no action that thinks (env.thinks)")
 
     def most_repeats(self, frames: int) -> int:
         """The upper end of the range that ticks are drawn from after so many frames."""

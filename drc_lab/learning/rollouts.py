@@ -55,6 +55,7 @@ class RolloutStream:
     ):
         self.spec, self.envs, self.policy, self.values, self.acting = spec, envs, policy, values, acting
         self.actor = actor or Actor(policy)
+        spec.check_thinks(all(env.think_action is not None for env in envs))
         self.rollouts_done = 0
         self._random: dict[str, Any] | None = None  # the states that the next rollout begins with, if not the present
         self._own_seed = group_seed(seed, rank, 0)
@@ -132,7 +133,7 @@ class RolloutStream:
             for group in self.groups:  # one steps while the policy sees to the others
                 answer = group.answer()
                 action = self._sample(group, answer)
-                reward, truncated, stands, over = group.step(action)
+                reward, truncated, stands, over = group.step(action, repeats[t])
                 ended.append(over)
                 steps.append((action, answer.logits, answer.value, reward, truncated, stands))
                 if t + 1 < T or self.values:

@@ -4,7 +4,7 @@ Light to import.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -67,8 +67,14 @@ def algo_spec(config: DictConfig) -> AlgoSpec:
 
 
 def held_out_settings(config: DictConfig) -> dict[str, Any]:
-    """The env's settings with those of ``evaluation.env`` in their place."""
-    return plain(config.env) | evaluation_spec(config).env
+    """The env's settings with those of ``evaluation.env`` in their place.
+
+    Raises:
+        ConfigError: a policy of the one could not play in the other.
+    """
+    own, changed = plain(config.env), evaluation_spec(config).env
+    check_thinks(own, own | changed, "evaluation.env.thinks")
+    return own | changed
 
 
 @contextmanager
@@ -126,6 +132,20 @@ def check_actions(num_actions: int, actions: int, noop_more: bool, key: str) -> 
         raise ConfigError(key, f"{actions} actions", f"{num_actions}, which the policy chooses from")
 
 
+def check_thinks(trained: Mapping[str, Any], env: Mapping[str, Any], key: str) -> None:
+    """Whether two envs' settings agree on the action "think": their number of actions does not tell it from a no-op.
+
+    Args:
+        trained: those that the policy learns, or has learned, in.
+        env: those that it is to play in.
+        key: what these come from.
+    """
+    has = trained.get("thinks") is not None
+    if (env.get("thinks") is not None) != has:
+        allowed = "a number" if has else "null"
+        raise ConfigError(key, env.get("thinks"), f"{allowed}, as the policy chooses {'' if has else 'not '}to think")
+
+
 # --- checkpoints ---
 
 
@@ -160,6 +180,8 @@ def as_trained(config: DictConfig, trained: DictConfig, overrides: Sequence[str]
         config[group] = known if group == "env" else OmegaConf.merge(config[group], known)
         for key, value in values.items():
             OmegaConf.update(config, key, value, force_add=True)
+    if "env" in trained:
+        check_thinks(trained.env, config.env, "env.thinks")
     return config
 
 
@@ -301,6 +323,8 @@ def check_weights(config: DictConfig) -> None:
         raise ConfigError("path", path, "a folder or file of published weights")
     process_spec(config)
     from_mapping(WeightsSpec, plain(config.import_weights), "import_weights")
+    if (thinks := config.env.get("thinks")) is not None:
+        raise ConfigError("env.thinks", thinks, "null, as published policies cannot choose to think")
     if not Path(path).exists():
         raise UserError(f"{path}: no such file or folder")
 

@@ -63,6 +63,8 @@ def metrics(records: pd.DataFrame, confidence: float) -> dict[str, float]:
     plain = baseline_of(records)
     length, optimal, found = plain["length"].to_numpy(), plain["optimal"].to_numpy(), {}
     measured = {"return": plain["return"].to_numpy(), "length": length}
+    if "thinks" in plain:
+        measured["thinks"] = plain["thinks"].to_numpy()
     if measure_of(plain).is_rate:
         solved = plain["solved"].to_numpy()
         found["solve_rate"] = (solved.mean(), *rate_interval(solved, confidence))

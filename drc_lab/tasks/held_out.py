@@ -35,4 +35,5 @@ def check_fits(policy: Policy, num_actions: int, env: BatchEnv, key: str) -> Non
     shape, actions = env.single_observation_space.shape, int(env.single_action_space.n)
     assert shape is not None
     check_reads(policy.obs_shape, policy.reads(shape), shape, key)
-    check_actions(num_actions, actions, env.noop_action == num_actions, key)
+    game_actions = num_actions - (env.think_action is not None)  # of which the policy may not know a last no-op
+    check_actions(num_actions, actions, env.noop_action == game_actions, key)

@@ -11,7 +11,7 @@ LETTERS = dict(zip("wsad", DIRECTIONS, strict=True))
 # What a terminal sends: an arrow, another key without a character of its own, or a character.
 KEY = re.compile(r"\x1b[\[O](?P<arrow>[ABDC])|\x1b[\[O][\d;]*.?|(?P<character>.)", re.DOTALL)
 DIGITS = "123456789"
-NOOP = "no-op"
+NOOP, THINK = "no-op", "think"
 QUIT, RESTART, NEXT = "q", "r", "n"
 
 
@@ -53,7 +53,8 @@ class Keyboard:
         digits = min(len(self.robots), len(DIGITS))
         words = [f"{self.robots[0]}-{self.robots[-1]} or 1-{digits} choose a robot" if digits > 1 else "",
                  f"arrows move {self.robot}" if self.robots else "arrows or wasd move",
-                 "space waits" if NOOP in self.actions else "", "r restarts", "n next level", "q quits"]  # fmt: skip
+                 "space waits" if NOOP in self.actions else "", "? thinks" if THINK in self.actions else "",
+                 "r restarts", "n next level", "q quits"]  # fmt: skip
         return ", ".join(word for word in words if word)
 
     def press(self, key: str) -> int | None:
@@ -63,6 +64,8 @@ class Keyboard:
             return self.actions[f"{self.robot} {direction}".strip()]
         if key == " ":
             return self.actions.get(NOOP)
+        if key == "?":
+            return self.actions.get(THINK)
         if key in DIGITS and int(key) <= len(self.robots):
             self.robot = self.robots[int(key) - 1]
         elif key.upper() in self.robots:

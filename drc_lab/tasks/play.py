@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
+from drc_lab.evaluation.evaluator import as_env_counts
 from drc_lab.evaluation.video import write_video
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy, num_actions
@@ -52,14 +53,14 @@ def main(config: DictConfig, folder: Path) -> None:
 @torch.no_grad()
 def watch(policy: Policy, stage: Stage, spec: PlaySpec, seed: int) -> None:
     """The policy plays ``spec.episodes`` levels, or as many as there are."""
-    generator, names = torch.Generator().manual_seed(seed), stage.env.batch.action_names
+    generator, names = torch.Generator().manual_seed(seed), stage.env.action_names
     for level in range(spec.level, min(spec.level + spec.episodes, stage.num_levels)):
         obs, carry = torch.from_numpy(stage.start(level)), None
         for _ in range(spec.first_passes):
             _, carry = policy(obs, carry, spec.repeats)
         while stage.is_open and not stage.over:
             out, carry = policy(obs, carry, spec.repeats)
-            chances = torch.softmax(out.policy_logits[0].float(), -1)  # (A,)
+            chances = torch.softmax(as_env_counts(out.policy_logits, stage.env)[0], -1)  # (A,)
             action = int(chances.argmax() if spec.greedy else torch.multinomial(chances, 1, generator=generator))
             entropy, top = float(torch.special.entr(chances).sum()), chances.argsort(descending=True)[:SHOWN_ACTIONS]
             likely = ", ".join(f"{names[a]} {chances[a]:.0%}" for a in top)
@@ -74,7 +75,7 @@ def watch(policy: Policy, stage: Stage, spec: PlaySpec, seed: int) -> None:
 
 def play_by_hand(stage: Stage, spec: PlaySpec) -> None:
     """A person plays, with the keys of the terminal, the window or a pipe, until q or the end of input."""
-    keyboard, level = Keyboard(stage.env.batch.action_names), spec.level
+    keyboard, level = Keyboard(stage.env.action_names), spec.level
     if stage.window is None:
         pressed = keys()
     else:

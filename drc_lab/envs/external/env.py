@@ -60,7 +60,7 @@ class GymVectorEnv(VectorEnv):
         self.first_action = int(first.action_space.start)
         self.single_observation_space = self.observations.space
         self.single_action_space: Discrete = Discrete(int(first.action_space.n))
-        self.noop_action = spec.noop_action
+        self.noop_action, self.think_action = spec.noop_action, None
         if self.noop_action is not None and self.noop_action >= self.single_action_space.n:
             raise ConfigError("noop_action", self.noop_action, f"0 to {self.single_action_space.n - 1}, or null")
         self.observation_space = batch_space(self.single_observation_space, num_envs)

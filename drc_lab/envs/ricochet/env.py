@@ -60,7 +60,7 @@ class RicochetVectorEnv(LevelVectorEnv):
         batch = RicochetBatch(spec.num_envs, height, width, num_robots, rules, spec.observation)
         super().__init__(
             batch, levels, spec.max_steps, spec.autoreset, spec.copy, spec.action_masks, spec.render_mode,
-            spec.cell_size,
+            spec.cell_size, spec.thinks,
         )  # fmt: skip
 
 

@@ -62,7 +62,7 @@ class SokobanVectorEnv(LevelVectorEnv):
         batch = SokobanBatch(spec.num_envs, height, width, rules, spec.observation, spec.crop_border)
         super().__init__(
             batch, stream, spec.max_steps, spec.autoreset, spec.copy, spec.action_masks, spec.render_mode,
-            spec.cell_size,
+            spec.cell_size, spec.thinks,
         )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from drc_lab.rules import one_of
 SPLITS = ("train", "valid", "test")
 ORDERS = ("shuffled", "sequential")
 RENDER_MODES = ["ansi", "rgb_array", "human"]
+THINK = "think"  # the last action, of envs that have it
 
 Generator = TypeVar("Generator")
 
@@ -141,6 +142,12 @@ def step_limits(max_steps: int | Sequence[int]) -> tuple[int, int]:
     if len(limits) != 2 or not 1 <= limits[0] <= limits[1] or any(int(limit) != limit for limit in limits):
         raise ConfigError("max_steps", max_steps, "a whole number of at least 1, or [lowest, highest]")
     return int(limits[0]), int(limits[1])
+
+
+def check_thinks(thinks: int | None) -> None:
+    """How many thinks of an episode are free of the step limit."""
+    if thinks is not None and thinks < 0:
+        raise ConfigError("thinks", thinks, "0 or more, or null for no action that thinks")
 
 
 def check_rendering(render_mode: str | None, cell_size: int) -> None:

@@ -10,6 +10,7 @@ from drc_lab.envs.specs.levels import (
     OneLevel,
     check_level_set,
     check_rendering,
+    check_thinks,
     split_index,
     stages,
     step_limits,
@@ -131,7 +132,7 @@ class RicochetSpec(LevelEnvSpec):
         step_penalty, null_move_penalty, goal_reward, noop: see `drc_lab.envs.ricochet.step.Rules`.
         board, layout, bank: given boards.
         min_moved, max_moved: of a bank, the number of robots that an optimal solution moves.
-        autoreset, copy, action_masks, render_mode, cell_size: see `drc_lab.envs.vector.LevelVectorEnv`.
+        thinks, autoreset, copy, action_masks, render_mode, cell_size: see `drc_lab.envs.vector.LevelVectorEnv`.
     """
 
     num_envs: int = 1
@@ -154,6 +155,7 @@ class RicochetSpec(LevelEnvSpec):
     null_move_penalty: float = 0.0
     goal_reward: float = 1.0
     noop: bool = False
+    thinks: int | None = None
     board: OneLevel | str | Sequence[OneLevel | str] | None = None
     layout: str | None = None
     bank: str | None = None
@@ -191,6 +193,7 @@ class RicochetSpec(LevelEnvSpec):
                 stages(self.curriculum, BoardSpec, self.of_a_stage, **self.of_all_stages)
         one_of("observation", self.observation, OBSERVATIONS)
         step_limits(self.max_steps)
+        check_thinks(self.thinks)
         check_rendering(self.render_mode, self.cell_size)
 
     @property
@@ -199,7 +202,7 @@ class RicochetSpec(LevelEnvSpec):
         if self.given:
             return None
         shape = obs_shape(self.observation, self.height, self.width, self.num_robots)
-        return shape, 4 * self.num_robots + self.noop
+        return shape, 4 * self.num_robots + self.noop + (self.thinks is not None)
 
     @property
     def of_a_stage(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from drc_lab.envs.specs.levels import (
     OneLevel,
     check_level_set,
     check_rendering,
+    check_thinks,
     split_index,
     stages,
     step_limits,
@@ -142,7 +143,7 @@ class SokobanSpec(LevelEnvSpec):
         max_steps: step limit, or [lowest, highest].
         observation, crop_border: see `drc_lab.envs.sokoban.step.SokobanBatch`.
         step_reward, on_reward, off_reward, solved_reward, noop: see `drc_lab.envs.sokoban.step.Rules`.
-        autoreset, copy, action_masks, render_mode, cell_size: see `drc_lab.envs.vector.LevelVectorEnv`.
+        thinks, autoreset, copy, action_masks, render_mode, cell_size: see `drc_lab.envs.vector.LevelVectorEnv`.
     """
 
     num_envs: int = 1
@@ -178,6 +179,7 @@ class SokobanSpec(LevelEnvSpec):
     off_reward: float = -1.0
     solved_reward: float = 10.0
     noop: bool = False
+    thinks: int | None = None
     autoreset: bool = True
     copy: bool = True
     action_masks: bool = False
@@ -199,6 +201,7 @@ class SokobanSpec(LevelEnvSpec):
             self._check_generated()
         one_of("observation", self.observation, OBSERVATIONS)
         step_limits(self.max_steps)
+        check_thinks(self.thinks)
         check_rendering(self.render_mode, self.cell_size)
 
     def _check_given(self) -> None:
@@ -239,7 +242,8 @@ class SokobanSpec(LevelEnvSpec):
         """Shape of an observation and number of actions; None where given levels say it."""
         if self.given:
             return None
-        return obs_shape(self.observation, self.height, self.width, self.crop_border), 4 + self.noop
+        shape = obs_shape(self.observation, self.height, self.width, self.crop_border)
+        return shape, 4 + self.noop + (self.thinks is not None)
 
     @property
     def part(self) -> str | None:

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from drc_lab.evaluation.report.summary import by_policy
 from drc_lab.evaluation.report.words import amount, kind_words, player
 from drc_lab.evaluation.table import Row
-from drc_lab.evaluation.thinking import ADAPTIVE, CYCLE_NOOPS, CYCLE_PASSES
+from drc_lab.evaluation.thinking import ADAPTIVE, CYCLE_NOOPS, CYCLE_PASSES, NOT_MORE
 
 # Okabe and Ito's colours, which people tell apart whatever their eyes: https://jfly.uni-koeln.de/color/
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
@@ -88,7 +88,7 @@ def _by_length(rows: Sequence[Row], axis: Axes) -> None:
 
 def _panels(rows: Sequence[Row]) -> dict[str, list[str]]:
     """The label of each panel, and the kinds in it."""
-    kinds = list(dict.fromkeys(row.kind for row in rows if not row.is_control))
+    kinds = list(dict.fromkeys(row.kind for row in rows if row.kind not in NOT_MORE))
     cycles = [kind for kind in kinds if kind in (CYCLE_PASSES, CYCLE_NOOPS)]
     panels = {kind_words(kind).axis: [kind] for kind in kinds if kind not in cycles}
     return panels | ({"thinking in cycles, × their length": cycles} if cycles else {})

@@ -9,7 +9,17 @@ import pandas as pd
 
 from drc_lab.evaluation.intervals import Interval
 from drc_lab.evaluation.table import Row
-from drc_lab.evaluation.thinking import ADAPTIVE, CYCLE_NOOPS, CYCLE_PASSES, FIRST_PASSES, NOOPS, PASSES_AT, REPEATS
+from drc_lab.evaluation.thinking import (
+    ADAPTIVE,
+    CYCLE_NOOPS,
+    CYCLE_PASSES,
+    DRAWN,
+    FIRST_PASSES,
+    FIXED,
+    NOOPS,
+    PASSES_AT,
+    REPEATS,
+)
 
 AS_IT_IS = "as it is"
 
@@ -41,6 +51,13 @@ KINDS = {
     CYCLE_NOOPS: Kind("cycle no-ops", "no-ops in cycles, × their length", "no-ops in cycles, {} times their length",
                       "no-ops in cycles, as long as they are"),
     ADAPTIVE: Kind("adaptive", "until ticks agree within (nats)", "thinking until ticks agree within {} nats"),
+    FIXED: Kind("fixed passes", "extra passes on the first observation, never thinking by itself",
+                "told to think {} passes at the start, and never by itself",
+                "told to think 1 pass at the start, and never by itself"),
+    DRAWN: Kind("drawn passes", "passes drawn before every step, × the policy's own",
+                "told to think by lot before every step, {} times as often as by itself",
+                "told to think by lot before every step, as often as by itself"),
+    "never_thinks": Kind("never thinks", "", "the policy without its choice to think"),
     "random": Kind("random policy", "", "a random policy"),
     "sampled": Kind("sampled", "", "its own actions, sampled"),
     "distance": Kind("distance", "", "the move that brings it nearest, one step ahead"),
