@@ -142,8 +142,8 @@ def check_thinks(trained: Mapping[str, Any], env: Mapping[str, Any], key: str) -
     """
     has = trained.get("thinks") is not None
     if (env.get("thinks") is not None) != has:
-        allowed = "a number" if has else "null"
-        raise ConfigError(key, env.get("thinks"), f"{allowed}, as the policy chooses {'' if has else 'not '}to think")
+        allowed = "a number, as the policy can choose" if has else "null, as the policy cannot choose"
+        raise ConfigError(key, env.get("thinks"), f"{allowed} to think")
 
 
 # --- checkpoints ---

@@ -54,7 +54,7 @@ def test_the_next_episode_begins_with_all_free_ones_again_and_final_info_says_wh
     env = corridor(thinks=1, max_steps=1)
     env.reset(seed=0)
     env.step(np.array([4, 4]))
-    obs, reward, _, truncated, info = env.step(np.array([4, 4]))
+    _obs, reward, _, truncated, info = env.step(np.array([4, 4]))
     assert truncated.all() and (reward == 0).all()
     assert info["final_info"]["thinks"].tolist() == [2, 2] and info["final_info"]["length"].tolist() == [1, 1]
     assert info["thinks"].tolist() == [0, 0] and info["length"].tolist() == [0, 0]
@@ -67,7 +67,7 @@ def test_never_used_it_changes_nothing_and_another_board_does_not_notice_it(env_
     """Same levels, observations and rewards; and of a board that thinks, those of one that was told to stand still."""
     plain, own = (gym.make_vec(env_id, num_envs=6, max_steps=9, noop=True, **more) for more in ({}, {"thinks": 10**6}))
     for env in (plain, own):
-        first, _ = env.reset(seed=3)
+        _first, _ = env.reset(seed=3)
     assert plain.noop_action == own.noop_action
     rng = np.random.default_rng(0)
     for step in range(200):
