@@ -86,7 +86,7 @@ CASES = [
     (["algo.rollouts.think_price=-1", "env.thinks=1"], "algo.rollouts.think_price: found -1.0, allowed: 0 or more"),
     (
         ["algo.rollouts.think_price=0.1"],
-        "algo.rollouts.think_price: found 0.1, allowed: 0, as the env has no action th",
+        "algo.rollouts.think_price: found 0.1, allowed: 0, as the env has no action",
     ),
     (["trainer=ddp", "trainer.devices=3"], "algo.rollouts.num_envs: found 64, allowed: "),
     (["trainer.accelerator=abacus"], "trainer.accelerator: found 'abacus', allowed: auto | cpu | gpu | cuda | mps"),
@@ -151,6 +151,14 @@ CASES = [
         ["task=thinking", "thinking.run=folder"],
         "thinking.run: found 'folder', allowed: a run's folder with checkpoints",
     ),
+    (
+        [*SWEEP, "thinking.controls=[never_thinks]"],
+        "thinking.controls: found 'never_thinks', allowed: random | sampled",
+    ),
+    (
+        [*SWEEP, "env.thinks=1", "+thinking.worlds.a={env: {thinks: null}}"],
+        "thinking.worlds.a.env.thinks: found None, ",
+    ),
     ([*SWEEP, "thinking.power=2"], "thinking.power: found 2.0, allowed: above 0, up to 0.999"),
     ([*SWEEP, "report.video_levels=[1000]"], "report.video_levels: found 1000, allowed: 0 to 999"),
     ([*SWEEP, "+thinking.worlds.dense={env: {wall_density: 1}}"], "thinking.worlds.dense.env.wall_density: found 1.0"),
@@ -170,6 +178,10 @@ CASES = [
     (["task=make_bank", "env.height=0"], "env.height: found 0, allowed: 1 to 255"),
     (["task=fetch_levels", "data.sha256=12"], "data.sha256: found '12', allowed: 64 hex digits, or null"),
     (["task=import_weights"], "path: found None, allowed: a folder or file of published weights"),
+    (
+        ["task=import_weights", "path=folder", "env=sokoban", "env.thinks=1"],
+        "env.thinks: found 1, allowed: null, as p",
+    ),
     (["task=import_weights", "path=nope"], "nope: no such file or folder"),
     (["task=benchmark", "benchmark.only=[all]"], "benchmark.only: found 'all', allowed: impala | a2c | ppo | drc33"),
     (["task=benchmark", "policy.proj_dim=0"], "policy.proj_dim: found 0, allowed: at least 1"),

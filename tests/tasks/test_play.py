@@ -155,6 +155,12 @@ def test_keys_choose_robots_and_move_them():
     assert keyboard.help.startswith("A-B or 1-2 choose a robot, arrows move B, space waits, ")
 
 
+def test_a_key_thinks_where_there_is_the_action():
+    keyboard = Keyboard([*ROBOTS, "think"])
+    assert keyboard.press("?") == len(ROBOTS) and "? thinks, " in keyboard.help
+    assert Keyboard(ROBOTS).press("?") is None and "think" not in Keyboard(ROBOTS).help
+
+
 def test_keys_move_a_single_player():
     keyboard = Keyboard(["up", "down", "left", "right"])
     assert [keyboard.press(key) for key in ("w", "s", "a", "D", "up", "down", "left", "right", " ", "x", "1")] == [
