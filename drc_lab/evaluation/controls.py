@@ -38,7 +38,6 @@ def no_memory_control(policy: Policy, env: BatchEnv, seed: int) -> tuple[Policy,
 
 def never_thinks_control(policy: Policy, env: BatchEnv, seed: int) -> tuple[Policy, Choose]:
     """The policy, its action "think" forbidden: where that is the best one, it takes the best other one."""
-    assert env.think_action is not None
     return policy, never(env.think_action, most_probable)
 
 

@@ -32,8 +32,9 @@ def cycles(records: pd.DataFrame, confidence: float = 0.95) -> Finding:
         "cycles",
         "How often does it run in cycles?",
         "A cycle: steps that come back to a state of the same episode, a step in which nothing moves included, but "
-        f"for those in which it was told to wait or chose to think. episodes: share with a cycle ({confidence:.0%} interval); cycles and "
-        "steps: mean number of them an episode, and of steps spent in them; of_all_steps: the share of all steps.",
+        "for those in which it was told to wait or chose to think. episodes: share with a cycle "
+        f"({confidence:.0%} interval); cycles and steps: mean number of them an episode, and of steps spent in them; "
+        "of_all_steps: the share of all steps.",
         table,
         draw,
         in_terminal=False,
