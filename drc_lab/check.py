@@ -62,7 +62,8 @@ def check_training(config: DictConfig, folder: Path) -> None:
     env = check_env(plain(config.env))
     if rollouts is not None:
         with errors_under("algo.rollouts"):
-            rollouts.check_thinks(getattr(env, "thinks", None) is not None)
+            can_wait = getattr(env, "noop", False) or getattr(env, "noop_action", None) is not None
+            rollouts.check_possible(getattr(env, "thinks", None) is not None, can_wait)
     obs_shape, num_actions = env.io or OF_ANY_ENV
     policy = check_node(config.policy, "policy", {"obs_shape": obs_shape, "num_actions": num_actions})
     check_node(config.algo.loss, "algo.loss")

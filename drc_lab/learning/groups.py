@@ -40,13 +40,13 @@ class Group:
         obs: [B, ...], on the CPU, what the policy sees next.
         resets: bool [B], on the CPU, where that is the first of an episode.
         carry: before it, on the policy's device.
-        passes: int64 [B], to come before each env's next step.
+        passes, noops: int64 [B], to come before each env's next step, and then before the first that is chosen.
     """
 
     def __init__(self, env: BatchEnv, policy: Policy, seed: int, spec: RolloutSpec):
         self.env, self.spec = env, spec
         self.passes_rng = np.random.default_rng([seed, 2])
-        self.passes = np.zeros(env.num_envs, np.int64)
+        self.passes, self.noops = (np.zeros(env.num_envs, np.int64) for _ in range(2))
         self.generator = torch.Generator().manual_seed(seed)
         weight = next(policy.parameters())
         self.on_gpu = weight.device.type == "cuda"
@@ -54,7 +54,7 @@ class Group:
         self.resets = self._to_send(np.ones(len(self.obs), bool))
         self.carry = policy.init_state(len(self.obs), device=weight.device, dtype=weight.dtype)
         self._asked: Answer | None = None
-        self._draw_passes(np.ones(env.num_envs, bool))
+        self._draw(np.ones(env.num_envs, bool))
 
     def ask(self, actor: Actor, repeats: int) -> None:
         """Has the policy take a step; on a GPU without waiting for it."""
@@ -76,15 +76,23 @@ class Group:
         return self._asked
 
     def step(self, actions: Tensor, ticks: int) -> tuple[Tensor, Tensor, Tensor, EndedEpisodes]:
-        """Takes the actions [B] that follow from the answer, but where there is a pass. Returns rewards, truncations
-        and passes, all [B]; ``ticks`` are those of the answer, which a think is charged for."""
+        """Takes the actions [B] that follow from the answer, but where there is a pass or a no-op. Returns rewards,
+        truncations, and what was not chosen, all [B]; ``ticks`` are those of the answer, which a think is charged for.
+
+        An episode that ends with a no-op counts as truncated by it, whatever the env says.
+        """
         self.carry = self.answer().carry
-        stands = self.passes > 0
+        chosen, stands = actions.numpy(), self.passes > 0
+        waits = ~stands & (self.noops > 0)
+        if waits.any():
+            assert self.env.noop_action is not None
+            chosen = np.where(waits, self.env.noop_action, chosen)
         given = (stands,) if self.spec.draws_passes else ()
-        obs, reward, terminated, truncated, info = self.env.step(actions.numpy(), *given)
+        obs, reward, terminated, truncated, info = self.env.step(chosen, *given)
         self.passes -= stands
-        done = terminated | truncated
-        self._draw_passes(done, ~(done | stands))
+        self.noops -= waits
+        done, told = terminated | truncated, stands | waits
+        self._draw(done, ~(done | told))
         ended = EndedEpisodes(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, np.int64))
         if done.any():
             final = info["final_info"]
@@ -93,15 +101,17 @@ class Group:
             ended = EndedEpisodes(final["return"][done], final["length"][done], solved, thinks)
         rewards = torch.from_numpy(reward).float()
         if self.spec.think_price:
-            thinks_on = (actions == self.env.think_action) & ~torch.from_numpy(stands)
+            thinks_on = torch.from_numpy((chosen == self.env.think_action) & ~stands)
             rewards -= self.spec.think_price * ticks * thinks_on
         self.obs, self.resets = self._to_send(obs), self._to_send(done)
-        return rewards, torch.from_numpy(truncated.copy()), torch.from_numpy(stands), ended
+        return rewards, torch.from_numpy(truncated | (done & waits)), torch.from_numpy(told & ~done), ended
 
-    def _draw_passes(self, first: np.ndarray, later: np.ndarray | None = None) -> None:
+    def _draw(self, first: np.ndarray, later: np.ndarray | None = None) -> None:
         """Of envs (bool [B]) whose next step is the first of an episode, and of those that took one before it."""
         if self.spec.first_passes is not None:
             self.passes[first] = self._drawn(self.spec.first_passes, int(first.sum()))
+        if self.spec.noops is not None:
+            self.noops[first] = self._drawn(self.spec.noops, int(first.sum()))
         if later is not None and self.spec.later_passes is not None:
             later &= self.passes_rng.random(len(later)) < self.spec.later_chance
             self.passes[later] = self._drawn(self.spec.later_passes, int(later.sum()))
@@ -117,7 +127,8 @@ class Group:
     def get_state(self) -> dict[str, Any]:
         """Of env and actions, as tensors and plain types."""
         env = tree_map(lambda x: torch.from_numpy(x) if isinstance(x, np.ndarray) else x, self.env.get_state())
-        own = {"left": torch.from_numpy(self.passes.copy()), "rng": self.passes_rng.bit_generator.state}
+        own = {"left": torch.from_numpy(self.passes.copy()), "noops": torch.from_numpy(self.noops.copy()),
+               "rng": self.passes_rng.bit_generator.state}  # fmt: skip
         return {"env": env, "generator": self.generator.get_state(), "passes": own}
 
     def set_state(self, state: dict[str, Any], obs: Tensor, resets: Tensor, carry: Any) -> None:
@@ -127,6 +138,8 @@ class Group:
         if "passes" in state:  # or of a training from before there were any
             self.passes = state["passes"]["left"].numpy().copy()
             self.passes_rng.bit_generator.state = state["passes"]["rng"]
+            if "noops" in state["passes"]:  # the same
+                self.noops = state["passes"]["noops"].numpy().copy()
         self.obs, self.resets, self.carry = self._to_send(obs.numpy()), self._to_send(resets.numpy()), carry
 
 

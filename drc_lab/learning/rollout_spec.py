@@ -30,6 +30,8 @@ class RolloutSpec:
             step limit and no loss, and through which gradients flow. It is one of the rollout's steps.
         later_passes: the same before a later step, each of which it comes before with ``later_chance``.
         later_chance: of passes before a step that is not the first.
+        noops: [low, high] of the steps that each episode begins with, after those passes, in which the env is told to
+            do nothing while the policy goes on watching; drawn for each. They count for the step limit, but no loss.
         think_price: taken off the reward for each tick of a step in which the policy chose to think (``env.thinks``).
             Such a step is one as any other to the loss, which is how its use is learned.
         groups: that the envs of a rank are in, which take turns: one steps on the CPU while a GPU runs the policy for
@@ -54,6 +56,7 @@ class RolloutSpec:
     first_passes: Sequence[int] | None = None
     later_passes: Sequence[int] | None = None
     later_chance: float = 0.0
+    noops: Sequence[int] | None = None
     think_price: float = 0.0
     progressive_weight: float = 0.0
     groups: int | None = None
@@ -87,7 +90,7 @@ class RolloutSpec:
         for key in ("progressive_weight", "later_chance"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ConfigError(key, getattr(self, key), "0 to 1")
-        for key in ("first_passes", "later_passes"):
+        for key in ("first_passes", "later_passes", "noops"):
             drawn = getattr(self, key)
             if drawn is not None and not (len(drawn) == 2 and 0 <= drawn[0] <= drawn[1]):
                 raise ConfigError(key, list(drawn), "[low, high] of at least 0, or null")
@@ -96,8 +99,10 @@ class RolloutSpec:
         if (self.later_passes is None) != (self.later_chance == 0):
             raise ConfigError("later_chance", self.later_chance, "more than 0 with later_passes, 0 without")
 
-    def check_thinks(self, can_think: bool) -> None:
-        """Whether there is something to pay for; ``can_think``: the env has the action "think"."""
+    def check_possible(self, can_think: bool, can_wait: bool) -> None:
+        """Whether an env has the actions that are asked for: one that thinks for a price, one that does nothing."""
+        if self.noops is not None and not can_wait:
+            raise ConfigError("noops", list(self.noops), "null, as the env has no action that does nothing (env.noop)")
         if self.think_price and not can_think:
             raise ConfigError("think_price", self.think_price, "0, as the env has no action that thinks (env.thinks)")
 
@@ -111,6 +116,11 @@ class RolloutSpec:
     @property
     def draws_passes(self) -> bool:
         return self.first_passes is not None or self.later_passes is not None
+
+    @property
+    def draws_steps(self) -> bool:
+        """Whether there are steps that the policy does not choose."""
+        return self.draws_passes or self.noops is not None
 
     @property
     def frames_per_rollout(self) -> int:

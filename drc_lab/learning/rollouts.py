@@ -55,7 +55,8 @@ class RolloutStream:
     ):
         self.spec, self.envs, self.policy, self.values, self.acting = spec, envs, policy, values, acting
         self.actor = actor or Actor(policy)
-        spec.check_thinks(all(env.think_action is not None for env in envs))
+        for env in envs:
+            spec.check_possible(env.think_action is not None, env.noop_action is not None)
         self.rollouts_done = 0
         self._random: dict[str, Any] | None = None  # the states that the next rollout begins with, if not the present
         self._own_seed = group_seed(seed, rank, 0)
@@ -133,13 +134,13 @@ class RolloutStream:
             for group in self.groups:  # one steps while the policy sees to the others
                 answer = group.answer()
                 action = self._sample(group, answer)
-                reward, truncated, stands, over = group.step(action, repeats[t])
+                reward, truncated, told, over = group.step(action, repeats[t])
                 ended.append(over)
-                steps.append((action, answer.logits, answer.value, reward, truncated, stands))
+                steps.append((action, answer.logits, answer.value, reward, truncated, told))
                 if t + 1 < T or self.values:
                     group.ask(self.actor, repeats[t + 1])
             taken.append([join(parts) for parts in zip(*steps, strict=True)])
-        actions, logits, values, rewards, truncations, stood = (list(column) for column in zip(*taken, strict=True))
+        actions, logits, values, rewards, truncations, unchosen = (list(column) for column in zip(*taken, strict=True))
         self.rollouts_done += 1
         if self.values:  # the carry stays: the next rollout takes this step again, with newer weights
             values.append(join([group.answer().value for group in self.groups]))
@@ -151,7 +152,7 @@ class RolloutStream:
             torch.stack([*resets, self.resets]),
             torch.stack(truncations),
             torch.stack(values) if self.values else None,
-            torch.stack(stood) if self.spec.draws_passes else None,
+            torch.stack(unchosen) if self.spec.draws_steps else None,
         )
         progressive = self._progressive([*carries, self.carry]) if self.spec.progressive_weight else None
         return Rollout(torch.stack([*observations, self.obs]), carry, repeats, transitions, episodes, self.frames,

@@ -125,7 +125,7 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     if trainer.strategy.root_device.type == "cuda" and spec.cuda_graph and spec.min_repeats is None:
         agent.unroll = GraphedUnroll(policy, say)  # not where each rollout has its own ticks, and would be recorded
     with errors_under("algo.rollouts"):
-        spec.check_thinks(env.think_action is not None)
+        spec.check_possible(env.think_action is not None, env.noop_action is not None)
         check_rollouts(spec, env, policy, trainer.num_nodes, trainer.strategy.root_device.type == "cpu")
     return Training(agent, data, trainer, evaluation, checkpoints, stop, begin, env)
 

@@ -90,7 +90,10 @@ def stream(**options):
     spec = RolloutSpec(**({"num_envs": 8, "num_steps": 12, "frames": 960} | options))
     torch.manual_seed(0)
     policy = DRCPolicy((8, 5, 5), 8, 4, 1, 1, proj_dim=8)
-    return RolloutStream(spec, [gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=8, max_steps=4)], policy, 0)
+    noop = spec.noops is not None
+    policy = DRCPolicy((8, 5, 5), 8 + noop, 4, 1, 1, proj_dim=8) if noop else policy
+    env = gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=8, max_steps=4, noop=noop)
+    return RolloutStream(spec, [env], policy, 0)
 
 
 def test_each_episode_begins_with_as_many_passes_as_were_drawn_and_no_others_come():
@@ -129,7 +132,7 @@ def test_later_passes_come_before_some_later_steps():
 
 
 def test_a_stream_goes_on_with_the_passes_that_were_drawn():
-    options = {"first_passes": [0, 6], "later_passes": [0, 2], "later_chance": 0.3}
+    options = {"first_passes": [0, 6], "later_passes": [0, 2], "later_chance": 0.3, "noops": [0, 2]}
     whole, cut = stream(**options), stream(**options)
     for _ in range(2):
         whole.collect(), cut.collect()
@@ -140,6 +143,39 @@ def test_a_stream_goes_on_with_the_passes_that_were_drawn():
             assert got is expected is None or torch.equal(got, expected)
 
 
+def test_noops_come_after_the_passes_are_steps_of_the_env_and_count_for_no_loss():
+    """Two passes, then three no-ops, then the one step that the limit of four leaves to the policy."""
+    whole = stream(first_passes=[2, 2], noops=[3, 3])
+    for _ in range(3):
+        rollout = whole.collect()
+        moves = rollout.transitions
+        assert (rollout.episodes.lengths == 4).all()
+        starts = moves.resets[:-1].nonzero()
+        assert len(starts) and (moves.passes.float().mean() - 5 / 6).abs() < 0.1
+        for t, b in starts.tolist():
+            told = moves.passes[t : t + 6, b]
+            assert told[:5].all() and not told[5:].any()
+            seen = rollout.obs[t : t + min(6, len(told)), b]
+            assert (seen == seen[0]).all(), "the board stays until the policy moves"
+
+
+def test_an_episode_that_a_noop_ends_is_truncated_by_it_and_counts_as_a_step():
+    """Or what comes before it would be told to lead to the next level."""
+    whole = stream(noops=[9, 9])
+    moves = whole.collect().transitions
+    ends = moves.resets[1:]
+    assert ends.sum() == 3 * 8 and (moves.truncated == ends).all()
+    assert (moves.passes == ~ends).all()
+
+
+def test_an_env_that_cannot_wait_is_refused_noops():
+    spec = RolloutSpec(num_envs=2, noops=[0, 1])
+    with pytest.raises(
+        ConfigError, match=r"noops: found \[0, 1\], allowed: null, as the env has no action that does no"
+    ):
+        RolloutStream(spec, [gym.make_vec("drc_lab/Sokoban-v0", num_envs=2)], DRCPolicy((3, 7, 7), 4, 4, 1, 1), 0)
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [
@@ -147,6 +183,7 @@ def test_a_stream_goes_on_with_the_passes_that_were_drawn():
         ({"first_passes": [1]}, r"first_passes: found \[1\]"),
         ({"later_passes": [0, 2]}, "later_chance: found 0.0, allowed: more than 0 with later_passes, 0 without"),
         ({"later_chance": 0.5}, "later_chance: found 0.5"),
+        ({"noops": [-1, 1]}, r"noops: found \[-1, 1\], allowed: \[low, high\] of at least 0, or null"),
     ],
 )
 def test_impossible_passes_are_refused(options, line):

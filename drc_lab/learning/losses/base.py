@@ -18,7 +18,8 @@ class Transitions(NamedTuple):
     resets bool [T + 1, B], true where the observation is the first of an episode;
     truncated bool [T, B], true where the step ended its episode at the time limit;
     behaviour_values [T + 1, B], where the loss asks for them (`ActorCriticLoss.uses_behaviour_values`);
-    passes bool [T, B], true where the env stood still, in trainings that have such steps.
+    passes bool [T, B], true where the policy did not choose: the env stood still, or was told to do nothing; in
+    trainings that have such steps.
     """
 
     actions: Tensor
