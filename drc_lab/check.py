@@ -58,6 +58,7 @@ def check_training(config: DictConfig, folder: Path) -> None:
     """All that `drc_lab.tasks.train.prepare` builds."""
     checked.process_spec(config)
     checked.resumed(config)
+    checked.check_start(config, folder)
     rollouts = check_node(config.algo.rollouts, "algo.rollouts")
     env = check_env(plain(config.env))
     if rollouts is not None:
@@ -66,7 +67,8 @@ def check_training(config: DictConfig, folder: Path) -> None:
             rollouts.check_possible(getattr(env, "thinks", None) is not None, can_wait)
     obs_shape, num_actions = env.io or OF_ANY_ENV
     policy = check_node(config.policy, "policy", {"obs_shape": obs_shape, "num_actions": num_actions})
-    check_node(config.algo.loss, "algo.loss")
+    if isinstance(check_node(config.algo.loss, "algo.loss"), learning.ImitationSpec):
+        checked.check_taught(config)
     check_node(config.algo.optimizer, "algo.optimizer")
     check_node(config.algo.schedule, "algo.schedule")
     if OmegaConf.is_dict(config.algo.schedule):

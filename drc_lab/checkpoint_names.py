@@ -7,6 +7,7 @@ from drc_lab.errors import ConfigError, UserError
 from drc_lab.paths import AGENTS
 
 FOLDER = "checkpoints"  # in a run's folder, and in its artifacts
+LAST = "last.ckpt"  # where a training goes on
 MODEL = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/]+)|/(?P<version>\d+))")
 RUN = re.compile(rf"runs:/(?P<run>[^/]+)/(?P<path>{FOLDER}/[^/]+)")
 AGENT = "agents:/"

@@ -20,6 +20,7 @@ SPECS: dict[str, Spec] = {
     "drc_lab.models.mlp.MLPPolicy": models.MLPSpec,
     "drc_lab.models.auto.choose_policy": models.AutoSpec,
     "drc_lab.learning.losses.A2CLoss": learning.LossSpec,
+    "drc_lab.learning.losses.ImitationLoss": learning.ImitationSpec,
     "drc_lab.learning.losses.VTraceLoss": learning.VTraceSpec,
     "drc_lab.learning.losses.PPOLoss": learning.PPOSpec,
     "drc_lab.learning.rollouts.RolloutSpec": RolloutSpec,

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 
+from drc_lab.envs.distances import Distances
 from drc_lab.memory import check_memory
 
 NOOP = "no-op"  # the last action, of games that have it
@@ -67,6 +68,10 @@ class Batch(ABC):
         Returns:
             int64 [n]: 0 where the board is solved; UNSOLVABLE or LIMIT, see `drc_lab.envs.search`.
         """
+
+    @abstractmethod
+    def distances(self, max_positions: int) -> Distances:
+        """Tables of what `remaining` says, of levels with at most so many positions."""
 
     @abstractmethod
     def distance(self) -> np.ndarray:

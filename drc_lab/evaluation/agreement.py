@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from drc_lab.envs.batch import Batch
+from drc_lab.envs.judge import Judge
 from drc_lab.envs.search import LIMIT, UNSOLVABLE
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
@@ -21,43 +21,6 @@ from drc_lab.models.policy import PolicyValue
 NONE = -1
 OPTIMAL, WORSE, OPEN = "+-?"  # a move's verdicts; OPEN is none
 STEPS_SHOWN = 10
-
-
-class Judge:
-    """The fewest remaining steps of boards, each position of a level asked for once: players run in cycles.
-
-    Args:
-        game: whose boards are judged as they are when it is asked.
-        max_states: positions that the solver looks at for one board.
-        threads: boards solved at a time.
-    """
-
-    def __init__(self, game: Batch, max_states: int, threads: int = 1):
-        self.game, self.max_states, self.threads = game, max_states, threads
-        self.known: dict[tuple[int, bytes], int] = {}
-
-    def remaining(self, envs: np.ndarray) -> np.ndarray:
-        """int64 [n], see `Batch.remaining`; ``envs`` have had the same levels ever since the first question."""
-        keys = [(int(env), self.game.observation[env].tobytes()) for env in envs]
-        new = np.array([key not in self.known for key in keys], bool)
-        found = self.game.remaining(envs[new], self.max_states, self.threads).tolist()
-        self.known |= dict(zip((key for key, is_new in zip(keys, new, strict=True) if is_new), found, strict=True))
-        return np.array([self.known[key] for key in keys], np.int64)
-
-    def optimal_moves(self, envs: np.ndarray) -> np.ndarray:
-        """float64 [n, A]: 1 for each action that brings a board a step nearer to its end, 0 for others; all nan where
-        that is not known, as the board is solved, unsolvable, or too hard to tell."""
-        now = self.remaining(envs)
-
-        def after() -> np.ndarray:
-            found = np.full(len(self.game.solved), LIMIT)
-            found[envs] = self.remaining(envs)
-            return found
-
-        after_each = self.game.after_each_action(after)[envs]  # (n, A)
-        optimal = (after_each == now[:, None] - 1).astype(float)
-        optimal[(now < 1) | (after_each == LIMIT).any(axis=1)] = np.nan
-        return optimal
 
 
 class Agreement(Watcher):

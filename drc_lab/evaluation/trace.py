@@ -11,8 +11,8 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.envs.judge import Judge
 from drc_lab.envs.vector import game_of
-from drc_lab.evaluation.agreement import Judge
 from drc_lab.evaluation.evaluator import CHUNK, as_env_counts
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import mean_interval

@@ -5,11 +5,12 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from drc_lab.arguments import errors_under
 from drc_lab.checkpoint_names import local_file
 from drc_lab.config import build_policy, make_env
-from drc_lab.errors import UserError
+from drc_lab.errors import ConfigError, UserError
 from drc_lab.models.policy import Policy
 
 
@@ -34,6 +35,36 @@ def load_policy(path: str | Path) -> tuple[Policy, DictConfig]:
     return policy_of(read_checkpoint(path))
 
 
+def weights_in(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
+    """The policy's part of a checkpoint that has been read."""
+    prefix = "policy."
+    return {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+
+
+def begin_with(policy: Policy, path: Path, name: str) -> int:
+    """Gives a policy that is to be trained the weights of a checkpoint.
+
+    Args:
+        path: of the file.
+        name: the checkpoint's, for messages.
+
+    Returns:
+        the frames that these have learned from.
+
+    Raises:
+        UserError: no checkpoint, or one whose weights the policy has no place for; it says for which.
+    """
+    checkpoint = read_checkpoint(path)
+    theirs, own = weights_in(checkpoint), policy.state_dict()
+    for weight in [*own, *theirs]:
+        found, needed = (tuple(w[weight].shape) if weight in w else None for w in (theirs, own))
+        if found != needed:
+            has, takes = (f"{weight} {shape}" if shape is not None else f"no {weight}" for shape in (found, needed))
+            raise ConfigError("checkpoint", name, f"one with {takes}, as this training's policy, not {has}")
+    policy.load_state_dict(theirs)
+    return int(checkpoint.get("frames", 0))
+
+
 def policy_of(checkpoint: dict[str, Any]) -> tuple[Policy, DictConfig]:
     """The same of a checkpoint that has been read.
 
@@ -44,10 +75,8 @@ def policy_of(checkpoint: dict[str, Any]) -> tuple[Policy, DictConfig]:
     assert isinstance(config, DictConfig)
     with errors_under("checkpoint"):  # whose config names them
         policy = build_policy(config.policy, make_env(config.env, num_envs=1))
-    prefix = "policy."
-    weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
     try:
-        policy.load_state_dict(weights)
+        policy.load_state_dict(weights_in(checkpoint))
     except RuntimeError as error:
         why = " ".join(str(error).split())
         raise UserError(f"checkpoint: {config.policy._target_} is not what was trained any more: {why}") from error

@@ -6,6 +6,7 @@ from typing import Any
 import lightning as L
 
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.envs.judge import Judge
 from drc_lab.errors import ConfigError
 from drc_lab.learning.actor import Actor, GraphedActor
 from drc_lab.learning.ranks import Ranks
@@ -25,6 +26,7 @@ class RolloutData(L.LightningDataModule):
         values: whether the loss asks for the values that the policy had while acting.
         held_out: builds an env of the first so many held-out levels, without autoreset: for callbacks.
         say: is told in one line what the user should know.
+        judge: makes what finds the optimal actions in an env, if the loss asks for them.
     """
 
     def __init__(
@@ -36,9 +38,10 @@ class RolloutData(L.LightningDataModule):
         values: bool = False,
         held_out: Callable[[int], BatchEnv] | None = None,
         say: Callable[[str], None] = print,
+        judge: Callable[[BatchEnv], Judge] | None = None,
     ):
         super().__init__()
-        self.held_out, self.say = held_out, say
+        self.held_out, self.say, self.judge = held_out, say, judge
         self.spec, self.make_env, self.policy, self.seed, self.values = spec, make_env, policy, seed, values
         self.stream: RolloutStream | None = None
         self._saved: list[dict[str, Any]] | None = None
@@ -50,7 +53,8 @@ class RolloutData(L.LightningDataModule):
         envs = [self.make_env(size) for size in self.spec.group_sizes(ranks, on_gpu)]
         actor = GraphedActor(self.policy, self.say) if on_gpu and self.spec.cuda_graph else Actor(self.policy)
         acting = self.trainer.precision_plugin.forward_context
-        self.stream = RolloutStream(self.spec, envs, self.policy, self.seed, rank, self.values, acting, actor)
+        judges = None if self.judge is None else [self.judge(env) for env in envs]
+        self.stream = RolloutStream(self.spec, envs, self.policy, self.seed, rank, self.values, acting, actor, judges)
         if self._saved is not None:
             if len(self._saved) != ranks:
                 raise ConfigError("trainer.devices", ranks, f"{len(self._saved)} in all, as in the run that goes on")

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.envs.judge import Judge
 from drc_lab.learning.actor import Actor
 from drc_lab.learning.rollout import EndedEpisodes
 from drc_lab.learning.rollout_spec import RolloutSpec
@@ -35,6 +36,7 @@ class Group:
         policy: acts.
         seed: of levels and actions.
         spec: which passes there are.
+        judge: of the env's boards, if their optimal actions are asked for.
 
     Attributes:
         obs: [B, ...], on the CPU, what the policy sees next.
@@ -43,8 +45,8 @@ class Group:
         passes, noops: int64 [B], to come before each env's next step, and then before the first that is chosen.
     """
 
-    def __init__(self, env: BatchEnv, policy: Policy, seed: int, spec: RolloutSpec):
-        self.env, self.spec = env, spec
+    def __init__(self, env: BatchEnv, policy: Policy, seed: int, spec: RolloutSpec, judge: Judge | None = None):
+        self.env, self.spec, self.judge = env, spec, judge
         self.passes_rng = np.random.default_rng([seed, 2])
         self.passes, self.noops = (np.zeros(env.num_envs, np.int64) for _ in range(2))
         self.generator = torch.Generator().manual_seed(seed)
@@ -75,6 +77,16 @@ class Group:
             self._asked.arrived.synchronize()
         return self._asked
 
+    def optimal_actions(self) -> Tensor:
+        """bool [B, A], as the boards are now; none where nothing is known, or where the policy does not choose."""
+        assert self.judge is not None
+        chooses = np.flatnonzero((self.passes == 0) & (self.noops == 0))
+        optimal = np.zeros((self.env.num_envs, int(self.env.single_action_space.n)), bool)
+        if len(chooses):
+            moves = self.judge.optimal_moves(chooses) == 1
+            optimal[chooses, : moves.shape[1]] = moves  # to think is an action of the env, and none of the game
+        return torch.from_numpy(optimal)
+
     def step(self, actions: Tensor, ticks: int) -> tuple[Tensor, Tensor, Tensor, EndedEpisodes]:
         """Takes the actions [B] that follow from the answer, but where there is a pass or a no-op. Returns rewards,
         truncations, and what was not chosen, all [B]; ``ticks`` are those of the answer, which a think is charged for.
@@ -95,6 +107,7 @@ class Group:
         self._draw(done, ~(done | told))
         ended = EndedEpisodes(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, np.int64))
         if done.any():
+            self._forget(np.flatnonzero(done))
             final = info["final_info"]
             solved = final["solved"][done] if "solved" in final else ended.solved
             thinks = final["thinks"][done] if "thinks" in final else ended.thinks
@@ -105,6 +118,10 @@ class Group:
             rewards -= self.spec.think_price * ticks * thinks_on
         self.obs, self.resets = self._to_send(obs), self._to_send(done)
         return rewards, torch.from_numpy(truncated | (done & waits)), torch.from_numpy(told & ~done), ended
+
+    def _forget(self, envs: np.ndarray) -> None:
+        if self.judge is not None:
+            self.judge.forget(envs)
 
     def _draw(self, first: np.ndarray, later: np.ndarray | None = None) -> None:
         """Of envs (bool [B]) whose next step is the first of an episode, and of those that took one before it."""
@@ -134,6 +151,7 @@ class Group:
     def set_state(self, state: dict[str, Any], obs: Tensor, resets: Tensor, carry: Any) -> None:
         """Goes on where `get_state` was called, and where these were its own."""
         self.env.set_state(tree_map(lambda x: x.numpy() if isinstance(x, Tensor) else x, state["env"]))
+        self._forget(np.arange(self.env.num_envs))
         self.generator.set_state(state["generator"])
         if "passes" in state:  # or of a training from before there were any
             self.passes = state["passes"]["left"].numpy().copy()

@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from drc_lab.checkpoint_names import LAST
 from drc_lab.evaluation.measure import RETURN, SOLVE_RATE
 from drc_lab.files import link, remove_unfinished, written
 from drc_lab.learning.agent import Agent
@@ -17,7 +18,7 @@ from drc_lab.learning.rollout import Rollout
 from drc_lab.learning.specs import CheckpointSpec
 from drc_lab.learning.stop import GracefulStop
 
-LAST, BEST = "last.ckpt", "best.ckpt"
+BEST = "best.ckpt"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

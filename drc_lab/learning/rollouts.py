@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.envs.judge import Judge
 from drc_lab.errors import ConfigError, Diverged
 from drc_lab.learning.actor import Actor
 from drc_lab.learning.finite import first_not_finite, weights
@@ -40,6 +41,7 @@ class RolloutStream:
         values: whether the loss asks for the values that the policy had while acting.
         acting: context that the policy acts in, as it learns in the trainer's (autocast of a mixed precision).
         actor: runs the policy's steps; None runs them as they are written.
+        judges: one for each env, if the loss asks for the optimal actions.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class RolloutStream:
         values: bool = False,
         acting: Callable[[], AbstractContextManager] = nullcontext,
         actor: Actor | None = None,
+        judges: Sequence[Judge] | None = None,
     ):
         self.spec, self.envs, self.policy, self.values, self.acting = spec, envs, policy, values, acting
         self.actor = actor or Actor(policy)
@@ -60,7 +63,11 @@ class RolloutStream:
         self.rollouts_done = 0
         self._random: dict[str, Any] | None = None  # the states that the next rollout begins with, if not the present
         self._own_seed = group_seed(seed, rank, 0)
-        self.groups = [Group(env, policy, group_seed(seed, rank, number), spec) for number, env in enumerate(envs)]
+        self.judged = judges is not None
+        self.groups = [
+            Group(env, policy, group_seed(seed, rank, number), spec, judges[number] if judges else None)
+            for number, env in enumerate(envs)
+        ]
         self.repeats_rng = np.random.default_rng([seed, 1])
         self.next_repeats = self._draw_repeats(1)
         self.past: deque[tuple[Tensor, Any, Tensor, int]] = deque(maxlen=spec.context)  # obs, carry, resets, repeats
@@ -132,15 +139,17 @@ class RolloutStream:
             resets.append(self.resets)
             steps = []
             for group in self.groups:  # one steps while the policy sees to the others
+                optimal = (group.optimal_actions(),) if self.judged else ()
                 answer = group.answer()
                 action = self._sample(group, answer)
                 reward, truncated, told, over = group.step(action, repeats[t])
                 ended.append(over)
-                steps.append((action, answer.logits, answer.value, reward, truncated, told))
+                steps.append((action, answer.logits, answer.value, reward, truncated, told, *optimal))
                 if t + 1 < T or self.values:
                     group.ask(self.actor, repeats[t + 1])
             taken.append([join(parts) for parts in zip(*steps, strict=True)])
-        actions, logits, values, rewards, truncations, unchosen = (list(column) for column in zip(*taken, strict=True))
+        columns = (list(column) for column in zip(*taken, strict=True))
+        actions, logits, values, rewards, truncations, unchosen, *optimal_actions = columns
         self.rollouts_done += 1
         if self.values:  # the carry stays: the next rollout takes this step again, with newer weights
             values.append(join([group.answer().value for group in self.groups]))
@@ -153,6 +162,7 @@ class RolloutStream:
             torch.stack(truncations),
             torch.stack(values) if self.values else None,
             torch.stack(unchosen) if self.spec.draws_steps else None,
+            torch.stack(optimal_actions[0]) if self.judged else None,
         )
         progressive = self._progressive([*carries, self.carry]) if self.spec.progressive_weight else None
         return Rollout(torch.stack([*observations, self.obs]), carry, repeats, transitions, episodes, self.frames,

@@ -7,7 +7,7 @@ from typing import Any
 
 from drc_lab.errors import ConfigError
 from drc_lab.pictures import SUFFIXES, check_cell_size, check_video
-from drc_lab.rules import at_least, one_of
+from drc_lab.rules import all_at_least, at_least, one_of
 
 LENGTHS = ("total_iters", "T_max", "T_0", "step_size", "milestones", "total_steps")  # torch's names, of schedules
 
@@ -81,6 +81,29 @@ class PPOSpec(LossSpec):
             value = getattr(self, key)
             if value is not None and value <= 0:
                 raise ConfigError(key, value, "more than 0" + ", or null" * (key != "clip_ratio"))
+
+
+@dataclass(frozen=True)
+class ImitationSpec(LossSpec):
+    """And of learning from the exact solver.
+
+    Args:
+        max_positions: of a level all of whose positions are worked out at once.
+        max_states: positions that the solver looks at for one board of a larger level; beyond, it has no verdict.
+        threads: levels or boards solved at a time.
+    """
+
+    ent_coef: float = 0.0
+    max_positions: int = 1_000_000
+    max_states: int = 10_000
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.normalize_advantages:
+            raise ConfigError("normalize_advantages", True, "false, as the policy learns from no advantages")
+        all_at_least(self, 0, "max_positions")
+        all_at_least(self, 1, "max_states", "threads")
 
 
 @dataclass(frozen=True)

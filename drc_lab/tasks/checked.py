@@ -14,8 +14,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from drc_lab.arguments import check_types, from_mapping, plain
-from drc_lab.checkpoint_names import FOLDER, check_file, in_mlflow, local_file
-from drc_lab.envs.described import RICOCHET, EnvSpec, described, held_out_arguments, made
+from drc_lab.checkpoint_names import FOLDER, LAST, check_file, in_mlflow, local_file
+from drc_lab.envs.described import RICOCHET, SPECS, EnvSpec, described, held_out_arguments, made
 from drc_lab.envs.specs.ricochet import BankSpec, BoardSpec, RicochetSpec
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.evaluation.report_spec import ReportSpec
@@ -163,6 +163,21 @@ def check_checkpoint(config: DictConfig, name: str) -> None:
         store_uri(config)
     else:
         local_file(name)
+
+
+def check_start(config: DictConfig, folder: Path) -> None:
+    """The weights that a new training begins with, if any are named; one that goes on in its folder needs none."""
+    if config.checkpoint is None:
+        return
+    name, choice = one_checkpoint(config), resumed(config)
+    if choice == "never" or (choice == "auto" and not (folder / FOLDER / LAST).exists()):
+        check_checkpoint(config, name)
+
+
+def check_taught(config: DictConfig) -> None:
+    """Whether there is an exact solver for a loss that learns from one."""
+    if config.env.id not in SPECS:
+        raise ConfigError("env.id", config.env.id, f"{' | '.join(SPECS)}, as algo.loss learns from the exact solver")
 
 
 def as_trained(config: DictConfig, trained: DictConfig, overrides: Sequence[str]) -> DictConfig:

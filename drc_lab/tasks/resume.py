@@ -7,19 +7,18 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from drc_lab.checkpoint_names import FOLDER
+from drc_lab.checkpoint_names import FOLDER, LAST
 from drc_lab.config import completed, plain
 from drc_lab.errors import ConfigError
 from drc_lab.learning.checkpoints import read_checkpoint
 from drc_lab.learning.held_out import HeldOutEvaluation, best_of
-from drc_lab.learning.keep import LAST
 from drc_lab.tasks.checked import CONFIG, resumed
 from drc_lab.tracking.journal import last_status
 from drc_lab.tracking.mlflow import flatten
 
-SAME = ("env", "policy", "algo", "seed")  # groups of the config that the state of a training depends on
+SAME = ("env", "policy", "algo", "seed", "checkpoint")  # groups of the config that the state of a training depends on
 # But for how fast it is collected. `RolloutStream` compares the number of groups itself, as null depends on the device.
-FREE = ("algo.rollouts.groups", "algo.rollouts.cuda_graph")
+FREE = ("algo.rollouts.groups", "algo.rollouts.cuda_graph", "algo.loss.threads")
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,13 @@ from torch.optim.lr_scheduler import LRScheduler
 from drc_lab.arguments import errors_under, from_mapping
 from drc_lab.config import build, build_a, build_policy, make_env, plain
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.envs.judge import Judge
+from drc_lab.envs.vector import game_of
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.files import written
 from drc_lab.launch import in_sweep
 from drc_lab.learning.agent import Agent
+from drc_lab.learning.checkpoints import begin_with
 from drc_lab.learning.data import RolloutData
 from drc_lab.learning.held_out import HeldOutEvaluation
 from drc_lab.learning.keep import AtomicCheckpointIO, Checkpoints, CheckpointSpec
@@ -38,13 +41,14 @@ from drc_lab.learning.unroll import GraphedUnroll
 from drc_lab.progress import display
 from drc_lab.signals import Stopped
 from drc_lab.targets import own_frames, shipped, told
-from drc_lab.tasks.checked import CONFIG, algo_spec, evaluation_spec, size_key
+from drc_lab.tasks.checked import CONFIG, algo_spec, check_taught, evaluation_spec, size_key
 from drc_lab.tasks.continuing import continuable, resume_command
 from drc_lab.tasks.held_out import check_fits, held_out_env
 from drc_lab.tasks.precision import check_trainable
 from drc_lab.tasks.record import log_held_out, name_of, run_tags
 from drc_lab.tasks.resume import Beginning, beginning
 from drc_lab.tasks.start import check_accelerator, console, say, start
+from drc_lab.tasks.store import checkpoint_file
 from drc_lab.tasks.sweep import job_tags
 from drc_lab.tracking.datasets import log_levels
 from drc_lab.tracking.logger import RunLogger
@@ -91,6 +95,8 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     loss: ActorCriticLoss = build_a(ActorCriticLoss, config.algo.loss, "algo.loss")
     if not shipped(loss):
         check_loss(loss, "algo.loss._target_", config.algo.loss._target_)
+    if loss.uses_optimal_actions:
+        check_taught(config)
     optimizer = build(config.algo.optimizer, "algo.optimizer")
     schedule = None if config.algo.schedule is None else build(config.algo.schedule, "algo.schedule")
     algo = algo_spec(config)
@@ -101,9 +107,13 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     held_out = evaluation_spec(config)
     levels = held_out_env(config, held_out.split)
     check_fits(policy, int(env.single_action_space.n), levels, size_key(config))
+    if config.checkpoint is not None and begin.checkpoint is None:
+        frames = begin_with(policy, checkpoint_file(config), config.checkpoint)
+        say(f"begins with the weights that {config.checkpoint} has after {frames:,} frames")
     data = RolloutData(
         spec, partial(make_env, config.env, copy=False), policy, config.seed, loss.uses_behaviour_values,
         lambda n: held_out_env(config, held_out.split, num_envs=min(n, levels.num_envs), autoreset=False), say,
+        partial(judge_of, loss) if loss.uses_optimal_actions else None,
     )  # fmt: skip
 
     # Evaluations and checkpoints fall on the ends of rollouts: only there is a run's state small and whole.
@@ -128,6 +138,13 @@ def prepare(config: DictConfig, folder: Path) -> Training:
         spec.check_possible(env.think_action is not None, env.noop_action is not None)
         check_rollouts(spec, env, policy, trainer.num_nodes, trainer.strategy.root_device.type == "cpu")
     return Training(agent, data, trainer, evaluation, checkpoints, stop, begin, env)
+
+
+def judge_of(loss: ActorCriticLoss, env: BatchEnv) -> Judge:
+    """What finds the optimal actions in a training env, for a loss that learns from them."""
+    game = game_of(env)
+    assert game is not None
+    return loss.judge(game)
 
 
 def check_trainer(trainer: L.Trainer, spec: RolloutSpec) -> None:

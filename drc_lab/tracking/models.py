@@ -12,12 +12,11 @@ from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, M
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
 
-from drc_lab.checkpoint_names import FOLDER
+from drc_lab.checkpoint_names import FOLDER, LAST
 from drc_lab.evaluation.measure import RETURN, judged_by
 from drc_lab.tracking.journal import Operation
 from drc_lab.tracking.reading import pages
 
-LAST = "last.ckpt"
 MODEL_TYPE = "policy"
 VALID = "valid/"  # of the metrics that checkpoints are ranked by
 

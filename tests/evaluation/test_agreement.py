@@ -7,11 +7,12 @@ import pytest
 import torch
 
 import drc_lab  # noqa: F401 - registers the envs
+from drc_lab.envs.judge import Judge
 from drc_lab.envs.ricochet.level import Board, border
 from drc_lab.envs.search import LIMIT, UNSOLVABLE
 from drc_lab.envs.vector import game_of
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.agreement import Agreement, Judge, agreement_findings
+from drc_lab.evaluation.agreement import Agreement, agreement_findings
 from drc_lab.evaluation.evaluator import evaluate
 from drc_lab.evaluation.records import records_of
 from drc_lab.evaluation.thinking import PLAIN, play

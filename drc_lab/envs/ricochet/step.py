@@ -1,4 +1,4 @@
-"""What a move does, compiled: the one place that knows the rules, shared by envs, solver and generator."""
+"""What a move does to boards and what they show, compiled."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,10 @@ import gymnasium as gym
 import numpy as np
 
 from drc_lab.envs.batch import NOOP, STANDS, Batch, extents, no_observations
+from drc_lab.envs.ricochet.distances import RicochetDistances
 from drc_lab.envs.ricochet.level import CLOSED, Boards, draw
 from drc_lab.envs.ricochet.render import COLOURS, picture
+from drc_lab.envs.ricochet.slide import slide
 from drc_lab.envs.ricochet.solve import solve_many
 from drc_lab.envs.search import LIMIT
 from drc_lab.envs.specs.ricochet import OBSERVATIONS, PLANES, ROBOT_NAMES, most_robots, obs_shape
@@ -18,22 +20,6 @@ PLANES_VIEW, SYMBOLIC_VIEW, RGB_VIEW = range(3)  # in the order of OBSERVATIONS
 DIRECTION_NAMES = ("up", "down", "left", "right")
 
 FLOOR_COLOUR, WALL_COLOUR = (243, 248, 238), (0, 0, 0)
-
-
-@jit
-def slide(walls, width, robots, robot, direction):
-    """The cell where a robot stops. walls uint8 [P], robots int [R] (cell indices, -1 if absent), direction 0-3."""
-    cell, bit = robots[robot], np.uint8(1 << direction)
-    if cell < 0:
-        return cell
-    stride = -width if direction == 0 else width if direction == 1 else -1 if direction == 2 else 1
-    while not walls[cell] & bit:
-        following = cell + stride
-        for other in robots:
-            if other == following:
-                return cell
-        cell = following
-    return cell
 
 
 @jit
@@ -232,6 +218,9 @@ class RicochetBatch(Batch):
         if self.robots.shape[1] <= most_robots(self.walls.shape[1]):
             found[todo], _ = solve_many(boards, max_states, threads)
         return found
+
+    def distances(self, max_positions: int) -> RicochetDistances:
+        return RicochetDistances(self.walls, self.robots, self.goal, self.target, self.width, max_positions)
 
     def distance(self) -> np.ndarray:
         """Rows and columns between the target robot and the goal."""

@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 
 from drc_lab.envs.batch import NOOP, STANDS, Batch, extents, no_observations
+from drc_lab.envs.sokoban.distances import SokobanDistances
 from drc_lab.envs.sokoban.level import (
     BOX,
     BOX_ON_TARGET,
@@ -209,6 +210,9 @@ class SokobanBatch(Batch):
         boards = self.tiles.reshape(len(self.tiles), -1, self.width)[envs[todo]]
         found[todo] = solve_many(boards, "moves", max_states, threads)
         return found
+
+    def distances(self, max_positions: int) -> SokobanDistances:
+        return SokobanDistances(self.tiles, self.player, self.width, max_positions)
 
     def distance(self) -> np.ndarray:
         """Rows and columns from each box to the target nearest to it, summed; and less than one push for the player's

@@ -2,7 +2,8 @@
 
 from drc_lab.learning.losses.a2c import A2CLoss
 from drc_lab.learning.losses.base import ActorCriticLoss, Transitions
+from drc_lab.learning.losses.imitation import ImitationLoss
 from drc_lab.learning.losses.impala import VTraceLoss
 from drc_lab.learning.losses.ppo import PPOLoss
 
-__all__ = ["A2CLoss", "ActorCriticLoss", "PPOLoss", "Transitions", "VTraceLoss"]
+__all__ = ["A2CLoss", "ActorCriticLoss", "ImitationLoss", "PPOLoss", "Transitions", "VTraceLoss"]

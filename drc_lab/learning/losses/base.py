@@ -7,6 +7,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from drc_lab.envs.batch import Batch
+from drc_lab.envs.judge import Judge
 from drc_lab.learning.ranks import OneRank, Ranks, standardized
 from drc_lab.learning.specs import LossSpec
 
@@ -19,7 +21,9 @@ class Transitions(NamedTuple):
     truncated bool [T, B], true where the step ended its episode at the time limit;
     behaviour_values [T + 1, B], where the loss asks for them (`ActorCriticLoss.uses_behaviour_values`);
     passes bool [T, B], true where the policy did not choose: the env stood still, or was told to do nothing; in
-    trainings that have such steps.
+    trainings that have such steps;
+    optimal_actions bool [T, B, A], where the loss asks for them (`ActorCriticLoss.uses_optimal_actions`): those that
+    the exact solver finds optimal; none where it has no verdict, as the level is unsolvable or too hard, nor in passes.
     """
 
     actions: Tensor
@@ -29,6 +33,7 @@ class Transitions(NamedTuple):
     truncated: Tensor
     behaviour_values: Tensor | None = None
     passes: Tensor | None = None
+    optimal_actions: Tensor | None = None
 
 
 class Targets(NamedTuple):
@@ -51,6 +56,7 @@ class ActorCriticLoss(LossSpec, ABC):
     """
 
     uses_behaviour_values: ClassVar[bool] = False
+    uses_optimal_actions: ClassVar[bool] = False
     target_kl: ClassVar[float | None] = None
 
     @abstractmethod
@@ -66,6 +72,23 @@ class ActorCriticLoss(LossSpec, ABC):
     def policy_terms(self, log_prob: Tensor, ratios: Tensor, advantages: Tensor) -> Tensor:
         """[T, B], of which the mean is minimised. Only ``log_prob`` and ``ratios`` carry gradients."""
         return -log_prob * advantages
+
+    def judge(self, game: Batch) -> Judge:
+        """What finds the optimal actions on a game's boards, of a loss that uses them."""
+        raise NotImplementedError(f"{type(self).__name__} uses optimal actions, and has no judge")
+
+    def policy_loss(
+        self, log_probs: Tensor, ratios: Tensor, advantages: Tensor, mask: Tensor, batch: Transitions, ranks: Ranks
+    ) -> Tensor:
+        """A scalar: the mean of `policy_terms`. A loss that learns from something else puts it in its place.
+
+        Args:
+            log_probs: [T, B, A].
+            ratios, advantages: [T, B].
+            mask: [T, B], 0 where a step does not count; its mean times terms is the mean over those that do.
+        """
+        log_prob = log_probs.gather(-1, batch.actions[..., None])[..., 0]  # (T, B)
+        return (self.policy_terms(log_prob, ratios, advantages) * mask).mean()
 
     def value_terms(self, values: Tensor, targets: Tensor, behaviour: Tensor | None) -> Tensor:
         """[T, B], of which the mean is minimised."""
@@ -111,7 +134,7 @@ class ActorCriticLoss(LossSpec, ABC):
         mask = counts.to(values.dtype)
         if batch.passes is not None:
             mask = mask / ranks.mean((~batch.passes).to(mask.dtype).mean()).clamp(min=1 / mask.numel())
-        pg_loss = (self.policy_terms(log_prob, ratios, advantages) * mask).mean()
+        pg_loss = self.policy_loss(log_probs, ratios, advantages, mask, batch, ranks)
         v_loss = (self.value_terms(values[:-1], targets.values, batch.behaviour_values) * mask).mean()
         entropy = (-(log_probs.exp() * log_probs).sum(-1) * mask).mean()
         loss = pg_loss + self.vf_coef * v_loss - self.ent_coef * entropy

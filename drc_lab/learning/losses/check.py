@@ -39,6 +39,8 @@ def check_loss(loss: ActorCriticLoss, key: str, name: str) -> None:
     resets, truncated = torch.zeros(T + 1, B, dtype=torch.bool), torch.zeros(T, B, dtype=torch.bool)
     steps = torch.ones(T, B)
     batch = Transitions(torch.ones(T, B, dtype=torch.int64), steps, logits.detach()[:-1], resets, truncated, old)
+    if loss.uses_optimal_actions:
+        batch = batch._replace(optimal_actions=torch.ones(T, B, A, dtype=torch.bool))
     try:
         if type(loss).__call__ is ActorCriticLoss.__call__:
             targets = loss.targets(values.detach(), steps, 0.9 * steps, steps)

@@ -1,0 +1,80 @@
+"""Which moves are optimal, by the games' exact solvers."""
+
+import numpy as np
+
+from drc_lab.envs.batch import Batch
+from drc_lab.envs.search import LIMIT
+
+
+class Judge:
+    """The fewest remaining steps of boards, each position of a level asked for once: players run in cycles.
+
+    Args:
+        game: whose boards are judged as they are when it is asked.
+        max_states: positions that the solver looks at for one board.
+        threads: boards solved at a time.
+    """
+
+    def __init__(self, game: Batch, max_states: int, threads: int = 1):
+        self.game, self.max_states, self.threads = game, max_states, threads
+        self.known: list[dict[bytes, int]] = [{} for _ in game.solved]  # of each board's level
+
+    def remaining(self, envs: np.ndarray) -> np.ndarray:
+        """int64 [n], see `Batch.remaining`; ``envs`` have had the same levels ever since they were forgotten."""
+        keys = [(env, self.game.observation[env].tobytes()) for env in envs.tolist()]
+        new = np.array([key not in self.known[env] for env, key in keys], bool)
+        found = iter(self.game.remaining(envs[new], self.max_states, self.threads).tolist())
+        for (env, key), is_new in zip(keys, new, strict=True):
+            if is_new:
+                self.known[env][key] = next(found)
+        return np.array([self.known[env][key] for env, key in keys], np.int64)
+
+    def optimal_moves(self, envs: np.ndarray) -> np.ndarray:
+        """float64 [n, A]: 1 for each action that brings a board a step nearer to its end, 0 for others; all nan where
+        that is not known, as the board is solved, unsolvable, or too hard to tell."""
+        now = self.remaining(envs)
+
+        def after() -> np.ndarray:
+            found = np.full(len(self.game.solved), LIMIT)
+            found[envs] = self.remaining(envs)
+            return found
+
+        after_each = self.game.after_each_action(after)[envs]  # (n, A)
+        optimal = (after_each == now[:, None] - 1).astype(float)
+        optimal[(now < 1) | (after_each == LIMIT).any(axis=1)] = np.nan
+        return optimal
+
+    def forget(self, envs: np.ndarray) -> None:
+        """Some boards (int64 [n]) have new levels."""
+        for env in envs.tolist():
+            self.known[env].clear()
+
+
+class TableJudge(Judge):
+    """The same for many steps on each level: all positions of a level at once, where they are not too many, and a
+    search for each in others. What it says depends on a board alone, not on what it was asked before.
+
+    Args:
+        game, max_states, threads: see `Judge`.
+        max_positions: of a level that is worked out at once.
+    """
+
+    def __init__(self, game: Batch, max_positions: int, max_states: int, threads: int = 1):
+        super().__init__(game, max_states, threads)
+        self.distances = game.distances(max_positions)
+        self.begun, self.at_once = (np.zeros(len(game.solved), bool) for _ in range(2))
+
+    def remaining(self, envs: np.ndarray) -> np.ndarray:
+        if len(new := envs[~self.begun[envs]]):
+            self.at_once[new], self.begun[new] = self.distances.fill(new, self.threads), True
+        at_once = self.at_once[envs]
+        if at_once.all():
+            return self.distances.look_up(envs)
+        found = np.empty(len(envs), np.int64)
+        found[at_once] = self.distances.look_up(envs[at_once])
+        found[~at_once] = super().remaining(envs[~at_once])
+        return found
+
+    def forget(self, envs: np.ndarray) -> None:
+        super().forget(envs)
+        self.begun[envs] = False

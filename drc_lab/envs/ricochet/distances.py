@@ -1,0 +1,100 @@
+"""The fewest moves of every position of a Ricochet board, breadth first from all solved ones by taking slides back.
+
+A position's number has the robots' cells as its digits.
+"""
+
+import numpy as np
+
+from drc_lab.envs.distances import MOST_STEPS, Distances
+from drc_lab.envs.ricochet.slide import slide
+from drc_lab.envs.search import UNSOLVABLE
+from drc_lab.numerics import jit
+
+WORTHWHILE = 20_000  # positions; searching for those that are asked for is quicker than a larger table
+
+
+@jit
+def _place(position, worth, cells, robots):
+    """Fills robots int64 [R] with their cells; worth int64 [R] is what a cell counts in a position's number, 0 of a
+    robot that is absent. Returns whether no two are on the same cell."""
+    apart = True
+    for robot in range(len(robots)):
+        robots[robot] = position // worth[robot] % cells if worth[robot] else -1
+        for other in range(robot):
+            apart &= robots[robot] < 0 or robots[robot] != robots[other]
+    return apart
+
+
+@jit
+def _table(walls, width, goal, target, worth, positions):
+    """int16 [positions] of one board."""
+    cells, robots = len(walls), np.empty(len(worth), np.int64)
+    steps, queue = np.full(positions, UNSOLVABLE, np.int16), np.empty(positions, np.int64)
+    head = tail = 0
+    for position in range(positions):
+        if position // worth[target] % cells == goal and _place(position, worth, cells, robots):
+            steps[position], queue[tail] = 0, position
+            tail += 1
+    while head < tail:
+        position = queue[head]
+        head += 1
+        length = steps[position] + 1
+        if length > MOST_STEPS:
+            return steps[:0]
+        _place(position, worth, cells, robots)
+        for robot in range(len(robots)):
+            here = robots[robot]
+            for d in range(4):  # of the slide that ended here
+                first = slide(walls, width, robots, robot, d ^ 1)
+                if first == here or slide(walls, width, robots, robot, d) != here:
+                    continue
+                stride = width if d == 0 else -width if d == 1 else 1 if d == 2 else -1
+                cell = here
+                while cell != first:  # it began on any cell in between
+                    cell += stride
+                    before = position + (cell - here) * worth[robot]
+                    if steps[before] < 0:
+                        steps[before], queue[tail] = length, before
+                        tail += 1
+    return steps
+
+
+@jit
+def _look_up(envs, robots, worth, steps, found):
+    for i in range(len(envs)):
+        b, position = envs[i], 0
+        for robot in range(robots.shape[1]):
+            position += robots[b, robot] * worth[b, robot]
+        found[i] = steps[b, position]
+
+
+class RicochetDistances(Distances):
+    """Of B boards; the arrays are those of a `RicochetBatch`, which go on being written.
+
+    Args:
+        walls: uint8 [B, H * W]; robots: int64 [B, R], -1 where one is absent; goal, target: int64 [B].
+        width: W.
+        max_positions: see `Distances`.
+    """
+
+    def __init__(self, walls: np.ndarray, robots: np.ndarray, goal: np.ndarray, target: np.ndarray, width: int,
+                 max_positions: int):  # fmt: skip
+        super().__init__(len(walls), max_positions)
+        self.walls, self.robots, self.goal, self.target, self.width = walls, robots, goal, target, width
+        self.worth = np.zeros(robots.shape, np.int64)
+
+    def table(self, env: int) -> np.ndarray:
+        cells, present = self.walls.shape[1], np.flatnonzero(self.robots[env] >= 0)
+        positions = cells ** len(present)
+        if positions > min(self.max_positions, WORTHWHILE) or self.target[env] not in present:
+            return np.empty(0, np.int16)
+        self.worth[env] = 0
+        self.worth[env, present] = cells ** np.arange(len(present))
+        return _table(
+            self.walls[env], self.width, self.goal[env], self.target[env], self.worth[env], positions
+        )  # fmt: skip
+
+    def look_up(self, envs: np.ndarray) -> np.ndarray:
+        found = np.empty(len(envs), np.int64)
+        _look_up(envs, self.robots, self.worth, self.steps, found)
+        return found

@@ -1,0 +1,21 @@
+"""Where a robot stops, compiled: the one place that knows the rule, shared by envs, solver tables and generator."""
+
+import numpy as np
+
+from drc_lab.numerics import jit
+
+
+@jit
+def slide(walls, width, robots, robot, direction):
+    """The cell where a robot stops. walls uint8 [P], robots int [R] (cell indices, -1 if absent), direction 0-3."""
+    cell, bit = robots[robot], np.uint8(1 << direction)
+    if cell < 0:
+        return cell
+    stride = -width if direction == 0 else width if direction == 1 else -1 if direction == 2 else 1
+    while not walls[cell] & bit:
+        following = cell + stride
+        for other in robots:
+            if other == following:
+                return cell
+        cell = following
+    return cell

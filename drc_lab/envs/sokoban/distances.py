@@ -1,0 +1,150 @@
+"""The fewest moves of every position of a Sokoban level, breadth first from all solved ones by walking and pulling.
+
+A position's number is made of the cells of its boxes, counted among those from which a box can get to a target at all
+(the combinatorial number system), and of the player's cell.
+"""
+
+import numpy as np
+
+from drc_lab.envs.distances import MOST_STEPS, Distances
+from drc_lab.envs.search import UNSOLVABLE
+from drc_lab.envs.sokoban.level import BOX, BOX_ON_TARGET
+from drc_lab.envs.sokoban.survey import number_cells, survey
+from drc_lab.numerics import jit
+
+MOST_BOXES = 16  # with more there are too many positions anyway
+MANY = 1 << 40  # ways; sums and products of it stay comparable
+
+
+@jit
+def _binomials(cells):
+    """int64 [cells + 1, MOST_BOXES + 1]: ways to choose k of i, at most MANY."""
+    ways = np.zeros((cells + 1, MOST_BOXES + 1), np.int64)
+    ways[:, 0] = 1
+    for i in range(1, cells + 1):
+        for k in range(1, MOST_BOXES + 1):
+            ways[i, k] = min(MANY, ways[i - 1, k - 1] + ways[i - 1, k])
+    return ways
+
+
+@jit
+def _reach(steps, queue, tail, position, length):
+    """Notes a position that was not met before. Returns the queue's end."""
+    if steps[position] >= 0:
+        return tail
+    steps[position], queue[tail] = length, position
+    return tail + 1
+
+
+@jit
+def _table(tiles, player, ways, max_positions, number, place):
+    """The table of one level. tiles uint8 [H, W]; player: its cell, row by row.
+
+    Fills number int16 [H, W] (of each cell that the player can walk to on a board without boxes, else -1) and place
+    int16 [H * W] (of each of these among the cells of boxes, else -1). Returns int16 [positions], empty if they are
+    too many.
+    """
+    level = survey(tiles)
+    number[:], place[:] = -1, -1
+    number_cells(tiles, player, number)
+    n, num_boxes = len(level.target), len(level.boxes)
+    nothing = np.full(n, UNSOLVABLE, np.int16)
+    if level.hopeless:
+        return nothing
+    live = np.flatnonzero(~level.dead)
+    if num_boxes > MOST_BOXES or ways[len(live), num_boxes] * n > max_positions:
+        return nothing[:0]
+    for i in range(len(live)):
+        place[live[i]] = i
+    steps = np.full(ways[len(live), num_boxes] * n, UNSOLVABLE, np.int16)
+    queue = np.empty(len(steps), np.int64)
+    boxes, chosen, occupied = np.empty(num_boxes, np.int64), 0, np.zeros(n, np.bool_)
+    head = tail = boxes_number = 0
+    for cell in range(n):
+        if level.target[cell]:
+            chosen += 1
+            boxes_number += ways[place[cell], chosen]
+    for cell in range(n):
+        if not level.target[cell]:
+            tail = _reach(steps, queue, tail, boxes_number * n + cell, 0)
+    while head < tail:
+        position = queue[head]
+        head += 1
+        boxes_number, here = position // n, position % n
+        length, rest, last = steps[position] + 1, boxes_number, len(live) - 1
+        if length > MOST_STEPS:
+            return nothing[:0]
+        for i in range(num_boxes - 1, -1, -1):
+            while ways[last, i + 1] > rest:
+                last -= 1
+            boxes[i] = last
+            rest -= ways[last, i + 1]
+            occupied[live[last]] = True
+        for d in range(4):  # of the move that led here
+            before, ahead = level.neighbour[here, d ^ 1], level.neighbour[here, d]
+            if before < 0 or occupied[before]:
+                continue
+            tail = _reach(steps, queue, tail, boxes_number * n + before, length)
+            if ahead >= 0 and occupied[ahead] and place[here] >= 0:
+                pulled = _moved(boxes, place[ahead], place[here], ways)
+                tail = _reach(steps, queue, tail, pulled * n + before, length)
+        for box in boxes:
+            occupied[live[box]] = False
+    return steps
+
+
+@jit
+def _moved(boxes, old, new, ways):
+    """The number of the ascending ``boxes``, one of which is moved from ``old`` to ``new``."""
+    found, rank, placed = 0, 1, False
+    for box in boxes:
+        if not placed and box > new:
+            found += ways[new, rank]
+            rank, placed = rank + 1, True
+        if box != old:
+            found += ways[box, rank]
+            rank += 1
+    return found if placed else found + ways[new, rank]
+
+
+@jit
+def _look_up(envs, tiles, player, number, place, ways, cells, steps, found):
+    for i in range(len(envs)):
+        b = envs[i]
+        boxes_number, rank, solvable = 0, 1, True
+        for cell in range(tiles.shape[1]):
+            if tiles[b, cell] in (BOX, BOX_ON_TARGET) and number[b, cell] >= 0:
+                box = place[b, number[b, cell]]
+                solvable &= box >= 0
+                if solvable:
+                    boxes_number += ways[box, rank]
+                    rank += 1
+        found[i] = steps[b, boxes_number * cells[b] + number[b, player[b]]] if solvable else UNSOLVABLE
+
+
+class SokobanDistances(Distances):
+    """Of B boards; the arrays are those of a `SokobanBatch`, which go on being written.
+
+    Args:
+        tiles: uint8 [B, H * W]; player: int64 [B].
+        width: W.
+        max_positions: see `Distances`.
+    """
+
+    def __init__(self, tiles: np.ndarray, player: np.ndarray, width: int, max_positions: int):
+        super().__init__(len(tiles), max_positions)
+        self.tiles, self.player, self.width = tiles, player, width
+        self.number, self.place = (np.full(tiles.shape, -1, np.int16) for _ in range(2))
+        self.cells = np.zeros(len(tiles), np.int64)  # that the player can walk to
+        self.ways = _binomials(tiles.shape[1])
+
+    def table(self, env: int) -> np.ndarray:
+        tiles, number = (of_all[env].reshape(-1, self.width) for of_all in (self.tiles, self.number))
+        steps = _table(tiles, self.player[env], self.ways, self.max_positions, number, self.place[env])
+        self.cells[env] = (number >= 0).sum()
+        return steps
+
+    def look_up(self, envs: np.ndarray) -> np.ndarray:
+        found = np.empty(len(envs), np.int64)
+        _look_up(envs, self.tiles, self.player, self.number, self.place, self.ways, self.cells, self.steps, found)
+        return found
