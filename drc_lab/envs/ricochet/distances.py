@@ -90,9 +90,7 @@ class RicochetDistances(Distances):
             return np.empty(0, np.int16)
         self.worth[env] = 0
         self.worth[env, present] = cells ** np.arange(len(present))
-        return _table(
-            self.walls[env], self.width, self.goal[env], self.target[env], self.worth[env], positions
-        )  # fmt: skip
+        return _table(self.walls[env], self.width, self.goal[env], self.target[env], self.worth[env], positions)
 
     def look_up(self, envs: np.ndarray) -> np.ndarray:
         found = np.empty(len(envs), np.int64)
