@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.learning.agent import Agent
-from drc_lab.learning.losses import A2CLoss, PPOLoss, VTraceLoss
+from drc_lab.learning.losses import A2CLoss, ImitationLoss, PPOLoss, VTraceLoss
 from drc_lab.learning.metrics import _mean, _over_ranks
 from drc_lab.learning.ranks import Ranks
 from drc_lab.learning.rollout import select
@@ -26,6 +26,7 @@ LOSSES = {
     "vtrace_normalized": VTraceLoss(normalize_advantages=True, **COMMON),
     "a2c_normalized": A2CLoss(normalize_advantages=True, **COMMON),
     "ppo": PPOLoss(**COMMON),
+    "imitation": ImitationLoss(**COMMON),
 }
 
 
@@ -46,7 +47,8 @@ def make(loss, rank=0, seed=0):
     env = gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=ENVS, max_steps=4, copy=False)
     policy = DRCPolicy(env.single_observation_space.shape, env.single_action_space.n, 4, 2, 2, proj_dim=8)
     agent = Agent(policy, loss, partial(torch.optim.SGD, lr=0.1), spec, head_l2_coef=1e-3)
-    return agent, RolloutStream(spec, [env], policy, seed, rank, values=loss.uses_behaviour_values)
+    judges = [loss.judge(env.batch)] if loss.uses_optimal_actions else None
+    return agent, RolloutStream(spec, [env], policy, seed, rank, values=loss.uses_behaviour_values, judges=judges)
 
 
 def gradients(loss, envs):
