@@ -79,7 +79,7 @@ CASES = [
     (["algo=imitation", "algo.loss.normalize_advantages=true"], "algo.loss.normalize_advantages: found True, allowed"),
     (
         ["algo=imitation", "env=gym", "env.id=CartPole-v1", "policy=mlp"],
-        "env.id: found 'CartPole-v1', allowed: drc_lab/RicochetRobots-v0 | drc_lab/Sokoban-v0, as algo.loss learns from",
+        "env.id: found 'CartPole-v1', allowed: drc_lab/RicochetRobots-v0 | drc_lab/Sokoban-v0, as algo.loss ",
     ),
     (["checkpoint=nope.ckpt"], "checkpoint: found no file 'nope.ckpt', allowed: a .ckpt file that a training wrote"),
     ([*SWEEP, "checkpoint=[made.ckpt]"], "checkpoint: found ['made.ckpt'], allowed: one; only task=thinking takes se"),
