@@ -108,7 +108,7 @@ def test_levels_of_many_sizes_have_tables_of_their_own():
 
 def test_too_large_a_level_or_search_has_no_verdict_and_no_wrong_one():
     board = game(SOKOBAN, level=TWO_BOXES)
-    assert np.isnan(TableJudge(board, 100, 1).optimal_moves(np.array([0]))).all()
+    assert np.isnan(TableJudge(board, 50, 1).optimal_moves(np.array([0]))).all()
     assert (TableJudge(board, 100_000, 1).optimal_moves(np.array([0])) == 1).any()
     many = game(RICOCHET, height=8, width=8, num_robots=3)  # 262,144 positions, which a search finds quicker
     judge = TableJudge(many, 1_000_000, 100_000)

@@ -76,7 +76,7 @@ CASES = [
     (["algo.loss.clip_rho=0"], "algo.loss.clip_rho: found 0.0, allowed: more than 0"),
     (["algo=ppo", "algo.loss.clip_ratio=0"], "algo.loss.clip_ratio: found 0.0, allowed: more than 0"),
     (["algo=imitation", "algo.loss.max_states=0"], "algo.loss.max_states: found 0, allowed: at least 1"),
-    (["algo=imitation", "algo.loss.normalize_advantages=true"], "algo.loss.normalize_advantages: found True, allowed"),
+    (["algo=imitation", "+algo.loss.normalize_advantages=true"], "algo.loss.normalize_advantages: found True, allowed"),
     (
         ["algo=imitation", "env=gym", "env.id=CartPole-v1", "policy=mlp"],
         "env.id: found 'CartPole-v1', allowed: drc_lab/RicochetRobots-v0 | drc_lab/Sokoban-v0, as algo.loss ",

@@ -16,7 +16,7 @@ FRAMES = {("drc", "ricochet_v0"): 20_000, ("drc", "ricochet_v1"): 30_000,
           ("small_cnn", "ricochet_v0"): 40_000, ("small_cnn", "ricochet_v1"): 100_000}  # fmt: skip
 
 
-def solve_rate(folder, *overrides):
+def solve_rate(folder, *overrides, split="valid"):
     """Greedy success of the last checkpoint on every board of the layout, from the checkpoint alone.
 
     A training that solves them all before its frames are used up has learned what it is to learn, and ends there.
@@ -26,7 +26,7 @@ def solve_rate(folder, *overrides):
     assert result.returncode == 0, result.stderr
     (checkpoint,) = folder.glob("outputs/runs/*/*/checkpoints/last.ckpt")
     policy, config = load_policy(checkpoint)
-    return evaluate(policy, held_out_env(config, "valid")).solve_rate
+    return evaluate(policy, held_out_env(config, split)).solve_rate
 
 
 @pytest.mark.slow
@@ -59,3 +59,16 @@ def test_a_rival_learns_the_four_directions(tmp_path, policy):
     sizes = ["policy.hidden_channels=16", "policy.num_layers=1", "policy.repeats_per_step=2"]
     overrides = ["env=ricochet_v1", f"policy={policy}", *sizes, "algo.rollouts.frames=100_000"]
     assert solve_rate(tmp_path, *overrides) >= 0.8
+
+
+@pytest.mark.slow
+def test_the_solver_teaches_more_of_sokoban_in_the_same_frames_than_rewards_do(tmp_path):
+    """5x5 boards with one box, of which there are too few to hold enough of them out."""
+    env = ["env.curriculum=null", "env.height=5", "env.width=5", "env.num_boxes=1", "env.max_optimal=6"]
+    common = ["+experiment=sokoban_small", *env, "algo.rollouts.frames=20_000",
+              "evaluation.num_levels=150", "evaluation.split=train"]  # fmt: skip
+    solved = {}
+    for algo in ("a2c", "imitation"):
+        (tmp_path / algo).mkdir()
+        solved[algo] = solve_rate(tmp_path / algo, *common, f"algo={algo}", split="train")
+    assert solved["imitation"] > solved["a2c"] + 0.2, solved
