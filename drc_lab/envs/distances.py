@@ -43,7 +43,7 @@ class Distances(ABC):
 
     @abstractmethod
     def table(self, env: int) -> np.ndarray:
-        """int16 [positions]: a row of ``steps``, empty where there are too many. Several are made at a time."""
+        """int16 [positions]: a row of ``steps``; empty where there are too many. Several are made at a time."""
 
     @abstractmethod
     def look_up(self, envs: np.ndarray) -> np.ndarray:
