@@ -87,10 +87,8 @@ class NoMemory(Policy):
         return self.policy.unroll(obs, carry, resets.new_ones(resets.shape), repeats)[0], state
 
 
-CONTROLS: dict[str, Control] = dict(
-    zip(
-        thinking_spec.CONTROLS,
-        (random_control, sampled_control, no_memory_control, distance_control, never_thinks_control),
-        strict=True,
-    )
-)
+PLAYERS = (random_control, sampled_control, no_memory_control, distance_control, never_thinks_control)
+CONTROLS: dict[str, Control] = {
+    **dict(zip(thinking_spec.CONTROLS, PLAYERS, strict=True)),
+    thinking_spec.NO_MEMORY_PASSES: no_memory_control,
+}

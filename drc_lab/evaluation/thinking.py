@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.evaluation.controls import CONTROLS, Control, never_thinks_control
+from drc_lab.evaluation.controls import CONTROLS, Control, never_thinks_control, no_memory_control
 from drc_lab.evaluation.cycles import NONE, Cycles, in_its_place
 from drc_lab.evaluation.evaluator import Episodes, Thinking, evaluate
+from drc_lab.evaluation.thinking_spec import NO_MEMORY_PASSES
 from drc_lab.evaluation.watcher import Watcher
 from drc_lab.models.policy import Policy
 
@@ -100,6 +101,11 @@ def adaptive(thresholds: Sequence[float], most: int, every_step: bool = False) -
     return [
         Setting(ADAPTIVE, x, Thinking(passes=most, pass_ticks=1, agree=x, every_step=every_step)) for x in thresholds
     ]
+
+
+def without_memory(amount: int) -> list[Setting]:
+    """First passes of a policy that carries nothing on: exactly as without any, or the measurement is wrong."""
+    return [Setting(NO_MEMORY_PASSES, amount, Thinking(passes=amount), no_memory_control)]
 
 
 def at_equal_compute(amounts: Sequence[int]) -> list[Setting]:

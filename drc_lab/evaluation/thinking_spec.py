@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from drc_lab.evaluation.thinking import Setting
     from drc_lab.models.policy import Policy
 
-DISTANCE, NEVER_THINKS = "distance", "never_thinks"
-CONTROLS = ("random", "sampled", "no_memory", DISTANCE, NEVER_THINKS)
+NO_MEMORY, DISTANCE, NEVER_THINKS = "no_memory", "distance", "never_thinks"
+CONTROLS = ("random", "sampled", NO_MEMORY, DISTANCE, NEVER_THINKS)
+NO_MEMORY_PASSES = "no_memory_passes"  # comes with NO_MEMORY, where there are passes
 NOOPS_BY_DEFAULT = (1, 2, 4, 8)
 MOST_POWER = 0.999  # more would ask for ever more levels
 
@@ -91,6 +92,7 @@ class ThinkingSpec:
         self.check_possible(can_wait, game_of(env) is not None, env.think_action is not None)
         noops = self.noops if self.noops is not None else NOOPS_BY_DEFAULT
         repeats = self.repeats if self.repeats is not None else range(1, 4 * own + 1)
+        controls, most = self.control_settings(env), max([0, *self.first_passes])
         return [
             *kinds.first_passes(sorted({0, *self.first_passes})),
             *(kinds.noops(sorted({0, *noops})) if can_wait and noops else []),
@@ -102,7 +104,8 @@ class ThinkingSpec:
                 sorted(set(self.adaptive), reverse=True), self.adaptive_max_ticks, self.adaptive_every_step
             ),
             *(kinds.at_equal_compute(sorted({0, *self.first_passes})) if env.think_action is not None else []),
-            *self.control_settings(env),
+            *controls,
+            *(kinds.without_memory(most) if most and NO_MEMORY in [each.kind for each in controls] else []),
         ]
 
     def control_settings(self, env: "BatchEnv") -> "list[Setting]":

@@ -123,7 +123,7 @@ def test_where_nothing_can_be_looked_at_ahead_the_distance_player_is_left_out_or
         spec(["distance"]).settings(policy, foreign)
     own = levels_of("drc_lab/RicochetRobots-v0", 1)
     player = RandomPolicy(own.single_observation_space.shape, 8)
-    others = [name for name in CONTROLS if name != "never_thinks"]
+    others = [name for name in CONTROLS if name not in ("never_thinks", "no_memory_passes")]
     assert [s.kind for s in spec(None).settings(player, own) if s.control] == others
 
 

@@ -39,7 +39,7 @@ def test_every_kind_of_thinking_is_there_and_the_policy_as_it_is_comes_first():
     assert names(settings) == [
         "first_passes=0", "first_passes=1", "first_passes=4", "noops=0", "noops=1", "noops=2", "noops=4", "noops=8",
         *(f"repeats={n}" for n in range(1, 13)), "passes_at_3=2", "cycle_passes=1", "cycle_passes=2.5", "cycle_noops=1",
-        "adaptive=0.01", "random", "no_memory",
+        "adaptive=0.01", "random", "no_memory", "no_memory_passes",
     ]  # fmt: skip
     assert [s.name for s in settings if s.is_baseline] == ["first_passes=0", "noops=0", "repeats=3"]
     without = spec.settings(Counting(7), v1())

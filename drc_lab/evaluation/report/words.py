@@ -62,6 +62,7 @@ KINDS = {
     "sampled": Kind("sampled", "", "its own actions, sampled"),
     "distance": Kind("distance", "", "the move that brings it nearest, one step ahead"),
     "no_memory": Kind("no memory", "", "the policy with its memory wiped before every step"),
+    "no_memory_passes": Kind("no memory, passes", "", "the same after {} extra passes at the start"),
 }  # fmt: skip
 
 
