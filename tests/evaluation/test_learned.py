@@ -14,6 +14,7 @@ from test_thinking import NOTHING
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.agreement import Agreement
+from drc_lab.evaluation.compute import played_at
 from drc_lab.evaluation.controls import CONTROLS
 from drc_lab.evaluation.cycles import Cycles
 from drc_lab.evaluation.evaluator import Thinking, evaluate, never, sampled
@@ -170,6 +171,13 @@ def test_learned_beside_fixed_and_drawn_at_equal_compute():
     assert drawn["its_solved"] == lots["solved"].mean() < 1
     assert drawn["gain"] == pytest.approx(1 - lots["solved"].mean()) and drawn["low"] <= drawn["gain"] <= drawn["high"]
     assert (played[played["kind"] == FIXED]["thinks"] == 0).all()
+
+
+@pytest.mark.parametrize("free", [5, 0])
+def test_a_think_is_thinking_whether_it_is_free_or_a_step(free):
+    played = swept(Thinker(9), [0], env=v0(3, thinks=free, max_steps=4))
+    own = played_at(played, "first_passes")[0]
+    assert own.thinking.tolist() == [6] * 3 and own.ticks.tolist() == [9] * 3
 
 
 def test_they_are_no_family_of_thinking_and_no_baseline():
