@@ -61,7 +61,8 @@ def test_a_set_of_all_actions_or_of_none_gives_no_gradient_and_a_step_without_ve
     with torch.no_grad():
         logits[1, 0] = torch.tensor([100.0, -100.0, 0.0, 0.0])  # also where probabilities are 0
     batch = batch_of([[[1], []], [[], [2]], [[], [0, 1, 2, 3]]])
-    ImitationLoss(vf_coef=0.0)(logits, values, batch)[0].backward()
+    with torch.autograd.set_detect_anomaly(True):  # no NaN on the way either
+        ImitationLoss(vf_coef=0.0)(logits, values, batch)[0].backward()
     assert logits.grad[0, 1].abs().max() == logits.grad[1, 0].abs().max() == logits.grad[3].abs().max() == 0
     assert logits.grad[2, 1].abs().max() < 1e-6
     assert logits.grad[0, 0].abs().min() > 0 and logits.grad[1, 1].abs().min() > 0
