@@ -16,7 +16,9 @@ from drc_lab.arguments import errors_under, from_mapping, plain
 from drc_lab.deploy.spec import ExportSpec
 from drc_lab.envs.described import check_env, check_own_game, described
 from drc_lab.envs.specs.external import GymSpec
+from drc_lab.envs.specs.levels import step_limits
 from drc_lab.learning import specs as learning
+from drc_lab.memory import check_memory
 from drc_lab.models import specs as models
 from drc_lab.specs import OF_LIBRARIES, SPECS
 from drc_lab.targets import TARGET
@@ -25,6 +27,8 @@ from drc_lab.tasks import specs as tasks
 from drc_lab.tasks.trainings import trainings
 from drc_lab.tasks.worlds import BASE, told_of, worlds
 from drc_lab.tracking.spec import CompareSpec, RegisterSpec, TrackingSpec
+
+BYTES_OF_A_POSITION = 3  # of a table of distances, with what it grows by
 
 # In the place of what only the env can tell; no rule on a key of the config looks at it.
 OF_ANY_ENV: tuple[tuple[int, ...], int] = ((1, 1, 1), 1)  # observations, actions
@@ -64,11 +68,15 @@ def check_training(config: DictConfig, folder: Path) -> None:
     if rollouts is not None:
         with errors_under("algo.rollouts"):
             can_wait = getattr(env, "noop", False) or getattr(env, "noop_action", None) is not None
-            rollouts.check_possible(getattr(env, "thinks", None) is not None, can_wait)
+            limit = step_limits(env.max_steps)[0] if env.max_steps is not None else None
+            rollouts.check_possible(getattr(env, "thinks", None) is not None, can_wait, limit)
     obs_shape, num_actions = env.io or OF_ANY_ENV
     policy = check_node(config.policy, "policy", {"obs_shape": obs_shape, "num_actions": num_actions})
-    if isinstance(check_node(config.algo.loss, "algo.loss"), learning.ImitationSpec):
+    loss = check_node(config.algo.loss, "algo.loss")
+    if isinstance(loss, learning.ImitationSpec):
         checked.check_taught(config)
+        if rollouts is not None:
+            check_memory("algo.loss.max_positions", loss.max_positions, BYTES_OF_A_POSITION * rollouts.num_envs)
     check_node(config.algo.optimizer, "algo.optimizer")
     check_node(config.algo.schedule, "algo.schedule")
     if OmegaConf.is_dict(config.algo.schedule):

@@ -1,6 +1,6 @@
 """Makes an agent that comes with the package out of a training's checkpoint.
 
-    python tools/ship_agent.py CHECKPOINT NAME --report FOLDER
+    python tools/ship_agent.py CHECKPOINT NAME --report FOLDER --what "Plans in Sokoban." --command "python -m ..."
 
 FOLDER is what task=thinking wrote about that checkpoint. Writes drc_lab/agents/NAME.ckpt, the weights and the config
 without anything of the machine, and beside it the model card NAME.md. Then `checkpoint=agents:/NAME` names it.
@@ -66,14 +66,13 @@ def main() -> None:
     parser.add_argument("--what", required=True, help="one sentence on what it does")
     parser.add_argument("--command", required=True, help="that trained it")
     args = parser.parse_args()
-    state = stripped(read_checkpoint(args.checkpoint))
-    path = AGENTS / f"{args.name}.ckpt"
+    state, path = stripped(read_checkpoint(args.checkpoint)), AGENTS / f"{args.name}.ckpt"
+    text = card(args.name, args.what, args.command, state, pd.read_csv(args.report / "thinking.csv"))
     with written(path) as part:
         torch.save(state, part)
-    if path.stat().st_size > MOST_BYTES:
-        parser.error(f"{path} has {path.stat().st_size:,} bytes, allowed: {MOST_BYTES:,}")
-    rows = pd.read_csv(args.report / "thinking.csv")
-    path.with_suffix(".md").write_text(card(args.name, args.what, args.command, state, rows))
+        if part.stat().st_size > MOST_BYTES:
+            parser.error(f"{args.checkpoint}: found {part.stat().st_size:,} bytes, allowed: {MOST_BYTES:,}")
+    path.with_suffix(".md").write_text(text)
     print(path, f"{path.stat().st_size:,} bytes")
 
 

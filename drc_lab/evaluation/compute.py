@@ -72,9 +72,9 @@ def by_optimal(adaptive: dict[float, Played], optimal: np.ndarray) -> Finding:
     for threshold, own in adaptive.items():
         rows.append({"threshold": threshold, **spread(own.thinking, optimal), "all_ticks": own.ticks.mean()})
     text = (
-        "Mean ticks of extra passes before the policy agrees with itself, by moves of an optimal solution; threshold: "
-        "KL divergence between successive ticks, in nats. rank_correlation: Spearman's, of ticks and optimal length; "
-        "all_ticks: with those of the steps, of which a policy that fails takes more."
+        "Mean ticks of extra passes, and of its own thinks, before the policy agrees with itself, by moves of an "
+        "optimal solution; threshold: KL divergence between successive ticks, in nats. rank_correlation: Spearman's, "
+        "of ticks and optimal length; all_ticks: with those of the steps, of which a policy that fails takes more."
     )
 
     def draw(axis: "Axes") -> None:

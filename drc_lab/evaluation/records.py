@@ -83,7 +83,7 @@ def decisions(played: pd.DataFrame) -> pd.Series:
 
 def ticks_a_step(played: pd.DataFrame) -> float:
     """Mean number of ticks for each step of the game, those of extra passes and thinks included."""
-    return float(played["ticks"].sum() / moves(played).sum())
+    return float(played["ticks"].sum() / max(1, moves(played).sum()))
 
 
 def ticks_a_pass(baseline: pd.DataFrame) -> float:

@@ -174,4 +174,5 @@ def in_place_of_cycles(setting: Setting, cycles: Mapping[str, np.ndarray]) -> Th
 def drawn_as_often(setting: Setting, plain: Episodes) -> Thinking:
     """Passes before each step, drawn so that their mean is ``amount`` times that of the policy's own thinks."""
     assert plain.thinks is not None and plain.moves is not None
-    return Thinking(drawn=setting.amount * float(plain.thinks.sum() / max(1, plain.moves.sum())))
+    moves = max(len(plain.moves), plain.moves.sum())  # one for each level where it only thinks, or it would never end
+    return Thinking(drawn=setting.amount * float(plain.thinks.sum() / moves))

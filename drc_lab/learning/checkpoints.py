@@ -1,5 +1,6 @@
 """From a checkpoint file to a policy and the config it was trained with. Nothing in the file is executed."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from drc_lab.checkpoint_names import local_file
 from drc_lab.config import build_policy, make_env
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.models.policy import Policy
+
+MORE_ACTIONS = ("noop", "thinks")  # settings of an env with one action more, which their number does not tell apart
+NONE = (None, False)
 
 
 def read_checkpoint(path: str | Path, key: str = "checkpoint") -> dict[str, Any]:
@@ -41,20 +45,25 @@ def weights_in(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
 
 
-def begin_with(policy: Policy, path: Path, name: str) -> int:
+def begin_with(policy: Policy, path: Path, name: str, env: Mapping[str, Any]) -> int:
     """Gives a policy that is to be trained the weights of a checkpoint.
 
     Args:
         path: of the file.
         name: the checkpoint's, for messages.
+        env: settings of the env that it is to be trained in.
 
     Returns:
         the frames that these have learned from.
 
     Raises:
-        UserError: no checkpoint, or one whose weights the policy has no place for; it says for which.
+        UserError: no checkpoint, one of other actions, or one whose weights the policy has no place for.
     """
     checkpoint = read_checkpoint(path)
+    trained = checkpoint["config"]["env"]
+    for key in MORE_ACTIONS:
+        if (env.get(key) in NONE) != (trained.get(key) in NONE):
+            raise ConfigError(f"env.{key}", env.get(key), f"{trained.get(key)!r}, as {name} was trained with")
     theirs, own = weights_in(checkpoint), policy.state_dict()
     for weight in [*own, *theirs]:
         found, needed = (tuple(w[weight].shape) if weight in w else None for w in (theirs, own))

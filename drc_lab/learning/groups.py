@@ -78,13 +78,13 @@ class Group:
         return self._asked
 
     def optimal_actions(self) -> Tensor:
-        """bool [B, A], as the boards are now; none where nothing is known, or where the policy does not choose."""
+        """bool [B, K] of the game's own K actions, as the boards are now; none where nothing is known, or where the
+        policy does not choose."""
         assert self.judge is not None
         chooses = np.flatnonzero((self.passes == 0) & (self.noops == 0))
-        optimal = np.zeros((self.env.num_envs, int(self.env.single_action_space.n)), bool)
+        optimal = np.zeros((self.env.num_envs, len(self.judge.game.action_names)), bool)
         if len(chooses):
-            moves = self.judge.optimal_moves(chooses) == 1
-            optimal[chooses, : moves.shape[1]] = moves  # to think is an action of the env, and none of the game
+            optimal[chooses] = self.judge.optimal_moves(chooses) == 1
         return torch.from_numpy(optimal)
 
     def step(self, actions: Tensor, ticks: int) -> tuple[Tensor, Tensor, Tensor, EndedEpisodes]:

@@ -99,10 +99,13 @@ class RolloutSpec:
         if (self.later_passes is None) != (self.later_chance == 0):
             raise ConfigError("later_chance", self.later_chance, "more than 0 with later_passes, 0 without")
 
-    def check_possible(self, can_think: bool, can_wait: bool) -> None:
-        """Whether an env has the actions that are asked for: one that thinks for a price, one that does nothing."""
+    def check_possible(self, can_think: bool, can_wait: bool, limit: int | None = None) -> None:
+        """Whether an env has the actions that are asked for, one that thinks for a price and one that does nothing, and
+        steps left after no-ops; ``limit``: the fewest of an episode, if it is known."""
         if self.noops is not None and not can_wait:
             raise ConfigError("noops", list(self.noops), "null, as the env has no action that does nothing (env.noop)")
+        if self.noops is not None and limit is not None and self.noops[1] >= limit:
+            raise ConfigError("noops", list(self.noops), f"less than {limit}, as no step of an episode would be chosen")
         if self.think_price and not can_think:
             raise ConfigError("think_price", self.think_price, "0, as the env has no action that thinks (env.thinks)")
 

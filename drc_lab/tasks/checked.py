@@ -220,7 +220,7 @@ def one_checkpoint(config: DictConfig) -> str:
 def exported_checkpoint(config: DictConfig) -> str:
     """Of task=export, which cannot do without."""
     if config.checkpoint is None:
-        raise ConfigError("checkpoint", None, "a .ckpt file that a training wrote, or models:/NAME@ALIAS")
+        raise ConfigError("checkpoint", None, "a .ckpt file that a training wrote, agents:/NAME or models:/NAME@ALIAS")
     return one_checkpoint(config)
 
 

@@ -1,7 +1,7 @@
 """Where a training begins: anew, or where the one in its folder stopped."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from drc_lab.config import completed, plain
 from drc_lab.errors import ConfigError
 from drc_lab.learning.checkpoints import read_checkpoint
 from drc_lab.learning.held_out import HeldOutEvaluation, best_of
+from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.tasks.checked import CONFIG, resumed
 from drc_lab.tracking.journal import last_status
 from drc_lab.tracking.mlflow import flatten
@@ -93,7 +94,13 @@ def check_same_training(before: dict[str, Any], now: DictConfig, which: str) -> 
     Raises:
         ConfigError: naming the first key that differs.
     """
-    old, new = (flatten(config | {"env": completed(config["env"])}) for config in (before, plain(now)))
+    old, new = (flatten(_with_defaults(config)) for config in (before, plain(now)))
     for key in sorted(old | new):
         if key.split(".")[0] in SAME and key not in FREE and old.get(key) != new.get(key):
             raise ConfigError(key, new.get(key), f"{old.get(key)!r}, as in the run that {which}")
+
+
+def _with_defaults(config: dict[str, Any]) -> dict[str, Any]:
+    """The config with the keys that are newer than it, as they are without being named."""
+    rollouts = {field.name: field.default for field in fields(RolloutSpec)} | config["algo"]["rollouts"]
+    return config | {"env": completed(config["env"]), "algo": config["algo"] | {"rollouts": rollouts}}

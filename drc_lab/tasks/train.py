@@ -108,7 +108,7 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     levels = held_out_env(config, held_out.split)
     check_fits(policy, int(env.single_action_space.n), levels, size_key(config))
     if config.checkpoint is not None and begin.checkpoint is None:
-        frames = begin_with(policy, checkpoint_file(config), config.checkpoint)
+        frames = begin_with(policy, checkpoint_file(config), config.checkpoint, plain(config.env))
         say(f"begins with the weights that {config.checkpoint} has after {frames:,} frames")
     data = RolloutData(
         spec, partial(make_env, config.env, copy=False), policy, config.seed, loss.uses_behaviour_values,
@@ -135,7 +135,6 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     if trainer.strategy.root_device.type == "cuda" and spec.cuda_graph and spec.min_repeats is None:
         agent.unroll = GraphedUnroll(policy, say)  # not where each rollout has its own ticks, and would be recorded
     with errors_under("algo.rollouts"):
-        spec.check_possible(env.think_action is not None, env.noop_action is not None)
         check_rollouts(spec, env, policy, trainer.num_nodes, trainer.strategy.root_device.type == "cpu")
     return Training(agent, data, trainer, evaluation, checkpoints, stop, begin, env)
 

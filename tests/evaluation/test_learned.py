@@ -78,7 +78,7 @@ def test_where_it_may_not_think_it_takes_the_best_other_action():
     assert evaluate(Thinker(6), v0(), Thinking(passes=1), choose=choose).moves == 1
 
 
-@pytest.mark.parametrize("name", ["random", "distance", "never_thinks"])
+@pytest.mark.parametrize("name", ["random", "distance"])
 def test_who_plays_instead_never_thinks(name):
     env = gym.make_vec("drc_lab/Sokoban-v0", num_envs=50, max_steps=6, thinks=2, noop=True, autoreset=False)
     player, choose = CONTROLS[name](RandomPolicy((3, 7, 7), 5), env, 0)
@@ -95,7 +95,7 @@ def test_a_random_player_is_uniform_over_the_games_own_actions():
 
 
 def test_a_think_is_no_cycle_and_no_worse_move():
-    env, cycles, judged = v0(), Cycles(), Agreement(v0(), 1, 1000)
+    env, cycles = v0(), Cycles()
     evaluate(Thinker(9), env, watchers=[cycles])
     assert cycles.count.tolist() == [0]
     env = v0()
@@ -111,6 +111,15 @@ def test_a_traced_think_is_no_first_move():
     assert traced.action[0].tolist() == [5, 5, RIGHT, RIGHT]  # as the env counts, which has a no-op
     np.testing.assert_array_equal(traced.first_move[0], [np.nan, np.nan, 1, 1])
     assert np.isfinite(traced.entropy).all() and np.isfinite(traced.kl[:, 1:]).all()
+
+
+def test_of_a_policy_that_only_thinks_as_many_passes_are_drawn_as_an_episode_has_thinks():
+    """And not those of all levels together, before every step of each."""
+    env = v0(3, thinks=2)
+    settings = [PLAIN, *at_equal_compute([0])]
+    plain, _, drawn = play(Thinker(10**6), env, settings)
+    assert plain.episodes.thinks.tolist() == [4, 4, 4] and plain.episodes.moves.sum() == 0
+    assert drawn_as_often(drawn.setting, plain.episodes).drawn == 4
 
 
 def test_drawn_passes_have_their_mean_and_come_from_the_seed_alone():

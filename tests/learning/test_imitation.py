@@ -56,6 +56,24 @@ def test_the_cross_entropy_by_hand():
     torch.testing.assert_close(logits.grad[0, 0], wanted)
 
 
+def test_whether_to_think_is_not_taught():
+    """The last of five actions is the think, which the labels do not know: neither its logit nor its being taken
+    changes what the others learn."""
+    logits, values = outputs()
+    batch = batch_of([[[1, 3], [0]], [[], [2]], [[1], []]])
+    plain, wanted = ImitationLoss(vf_coef=0.0)(logits, values, batch)
+    plain.backward()
+    more = torch.cat([logits.detach(), torch.randn(T + 1, B, 1)], -1).requires_grad_()
+    thinks = batch._replace(behaviour_logits=torch.zeros(T, B, A + 1))
+    loss, parts = ImitationLoss(vf_coef=0.0)(more, values, thinks)
+    loss.backward()
+    torch.testing.assert_close(parts["policy"], wanted["policy"])
+    torch.testing.assert_close(more.grad[..., :A], logits.grad)
+    torch.testing.assert_close(more.grad[..., A], torch.zeros(T + 1, B))
+    taken = thinks._replace(actions=torch.full((T, B), A))
+    assert ImitationLoss()(more, values, taken)[1]["optimal"] == 0
+
+
 def test_a_set_of_all_actions_or_of_none_gives_no_gradient_and_a_step_without_verdict_exactly_none():
     logits, values = outputs()
     with torch.no_grad():

@@ -4,6 +4,10 @@ import pytest
 import torch
 from commands import TINY, run, run_here, store
 
+from drc_lab.errors import ConfigError
+from drc_lab.learning.checkpoints import begin_with
+from drc_lab.models.random import RandomPolicy
+
 ROLLOUT = "drc_lab.learning.rollouts:RolloutStream.collect"
 SMALL = [*TINY, "threads=1", "callbacks.videos=null"]
 TAUGHT = "taught/checkpoints/last.ckpt"
@@ -88,6 +92,17 @@ def test_weights_that_do_not_fit_are_told_in_one_line(taught, monkeypatch, capsy
     code, _, errors = run_here(monkeypatch, capsys, *sizes, *words, f"checkpoint={TAUGHT}", "folder=bad")
     assert code == 2 and errors.count("\n") == 1 and not (taught / "bad").exists(), errors
     assert errors.startswith(f"drc_lab: checkpoint: found '{TAUGHT}', allowed: one with ") and line in errors
+
+
+@pytest.mark.parametrize(("had", "has"), [({"noop": True}, {"thinks": 2}), ({"thinks": 2}, {"noop": True})])
+def test_one_action_more_is_not_taken_for_another(tmp_path, had, has):
+    """Weights for a no-op fit a think, and the other way round."""
+    torch.save({"config": {"env": had}, "state_dict": {"policy.logits": torch.zeros(5)}}, tmp_path / "a.ckpt")
+    policy = RandomPolicy((3, 7, 7), 5)
+    key = "noop" if "noop" in had else "thinks"
+    with pytest.raises(ConfigError, match=f"env.{key}: found None, allowed: {had[key]}, as a.ckpt was trained with"):
+        begin_with(policy, tmp_path / "a.ckpt", "a.ckpt", has)
+    assert begin_with(policy, tmp_path / "a.ckpt", "a.ckpt", had) == 0
 
 
 @pytest.mark.slow

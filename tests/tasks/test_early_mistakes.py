@@ -16,6 +16,7 @@ SWEEP = ["task=thinking_sweep"]
 PLAY = ["task=play"]
 EXPORT = ["task=export", "checkpoint=made.ckpt"]
 SOKOBAN = ["env=sokoban"]
+WAITS = ["env=sokoban", "env.noop=true", "env.max_steps=16"]
 
 CASES = [
     # the process, and where a training begins
@@ -93,6 +94,12 @@ CASES = [
     (["algo.rollouts.minibatches=7"], "algo.rollouts.minibatches: found 7, allowed: a divisor of num_envs = 64"),
     (["algo.rollouts.min_repeats=2"], "algo.rollouts.min_repeats: found 2, allowed: both min_repeats and max_repeats"),
     (["algo.rollouts.think_price=-1", "env.thinks=1"], "algo.rollouts.think_price: found -1.0, allowed: 0 or more"),
+    (["algo.rollouts.noops=[0,2]"], "algo.rollouts.noops: found [0, 2], allowed: null, as the env has no action that"),
+    ([*WAITS, "algo.rollouts.noops=[0,16]"], "algo.rollouts.noops: found [0, 16], allowed: less than 16, as no step"),
+    (
+        ["algo=imitation", "algo.loss.max_positions=10_000_000_000"],
+        "algo.loss.max_positions: found 10000000000, allowed: up to ",
+    ),
     (
         ["algo.rollouts.think_price=0.1"],
         "algo.rollouts.think_price: found 0.1, allowed: 0, as the env has no action",
@@ -177,7 +184,7 @@ CASES = [
     ([*PLAY, "env.num_robots=0"], "env.num_robots: found 0, allowed: 1 to 24 on this board"),
     ([*PLAY, "env.id=CartPole-v1"], "env.id: found 'CartPole-v1', allowed: one of the project's own games"),
     ([*PLAY, "checkpoint=[made.ckpt]"], "checkpoint: found ['made.ckpt'], allowed: one; only task=thinking takes"),
-    (["task=export"], "checkpoint: found None, allowed: a .ckpt file that a training wrote, or models:/NAME@ALIAS"),
+    (["task=export"], "checkpoint: found None, allowed: a .ckpt file that a training wrote, agents:/NAME or models:/"),
     ([*EXPORT, "format=gguf"], "export.format: found 'gguf', allowed: onnx | torch_export | state_dict | flax"),
     ([*EXPORT, "export.variants=[int4]"], "export.variants: found 'int4', allowed: float32 | bf16 | int8_dynamic"),
     ([*EXPORT, "export.batches=[0]"], "export.batches: found [0], allowed: numbers of at least 1"),

@@ -70,6 +70,7 @@ def test_a_run_that_began_before_a_setting_was_there_has_its_default():
     now = compose("env=sokoban")
     before = plain(now)
     del before["env"]["symbols"], before["env"]["invalid_levels"]
+    del before["algo"]["rollouts"]["think_price"], before["algo"]["rollouts"]["noops"]
     check_same_training(before, now, "goes on")
     with pytest.raises(ConfigError, match=r"env.invalid_levels: found 'skip', allowed: 'error', as in the run that "):
         check_same_training(before, compose("env=sokoban", "env.invalid_levels=skip"), "goes on")

@@ -22,8 +22,9 @@ class Transitions(NamedTuple):
     behaviour_values [T + 1, B], where the loss asks for them (`ActorCriticLoss.uses_behaviour_values`);
     passes bool [T, B], true where the policy did not choose: the env stood still, or was told to do nothing; in
     trainings that have such steps;
-    optimal_actions bool [T, B, A], where the loss asks for them (`ActorCriticLoss.uses_optimal_actions`): those that
-    the exact solver finds optimal; none where it has no verdict, as the level is unsolvable or too hard, nor in passes.
+    optimal_actions bool [T, B, K], where the loss asks for them (`ActorCriticLoss.uses_optimal_actions`): those of the
+    game's own K actions, which come first, that the exact solver finds optimal; none where it has no verdict, as the
+    level is unsolvable or too hard, nor in passes.
     """
 
     actions: Tensor

@@ -40,6 +40,7 @@ def check_loss(loss: ActorCriticLoss, key: str, name: str) -> None:
     steps = torch.ones(T, B)
     batch = Transitions(torch.ones(T, B, dtype=torch.int64), steps, logits.detach()[:-1], resets, truncated, old)
     if loss.uses_optimal_actions:
+        demand(type(loss).judge is not ActorCriticLoss.judge, "with a method judge, as it uses optimal actions")
         batch = batch._replace(optimal_actions=torch.ones(T, B, A, dtype=torch.bool))
     try:
         if type(loss).__call__ is ActorCriticLoss.__call__:

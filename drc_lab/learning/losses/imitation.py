@@ -20,6 +20,8 @@ from drc_lab.learning.specs import ImitationSpec
 class ImitationLoss(ImitationSpec, A2CLoss):
     """Cross-entropy to the SET of optimal actions: minus the log of their total probability, in nats.
 
+    Of the game's own actions alone: whether to think (``env.thinks``) is nothing that the solver could teach.
+
     Its mean is over the steps that the solver has a verdict on, of all ranks; others give it no gradient. A truncated
     step has its verdict, too: it does not depend on what comes after. The value goes on learning the returns of the
     policy as with `A2CLoss`, so that reinforcement learning can start from the weights. See `ImitationSpec` for the
@@ -35,6 +37,7 @@ class ImitationLoss(ImitationSpec, A2CLoss):
         self, log_probs: Tensor, ratios: Tensor, advantages: Tensor, mask: Tensor, batch: Transitions, ranks: Ranks
     ) -> Tensor:
         optimal, judged = _verdicts(batch)
+        log_probs = torch.log_softmax(log_probs[..., : optimal.shape[-1]], -1)  # (T, B, K)
         among = optimal | ~judged[..., None]  # all where there is none, as the log of nothing has no gradient
         total = log_probs.masked_fill(~among, -torch.inf).logsumexp(-1)  # (T, B)
         count = ranks.mean(judged.sum().to(total.dtype)).clamp(min=1 / ranks.size)
@@ -50,7 +53,8 @@ class ImitationLoss(ImitationSpec, A2CLoss):
         """
         loss, parts = super().__call__(logits, values, batch, ranks)
         optimal, judged = _verdicts(batch)
-        taken = optimal.gather(-1, batch.actions[..., None])[..., 0]
+        own = batch.actions < optimal.shape[-1]  # and not to think
+        taken = own & optimal.gather(-1, torch.where(own, batch.actions, 0)[..., None])[..., 0]
         steps = torch.ones_like(judged) if batch.passes is None else ~batch.passes
         counts = torch.stack([taken.sum(), judged.sum(), steps.sum()]).to(loss.dtype)
         hits, verdicts, of = (ranks or OneRank()).mean(counts)
@@ -58,6 +62,6 @@ class ImitationLoss(ImitationSpec, A2CLoss):
 
 
 def _verdicts(batch: Transitions) -> tuple[Tensor, Tensor]:
-    """Which actions are optimal, bool [T, B, A], and whether there is a verdict, bool [T, B]."""
+    """Which actions are optimal, bool [T, B, K], and whether there is a verdict, bool [T, B]."""
     assert batch.optimal_actions is not None
     return batch.optimal_actions, batch.optimal_actions.any(-1)
