@@ -90,7 +90,10 @@ def write_int8_dynamic(float32: Path, path: Path) -> None:
 
 
 def write_int8_static(float32: Path, path: Path, feeds: Sequence[Feed]) -> None:
-    """Weights and activations in 8 bits, with scales measured on ``feeds``; the outputs' own layers stay float32."""
+    """Weights and activations in 8 bits, with scales measured on ``feeds``; the outputs' own layers stay float32.
+
+    Weights are unsigned: CPUs without VNNI add two products with signed ones in 16 bits, which large ones overflow.
+    """
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
     class Feeds(CalibrationDataReader):
@@ -102,7 +105,7 @@ def write_int8_static(float32: Path, path: Path, feeds: Sequence[Feed]) -> None:
     model = _quantizable(float32)
     last = _last_products(model, ["logits", "value"])
     with quiet():
-        quantize_static(model, path, Feeds(), weight_type=QuantType.QInt8, activation_type=QuantType.QUInt8,
+        quantize_static(model, path, Feeds(), weight_type=QuantType.QUInt8, activation_type=QuantType.QUInt8,
                         per_channel=True, op_types_to_quantize=["Conv", "Gemm", "MatMul"],
                         nodes_to_exclude=last)  # fmt: skip
 

@@ -114,7 +114,8 @@ def check_original(folder, policy, obs_shape):
     torch.testing.assert_close(out.value[..., 0], values, **CLOSE)
     for maps, part in zip(state, (1, 0), strict=False):  # they keep (c, h), here it is (h, c)
         for ours, theirs in zip(maps, carry, strict=True):
-            torch.testing.assert_close(ours.permute(0, 2, 3, 1), theirs[part], **CLOSE)
+            size = max(1.0, float(theirs[part].abs().max()))  # sums of large numbers are rounded by as much
+            torch.testing.assert_close(ours.permute(0, 2, 3, 1) / size, theirs[part] / size, **CLOSE)
 
 
 def check_same(one, other):
