@@ -84,7 +84,7 @@ CASES = [
     ),
     (["checkpoint=nope.ckpt"], "checkpoint: found no file 'nope.ckpt', allowed: a .ckpt file that a training wrote"),
     ([*SWEEP, "checkpoint=[made.ckpt]"], "checkpoint: found ['made.ckpt'], allowed: one; only task=thinking takes se"),
-    (["checkpoint=runs:/1"], "checkpoint: found 'runs:/1', allowed: a file, models:/NAME@ALIAS, models:/NAME/VERSION"),
+    (["checkpoint=runs:/1"], "checkpoint: found 'runs:/1', allowed: a file, agents:/NAME, models:/NAME@ALIAS"),
     (["algo.optimizer.lr=-1"], "algo.optimizer.lr: found -1.0, allowed: 0 or more"),
     (["algo.optimizer.betas=[0.9,1]"], "algo.optimizer.betas: found [0.9, 1.0], allowed: two numbers, each 0 or more"),
     (["algo.schedule.total_iters=0"], "algo.schedule.total_iters: found 0, allowed: at least 1, in frames"),
@@ -149,7 +149,7 @@ CASES = [
     (["task=evaluate", "checkpoint=[made.ckpt,made.ckpt]"], "checkpoint: found ['made.ckpt', 'made.ckpt'], allowed: o"),
     (
         ["task=evaluate", "checkpoint=models:/one"],
-        "checkpoint: found 'models:/one', allowed: a file, models:/NAME@ALIA",
+        "checkpoint: found 'models:/one', allowed: a file, agents:/NAME, models:/NAME@ALIA",
     ),
     (["task=evaluate", "checkpoint=models:/one@best", "tracking=csv"], "tracking.uri: found None, allowed: MLflow's"),
     (["task=evaluate", TRAINED, "+env.num_boxes=99"], "env.num_boxes: found 99, allowed: 1 to 23 on this board"),

@@ -127,7 +127,7 @@ def test_compare_leaves_its_tables_and_plot(trained, monkeypatch, capsys):
         (["task=register", "register.name=a/b"], "register.name: found 'a/b', allowed: letters, digits"),
         (["task=register", "register.alias=latest"], "register.alias: found 'latest', allowed: letters, digits"),
         (["task=play", "checkpoint=models:/nobody@champion"], "checkpoint: found 'models:/nobody@champion', allowed: "),
-        (["task=play", "checkpoint=models:/nobody"], "allowed: a file, models:/NAME@ALIAS, models:/NAME/VERSION"),
+        (["task=play", "checkpoint=models:/nobody"], "allowed: a file, agents:/NAME, models:/NAME@ALIAS, models:/"),
         (["task=play", "checkpoint=runs:/0/checkpoints/best.ckpt"], "checkpoint: found 'runs:/0/checkpoints/best.ckp"),
         (["task=compare", "root=elsewhere"], "tracking.uri: found no runs, 'elsewhere/mlflow.db' is not there"),
         (["task=compare", "tracking=[]"], "tracking.uri: found None, allowed: MLflow's store"),
