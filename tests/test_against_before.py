@@ -1,21 +1,19 @@
 """The main job beside an earlier commit: what is printed is of the training alone."""
 
-import importlib.util
 import subprocess
 import sys
 from argparse import Namespace
 from pathlib import Path
 
 import pytest
+from tool import TOOLS, load_tool
 
 ROOT = Path(__file__).parents[1]
-TOOL = ROOT / "tools" / "against_before.py"
+TOOL = TOOLS / "against_before.py"
 
 
 def test_what_a_start_takes_does_not_count(monkeypatch, tmp_path):
-    spec = importlib.util.spec_from_file_location("against_before", TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load_tool("against_before")
     asked = []
 
     def train(code, threads, frames, overrides, folder):

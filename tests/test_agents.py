@@ -1,9 +1,7 @@
 """The agents that come with the package: they load by name, are small, and do what their cards say."""
 
-import importlib.util
 import re
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +9,7 @@ import pytest
 import torch
 from commands import run_here
 from test_play import checkpoint
+from tool import load_tool
 
 from drc_lab.checkpoint_names import agents
 from drc_lab.evaluation.evaluator import evaluate
@@ -18,16 +17,12 @@ from drc_lab.learning.checkpoints import load_policy
 from drc_lab.paths import AGENTS
 from drc_lab.tasks.held_out import held_out_env
 
-TOOL = Path(__file__).parents[1] / "tools" / "ship_agent.py"
 MOST_BYTES = 3 * 10**6
 
 
 @pytest.fixture
 def tool():
-    spec = importlib.util.spec_from_file_location("ship_agent", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("ship_agent")
 
 
 def test_there_are_agents_each_with_a_card():

@@ -1,25 +1,20 @@
 """The check of a GPU, in a tiny form on the CPU: every part runs, and what it writes is what was measured."""
 
 import csv
-import importlib.util
 import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from tool import TOOLS, load_tool
 
-ROOT = Path(__file__).parents[1]
-TOOL = ROOT / "tools" / "gpu_check.py"
+TOOL = TOOLS / "gpu_check.py"
 
 
 @pytest.fixture
 def tool():
-    spec = importlib.util.spec_from_file_location("gpu_check", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("gpu_check")
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ class Distances(ABC):
         max_positions: of a table.
 
     Attributes:
-        steps: int16 [B, S], of each board's positions, -1 where there is no solution. What no table has filled yet
-            takes no memory.
+        steps: int16 [B, S], of each board's positions, -1 where there is no solution.
     """
 
     def __init__(self, num_envs: int, max_positions: int):

@@ -83,8 +83,7 @@ def by_optimal(plain: pd.DataFrame) -> Finding:
 
     def draw(axis: "Axes") -> None:
         axis.plot(names, table.loc[0, names].astype(float), marker="o")
-        axis.set(xlabel="moves of an optimal solution", ylabel="mean thinks of an episode")
-        axis.set_ylim(bottom=0)
+        label_thinks(axis, "moves of an optimal solution", "mean thinks of an episode")
 
     return Finding(
         "thinks_by_optimal_length",
@@ -110,8 +109,7 @@ def by_move(plain: pd.DataFrame, confidence: float = 0.95) -> Finding:
     def draw(axis: "Axes") -> None:
         axis.plot(table["move"], table["thinks"], marker="o")
         axis.fill_between(table["move"], table["low"], table["high"], alpha=0.2)
-        axis.set(xlabel="move of the episode", ylabel="mean thinks before it")
-        axis.set_ylim(bottom=0)
+        label_thinks(axis, "move of the episode", "mean thinks before it")
 
     return Finding(
         "thinks_by_move",
@@ -123,6 +121,12 @@ def by_move(plain: pd.DataFrame, confidence: float = 0.95) -> Finding:
         draw,
         in_terminal=False,
     )
+
+
+def label_thinks(axis: "Axes", x: str, y: str) -> None:
+    """Of a mean number, which nothing is below."""
+    axis.set(xlabel=x, ylabel=y)
+    axis.set_ylim(bottom=0)
 
 
 def equal_finding(

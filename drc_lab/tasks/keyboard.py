@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from drc_lab.envs.specs.levels import THINK
+
 DIRECTIONS = ("up", "down", "left", "right")
 LETTERS = dict(zip("wsad", DIRECTIONS, strict=True))
 # What a terminal sends: an arrow, another key without a character of its own, or a character.
 KEY = re.compile(r"\x1b[\[O](?P<arrow>[ABDC])|\x1b[\[O][\d;]*.?|(?P<character>.)", re.DOTALL)
 DIGITS = "123456789"
-NOOP, THINK = "no-op", "think"
+NOOP = "no-op"
 QUIT, RESTART, NEXT = "q", "r", "n"
 
 

@@ -114,7 +114,8 @@ def test_a_state_from_before_there_was_the_action_goes_on(env_id):
     state = env.get_state()
     del state["episodes"]["thinks"]
     env.set_state(state)
-    env.step(np.zeros(2, int))
+    *_, info = env.step(np.zeros(2, int))
+    assert not env.thinks.any() and (info["length"] == 1).all()
 
 
 @games

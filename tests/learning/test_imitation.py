@@ -14,6 +14,7 @@ from drc_lab.envs.judge import Judge
 from drc_lab.envs.vector import game_of
 from drc_lab.errors import ConfigError
 from drc_lab.learning.losses import A2CLoss, ImitationLoss, Transitions
+from drc_lab.learning.losses.check import check_loss
 from drc_lab.learning.rollouts import RolloutSpec, RolloutStream
 from drc_lab.models.drc import DRCPolicy
 
@@ -131,6 +132,15 @@ def test_settings_that_cannot_be(key, value, allowed):
         ImitationLoss(**{key: value})
 
 
+def test_a_loss_of_the_users_own_that_asks_for_labels_has_to_say_who_judges():
+    class Own(A2CLoss):
+        uses_optimal_actions = True
+
+    with pytest.raises(ConfigError, match=r"found 'mine.Own', allowed: a loss with a method judge, as it"):
+        check_loss(Own(), "algo.loss._target_", "mine.Own")
+    check_loss(ImitationLoss(), "algo.loss._target_", "ImitationLoss")
+
+
 # --- labels in rollouts ---
 
 CURRICULUM = {"stages": [{"max_optimal": 2}], "advance_at": 0.1, "window": 10}
@@ -150,6 +160,17 @@ def make(name, loss=None, **spec):
     policy = DRCPolicy(envs[0].single_observation_space.shape, int(envs[0].single_action_space.n), 4, 1, 1, proj_dim=8)
     judges = [(loss or ImitationLoss()).judge(game_of(env)) for env in envs]
     return RolloutStream(spec, envs, policy, 0, judges=judges)
+
+
+def test_labels_are_of_the_games_own_actions_and_none_where_the_env_is_told_to_wait():
+    """The action that thinks is no action of the game; the no-op is one, and never the best."""
+    env = gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=NUM_ENVS, max_steps=4, noop=True, thinks=2, copy=False)
+    policy = DRCPolicy(env.single_observation_space.shape, 10, 4, 1, 1, proj_dim=8)
+    spec = RolloutSpec(num_envs=NUM_ENVS, num_steps=10, noops=[1, 2])
+    moves = RolloutStream(spec, [env], policy, 0, judges=[ImitationLoss().judge(game_of(env))]).collect().transitions
+    assert moves.optimal_actions.shape == (10, NUM_ENVS, 9) and not moves.optimal_actions[..., 8].any()
+    assert moves.passes.any() and not moves.optimal_actions[moves.passes].any()
+    assert moves.optimal_actions[~(moves.passes | moves.truncated)].any(-1).float().mean() > 0.9
 
 
 @pytest.mark.parametrize("settings", [{}, {"max_positions": 0}, {"max_positions": 80}], ids=str)
