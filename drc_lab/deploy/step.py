@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from drc_lab.errors import ConfigError
 from drc_lab.models.drc_core import DRCStack, State
 from drc_lab.models.policy import Policy
+from drc_lab.models.taps import Taps
 
 
 @dataclass(frozen=True)
@@ -112,13 +113,15 @@ class PolicyStep(nn.Module):
 class PlainStack(DRCStack):
     """A `DRCStack` for sequences of one step, tick by tick in plain torch."""
 
-    def forward(self, e: Tensor, state: State, resets: Tensor, repeats: Sequence[int]) -> tuple[Tensor, State]:
+    def forward(
+        self, e: Tensor, state: State, resets: Tensor, repeats: Sequence[int], taps: Taps | None = None
+    ) -> tuple[Tensor, State]:
         """e [1, B, C, H, W], resets [1, B] -> h_top [1, B, C, H, W] and the carry, as in `DRCStack.forward`."""
         (ticks,) = repeats
         keep = (~resets[0]).to(e.dtype)[:, None, None, None]  # (B, 1, 1, 1)
         h, c = ([x * keep for x in maps] for maps in state)
         for _ in range(ticks):
-            h, c = self.tick(e[0], (h, c))
+            h, c = self.tick(e[0], (h, c), taps)
         return h[-1][None], (h, c)
 
 

@@ -54,9 +54,11 @@ class ConvLSTMPolicy(RecurrentGridPolicy):
         h, c = list(state[0]), list(state[1])
         for layer, gates in enumerate(self.gates):
             z = gates(torch.cat(h[layer - 1 : layer + 1], dim=1)) if layer else e + gates(h[0])  # (B, 4C, H, W)
-            i, f, g, o = z.chunk(4, dim=1)  # 4 x (B, C, H, W)
-            c[layer] = torch.sigmoid(f) * c[layer] + torch.sigmoid(i) * torch.tanh(g)
-            h[layer] = torch.sigmoid(o) * torch.tanh(c[layer])
+            i, f, g, o = self.tapped("pre", z, layer).chunk(4, dim=1)  # 4 x (B, C, H, W)
+            i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
+            i, f, g, o = (self.tapped(*gate, layer) for gate in (("i", i), ("f", f), ("g", g), ("o", o)))
+            c[layer] = self.tapped("c", f * c[layer] + i * g, layer)
+            h[layer] = self.tapped("h", o * torch.tanh(c[layer]), layer)
         return h, c
 
     def read(self, state: State, e: Tensor) -> Tensor:

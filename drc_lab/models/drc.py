@@ -68,12 +68,15 @@ class DRCPolicy(Policy):
     def unroll(self, obs: Tensor, state: State, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, State]:
         T, B = obs.shape[:2]
         check_planes(obs, self.obs_shape)
-        if self._acting is not None and self._acting.takes(obs):
+        if self.taps is not None and T > 1:
+            return self.one_by_one(obs, state, resets, repeats)
+        if self._acting is not None and self.taps is None and self._acting.takes(obs):
             return self._acting.unroll(obs, state, resets, self.repeats_of(repeats, T))
         x = as_floats(obs.flatten(0, 1), self.head.proj.weight.dtype)  # (T*B, C_in, H, W)
-        e = self.encoder(x.contiguous(memory_format=torch.channels_last))  # (T*B, C, H, W)
-        h_top, state = self.stack(e.unflatten(0, (T, B)), state, resets, self.repeats_of(repeats, T))
-        logits, value = self.head(self._head_input(h_top.flatten(0, 1), e))  # (T*B, A), (T*B, 1)
+        e = self.tapped("encoding", self.encoder(x.contiguous(memory_format=torch.channels_last)))  # (T*B, C, H, W)
+        h_top, state = self.stack(e.unflatten(0, (T, B)), state, resets, self.repeats_of(repeats, T), self.taps)
+        read = self.tapped("head_input", self._head_input(h_top.flatten(0, 1), e))  # (T*B, C or 2C, H, W)
+        logits, value = self.head(read, self.taps)  # (T*B, A), (T*B, 1)
         return PolicyValue(logits.unflatten(0, (T, B)), value.unflatten(0, (T, B))), state
 
     def _head_input(self, h_top: Tensor, e: Tensor) -> Tensor:

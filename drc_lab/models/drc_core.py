@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from drc_lab.models.compiled.engine import CompiledTicks
 from drc_lab.models.init import init_conv
 from drc_lab.models.pooling import PoolAndInject
 from drc_lab.models.precision import has_bfloat16
 from drc_lab.models.spatial import boundary_channel, tap_kinds
+from drc_lab.models.taps import Taps, tapped
 from drc_lab.models.tick_plan import TickPlan, TickWeights
 from drc_lab.models.ticks import run_ticks
 from drc_lab.models.wiring import GUIDE, Wiring
@@ -69,24 +71,29 @@ class ConvLSTMCell(nn.Module):
         ring = boundary_channel(height + grow, width + grow, weight.device, weight.dtype)
         return F.conv2d(ring, weight, padding=0 if outside else k // 2)
 
-    def forward(self, e: Tensor, below: Tensor | None, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """One tick as the guide writes it, for reading, exports and rare wirings; others run in `ticks`.
+    def forward(
+        self, e: Tensor, below: Tensor | None, h: Tensor, c: Tensor, taps: Taps | None = None, layer: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """One tick as the guide writes it, for reading, exports, taps and rare wirings; others run in `ticks`.
 
         All maps are [B, C, H, W]; returns the new (h, c).
         """
         inputs = {"e": e, "below": below, "own": h}
         if self.pool is not None:
-            inputs["pooled"] = self.pool(h if self.wiring.pool_source == "own" else below)
+            pooled = self.pool(h if self.wiring.pool_source == "own" else below)
+            inputs["pooled"] = tapped(taps, "pooled", pooled, layer)
         seen = {name: x for name, x in inputs.items() if x is not None}
         weights, bias = self.split_gates()
         weight = torch.cat([weights[name] for name in seen], dim=1)
         z = F.conv2d(torch.cat(list(seen.values()), dim=1), weight, bias, padding=self.wiring.kernel_size // 2)
         if self.wiring.use_boundary_channel:
             z = z + self.boundary_drive(*h.shape[2:])
-        i, f, g, o = z.chunk(4, dim=1)  # (B, 4C, H, W) -> 4 x (B, C, H, W)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        i, f, g, o = tapped(taps, "pre", z, layer).chunk(4, dim=1)  # (B, 4C, H, W) -> 4 x (B, C, H, W)
+        i, f, g = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g)
         o = torch.tanh(o) if self.wiring.output_gate == "tanh" else torch.sigmoid(o)
-        return o * torch.tanh(c), c
+        i, f, g, o = (tapped(taps, *gate, layer) for gate in (("i", i), ("f", f), ("g", g), ("o", o)))
+        c = tapped(taps, "c", f * c + i * g, layer)
+        return tapped(taps, "h", o * torch.tanh(c), layer), c
 
     def hoist(self, height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The weights as the tick loop uses them, see `TickWeights`: drive, base, recurrent, inject of this layer."""
@@ -128,12 +135,12 @@ class DRCStack(nn.Module):
             ConvLSTMCell(channels, layer > 0 or wiring.top_to_bottom, wiring) for layer in range(num_layers)
         )
 
-    def tick(self, e: Tensor, state: State) -> State:
+    def tick(self, e: Tensor, state: State, taps: Taps | None = None) -> State:
         """One tick of all layers, as the guide writes it. e and all maps of the state are [B, C, H, W]."""
         h, c = list(state[0]), list(state[1])
         below = h[-1] if self.wiring.top_to_bottom else None
         for i, cell in enumerate(self.cells):
-            h[i], c[i] = cell(e, below, h[i], c[i])
+            h[i], c[i] = cell(e, below, h[i], c[i], taps, i)
             below = h[i] if self.wiring.residual == "none" or below is None else below + h[i]
         if self.wiring.residual == "layers_and_carry" and below is not None:
             h[-1] = below
@@ -145,7 +152,9 @@ class DRCStack(nn.Module):
         h, c = ([torch.zeros(shape, device=device, dtype=dtype) for _ in self.cells] for _ in range(2))
         return h, c
 
-    def forward(self, e: Tensor, state: State, resets: Tensor, repeats: Sequence[int]) -> tuple[Tensor, State]:
+    def forward(
+        self, e: Tensor, state: State, resets: Tensor, repeats: Sequence[int], taps: Taps | None = None
+    ) -> tuple[Tensor, State]:
         """The whole sequence.
 
         Args:
@@ -154,12 +163,15 @@ class DRCStack(nn.Module):
             resets: bool [T, B], true where the observation is the first of an episode. This is the one place where
                 the carry is zeroed: before the first tick of that step.
             repeats: ticks of each step, length T.
+            taps: see what is computed, of a single step.
 
         Returns:
             h_top [T, B, C, H, W] after each step's last tick, and the carry after the last step.
         """
-        if not self.wiring.runs_fused:
-            return self._unfused(e, state, resets, repeats)
+        if taps is not None and taps.only_read_carry and self._runs_compiled(e):
+            return self._shown(e, state, resets, repeats, taps)
+        if taps is not None or not self.wiring.runs_fused:
+            return self._unfused(e, state, resets, repeats, taps)
         T, B, _, H, W = e.shape
         dtype = next(self.parameters()).dtype  # under autocast e has another
         e = e.to(dtype).flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (T, B))
@@ -226,13 +238,37 @@ class DRCStack(nn.Module):
             [w.contiguous(memory_format=torch.channels_last) for w in recurrent], list(inject),
         )  # fmt: skip
 
-    def _unfused(self, e: Tensor, state: State, resets: Tensor, repeats: Sequence[int]) -> tuple[Tensor, State]:
+    def _runs_compiled(self, e: Tensor) -> bool:
+        plain = e.device.type == "cpu" and next(self.parameters()).dtype == torch.float32
+        return plain and self.wiring.runs_fused and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+
+    def _shown(
+        self, e: Tensor, state: State, resets: Tensor, repeats: Sequence[int], taps: Taps
+    ) -> tuple[Tensor, State]:
+        """The compiled loop over a single step, and the hidden and cell states that it went through."""
+        H, W = e.shape[3:]
+        ticks = CompiledTicks(self.plan(resets, repeats, H, W), self.tick_weights(H, W))
+        h_top, h, c = ticks.forward(e.to(torch.float32), *self.cells_of(state), save=True)
+        kept = ticks.kept
+        assert kept is not None
+        for tick in range(repeats[0]):
+            taps.tick = tick
+            for layer in range(len(h)):
+                for what, maps in (("c", kept.cells), ("h", kept.hidden)):  # (B, L, N + 1, P, C), the first the carry
+                    taps(what, _to_map(maps[:, layer, tick + 1], H, W), layer)
+        return _to_map(h_top, H, W), self.maps_of((h, c), H, W)
+
+    def _unfused(
+        self, e: Tensor, state: State, resets: Tensor, repeats: Sequence[int], taps: Taps | None = None
+    ) -> tuple[Tensor, State]:
         keep, tops = keep_masks(resets, [1] * len(e), e.dtype)[:, :, None, None, None], []
         state = tree_map(lambda x: x.to(e.dtype), state)
         for t, ticks in enumerate(repeats):
             h, c = ([x * keep[t] for x in maps] for maps in state)
-            for _ in range(ticks):
-                h, c = self.tick(e[t], (h, c))
+            for tick in range(ticks):
+                if taps is not None:
+                    taps.tick = tick
+                h, c = self.tick(e[t], (h, c), taps)
             state = h, c
             tops.append(h[-1])
         return torch.stack(tops), state

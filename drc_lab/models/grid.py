@@ -60,12 +60,15 @@ class GridPolicy(Policy):
 
     def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, Any]:
         T, B = obs.shape[:2]
+        if self.taps is not None and T > 1:
+            return self.one_by_one(obs, state, resets, repeats)
         ticks = self.repeats_of(repeats, T)
         check_planes(obs, self.obs_shape)
         x = as_floats(obs.flatten(0, 1), self.head.proj.weight.dtype)  # (T*B, C_in, H, W)
-        e = self.encode(x.contiguous(memory_format=torch.channels_last)).unflatten(0, (T, B))  # (T, B, ...)
-        features, state = self.recur(e, state, resets, ticks)  # (T, B, C, H, W)
-        logits, value = self.head(features.flatten(0, 1))  # (T*B, A), (T*B, 1)
+        e = self.tapped("encoding", self.encode(x.contiguous(memory_format=torch.channels_last)))  # (T*B, ...)
+        features, state = self.recur(e.unflatten(0, (T, B)), state, resets, ticks)  # (T, B, C, H, W)
+        read = self.tapped("head_input", features.flatten(0, 1))  # (T*B, C, H, W)
+        logits, value = self.head(read, self.taps)  # (T*B, A), (T*B, 1)
         return PolicyValue(logits.unflatten(0, (T, B)), value.unflatten(0, (T, B))), state
 
 
@@ -94,7 +97,9 @@ class RecurrentGridPolicy(GridPolicy):
         maps = []
         for t, number in enumerate(ticks):
             state = tree_map(lambda s, keep=keep[t]: s * keep.view(-1, *[1] * (s.ndim - 1)), state)
-            for _ in range(number):
+            for tick in range(number):
+                if self.taps is not None:
+                    self.taps.tick = tick
                 state = self.tick(e[t], state)
             maps.append(self.read(state, e[t]))
         return torch.stack(maps), state

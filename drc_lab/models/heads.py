@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from drc_lab.errors import ConfigError
 from drc_lab.models import specs
 from drc_lab.models.init import init_linear
+from drc_lab.models.taps import Taps, tapped
 from drc_lab.rules import one_of
 
 
@@ -41,10 +42,19 @@ class Head(nn.Module):
         for head in (self.policy, self.value):
             init_linear(head, head_init, "head_init")
 
-    def outputs(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, hidden: Tensor, taps: Taps | None = None) -> tuple[Tensor, Tensor]:
+        """[N, C, H, W] -> logits [N, A], value [N, 1]."""
+        logits, value = self.answers(hidden, taps)
+        return tapped(taps, "logits", logits), tapped(taps, "value", value)
+
+    def answers(self, hidden: Tensor, taps: Taps | None) -> tuple[Tensor, Tensor]:
+        """What `forward` returns, of a head of this kind."""
+        raise NotImplementedError
+
+    def outputs(self, features: Tensor, taps: Taps | None) -> tuple[Tensor, Tensor]:
         """[..., fan_in] -> logits [..., A], value [..., 1]."""
-        hidden = torch.relu(self.proj(features))  # (..., proj_dim)
-        return self.policy(hidden), self.value(hidden)
+        shared = tapped(taps, "head_hidden", torch.relu(self.proj(features)))  # (..., proj_dim)
+        return self.policy(shared), self.value(shared)
 
 
 class ActorCriticHead(Head):
@@ -56,13 +66,12 @@ class ActorCriticHead(Head):
         channels, height, width = shape
         super().__init__(shape, *args, **kwargs, fan_in=channels * height * width)
 
-    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """[N, C, H, W] -> logits [N, A], value [N, 1]."""
+    def answers(self, hidden: Tensor, taps: Taps | None) -> tuple[Tensor, Tensor]:
         if tuple(hidden.shape[1:]) != self.shape:
             raise ConfigError(
                 "board size", tuple(hidden.shape[2:]), f"{self.shape[1:]}, which this flatten head was built for"
             )
-        return self.outputs(hidden.flatten(1))  # (N, C*H*W)
+        return self.outputs(hidden.flatten(1), taps)  # (N, C*H*W)
 
 
 class MeanHead(Head):
@@ -71,9 +80,8 @@ class MeanHead(Head):
     def __init__(self, shape: tuple[int, int, int], *args, **kwargs):
         super().__init__(shape, *args, **kwargs, fan_in=shape[0])
 
-    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """[N, C, H, W] -> logits [N, A], value [N, 1]."""
-        return self.outputs(hidden.mean((2, 3)))  # (N, C)
+    def answers(self, hidden: Tensor, taps: Taps | None) -> tuple[Tensor, Tensor]:
+        return self.outputs(hidden.mean((2, 3)), taps)  # (N, C)
 
 
 class PooledHead(Head):
@@ -82,9 +90,8 @@ class PooledHead(Head):
     def __init__(self, shape: tuple[int, int, int], *args, **kwargs):
         super().__init__(shape, *args, **kwargs, fan_in=2 * shape[0])
 
-    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """[N, C, H, W] -> logits [N, A], value [N, 1]."""
-        return self.outputs(torch.cat([hidden.mean((2, 3)), hidden.amax((2, 3))], dim=1))  # (N, 2C)
+    def answers(self, hidden: Tensor, taps: Taps | None) -> tuple[Tensor, Tensor]:
+        return self.outputs(torch.cat([hidden.mean((2, 3)), hidden.amax((2, 3))], dim=1), taps)  # (N, 2C)
 
 
 class PerCellHead(Head):
@@ -99,11 +106,10 @@ class PerCellHead(Head):
         self.attention = nn.Linear(shape[0], 1, bias=False)  # a bias would cancel in the softmax
         init_linear(self.attention, "small", "head_init")
 
-    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """[N, C, H, W] -> logits [N, A], value [N, 1]."""
+    def answers(self, hidden: Tensor, taps: Taps | None) -> tuple[Tensor, Tensor]:
         cells = hidden.flatten(2).transpose(1, 2)  # (N, P, C)
         weight = self.attention(cells).softmax(dim=1)  # (N, P, 1)
-        logits, value = self.outputs(cells)  # (N, P, A), (N, P, 1)
+        logits, value = self.outputs(cells, taps)  # (N, P, A), (N, P, 1)
         return (weight * logits).sum(1), (weight * value).sum(1)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from drc_lab.errors import ConfigError
 from drc_lab.models.specs import reads
+from drc_lab.models.taps import Taps, tapped
 
 Repeats = int | Sequence[int] | None
 
@@ -31,6 +32,7 @@ class Policy(nn.Module, ABC):
     repeats_per_step: int = 1  # ticks of each step
     any_size: bool = False  # whether boards may have another height and width than in `obs_shape`
     note: str = ""  # a line for the user of a training: how this policy was chosen
+    taps: Taps | None = None  # who is shown what is computed on the way; see `tapped`
 
     @abstractmethod
     def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> Any:
@@ -82,6 +84,25 @@ class Policy(nn.Module, ABC):
         resets = torch.zeros(1, len(obs), dtype=torch.bool, device=obs.device)
         out, state = self.unroll(obs[None], state, resets, repeats)
         return PolicyValue(out.policy_logits[0], out.value[0]), state
+
+    def tapped(self, what: str, value: Tensor, layer: int | None = None) -> Tensor:
+        """An intermediate [B, ...] by its name, as whoever looks at it or replaces it leaves it.
+
+        ``layer`` is for what is computed anew at each tick. Call it where `unroll` has a single step: with ``taps``
+        set, `one_by_one` makes every sequence one of these.
+        """
+        return tapped(self.taps, what, value, layer)
+
+    def one_by_one(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats) -> tuple[PolicyValue, Any]:
+        """`unroll` as T single steps, of which ``taps`` is told the number."""
+        assert self.taps is not None
+        outs, first = [], self.taps.step
+        for t, ticks in enumerate(self.repeats_of(repeats, len(obs))):
+            self.taps.step = first + t
+            out, state = self.unroll(obs[t : t + 1], state, resets[t : t + 1], ticks)
+            outs.append(out)
+        self.taps.step = first
+        return PolicyValue(*(torch.cat(each) for each in zip(*outs, strict=True))), state
 
     def repeats_of(self, repeats: Repeats, steps: int) -> list[int]:
         """Ticks of each of ``steps`` steps, checked."""

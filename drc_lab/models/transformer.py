@@ -81,9 +81,10 @@ class LoopedTransformerPolicy(RecurrentGridPolicy):
 
     def tick(self, e: Tensor, state: Tensor) -> Tensor:
         x = self.mix(state) + e.flatten(2).transpose(1, 2)  # (B, P, D)
-        for block in self.blocks:
-            x = block(x, *e.shape[2:])
-        return self.norm(x).to(state.dtype)  # under autocast x has another
+        for layer, block in enumerate(self.blocks):
+            x = self.tapped("stream", block(x, *e.shape[2:]), layer)
+        last = len(self.blocks) - 1
+        return self.tapped("h", self.norm(x).to(state.dtype), last)  # under autocast x has another
 
     def read(self, state: Tensor, e: Tensor) -> Tensor:
         return state.transpose(1, 2).unflatten(2, e.shape[2:])  # (B, D, H, W)
