@@ -1,0 +1,30 @@
+"""Labels of every game."""
+
+import numpy as np
+
+from drc_lab.interpretation.episodes import Episode
+from drc_lab.interpretation.labels.registry import register_label
+
+
+@register_label("return_left", text="The undiscounted return of the rest of the episode.")
+def return_left(episode: Episode) -> np.ndarray:
+    return episode.returns[-1] - episode.returns[:-1]
+
+
+@register_label("in_cycle", classes=("no", "yes"),
+                text="Whether the step is part of a cycle: the board comes back to what it was before it.")  # fmt: skip
+def in_cycle(episode: Episode) -> np.ndarray:
+    """Cycles one after the other, as `drc_lab.evaluation.cycles` counts them; waits are part of none."""
+    states = [b"".join(np.ascontiguousarray(board[t]).tobytes() for board in episode.boards.values())
+              for t in range(len(episode) + 1)]  # fmt: skip
+    found, since = np.zeros(len(episode), np.int8), 0
+    for end in range(1, len(states)):
+        if episode.waits[end - 1]:
+            continue
+        for start in range(end - 1, since - 1, -1):
+            if states[start] == states[end]:
+                found[start:end] = 1
+                since = end
+                break
+    found[episode.waits] = 0
+    return found

@@ -1,0 +1,77 @@
+"""What an agent is about to do in Ricochet Robots."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from drc_lab.envs.specs.ricochet import ROBOT_NAMES
+from drc_lab.interpretation.episodes import Episode
+from drc_lab.interpretation.labels.backward import NEVER_OR_DIRECTION, next_event, next_only, number_left
+from drc_lab.interpretation.labels.registry import register_label
+
+GAME = "drc_lab/RicochetRobots-v0"
+LABELLED_ROBOTS = 4  # that have a label of their own: as many as the board game has
+
+
+def moves(episode: Episode) -> Iterator[tuple[int, int, int, int, int]]:
+    """(step, robot, direction, cell that it leaves, and stops on) of each step in which a robot moves."""
+    robots = episode.boards["robots"]
+    for step, action in enumerate(episode.actions):
+        robot, direction = divmod(int(action), 4)
+        if robot < robots.shape[1] and robots[step + 1, robot] != robots[step, robot]:
+            yield step, robot, direction, int(robots[step, robot]), int(robots[step + 1, robot])
+
+
+def path(start: int, end: int, direction: int, width: int) -> range:
+    """The cells from start to end, both included."""
+    stride = (-width, width, -1, 1)[direction]
+    return range(start, end + stride, stride)
+
+
+def as_maps(episode: Episode, found: np.ndarray) -> np.ndarray:
+    return found.reshape(len(episode), episode.height, episode.width)
+
+
+@register_label("next_robot", classes=("none", *ROBOT_NAMES), game=GAME, text="The robot that moves next.")
+def next_robot(episode: Episode) -> np.ndarray:
+    events = [(step, 0, robot + 1) for step, robot, *_ in moves(episode)]
+    return next_event(len(episode), 1, events)[:, 0]
+
+
+@register_label("stop_cell", classes=("no", "yes"), cells=True, game=GAME,
+                text="Where the next robot that moves comes to a stop.")  # fmt: skip
+def stop_cell(episode: Episode) -> np.ndarray:
+    events = [(step, end) for step, *_, end in moves(episode)]
+    return as_maps(episode, next_only(len(episode), episode.height * episode.width, events))
+
+
+def departure_direction(episode: Episode, robot: int) -> np.ndarray:
+    """Of one robot, int8 [T, H, W]."""
+    events = [(step, cell, direction + 1) for step, mover, direction, cell, _ in moves(episode) if mover == robot]
+    found = as_maps(episode, next_event(len(episode), episode.height * episode.width, events))
+    return found if robot < episode.boards["robots"].shape[1] else np.full_like(found, -1)
+
+
+def _register_departures() -> None:
+    for number, name in enumerate(ROBOT_NAMES[:LABELLED_ROBOTS]):
+        register_label(
+            f"departure_direction_{name}", classes=NEVER_OR_DIRECTION, cells=True, game=GAME,
+            text=f"The direction in which robot {name} next leaves the cell.",
+        )(partial(departure_direction, robot=number))  # fmt: skip
+
+
+_register_departures()
+
+
+@register_label("swept_cells", classes=("no", "yes"), cells=True, game=GAME,
+                text="The cells that robots go over or stop on in the rest of the episode.")  # fmt: skip
+def swept_cells(episode: Episode) -> np.ndarray:
+    events = [(step, cell, 1) for step, _, direction, start, end in moves(episode)
+              for cell in path(start, end, direction, episode.width)[1:]]  # fmt: skip
+    return as_maps(episode, next_event(len(episode), episode.height * episode.width, events))
+
+
+@register_label("moves_left", game=GAME, text="How many moves the rest of the episode has.")
+def moves_left(episode: Episode) -> np.ndarray:
+    return number_left(len(episode), [step for step, *_ in moves(episode)])

@@ -1,0 +1,271 @@
+"""What a policy computes while it plays: kept on disk as safetensors, with an index as Parquet.
+
+A recording is a folder. For each batch of levels there is ``NUMBER.safetensors``, with one row for each time that the
+policy was run, and ``NUMBER.parquet`` that says what each row is:
+
+- ``level``, ``step`` (of the episode), ``thought`` (0, 1, ... for extra passes before the step; -1 for the pass that
+  decides), ``action`` and ``waits`` (of that pass; -1 and false for the others);
+- ``solved``, ``length``, ``optimal`` of the level's episode, alike in all its rows.
+
+Tensors are named as in `drc_lab.interpretation.hooks`: ``0.1.h`` is [rows, C, H, W]. ``obs`` are the observations,
+``boards.NAME`` the game's own arrays for each level before each step and at its end, ``returns`` likewise.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.numpy import load_file, save_file
+from torch import Tensor
+
+from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.errors import ConfigError, UserError
+from drc_lab.evaluation.evaluator import Thinking, evaluate
+from drc_lab.evaluation.sweep import batches
+from drc_lab.evaluation.watcher import Watcher
+from drc_lab.files import written
+from drc_lab.interpretation.episodes import Episode
+from drc_lab.interpretation.hooks import read_names, tapping
+from drc_lab.models.policy import Policy, PolicyValue
+from drc_lab.models.taps import Point, Taps
+
+DECIDES = -1  # of `thought`
+ABOUT = "recording.json"
+DTYPES = {"float32": np.float32, "float16": np.float16}
+
+
+class Recorder(Watcher):
+    """Keeps what a policy computes in one evaluation, as `Recording` has it.
+
+    Args:
+        policy: the one that plays.
+        env: whose boards it plays.
+        names: of what is kept.
+        dtype: of what is kept, float32 or float16.
+    """
+
+    def __init__(self, policy: Policy, env: LevelVectorEnv, names: Sequence[str], dtype: Any = np.float32):
+        self.wanted, self.points = read_names(policy, names)
+        self.env, self.dtype = env, dtype
+        self.now: dict[str, np.ndarray] = {}
+        self.rows: list[dict[str, np.ndarray]] = []  # of each run of the policy: columns of the index
+        self.kept: list[dict[str, np.ndarray]] = []  # and tensors
+        self.boards: list[dict[str, np.ndarray]] = []
+        self.step = -1
+        self.taps = Taps(self._keep, frozenset(point.what for point in self.points))
+
+    def _keep(self, point: Point, value: Tensor) -> Tensor:
+        if any(each.means(point) for each in self.wanted):
+            self.now[point.name] = value.detach().cpu().numpy().astype(self.dtype)
+        return value
+
+    def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
+        self.step += 1
+        if self.step == 0:
+            self.level, self.optimal = info["level"].copy(), info["optimal"].copy()
+            self.solved, self.length = np.zeros(len(obs), bool), np.zeros(len(obs), np.int64)
+            self.thoughts = np.zeros(len(obs), np.int64)
+        self.obs = obs.copy()
+        self.solved[envs], self.length[envs] = info["solved"][envs], info["length"][envs]
+        batch = self.env.batch
+        self.boards.append({
+            "level": self.level[envs], "step": np.full(len(envs), self.step), "returns": info["return"][envs].copy(),
+            **{f"boards.{name}": getattr(batch, name)[envs].copy() for name in batch.STATE},
+        })  # fmt: skip
+        self.thoughts[:] = 0
+
+    def thought(self, envs: np.ndarray, out: PolicyValue) -> None:
+        nothing = np.full(len(envs), DECIDES)
+        self._row(envs, self.thoughts[envs], nothing, np.zeros(len(envs), bool))
+        self.thoughts[envs] += 1
+
+    def decided(self, envs: np.ndarray, out: PolicyValue, actions: np.ndarray, waits: np.ndarray) -> None:
+        self._row(envs, np.full(len(envs), DECIDES), actions, waits)
+
+    def _row(self, envs: np.ndarray, thought: np.ndarray, actions: np.ndarray, waits: np.ndarray) -> None:
+        self.rows.append({"env": envs, "level": self.level[envs], "step": np.full(len(envs), self.step),
+                          "thought": thought, "action": actions.copy(), "waits": waits.copy()})  # fmt: skip
+        self.kept.append({"obs": self.obs[envs], **self.now})
+        self.now = {}
+
+    def shard(self) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+        """The index and the tensors, by level, step and thought."""
+        index = pd.concat([pd.DataFrame(row) for row in self.rows], ignore_index=True)
+        for name, column in (("solved", self.solved), ("length", self.length), ("optimal", self.optimal)):
+            index[name] = column[index["env"]]
+        last = index["thought"].where(index["thought"] != DECIDES, np.iinfo(np.int64).max)
+        order = np.lexsort((last, index["step"], index["level"]))
+        tensors = {name: np.concatenate([kept[name] for kept in self.kept])[order] for name in self.kept[0]}
+        names = [name for name in self.boards[0] if name not in ("level", "step")]
+        level, step = (np.concatenate([each[name] for each in self.boards]) for name in ("level", "step"))
+        by_level = np.lexsort((step, level))
+        tensors |= {name: np.concatenate([each[name] for each in self.boards])[by_level] for name in names}
+        return index.iloc[order].drop(columns="env").reset_index(drop=True), tensors
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What was kept of a policy's episodes.
+
+    Args:
+        index: a row for each run of the policy, see above.
+        tensors: by name.
+        about: plain facts: ``game``, ``height``, ``width``, ``weights`` (a digest), ``names`` and more.
+    """
+
+    index: pd.DataFrame
+    tensors: Mapping[str, np.ndarray]
+    about: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Recording":
+        """A whole recording.
+
+        Raises:
+            UserError: there is none, or it cannot be read.
+        """
+        try:
+            about = json.loads((folder / ABOUT).read_text())
+            parts = sorted(folder.glob("*.parquet"))
+            index = pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True)
+            shards = [load_file(part.with_suffix(".safetensors")) for part in parts]
+        except Exception as error:  # the libraries raise whatever the broken bytes lead to
+            raise UserError(f"{folder}: found no whole recording of drc_lab ({type(error).__name__})") from error
+        return cls(index, {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}, about)
+
+    def tensor(self, name: str) -> np.ndarray:
+        """float32 [rows, ...].
+
+        Raises:
+            ConfigError: nothing of that name was kept.
+        """
+        if name not in self.tensors:
+            raise ConfigError("names", name, " | ".join(self.names))
+        return np.asarray(self.tensors[name], np.float32)
+
+    @property
+    def names(self) -> list[str]:
+        """Of what the policy computed."""
+        return [name for name in self.tensors if name not in ("obs", "returns") and not name.startswith("boards.")]
+
+    @cached_property
+    def deciding(self) -> np.ndarray:
+        """bool [rows]: those that a step followed."""
+        return (self.index["thought"] == DECIDES).to_numpy()
+
+    @cached_property
+    def episodes(self) -> list[Episode]:
+        """In the order of their levels, as their rows are."""
+        found, at = [], 0
+        boards = {
+            name.removeprefix("boards."): each for name, each in self.tensors.items() if name.startswith("boards.")
+        }
+        steps = self.index[self.deciding]
+        for level, rows in steps.groupby("level", sort=True):
+            place = slice(at, at + len(rows) + 1)
+            found.append(Episode(
+                int(str(level)), {name: each[place] for name, each in boards.items()}, rows["action"].to_numpy(),
+                rows["waits"].to_numpy(), self.tensors["returns"][place], bool(rows["solved"].iloc[0]),
+                int(self.about["height"]), int(self.about["width"]),
+            ))  # fmt: skip
+            at = place.stop
+        return found
+
+
+def bytes_of(policy: Policy, env: LevelVectorEnv, names: Sequence[str], dtype: str) -> int:
+    """Of one run of the policy in a recording."""
+    sizes: dict[str, int] = {}
+
+    def measure(point: Point, value: Tensor) -> Tensor:
+        sizes[point.name] = value[0].numel() * np.dtype(DTYPES[dtype]).itemsize
+        return value
+
+    _, points = read_names(policy, names)
+    weight = next(policy.parameters())
+    with tapping(policy, Taps(measure)), torch.no_grad():
+        policy(torch.zeros(1, *policy.obs_shape, device=weight.device))
+    batch = env.batch
+    own = [batch.observation, *(getattr(batch, name) for name in batch.STATE)]
+    return sum(sizes[point.name] for point in points) + sum(array[:1].nbytes for array in own)
+
+
+def record(
+    policy: Policy,
+    env: LevelVectorEnv,
+    names: Sequence[str],
+    num_levels: int,
+    folder: Path,
+    about: Mapping[str, Any],
+    thinking: Thinking | None = None,
+    dtype: str = "float32",
+    actions: Mapping[int, np.ndarray] | None = None,
+    seed: int = 0,
+) -> Iterator[int]:
+    """Plays levels greedily and keeps what the policy computes; batches that are there already are not played again.
+
+    Args:
+        policy: in evaluation mode.
+        env: without autoreset; ``env.num_envs`` levels are played at a time.
+        names: see `drc_lab.interpretation.hooks`.
+        num_levels: the first so many.
+        folder: of the recording.
+        about: plain facts, of which what is kept depends on all.
+        thinking: extra passes, which are kept too.
+        dtype: float32 | float16.
+        actions: int64 by level: played in place of the policy's own, as far as they go.
+        seed: of the env.
+
+    Yields:
+        how many more levels are done.
+
+    Raises:
+        UserError: the folder holds another recording, or cannot be written to.
+    """
+    key = hashlib.sha256(json.dumps({**about, "thinking": repr(thinking), "dtype": dtype, "names": list(names)},
+                                    sort_keys=True, default=str).encode()).hexdigest()  # fmt: skip
+    _check_folder(folder, key)
+    with written(folder / ABOUT) as part:
+        part.write_text(json.dumps({**about, "names": list(names), "dtype": dtype, "key": key}, indent=1, default=str))
+    for levels in batches(num_levels, env.num_envs):
+        path = folder / f"{levels.start:07}.safetensors"
+        if not (path.exists() and path.with_suffix(".parquet").exists()):
+            recorder = Recorder(policy, env, names, DTYPES[dtype])
+            choose = None if actions is None else _as_told(recorder, actions)
+            with tapping(policy, recorder.taps):
+                evaluate(policy, env, thinking, seed=seed, watchers=[recorder], choose=choose, levels=levels)
+            index, tensors = recorder.shard()
+            with written(path) as part:
+                save_file({name: np.ascontiguousarray(each) for name, each in tensors.items()}, part)
+            with written(path.with_suffix(".parquet")) as part:
+                index.to_parquet(part, index=False)
+        yield len(levels)
+
+
+def _as_told(recorder: Recorder, actions: Mapping[int, np.ndarray]) -> Any:
+    def choose(logits: Tensor, envs: Tensor) -> Tensor:
+        levels = recorder.level[envs.numpy()].tolist()
+        return torch.tensor([int(actions[level][recorder.step]) for level in levels])
+
+    return choose
+
+
+def _check_folder(folder: Path, key: str) -> None:
+    """Whether a recording may be written, or go on, there."""
+    path = folder / ABOUT
+    if not path.exists():
+        return
+    try:
+        found = json.loads(path.read_text()).get("key")
+    except (OSError, ValueError):
+        found = None
+    if found != key:
+        raise UserError(
+            f"{folder}: holds a recording of other weights, levels or names; name another folder, or remove it"
+        )
