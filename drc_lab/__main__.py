@@ -38,6 +38,7 @@ TASKS = (
     "evaluate",
     "thinking",
     "thinking_sweep",
+    "probe",
     "play",
     "fetch_levels",
     "make_bank",

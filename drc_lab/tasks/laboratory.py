@@ -49,6 +49,7 @@ class Subject:
         seed: of its training.
         digest: of its weights.
         training: folder and seed of its training; () where they are not known.
+        policy_config: what it was built from.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Subject:
     seed: int
     digest: str
     training: tuple[str, int] | tuple[()] = ()
+    policy_config: DictConfig | None = None
 
 
 def load_subject(config: DictConfig, path: Path, name: str) -> Subject:
@@ -76,7 +78,7 @@ def load_subject(config: DictConfig, path: Path, name: str) -> Subject:
     set_precision(policy, config, device)
     frames, seed = int(state.get("frames", 0)), int(trained.get("seed", 0))
     training = (str(trained.folder), seed) if trained.get("folder") else ()
-    return Subject(name, policy.to(device), config, frames, seed, weights.hexdigest(), training)
+    return Subject(name, policy.to(device), config, frames, seed, weights.hexdigest(), training, trained.policy)
 
 
 def device_of(config: DictConfig) -> torch.device:

@@ -13,7 +13,16 @@ from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.failures import failures, with_pictures
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.replay import can_replay
-from drc_lab.evaluation.report import About, answer, by_policy, finding_tables, summarise, terminal_tables, write_report
+from drc_lab.evaluation.report import (
+    About,
+    answer,
+    by_policy,
+    finding_tables,
+    summarise,
+    terminal_tables,
+    write_findings,
+    write_report,
+)
 from drc_lab.evaluation.report_spec import ReportSpec
 from drc_lab.evaluation.side_by_side import best_passes, side_by_side, telling_levels
 from drc_lab.evaluation.table import Row
@@ -50,7 +59,7 @@ def report_on(
         with working(f"pictures of {len(found)} failures"):
             found = with_pictures(found, subject.policy, env)
     unsolved = len(failures(records))
-    about = About(confidence, facts(subject, rows), found, unsolved, video)
+    about = About(confidence, facts(subject, rows[0].levels), found, unsolved, video)
     paths = write_report(folder, title, rows, findings, records, about)
     return [*hand_over(rows, findings, about, paths, folder, run), *([("video", video)] if video else [])]
 
@@ -66,9 +75,32 @@ def report_on_several(
 ) -> list[tuple[str, Path]]:
     """The same for several policies on the same levels, without pictures of what they do."""
     names = "; ".join(checkpoint_name(subject) for subject in subjects)
-    about = About(evaluation_spec(subjects[0].config).confidence, facts(subjects[0], rows) | {"checkpoint": names})
+    about = About(
+        evaluation_spec(subjects[0].config).confidence, facts(subjects[0], rows[0].levels) | {"checkpoint": names}
+    )
     paths = write_report(folder, title, rows, findings, records, about)
     return hand_over(rows, findings, about, paths, folder, run)
+
+
+def report_findings(
+    title: str,
+    subject: Subject,
+    env: BatchEnv,
+    sentences: Sequence[str],
+    findings: Sequence[Finding],
+    folder: Path,
+    run: Run,
+) -> list[tuple[str, Path]]:
+    """The same of findings alone, with what they come to in sentences."""
+    about = About(evaluation_spec(subject.config).confidence, facts(subject, count_levels(env)))
+    paths = write_findings(folder, title, sentences, findings, about)
+    for path in paths:
+        run.log_artifact(path, None if path.parent == folder else path.parent.name)
+    for sentence in sentences:
+        console.print(sentence, markup=False, highlight=False)
+    for shown in finding_tables(findings):
+        console.print(shown, "")
+    return [("report", folder / "report.html"), ("findings", folder / "findings")]
 
 
 def hand_over(
@@ -101,7 +133,7 @@ def write_side_by_side(
     return folder / spec.video
 
 
-def facts(subject: Subject, rows: Sequence[Row]) -> dict[str, str]:
+def facts(subject: Subject, levels: int) -> dict[str, str]:
     """Where results come from, by name, as a report shows it."""
     config, tags = subject.config, run_tags(subject.config)
     env = ", ".join(f"{key}={value}" for key, value in plain(config.env).items() if key != "id" and value is not None)
@@ -111,7 +143,7 @@ def facts(subject: Subject, rows: Sequence[Row]) -> dict[str, str]:
         "command": tags["command"],
         "checkpoint": checkpoint_name(subject),
         "env": f"{config.env.id} ({env})",
-        "levels": f"{rows[0].levels:,} of the {e.report_split} split, drawn by seed {e.level_seed}{changed}",
+        "levels": f"{levels:,} of the {e.report_split} split, drawn by seed {e.level_seed}{changed}",
         "machine": f"{tags['host']}, {machine_name()}",
         "software": f"drc_lab {drc_lab.__version__}, torch {tags['torch']}",
         "written": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",

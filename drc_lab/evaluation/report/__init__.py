@@ -2,7 +2,7 @@
 
 from drc_lab.evaluation.report.about import About
 from drc_lab.evaluation.report.figures import plot
-from drc_lab.evaluation.report.files import TABLE, write_report
+from drc_lab.evaluation.report.files import TABLE, write_findings, write_report
 from drc_lab.evaluation.report.summary import answer, by_policy, summarise
 from drc_lab.evaluation.report.tables import finding_tables, terminal_tables, write_csv
 
@@ -16,5 +16,6 @@ __all__ = [
     "summarise",
     "terminal_tables",
     "write_csv",
+    "write_findings",
     "write_report",
 ]

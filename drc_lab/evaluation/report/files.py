@@ -9,11 +9,14 @@ import pandas as pd
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.report.about import About
 from drc_lab.evaluation.report.figures import draw_finding, plot
-from drc_lab.evaluation.report.page import write_page
+from drc_lab.evaluation.report.page import write_findings_page, write_page
 from drc_lab.evaluation.report.tables import FINDINGS, TABLE, write_csv, write_finding
 from drc_lab.evaluation.table import Row
 from drc_lab.files import written
 from drc_lab.progress import working
+
+PAGE = "report.html"
+Write = Callable[[Path], None]
 
 
 def write_report(
@@ -31,16 +34,34 @@ def write_report(
     Returns:
         what has been written, thinking.csv last: once it is there, all is.
     """
-    picture = folder / "thinking.png"
-    drawn = {folder / FINDINGS / f"{finding.name}.png": finding.draw for finding in findings if finding.draw}
-    writers: dict[Path, Callable[[Path], None]] = {
+    return _written({
         folder / "levels.parquet": lambda part: records.to_parquet(part, index=False),
+        **_writers(folder, findings),
+        folder / "thinking.png": partial(plot, rows),
+        folder / PAGE: lambda part: write_page(part, title, rows, findings, about),
+        folder / TABLE: partial(write_csv, rows),
+    })  # fmt: skip
+
+
+def write_findings(
+    folder: Path, title: str, sentences: Sequence[str], findings: Sequence[Finding], about: About
+) -> list[Path]:
+    """Writes findings/NAME.csv and .png, and report.html, which begins with these sentences."""
+    return _written({
+        **_writers(folder, findings),
+        folder / PAGE: lambda part: write_findings_page(part, title, sentences, findings, about),
+    })  # fmt: skip
+
+
+def _writers(folder: Path, findings: Sequence[Finding]) -> dict[Path, Write]:
+    drawn = {folder / FINDINGS / f"{finding.name}.png": finding.draw for finding in findings if finding.draw}
+    return {
         **{folder / FINDINGS / f"{finding.name}.csv": partial(write_finding, finding) for finding in findings},
         **{path: partial(draw_finding, draw) for path, draw in drawn.items()},
-        picture: partial(plot, rows),
-        folder / "report.html": lambda part: write_page(part, title, rows, findings, about),
-        folder / TABLE: partial(write_csv, rows),
     }
+
+
+def _written(writers: dict[Path, Write]) -> list[Path]:
     with working("writing the report", len(writers)) as advance:
         for path, write in writers.items():
             with written(path) as part:

@@ -33,24 +33,41 @@ LISTED = 8  # settings that solve a failure, at most
 
 def write_page(path: Path, title: str, rows: Sequence[Row], findings: Sequence[Finding], about: About) -> None:
     """Writes it; see `write_report`."""
+    summaries = summarise(rows, about.confidence)
+    page = (
+        _templates()
+        .get_template("page.html")
+        .render(
+            title=title,
+            about=about,
+            answer=answer(summaries),
+            summaries=summaries,
+            measure=rows[0].measure,
+            policies=[_Tables(own) for own in by_policy(rows)],
+            plots=panels_as_svg(rows),
+            findings=[_Section(finding) for finding in findings],
+            video=_video(about.video),
+        )
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def write_findings_page(
+    path: Path, title: str, sentences: Sequence[str], findings: Sequence[Finding], about: About
+) -> None:
+    """The same without a table of thinking: an answer in sentences, and the findings."""
+    sections = [_Section(finding) for finding in findings]
+    page = _templates().get_template("base.html").render(title=title, about=about, answer=sentences, findings=sections)
+    path.write_text(page, encoding="utf-8")
+
+
+def _templates() -> Environment:
     environment = Environment(loader=PackageLoader("drc_lab.evaluation.report", ""), autoescape=True,
                               undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # fmt: skip
     environment.filters |= {"cell": cell, "kind": lambda kind: kind_words(kind).short}
     words = (amount, data_uri, gain, p_value, player, score, solvers)
     environment.globals |= {word.__name__: word for word in words}
-    summaries = summarise(rows, about.confidence)
-    page = environment.get_template("page.html").render(
-        title=title,
-        about=about,
-        answer=answer(summaries),
-        summaries=summaries,
-        measure=rows[0].measure,
-        policies=[_Tables(own) for own in by_policy(rows)],
-        plots=panels_as_svg(rows),
-        findings=[_Section(finding) for finding in findings],
-        video=_video(about.video),
-    )
-    path.write_text(page, encoding="utf-8")
+    return environment
 
 
 class _Section:

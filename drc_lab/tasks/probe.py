@@ -1,0 +1,179 @@
+"""task=probe: what can be read from what a policy computes."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from safetensors.numpy import save_file
+
+from drc_lab.arguments import from_mapping
+from drc_lab.config import build_policy, plain
+from drc_lab.envs.external import our_ids
+from drc_lab.envs.interface import BatchEnv
+from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.errors import ConfigError
+from drc_lab.evaluation.evaluator import Thinking
+from drc_lab.evaluation.finding import Finding
+from drc_lab.files import written
+from drc_lab.interpretation.hooks import read_names
+from drc_lab.interpretation.labels import find_labels
+from drc_lab.interpretation.probing import Probed, Split, count_probes, probe_all, probe_findings, targets
+from drc_lab.interpretation.recording import Recording, bytes_of, record
+from drc_lab.interpretation.refinement import refinement
+from drc_lab.interpretation.spec import ProbeSpec
+from drc_lab.models.policy import Policy
+from drc_lab.progress import working
+from drc_lab.tasks.checked import check_single, evaluation_spec
+from drc_lab.tasks.held_out import check_fits, held_out_env
+from drc_lab.tasks.investigate import tell_where
+from drc_lab.tasks.laboratory import Subject, count_levels
+from drc_lab.tasks.record import evaluation_run
+from drc_lab.tasks.reporting import report_findings
+from drc_lab.tasks.start import say, start
+from drc_lab.tasks.subjects import subjects
+from drc_lab.tracking.datasets import digest
+
+RECORDINGS = "recordings"  # folder in a run's
+PROBES = "probes.safetensors"
+
+
+def main(config: DictConfig, folder: Path) -> None:
+    """Records, labels, fits probes and their controls; prints and writes the report."""
+    start(config)
+    found = subjects(config)
+    check_single([subject.name for subject in found])
+    subject = found[0]
+    spec = from_mapping(ProbeSpec, plain(config.probe), "probe")
+    env = probed_env(subject, spec)
+    labels = find_labels(str(subject.config.env.id), spec.labels)
+    read_names(subject.policy, spec.names, key="probe.names")
+    with evaluation_run(config, folder) as run:
+        tell_size(subject.policy, env, spec)
+        recording = recorded(subject.policy, env, spec, folder / RECORDINGS / "policy", subject)
+        actions = {episode.level: episode.actions for episode in recording.episodes}
+        other = untrained(subject, env, spec.seed)
+        control = recorded(other, env, spec, folder / RECORDINGS / "untrained", subject, actions=actions)
+        board = tuple(recording.tensors["obs"].shape[2:])
+        wanted = targets(recording, labels, board, spec.unsolved)
+        confidence = evaluation_spec(subject.config).confidence
+        with working("fitting probes", count_probes(recording, wanted, spec)) as advance:
+            probed = probe_all(recording, control, wanted, spec, confidence, advance)
+        findings = probe_findings(probed, wanted, confidence)
+        findings += refined(subject, env, spec, folder, probed, recording, board, confidence)
+        write_probes(probed, folder / PROBES)
+        sentences = answer(findings[0], recording)
+        shown = report_findings("What can be read from it?", subject, env, sentences, findings, folder, run)
+        run.log_artifact(folder / PROBES)
+        run.log_metrics(metrics(findings[0]), subject.frames)
+    tell_where([*shown, ("probes", folder / PROBES), *run.shown])
+
+
+def probed_env(subject: Subject, spec: ProbeSpec) -> LevelVectorEnv:
+    """The held-out levels that are played.
+
+    Raises:
+        ConfigError: the env is none of the project's, of which boards are known; or the policy cannot play there.
+    """
+    config, e = subject.config, evaluation_spec(subject.config)
+    if config.env.id not in our_ids():
+        raise ConfigError("env.id", config.env.id, f"{' | '.join(our_ids())}: of other games no board is known")
+    own = config.copy()
+    own.evaluation.num_levels = spec.levels
+    env = held_out_env(own, e.report_split, "evaluation.report_split", autoreset=False, num_envs=min(500, spec.levels))
+    assert isinstance(env, LevelVectorEnv)
+    from drc_lab.models.policy import num_actions
+
+    check_fits(subject.policy, num_actions(subject.policy), env, "env")
+    return env
+
+
+def tell_size(policy: Policy, env: LevelVectorEnv, spec: ProbeSpec) -> None:
+    """Says how large the recordings will be at most."""
+    steps = env.max_steps[1]
+    runs = min(spec.levels, count_levels(env)) * (2 * steps + (steps + spec.passes if spec.passes else 0))
+    size = runs * bytes_of(policy, env, spec.names, spec.dtype)
+    say(f"recordings: at most {size / 2**20:,.0f} MiB, if every episode takes all its {steps} steps")
+
+
+def recorded(
+    policy: Policy, env: LevelVectorEnv, spec: ProbeSpec, folder: Path, subject: Subject, **how: Any
+) -> Recording:
+    """The recording in a folder, made as far as it is missing."""
+    levels = min(spec.levels, count_levels(env))
+    about = facts_of(env, subject) | {"levels": levels}
+    with working(f"recording {levels:,} episodes", levels) as advance:
+        for number in record(policy, env, spec.names, levels, folder, about, dtype=spec.dtype, **how):
+            advance(number)
+    return Recording.read(folder)
+
+
+def facts_of(env: BatchEnv, subject: Subject) -> dict[str, Any]:
+    """What a recording depends on, and what its reader has to know."""
+    assert isinstance(env, LevelVectorEnv)
+    width = env.batch.width  # type: ignore[attr-defined]
+    cells = next(each.shape[1] for name, each in vars(env.batch).items() if name in ("tiles", "walls"))
+    return {"game": str(subject.config.env.id), "height": cells // width, "width": width, "weights": subject.digest,
+            "env": plain(subject.config.env), "digest": digest(env, plain(subject.config.evaluation))}  # fmt: skip
+
+
+def untrained(subject: Subject, env: BatchEnv, seed: int) -> Policy:
+    """Another net of the same shape, with the weights that a training would begin with."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        assert subject.policy_config is not None
+        made = build_policy(subject.policy_config, env)
+    device = next(subject.policy.parameters()).device
+    return made.eval().to(device)
+
+
+def refined(
+    subject: Subject, env: LevelVectorEnv, spec: ProbeSpec, folder: Path, probed: Probed, recording: Recording,
+    board: tuple[int, ...], confidence: float,
+) -> list[Finding]:  # fmt: skip
+    """How the plan changes over extra passes, where there are to be any and the policy has ticks."""
+    labels = [label for label in find_labels(str(subject.config.env.id), spec.labels) if label.cells]
+    if not spec.passes or not labels:
+        return []
+    thought = recorded(
+        subject.policy, env, spec, folder / RECORDINGS / "passes", subject, thinking=Thinking(spec.passes)
+    )
+    split = Split.of(recording, spec.train_share, spec.seed)
+    test = recording.index["level"][split.test].unique()
+    wanted = targets(thought, labels, (board[0], board[1]), spec.unsolved)
+    finding = refinement(probed, thought, wanted, test, spec, confidence)
+    return [finding] if finding else []
+
+
+def answer(best: Finding, recording: Recording) -> list[str]:
+    """In sentences."""
+    table = best.table
+    clear = table[table["clear"] == "yes"]
+    said = [f"{len(clear)} of {len(table)} labels and probe sizes can be read better than all controls."]
+    for row in clear.sort_values("score", ascending=False).head(3).itertuples():
+        said.append(f"{row.label} from {row.reads} ({row.cells}): {row.score:.2f} [{row.low:.2f}, {row.high:.2f}], "
+                    f"observation {row.observation:.2f}.")  # fmt: skip
+    episodes = recording.episodes
+    solved = sum(episode.solved for episode in episodes)
+    return [*said, f"From {len(episodes):,} episodes, {solved:,} of them solved, {len(recording.index):,} steps."]
+
+
+def metrics(best: Finding) -> dict[str, float]:
+    """probe/LABEL of the best place, by 1x1 probes or of the whole map."""
+    rows = best.table[best.table["cells"] != "3x3"]
+    return {f"probe/{row.label}": float(row.score) for row in rows.itertuples()}
+
+
+def write_probes(probed: Probed, path: Path) -> None:
+    """All probes: LABEL/NAME/KERNEL.weight [K, F] and .bias [K]."""
+    tensors = {}
+    for (label, name, kernel), probe in probed.probes.items():
+        tensors[f"{label}/{name}/{kernel}.weight"], tensors[f"{label}/{name}/{kernel}.bias"] = probe.weight, probe.bias
+    with written(path) as part:
+        save_file(tensors, part, {"drc_lab": json.dumps({"labels": _names(probed)})})
+
+
+def _names(probed: Probed) -> Sequence[str]:
+    return list(dict.fromkeys(label for label, _, _ in probed.probes))
