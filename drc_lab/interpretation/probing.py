@@ -283,8 +283,8 @@ def best_places(table: pd.DataFrame, texts: dict[str, str], confidence: float) -
         "Macro-F1 of labels with classes, share of variance explained of numbers, on levels that the probe was not "
         f"fitted to; {confidence:.0%} intervals by a bootstrap over levels. cells: what a probe reads, of the board "
         "around its own cell, or all of it. reads: the place (layer.tick.what) with the highest score; as it was "
-        "chosen for that, the score flatters a little. clear: better than all four controls after Holm's correction over all "
-        f"probes. {said}"
+        "chosen for that, the score flatters a little. clear: better than all four controls after Holm's "
+        f"correction over all probes. {said}"
     )
     return Finding("probes", "What can be read from it?", text, shown, lambda axis: _draw_best(axis, shown))
 
