@@ -39,6 +39,7 @@ TASKS = (
     "thinking",
     "thinking_sweep",
     "probe",
+    "steer",
     "play",
     "fetch_levels",
     "make_bank",

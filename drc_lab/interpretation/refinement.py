@@ -55,9 +55,10 @@ def refinement(
     table = pd.DataFrame(rows, columns=["label", "layer", "ticks", "pass", "tick", "score", "low", "high"])
     text = (
         "Macro-F1 on the first observation of levels that no probe was fitted to, after so many ticks, the env "
-        "standing still. For each layer the 1x1 probe of a step's last tick, fitted to steps of whole episodes without "
-        "extra passes, reads the cell state after every tick; what is true is what the policy does after all these passes. A "
-        f"score that rises is a plan that is being refined. {confidence:.0%} intervals by a bootstrap over levels."
+        "standing still. For each layer the 1x1 probe of a step's last tick, fitted to steps of whole episodes "
+        "without extra passes, reads the cell state after every tick; what is true is what the policy does after all "
+        f"these passes. A score that rises is a plan that is being refined. {confidence:.0%} intervals by a bootstrap "
+        "over levels."
     )
     title = "Is the plan refined while it thinks?"
     return Finding("plan_refinement", title, text, table, lambda axis: _draw(axis, table), in_terminal=False)

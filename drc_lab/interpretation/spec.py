@@ -1,4 +1,4 @@
-"""The arguments of task=probe, checked. Light to import."""
+"""The arguments of task=probe and task=steer, checked. Light to import."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,3 +51,41 @@ class ProbeSpec:
                 raise ConfigError("kernels", kernel, "odd numbers")
         if not 0.1 <= self.train_share <= 0.9:
             raise ConfigError("train_share", self.train_share, "0.1 to 0.9")
+
+
+@dataclass(frozen=True)
+class SteerSpec:
+    """How a policy is tested causally.
+
+    Args:
+        label: what is written into it: one that stands for a single move; None is the game's.
+        alphas: what the probe's vectors are multiplied by.
+        levels: how many of the held-out levels; each gives one move to steer to.
+        channels: how many are taken out of a layer's cell state, those that the probe reads most from; () for none.
+        methods: of that: zero, mean, resample.
+        draws: of as many random channels.
+        patch: names of the places that are patched; () for none.
+        seed: of all that is drawn.
+    """
+
+    label: str | None = None
+    alphas: Sequence[float] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    levels: int = 1000
+    channels: Sequence[int] = (1, 2, 4, 8)
+    methods: Sequence[str] = ("zero", "mean", "resample")
+    draws: int = 3
+    patch: Sequence[str] = ("encoding", "*.*.h", "*.*.c", "head_input")
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        all_at_least(self, 20, "levels")
+        all_at_least(self, 1, "draws")
+        all_at_least(self, 0, "seed")
+        at_least("channels", self.channels, 1)
+        for alpha in self.alphas:
+            if not 0 < alpha < float("inf"):
+                raise ConfigError("alphas", alpha, "numbers above 0")
+        if not self.alphas:
+            raise ConfigError("alphas", list(self.alphas), "at least one")
+        for method in self.methods:
+            one_of("methods", method, ("zero", "mean", "resample"))

@@ -24,7 +24,8 @@ from drc_lab.interpretation.probing import Probed, Split, count_probes, probe_al
 from drc_lab.interpretation.recording import Recording, bytes_of, record
 from drc_lab.interpretation.refinement import refinement
 from drc_lab.interpretation.spec import ProbeSpec
-from drc_lab.models.policy import Policy
+from drc_lab.memory import check_memory
+from drc_lab.models.policy import Policy, num_actions
 from drc_lab.progress import working
 from drc_lab.tasks.checked import check_single, evaluation_spec
 from drc_lab.tasks.held_out import check_fits, held_out_env
@@ -38,6 +39,7 @@ from drc_lab.tracking.datasets import digest
 
 RECORDINGS = "recordings"  # folder in a run's
 PROBES = "probes.safetensors"
+COPIES = 3  # of a recording in memory: as it is on disk, in float32, and as features
 
 
 def main(config: DictConfig, folder: Path) -> None:
@@ -47,7 +49,7 @@ def main(config: DictConfig, folder: Path) -> None:
     check_single([subject.name for subject in found])
     subject = found[0]
     spec = from_mapping(ProbeSpec, plain(config.probe), "probe")
-    env = probed_env(subject, spec)
+    env = probed_env(subject, spec.levels)
     labels = find_labels(str(subject.config.env.id), spec.labels)
     read_names(subject.policy, spec.names, key="probe.names")
     with evaluation_run(config, folder) as run:
@@ -71,8 +73,8 @@ def main(config: DictConfig, folder: Path) -> None:
     tell_where([*shown, ("probes", folder / PROBES), *run.shown])
 
 
-def probed_env(subject: Subject, spec: ProbeSpec) -> LevelVectorEnv:
-    """The held-out levels that are played.
+def probed_env(subject: Subject, levels: int, split: str | None = None, at_once: int = 500) -> LevelVectorEnv:
+    """Held-out levels, of ``evaluation.report_split`` if no other is named.
 
     Raises:
         ConfigError: the env is none of the project's, of which boards are known; or the policy cannot play there.
@@ -81,20 +83,25 @@ def probed_env(subject: Subject, spec: ProbeSpec) -> LevelVectorEnv:
     if config.env.id not in our_ids():
         raise ConfigError("env.id", config.env.id, f"{' | '.join(our_ids())}: of other games no board is known")
     own = config.copy()
-    own.evaluation.num_levels = spec.levels
-    env = held_out_env(own, e.report_split, "evaluation.report_split", autoreset=False, num_envs=min(500, spec.levels))
+    own.evaluation.num_levels = levels
+    key, many = "evaluation.report_split", min(at_once, levels)
+    env = held_out_env(own, split or e.report_split, key, autoreset=False, num_envs=many)
     assert isinstance(env, LevelVectorEnv)
-    from drc_lab.models.policy import num_actions
-
     check_fits(subject.policy, num_actions(subject.policy), env, "env")
     return env
 
 
 def tell_size(policy: Policy, env: LevelVectorEnv, spec: ProbeSpec) -> None:
-    """Says how large the recordings will be at most."""
+    """Says how large the recordings will be at most.
+
+    Raises:
+        ConfigError: they would not fit into memory.
+    """
     steps = env.max_steps[1]
     runs = min(spec.levels, count_levels(env)) * (2 * steps + (steps + spec.passes if spec.passes else 0))
-    size = runs * bytes_of(policy, env, spec.names, spec.dtype)
+    each = bytes_of(policy, env, spec.names, spec.dtype)
+    check_memory("probe.levels", spec.levels, runs // spec.levels * each * COPIES)
+    size = runs * each
     say(f"recordings: at most {size / 2**20:,.0f} MiB, if every episode takes all its {steps} steps")
 
 

@@ -1,0 +1,179 @@
+"""task=steer: whether a policy acts on what can be read from it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+
+from drc_lab.arguments import from_mapping
+from drc_lab.config import plain
+from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.errors import ConfigError
+from drc_lab.evaluation.finding import Finding
+from drc_lab.interpretation.ablation import ablation
+from drc_lab.interpretation.alternatives import alternatives, default_label, possible_moves
+from drc_lab.interpretation.hooks import points_of, read_names
+from drc_lab.interpretation.labels import find_labels
+from drc_lab.interpretation.patching import changed_boards, patching
+from drc_lab.interpretation.probes import Probe
+from drc_lab.interpretation.probing import Bench, Split, targets
+from drc_lab.interpretation.recording import Recording
+from drc_lab.interpretation.spec import ProbeSpec, SteerSpec
+from drc_lab.interpretation.steering import ONCE, steering
+from drc_lab.progress import working
+from drc_lab.tasks.checked import check_single, evaluation_spec
+from drc_lab.tasks.investigate import tell_where
+from drc_lab.tasks.laboratory import Subject
+from drc_lab.tasks.probe import RECORDINGS, probed_env, recorded
+from drc_lab.tasks.record import evaluation_run
+from drc_lab.tasks.reporting import report_findings
+from drc_lab.tasks.start import start
+from drc_lab.tasks.subjects import subjects
+
+
+def main(config: DictConfig, folder: Path) -> None:
+    """Fits probes on some levels; on others steers the policy by them, ablates and patches; writes the report."""
+    start(config)
+    found = subjects(config)
+    check_single([subject.name for subject in found])
+    subject = found[0]
+    probe_spec = from_mapping(ProbeSpec, plain(config.probe), "probe")
+    spec = from_mapping(SteerSpec, plain(config.steer), "steer")
+    layers = cell_layers(subject)
+    env = probed_env(subject, spec.levels, split="test", at_once=spec.levels)
+    label = spec.label or default_label(env.batch)
+    env.reset(seed=spec.seed)
+    possible_moves(env.batch, label)  # or say now that there are none
+    places = (
+        [point.name for point in read_names(subject.policy, spec.patch, key="steer.patch")[1]] if spec.patch else []
+    )
+    confidence = evaluation_spec(subject.config).confidence
+    with evaluation_run(config, folder) as run:
+        recording = recorded_for(subject, probe_spec, layers, folder)
+        board = (recording.tensors["obs"].shape[2], recording.tensors["obs"].shape[3])
+        probes = probes_of(recording, subject, label, layers, board, probe_spec)
+        moves = alternatives(subject.policy, env, label, board, spec.seed)
+        with working("steering", 2 * len(probes) * len(spec.alphas)) as advance:
+            findings = [steering(subject.policy, moves, probes, spec.alphas, label, spec.seed, confidence, advance)]
+        findings += ablated(subject, env, recording, probes, spec, confidence)
+        findings += patched(subject, env, places, spec, confidence)
+        shown = report_findings("Does it act on its plan?", subject, env, answer(findings), findings, folder, run)
+        run.log_metrics(metrics(findings[0]), subject.frames)
+    tell_where([*shown, *run.shown])
+
+
+def cell_layers(subject: Subject) -> dict[int, str]:
+    """The name of each layer's cell state after a step's last tick.
+
+    Raises:
+        ConfigError: the policy has none.
+    """
+    last = {
+        point.layer: point.name for point in points_of(subject.policy) if point.what == "c" and point.layer is not None
+    }
+    if not last:
+        raise ConfigError("checkpoint", subject.name, "a policy with a cell state: a DRC or a ConvLSTM")
+    return last
+
+
+def recorded_for(subject: Subject, spec: ProbeSpec, layers: dict[int, str], folder: Path) -> Recording:
+    """What probes are fitted to: episodes on the split that chose the checkpoint, so that no level is in both."""
+    env = probed_env(subject, spec.levels, split="valid")
+    names = ProbeSpec(**(vars(spec) | {"names": list(layers.values())}))
+    return recorded(subject.policy, env, names, folder / RECORDINGS / "probes", subject)
+
+
+def probes_of(
+    recording: Recording, subject: Subject, label: str, layers: dict[int, str], board: tuple[int, int], spec: ProbeSpec
+) -> dict[int, Probe]:
+    """The 1x1 probe of each layer's cell state after the last tick.
+
+    Raises:
+        ConfigError: the recording has nothing to tell apart.
+    """
+    wanted = targets(recording, find_labels(str(subject.config.env.id), [label], "steer.label"), board, spec.unsolved)
+    everything = Split(np.ones(len(recording.index), bool), np.ones(len(recording.index), bool))
+    if not wanted or not (bench := Bench(recording, wanted[0], everything, spec)).possible:
+        raise ConfigError("probe.levels", spec.levels, f"more: no two classes of {label} in what was recorded")
+    found = {}
+    with working("fitting probes", len(layers)) as advance:
+        for layer, name in layers.items():
+            fitted = bench.fit(recording.tensor(name), 1).probe
+            assert fitted is not None
+            found[layer] = fitted
+            advance(1)
+    return found
+
+
+def ablated(
+    subject: Subject,
+    env: LevelVectorEnv,
+    recording: Recording,
+    probes: dict[int, Probe],
+    spec: SteerSpec,
+    confidence: float,
+) -> list[Finding]:
+    """Without the channels that the probes read most from."""
+    if not spec.channels or not spec.methods:
+        return []
+    ranked = {layer: np.argsort(-np.linalg.norm(probe.weight, axis=0)).tolist() for layer, probe in probes.items()}
+    fewest = min(len(order) for order in ranked.values())
+    for number in spec.channels:
+        if number > fewest:
+            raise ConfigError("steer.channels", number, f"1 to {fewest}, the channels of a layer")
+    means = {layer: recording.tensor(name).mean(0) for layer, name in cell_layers(subject).items()}
+    with working("ablating", len(ranked) * len(spec.methods) * len(spec.channels)) as advance:
+        return [ablation(subject.policy, env, ranked, means, spec.channels, spec.methods, spec.seed, spec.draws,
+                         confidence, advance)]  # fmt: skip
+
+
+def patched(
+    subject: Subject, env: LevelVectorEnv, places: Sequence[str], spec: SteerSpec, confidence: float
+) -> list[Finding]:
+    """Between levels and the same levels with the goal somewhere else."""
+    if not places:
+        return []
+    device = next(subject.policy.parameters()).device
+    clean, changed = (torch.from_numpy(boards).to(device) for boards in changed_boards(env, spec.seed))
+    with working("patching", len(places)) as advance:
+        finding = patching(subject.policy, clean, changed, places, confidence, advance)
+    return [finding] if finding else []
+
+
+def answer(findings: Sequence[Finding]) -> list[str]:
+    """In sentences."""
+    table = findings[0].table
+    best = table.loc[table["difference"].idxmax()]
+    sentences = [
+        f"Steered to a move that it does not make by itself, it makes it in {best['steered']:.0%} [{best['low']:.0%}, "
+        f"{best['high']:.0%}] at its best (layer {best['layer']}, {best['when']}, alpha {best['alpha']:g}); with "
+        f"random vectors of that norm in {best['random']:.0%}."
+    ]
+    for finding in findings[1:]:
+        table = finding.table
+        if finding.name == "ablation":
+            worst = table.loc[(table["difference"] - table["random_difference"]).idxmin()]
+            sentences.append(
+                f"Without {worst['channels']} channels that the probe reads most from (layer {worst['layer']}, "
+                f"{worst['method']}) it solves {100 * worst['difference']:.1f} points more or less; without as many "
+                f"random ones {100 * worst['random_difference']:.1f}."
+            )
+        if finding.name == "patching":
+            inner = table[table["layer"] != ""]
+            most = (inner if len(inner) else table).sort_values("restored").iloc[-1]
+            sentences.append(
+                f"The goal's place is restored best by {most['place']}: {most['restored']:.0%} of the preference."
+            )
+    return sentences
+
+
+def metrics(steered: Finding) -> dict[str, float]:
+    """steer/first_tick and steer/every_tick: the best share over layers and alphas; and of random vectors there."""
+    found: dict[str, float] = {}
+    for when, rows in steered.table.groupby("when", sort=False):
+        best = rows.loc[rows["difference"].idxmax()]
+        name = "first_tick" if when == ONCE else "every_tick"
+        found |= {f"steer/{name}": float(best["steered"]), f"steer/{name}_random": float(best["random"])}
+    return found

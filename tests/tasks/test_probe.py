@@ -1,0 +1,72 @@
+"""task=probe, from a checkpoint to the files, MLflow and the terminal."""
+
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+from test_command_line import run_here, store
+
+AGENT = "checkpoint=agents:/sokoban-one-box"
+SMALL = [AGENT, "threads=1", "folder=out", "probe.levels=60", "probe.passes=2", "probe.kernels=[1]"]
+
+
+@pytest.fixture
+def probe(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: run_here(monkeypatch, capsys, "task=probe", *words)
+
+
+@pytest.mark.slow
+def test_an_agents_plan_is_read_from_its_cells_and_reported(probe, tmp_path):
+    code, output, errors = probe(*SMALL)
+    assert (code, errors) == (0, "")
+    out = tmp_path / "out"
+    assert {path.name for path in out.iterdir()} == {
+        "findings",
+        "probes.safetensors",
+        "recordings",
+        "report.html",
+        "tracking.jsonl",
+    }
+    best = pd.read_csv(out / "findings/probes.csv").set_index("label")
+    approach = best.loc["agent_approach_direction"]
+    assert approach["score"] > approach["observation"] + 0.05 and approach["score"] > approach["majority"] + 0.1
+    assert {"box_push_direction", "next_box", "return_left"} < set(best.index)
+    every = pd.read_csv(out / "findings/probes_everywhere.csv")
+    reads = {f"0.{tick}.{what}" for tick in (0, 1) for what in "hc"}
+    assert set(every["reads"].dropna()) == reads
+    refined = pd.read_csv(out / "findings/plan_refinement.csv")
+    assert refined["ticks"].unique().tolist() == [1, 2, 3, 4, 5, 6]  # two ticks a pass, two passes and the step
+    probes = load_file(out / "probes.safetensors")
+    assert probes["agent_approach_direction/0.1.c/1.weight"].shape == (5, 16)
+    page = (out / "report.html").read_text()
+    assert "What can be read from it?" in page and "task=probe" in page and page.count("<svg") >= 3
+    assert "recordings: at most" in output and "labels and probe sizes can be read better" in output
+    client, (experiment,) = store(tmp_path)
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.data.metrics["probe/agent_approach_direction"] == pytest.approx(approach["score"])
+    assert {"report.html", "probes.safetensors"} <= {file.path for file in client.list_artifacts(run.info.run_id)}
+    before = {path: path.stat().st_mtime_ns for path in (out / "recordings").rglob("*.safetensors")}
+    first = (out / "findings/probes_everywhere.csv").read_bytes()
+    code, _, errors = probe(*SMALL)  # goes on with what is recorded, and comes to the same digits
+    assert (code, errors) == (0, "")
+    assert {path: path.stat().st_mtime_ns for path in (out / "recordings").rglob("*.safetensors")} == before
+    assert (out / "findings/probes_everywhere.csv").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["probe.labels=[stop_cell]"], "probe.labels: found 'stop_cell', allowed: agent_approach_direction | "),
+        (["probe.names=[5.0.h]"], "probe.names: found '5.0.h', allowed: encoding | head_input | "),
+        (["probe.kernels=[2]"], "probe.kernels: found 2, allowed: odd numbers"),
+        (["probe.levels=5"], "probe.levels: found 5, allowed: at least 20"),
+        (["probe.dtype=int8"], "probe.dtype: found 'int8', allowed: float32 | float16"),
+        (["checkpoint=[a.ckpt,b.ckpt]"], "checkpoint: "),
+        (["env.id=CartPole-v1"], "env"),
+    ],
+)
+def test_a_mistake_gets_one_line_before_anything_is_written(probe, tmp_path, words, line):
+    code, output, errors = probe(*SMALL, "tracking=[]", *words)
+    assert (code, output, errors.count("\n")) == (2, "", 1), errors
+    assert errors.startswith("drc_lab: ") and line in errors
+    assert not (tmp_path / "out").exists()
