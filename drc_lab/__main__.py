@@ -40,6 +40,7 @@ TASKS = (
     "thinking_sweep",
     "probe",
     "steer",
+    "saliency",
     "play",
     "fetch_levels",
     "make_bank",

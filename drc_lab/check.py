@@ -17,7 +17,7 @@ from drc_lab.deploy.spec import ExportSpec
 from drc_lab.envs.described import check_env, check_own_game, described
 from drc_lab.envs.specs.external import GymSpec
 from drc_lab.envs.specs.levels import step_limits
-from drc_lab.interpretation.spec import ProbeSpec, SteerSpec
+from drc_lab.interpretation.spec import ProbeSpec, SaliencySpec, SteerSpec
 from drc_lab.learning import specs as learning
 from drc_lab.memory import check_memory
 from drc_lab.models import specs as models
@@ -166,6 +166,11 @@ def check_steer(config: DictConfig, folder: Path) -> None:
     from_mapping(SteerSpec, plain(config.steer), "steer")
 
 
+def check_saliency(config: DictConfig, folder: Path) -> None:
+    checked.check_single(check_of_checkpoints(config))
+    from_mapping(SaliencySpec, plain(config.saliency), "saliency")
+
+
 def check_play(config: DictConfig, folder: Path) -> None:
     checked.process_spec(config)
     spec = from_mapping(tasks.PlaySpec, plain(config.play), "play")
@@ -212,6 +217,7 @@ CHECKS: dict[str, Callable[[DictConfig, Path], Any]] = {
     "thinking": check_thinking,
     "probe": check_probe,
     "steer": check_steer,
+    "saliency": check_saliency,
     "play": check_play,
     "export": check_export,
     "benchmark": check_benchmark,

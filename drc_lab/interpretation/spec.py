@@ -1,4 +1,4 @@
-"""The arguments of task=probe and task=steer, checked. Light to import."""
+"""The arguments of task=probe, task=steer and task=saliency, checked. Light to import."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -89,3 +89,29 @@ class SteerSpec:
             raise ConfigError("alphas", list(self.alphas), "at least one")
         for method in self.methods:
             one_of("methods", method, ("zero", "mean", "resample"))
+
+
+@dataclass(frozen=True)
+class SaliencySpec:
+    """What attributions are made.
+
+    Args:
+        methods: gradient, integrated, occlusion, see `drc_lab.interpretation.saliency.attributions`.
+        of: action, value.
+        levels: how many of the held-out levels, all at once.
+        seed: of the env.
+    """
+
+    methods: Sequence[str] = ("gradient", "integrated", "occlusion")
+    of: Sequence[str] = ("action", "value")
+    levels: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        all_at_least(self, 2, "levels")
+        all_at_least(self, 0, "seed")
+        for key, allowed in (("methods", ("gradient", "integrated", "occlusion")), ("of", ("action", "value"))):
+            if not getattr(self, key):
+                raise ConfigError(key, [], f"at least one of {' | '.join(allowed)}")
+            for name in getattr(self, key):
+                one_of(key, name, allowed)

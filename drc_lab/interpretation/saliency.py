@@ -1,0 +1,182 @@
+"""What a decision reads: attributions of the value and of the greedy action to the cells of the board, by Captum."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from captum.attr import IntegratedGradients, Occlusion, Saliency
+from torch import Tensor
+
+from drc_lab.envs.ricochet.step import RicochetBatch
+from drc_lab.envs.sokoban.step import SokobanBatch
+from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.evaluation.finding import Finding
+from drc_lab.evaluation.intervals import mean_interval
+from drc_lab.models.policy import Policy, as_floats
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+GRADIENT, INTEGRATED, OCCLUSION = "gradient", "integrated", "occlusion"
+METHODS = (GRADIENT, INTEGRATED, OCCLUSION)
+VALUE, ACTION = "value", "action"
+PATHS = 24  # points on the way of an integrated gradient
+SHOWN, CELL = 6, 24  # boards in a picture, and pixels of their cells
+
+
+def attributions(policy: Policy, obs: Tensor, method: str, of: str = ACTION, repeats: int | None = None) -> Tensor:
+    """How much each cell has to do with what the policy says of a first observation: float32 [N, H, W], 0 or more.
+
+    The sum over channels of absolute attributions; what is taken away, or come from, is an observation of zeros.
+
+    Args:
+        policy: in evaluation mode.
+        obs: [N, C, H, W].
+        method: ``gradient``: of the observation; ``integrated``: gradients on the way from zeros, times the observation
+            (Sundararajan et al. 2017); ``occlusion``: one cell at a time is zeros in all channels.
+        of: the logit of its greedy ``action``, or the ``value``.
+        repeats: ticks; None is the policy's own number.
+    """
+    x = as_floats(obs, next(policy.parameters()).dtype)
+    with torch.no_grad():
+        chosen = policy(x, None, repeats)[0].policy_logits.argmax(-1)
+
+    def says(seen: Tensor) -> Tensor:
+        out, _ = policy(seen, None, repeats)
+        times = len(seen) // len(chosen)
+        return out.value[:, 0] if of == VALUE else out.policy_logits.gather(1, chosen.repeat(times)[:, None])[:, 0]
+
+    if method == GRADIENT:
+        found = Saliency(says).attribute(x.clone().requires_grad_(), abs=True)
+    elif method == INTEGRATED:
+        found = IntegratedGradients(says).attribute(x.clone(), n_steps=PATHS)
+    else:
+        with torch.no_grad():
+            found = Occlusion(says).attribute(x, sliding_window_shapes=(x.shape[1], 1, 1), baselines=0.0)
+            return found[:, 0].abs()  # alike in all channels
+    return found.detach().abs().sum(1)
+
+
+def contents(batch: Any, board: tuple[int, int]) -> dict[str, np.ndarray]:
+    """What the cells of a game's boards hold, bool [N, H, W] by name, without a border that the policy does not see."""
+    if isinstance(batch, SokobanBatch):
+        tiles = batch.tiles.reshape(len(batch.tiles), -1, batch.width)
+        names = {"player": (5, 6), "box": (3, 4), "target": (2, 3, 6), "wall": (0,), "floor": (1,)}
+        found = {name: np.isin(tiles, codes) for name, codes in names.items()}
+    elif isinstance(batch, RicochetBatch):
+        cells = np.arange(batch.walls.shape[1])
+        target = batch.robots[np.arange(len(batch.walls)), batch.target]
+        others = (batch.robots[..., None] == cells).any(1) & (cells != target[:, None])
+        flat = {"target robot": cells == target[:, None], "goal": cells == batch.goal[:, None], "other robot": others}
+        flat["rest"] = ~np.logical_or.reduce(list(flat.values()))
+        found = {name: each.reshape(len(each), -1, batch.width) for name, each in flat.items()}
+    else:
+        return {}
+    border = [(size - seen) // 2 for size, seen in zip(next(iter(found.values())).shape[1:], board, strict=True)]
+    rows, columns = (slice(ring, ring + seen) for ring, seen in zip(border, board, strict=True))
+    return {name: each[:, rows, columns] for name, each in found.items()}
+
+
+def saliency(
+    policy: Policy,
+    env: LevelVectorEnv,
+    methods: Sequence[str] = METHODS,
+    of: Sequence[str] = (ACTION, VALUE),
+    seed: int = 0,
+    confidence: float = 0.95,
+    tell: Callable[[int], object] = lambda number: None,
+) -> list[Finding]:
+    """Where attributions lie on the env's first observations, by what is there, after each number of ticks.
+
+    Args:
+        policy: reads planes or pictures, one pixel a cell.
+        env: as many levels as it has boards.
+        methods, of: see `attributions`.
+        seed: of the env.
+        confidence: of the intervals.
+        tell: is told of each combination that is done.
+    """
+    obs, _ = env.reset(seed=seed)
+    seen = torch.from_numpy(obs).to(next(policy.parameters()).device)
+    board = (seen.shape[2], seen.shape[3])
+    holds = contents(env.batch, board)
+    rows: list[list[object]] = []
+    maps: dict[tuple[str, str], np.ndarray] = {}
+    for method in methods:
+        for what in of:
+            for ticks in range(1, policy.repeats_per_step + 1):
+                found = attributions(policy, seen, method, what, ticks).cpu().numpy()
+                share = found / np.maximum(found.sum((1, 2), keepdims=True), 1e-12)
+                maps[method, what] = share  # of the last tick, in the end
+                for name, where in holds.items():
+                    each = (share * where).sum((1, 2))
+                    by_chance = where.mean((1, 2))
+                    interval = mean_interval(each, confidence)
+                    rows.append([method, what, ticks, name, each.mean(), *interval, by_chance.mean()])
+                tell(1)
+    table = pd.DataFrame(rows, columns=["method", "of", "ticks", "cell", "share", "low", "high", "cells"])
+    text = (
+        "How much of the attribution on a first observation lies on cells that hold what, for the logit of the greedy "
+        f"action and for the value, after so many ticks; means over levels with {confidence:.0%} intervals. cells: the "
+        "share of such cells on the board, which is what an attribution that reads all alike would have. Attributions "
+        "say what a decision hangs on near these boards, not what the policy makes of it."
+    )
+    shown = table[table["ticks"] == policy.repeats_per_step].drop(columns="ticks")
+    findings = [
+        Finding("saliency", "What does a decision read?", text, shown, lambda axis: _draw_shares(axis, shown)),
+        Finding(
+            "saliency_by_tick", "And after fewer ticks?", text, table, lambda axis: _draw_by_tick(axis, table), False
+        ),
+    ]
+    pictures = [env.batch.picture(number, CELL) for number in range(min(SHOWN, env.num_envs))]
+    for (method, what), share in maps.items():
+        if what == of[0]:
+            findings.append(_gallery(method, what, pictures, share[:SHOWN]))
+    return findings
+
+
+def _gallery(method: str, of: str, pictures: Sequence[np.ndarray], share: np.ndarray) -> Finding:
+    def draw(axis: "Axes") -> None:
+        columns = []
+        for picture, each in zip(pictures, share, strict=True):
+            large = np.kron(each / max(each.max(), 1e-12), np.ones((CELL, CELL)))
+            missing = np.array(picture.shape[:2]) - large.shape  # a border that the policy does not see
+            full = np.pad(large, [(gap // 2, gap - gap // 2) for gap in missing.tolist()])
+            heat = np.stack([255 * np.ones_like(full), 255 * (1 - full), 255 * (1 - full)], -1).astype(np.uint8)
+            columns.append(np.concatenate([picture, heat]))
+        axis.imshow(np.concatenate(columns, axis=1))
+        axis.set_axis_off()
+
+    half = [_half(each) for each in share]
+    table = pd.DataFrame({"level": range(len(share)), "largest": share.max((1, 2)), "cells_of_half": half})
+    text = (
+        f"Levels, and below them where the attribution of the {of} lies ({method}): the redder, the more. "
+        "cells_of_half: on so few cells lies half of it."
+    )
+    return Finding(f"saliency_{method}", f"Where does it look? ({method})", text, table, draw, in_terminal=False)
+
+
+def _half(share: np.ndarray) -> int:
+    return int(np.searchsorted(np.cumsum(np.sort(share.ravel())[::-1]), 0.5) + 1)
+
+
+def _draw_shares(axis: "Axes", table: pd.DataFrame) -> None:
+    cells = list(dict.fromkeys(table["cell"]))
+    groups = list(table.groupby(["method", "of"], sort=False))
+    for number, ((method, of), own) in enumerate(groups):
+        place = np.arange(len(cells)) + (number - len(groups) / 2) * 0.8 / len(groups)
+        axis.bar(place, own["share"], 0.8 / len(groups), label=f"{method}, {of}")
+    axis.plot(range(len(cells)), own["cells"], "k_", markersize=20, label="share of cells")
+    axis.set_xticks(range(len(cells)), cells)
+    axis.set(ylabel="share of the attribution", ylim=(0, 1))
+    axis.legend(fontsize="x-small")
+
+
+def _draw_by_tick(axis: "Axes", table: pd.DataFrame) -> None:
+    own = table[(table["method"] == table["method"].iloc[0]) & (table["of"] == table["of"].iloc[0])]
+    for cell, line in own.groupby("cell", sort=False):
+        axis.plot(line["ticks"], line["share"], marker="o", label=cell)
+    axis.set(xlabel="ticks", ylabel="share of the attribution", ylim=(0, 1))
+    axis.legend(fontsize="x-small")
