@@ -17,9 +17,12 @@ from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.evaluator import Thinking
 from drc_lab.evaluation.finding import Finding
+from drc_lab.evaluation.video import write_video
 from drc_lab.files import written
+from drc_lab.interpretation.alternatives import default_label
 from drc_lab.interpretation.hooks import read_names
 from drc_lab.interpretation.labels import find_labels
+from drc_lab.interpretation.plan_video import plan_frames
 from drc_lab.interpretation.probing import Probed, Split, count_probes, probe_all, probe_findings, targets
 from drc_lab.interpretation.recording import Recording, bytes_of, record
 from drc_lab.interpretation.refinement import refinement
@@ -38,7 +41,8 @@ from drc_lab.tasks.subjects import subjects
 from drc_lab.tracking.datasets import digest
 
 RECORDINGS = "recordings"  # folder in a run's
-PROBES = "probes.safetensors"
+PROBES, PLAN = "probes.safetensors", "plan.gif"
+FPS = 3
 COPIES = 3  # of a recording in memory: as it is on disk, in float32, and as features
 
 
@@ -66,11 +70,13 @@ def main(config: DictConfig, folder: Path) -> None:
         findings = probe_findings(probed, wanted, confidence)
         findings += refined(subject, env, spec, folder, probed, recording, board, confidence)
         write_probes(probed, folder / PROBES)
+        video = write_plan(recording, env, probed, spec, folder / PLAN)
         sentences = answer(findings[0], recording)
         shown = report_findings("What can be read from it?", subject, env, sentences, findings, folder, run)
-        run.log_artifact(folder / PROBES)
+        for path in [folder / PROBES, *([video] if video else [])]:
+            run.log_artifact(path)
         run.log_metrics(metrics(findings[0]), subject.frames)
-    tell_where([*shown, ("probes", folder / PROBES), *run.shown])
+    tell_where([*shown, ("probes", folder / PROBES), *([("plan", video)] if video else []), *run.shown])
 
 
 def probed_env(subject: Subject, levels: int, split: str | None = None, at_once: int = 500) -> LevelVectorEnv:
@@ -171,6 +177,22 @@ def metrics(best: Finding) -> dict[str, float]:
     """probe/LABEL of the best place, by 1x1 probes or of the whole map."""
     rows = best.table[best.table["cells"] != "3x3"]
     return {f"probe/{row.label}": float(row.score) for row in rows.itertuples()}
+
+
+def write_plan(recording: Recording, env: LevelVectorEnv, probed: Probed, spec: ProbeSpec, path: Path) -> Path | None:
+    """A video of the first levels with the plan drawn on them, where 1x1 probes read directions off cell states."""
+    by_tick = {name: probe for (label, name, kernel), probe in probed.probes.items()
+               if label == default_label(env.batch) and kernel == 1 and name.endswith(".c")}  # fmt: skip
+    if not by_tick or not spec.video_levels:
+        return None
+    layer = max(name.split(".")[0] for name in by_tick)
+    names = [name for name in by_tick if name.startswith(f"{layer}.")]
+    test = Split.of(recording, spec.train_share, spec.seed).test
+    levels = recording.index["level"][test].unique()[: spec.video_levels].tolist()
+    with working("video of the plan"):
+        frames = plan_frames(recording, env, [by_tick[name] for name in names], names, levels)
+        write_video(frames, path, FPS)
+    return path
 
 
 def write_probes(probed: Probed, path: Path) -> None:

@@ -164,6 +164,8 @@ def test_every_experiment_has_its_tiny_run():
         "search_speed",
         "policy_speed",
         "hpo_small",
+        "think_when",
+        "probing",
         *WORLDS,
     }
     assert {path.stem for path in (CONF / "experiment").iterdir()} == here

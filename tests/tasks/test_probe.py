@@ -22,6 +22,7 @@ def test_an_agents_plan_is_read_from_its_cells_and_reported(probe, tmp_path):
     out = tmp_path / "out"
     assert {path.name for path in out.iterdir()} == {
         "findings",
+        "plan.gif",
         "probes.safetensors",
         "recordings",
         "report.html",

@@ -15,7 +15,10 @@ def test_what_it_looks_at_is_told_and_drawn(tmp_path, monkeypatch, capsys):
     assert (code, errors) == (0, "")
     out = tmp_path / "out"
     table = pd.read_csv(out / "findings/saliency.csv")
-    assert set(table["cell"]) == {"player", "box", "target", "wall", "floor"} and set(table["of"]) == {"action", "value"}
+    assert set(table["cell"]) == {"player", "box", "target", "wall", "floor"} and set(table["of"]) == {
+        "action",
+        "value",
+    }
     assert {path.name for path in (out / "findings").glob("*.png")} >= {"saliency.png", "saliency_occlusion.png"}
     assert "Most above its share of cells" in output and "Where does it look?" in (out / "report.html").read_text()
 
