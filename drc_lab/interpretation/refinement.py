@@ -45,7 +45,8 @@ def refinement(
                 continue
             layer, last, _ = name.split(".")
             ticks = int(last) + 1
-            for number, tick in product(np.unique(passes[first]), range(ticks)):
+            recorded = [tick for tick in range(ticks) if f"{layer}.{tick}.c" in thought.names]
+            for number, tick in product(np.unique(passes[first]), recorded):
                 here = first & (passes == number)
                 score = _score(probe, thought.tensor(f"{layer}.{tick}.c")[here], truth[here], target.classes, spec.seed)
                 at = int(number) * ticks + tick + 1

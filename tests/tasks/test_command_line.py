@@ -164,9 +164,9 @@ def test_every_experiment_has_its_tiny_run():
         "search_speed",
         "policy_speed",
         "hpo_small",
-        "think_when",
         "probing",
         *WORLDS,
+        *OF_STUDIES,
     }
     assert {path.stem for path in (CONF / "experiment").iterdir()} == here
 
@@ -300,6 +300,32 @@ def test_a_worlds_experiment_trains_and_logs_its_curriculum(tmp_path, experiment
         stages = [m.value for m in client.get_metric_history(one.info.run_id, "curriculum/stage")]
         assert stages == sorted(stages) and stages[-1] > 0
         assert 0 <= one.data.metrics["curriculum/solve_rate"] <= 1
+
+
+OF_STUDIES = {"sokoban_two_boxes": True, "think_when": True, "ricochet_6x6": False, "ricochet_8x8": False}  # taught?
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", OF_STUDIES)
+def test_a_studys_experiment_trains_as_it_says(tmp_path, experiment):
+    result = run(tmp_path, f"+experiment={experiment}", *TINY)
+    assert result.returncode == 0, result.stderr
+    client, (study,) = store(tmp_path)
+    (one,) = client.search_runs([study.experiment_id])
+    assert one.info.status == "FINISHED" and study.name == experiment
+    assert ("loss/judged" in one.data.metrics) == OF_STUDIES[experiment]
+    assert ("train/thinks" in one.data.metrics) == (experiment == "think_when")
+
+
+@pytest.mark.slow
+def test_probing_reads_the_agent_that_ships(tmp_path):
+    few = ["probe.levels=40", "probe.passes=1", "probe.kernels=[1]", "probe.names=[0.1.c]", "probe.video_levels=1"]
+    result = run(tmp_path, "+experiment=probing", *few)
+    assert result.returncode == 0, result.stderr
+    client, (study,) = store(tmp_path)
+    (one,) = client.search_runs([study.experiment_id])
+    assert one.info.status == "FINISHED" and study.name == "probing"
+    assert one.data.metrics["probe/box_push_direction"] > 0.3
 
 
 @pytest.mark.slow
