@@ -20,6 +20,7 @@ from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.video import write_video
 from drc_lab.files import written
 from drc_lab.interpretation.alternatives import default_label
+from drc_lab.interpretation.emergence import at_checkpoint, emergence
 from drc_lab.interpretation.hooks import read_names
 from drc_lab.interpretation.labels import find_labels
 from drc_lab.interpretation.plan_video import plan_frames
@@ -30,7 +31,7 @@ from drc_lab.interpretation.spec import ProbeSpec
 from drc_lab.memory import check_memory
 from drc_lab.models.policy import Policy, num_actions
 from drc_lab.progress import working
-from drc_lab.tasks.checked import check_single, evaluation_spec
+from drc_lab.tasks.checked import check_single, evaluation_spec, thinking_spec
 from drc_lab.tasks.held_out import check_fits, held_out_env
 from drc_lab.tasks.investigate import tell_where
 from drc_lab.tasks.laboratory import Subject, count_levels
@@ -47,12 +48,15 @@ COPIES = 3  # of a recording in memory: as it is on disk, in float32, and as fea
 
 
 def main(config: DictConfig, folder: Path) -> None:
-    """Records, labels, fits probes and their controls; prints and writes the report."""
+    """Records, labels, fits probes and their controls; prints and writes the report. Of a run (``thinking.run``) all
+    checkpoints, one after the other."""
     start(config)
     found = subjects(config)
+    spec = from_mapping(ProbeSpec, plain(config.probe), "probe")
+    if thinking_spec(config).run is not None:
+        return over_frames(config, found, spec, folder)
     check_single([subject.name for subject in found])
     subject = found[0]
-    spec = from_mapping(ProbeSpec, plain(config.probe), "probe")
     env = probed_env(subject, spec.levels)
     labels = find_labels(str(subject.config.env.id), spec.labels)
     read_names(subject.policy, spec.names, key="probe.names")
@@ -77,6 +81,37 @@ def main(config: DictConfig, folder: Path) -> None:
             run.log_artifact(path)
         run.log_metrics(metrics(findings[0]), subject.frames)
     tell_where([*shown, ("probes", folder / PROBES), *([("plan", video)] if video else []), *run.shown])
+
+
+def over_frames(config: DictConfig, found: Sequence[Subject], spec: ProbeSpec, folder: Path) -> None:
+    """The plan in all checkpoints of a run."""
+    first = found[0]
+    env = probed_env(first, spec.levels)
+    labels = find_labels(str(first.config.env.id), spec.labels)
+    read_names(first.policy, spec.names, key="probe.names")
+    confidence = evaluation_spec(first.config).confidence
+    rows: list[dict[str, object]] = []
+    with evaluation_run(config, folder) as run:
+        tell_size(first.policy, env, spec)
+        for subject in found:
+            own = folder / RECORDINGS / subject.digest[:12]
+            recording = recorded(subject.policy, env, spec, own / "policy", subject)
+            passes = {"thinking": Thinking(spec.passes)}
+            thought = recorded(subject.policy, env, spec, own / "passes", subject, **passes) if spec.passes else None
+            board = (recording.tensors["obs"].shape[2], recording.tensors["obs"].shape[3])
+            with working(f"probing {subject.frames:,} frames"):
+                wanted = targets(recording, labels, board, spec.unsolved)
+                rows += at_checkpoint(subject.frames, recording, thought, wanted, spec, confidence)
+        if not rows:
+            raise ConfigError(
+                "probe.labels", spec.labels, "labels of cells, of which a checkpoint's episodes have two classes"
+            )
+        finding = emergence(rows, spec.passes, confidence)
+        for row in rows:
+            run.log_metrics({f"probe/{row['label']}": row["score"]}, int(str(row["frames"])))
+        sentence = f"{len(found)} checkpoints, from {found[0].frames:,} to {found[-1].frames:,} frames."
+        shown = report_findings("When does the plan appear?", found[-1], env, [sentence], [finding], folder, run)
+    tell_where([*shown, *run.shown])
 
 
 def probed_env(subject: Subject, levels: int, split: str | None = None, at_once: int = 500) -> LevelVectorEnv:

@@ -2,8 +2,11 @@
 
 import pandas as pd
 import pytest
+import torch
 from safetensors.numpy import load_file
 from test_command_line import run_here, store
+
+from drc_lab.paths import AGENTS
 
 AGENT = "checkpoint=agents:/sokoban-one-box"
 SMALL = [AGENT, "threads=1", "folder=out", "probe.levels=60", "probe.passes=2", "probe.kernels=[1]"]
@@ -71,3 +74,24 @@ def test_a_mistake_gets_one_line_before_anything_is_written(probe, tmp_path, wor
     assert (code, output, errors.count("\n")) == (2, "", 1), errors
     assert errors.startswith("drc_lab: ") and line in errors
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_plan_appears_in_training(probe, tmp_path):
+    """Of a run with two checkpoints: an agent, and the net that it was before it had learned anything."""
+    folder = tmp_path / "run/checkpoints"
+    folder.mkdir(parents=True)
+    trained = torch.load(AGENTS / "sokoban-one-box.ckpt", weights_only=True)
+    torch.save(trained, folder / "late.ckpt")
+    new = {key: 0.1 * torch.randn_like(weight) for key, weight in trained["state_dict"].items()}
+    torch.save(trained | {"state_dict": new, "frames": 0}, folder / "early.ckpt")
+    words = [word for word in SMALL if word != AGENT]
+    more = ["probe.labels=[agent_approach_direction]", "probe.unsolved=true", "tracking=[]"]
+    code, output, errors = probe(*words, "thinking.run=run", *more)
+    assert (code, errors) == (0, "")
+    table = pd.read_csv(tmp_path / "out/findings/emergence.csv").set_index("frames")
+    assert table.index.tolist() == [0, 6_000_000]
+    beyond = table["score"] - table["observation"]
+    assert beyond[6_000_000] > 0.03 > beyond[0]
+    assert table.loc[6_000_000, "solve_rate"] > 0.8 > 0.3 > table.loc[0, "solve_rate"]
+    assert (table["gain_low"] <= table["gain"]).all() and "2 checkpoints, from 0 to 6,000,000 frames" in output
