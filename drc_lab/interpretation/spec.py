@@ -24,6 +24,8 @@ class ProbeSpec:
         l2: weight of the squared weights, see `drc_lab.interpretation.probes.fit_classes`.
         unsolved: whether episodes that were cut off count: what an agent would have done next is not known there.
         dtype: of what is kept, float32 or float16.
+        features: of a dictionary of the last layer's cell state, see `drc_lab.interpretation.dictionary`; 0 for none.
+        active: of them at a time.
         video_levels: how many levels, of those that no probe is fitted to, are shown in a video; 0 for none.
         seed: of the split, of what is drawn, and of the control without training.
     """
@@ -38,12 +40,16 @@ class ProbeSpec:
     l2: float = 1.0
     unsolved: bool = False
     dtype: str = "float32"
+    features: int = 64
+    active: int = 4
     video_levels: int = 4
     seed: int = 0
 
     def __post_init__(self) -> None:
         all_at_least(self, 20, "levels", "max_rows")
-        all_at_least(self, 0, "passes", "l2", "video_levels", "seed")
+        all_at_least(self, 0, "passes", "l2", "features", "video_levels", "seed")
+        if not 1 <= self.active <= max(self.features, 1):
+            raise ConfigError("active", self.active, f"1 to {max(self.features, 1)}, the number of features")
         one_of("dtype", self.dtype, RECORDED_AS)
         if not self.names:
             raise ConfigError("names", list(self.names), "at least one")

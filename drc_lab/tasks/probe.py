@@ -20,11 +20,12 @@ from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.video import write_video
 from drc_lab.files import written
 from drc_lab.interpretation.alternatives import default_label
+from drc_lab.interpretation.dictionary import STEPS, TOLD, dictionary_finding
 from drc_lab.interpretation.emergence import at_checkpoint, emergence
 from drc_lab.interpretation.hooks import read_names
 from drc_lab.interpretation.labels import find_labels
 from drc_lab.interpretation.plan_video import plan_frames
-from drc_lab.interpretation.probing import Probed, Split, count_probes, probe_all, probe_findings, targets
+from drc_lab.interpretation.probing import Probed, Split, Target, count_probes, probe_all, probe_findings, targets
 from drc_lab.interpretation.recording import Recording, bytes_of, record
 from drc_lab.interpretation.refinement import refinement
 from drc_lab.interpretation.spec import ProbeSpec
@@ -73,6 +74,7 @@ def main(config: DictConfig, folder: Path) -> None:
             probed = probe_all(recording, control, wanted, spec, confidence, advance)
         findings = probe_findings(probed, wanted, confidence)
         findings += refined(subject, env, spec, folder, probed, recording, board, confidence)
+        findings += described(recording, wanted, spec)
         write_probes(probed, folder / PROBES)
         video = write_plan(recording, env, probed, spec, folder / PLAN)
         sentences = answer(findings[0], recording)
@@ -193,6 +195,18 @@ def refined(
     wanted = targets(thought, labels, (board[0], board[1]), spec.unsolved)
     finding = refinement(probed, thought, wanted, test, spec, confidence)
     return [finding] if finding else []
+
+
+def described(recording: Recording, wanted: Sequence[Target], spec: ProbeSpec) -> list[Finding]:
+    """A dictionary of the last layer's last cell state, where there is one."""
+    states = [name for name in recording.names if name.endswith(".c")]
+    if not spec.features or not states:
+        return []
+    split = Split.of(recording, spec.train_share, spec.seed)
+    with working("learning a dictionary", STEPS // TOLD) as advance:
+        return [
+            dictionary_finding(recording, states[-1], wanted, split, spec.features, spec.active, spec.seed, advance)
+        ]
 
 
 def answer(best: Finding, recording: Recording) -> list[str]:

@@ -38,6 +38,8 @@ def test_an_agents_plan_is_read_from_its_cells_and_reported(probe, tmp_path):
     every = pd.read_csv(out / "findings/probes_everywhere.csv")
     reads = {f"0.{tick}.{what}" for tick in (0, 1) for what in "hc"}
     assert set(every["reads"].dropna()) == reads
+    features = pd.read_csv(out / "findings/dictionary.csv")
+    assert features["active"].is_monotonic_decreasing and (features["lift"] > 1.5).any()
     refined = pd.read_csv(out / "findings/plan_refinement.csv")
     assert refined["ticks"].unique().tolist() == [1, 2, 3, 4, 5, 6]  # two ticks a pass, two passes and the step
     probes = load_file(out / "probes.safetensors")
