@@ -120,7 +120,9 @@ class PlainStack(DRCStack):
         (ticks,) = repeats
         keep = (~resets[0]).to(e.dtype)[:, None, None, None]  # (B, 1, 1, 1)
         h, c = ([x * keep for x in maps] for maps in state)
-        for _ in range(ticks):
+        for tick in range(ticks):
+            if taps is not None:
+                taps.tick = tick
             h, c = self.tick(e[0], (h, c), taps)
         return h[-1][None], (h, c)
 

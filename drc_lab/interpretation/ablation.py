@@ -41,10 +41,10 @@ def without(channels: Sequence[int], method: str, means: np.ndarray, rng: torch.
         new = value.clone()
         if method == ZERO:
             new[:, chosen] = 0
-        elif method == MEAN:
+        elif method == MEAN or len(value) == 1:  # of one board alone there is no other
             new[:, chosen] = mean[chosen].to(value)
         else:
-            new[:, chosen] = value[torch.randperm(len(value), generator=rng)][:, chosen]
+            new[:, chosen] = value.roll(int(torch.randint(1, len(value), (), generator=rng)), 0)[:, chosen]
         return new
 
     return hook
@@ -127,9 +127,9 @@ def ablation(
     text = (
         f"Solve rate ({plain.mean():.1%} with all) when channels of a layer's cell state are taken out at every tick "
         f"of every step: those with the largest weights in the probe, and random: the mean of {draws} draws of as many "
-        "others. zero; mean: what the channel and cell are on average; resample: what they are in another episode. "
-        f"difference: on the same {len(plain):,} levels, with {confidence:.0%} intervals. clear: worse than each of "
-        "the draws, by McNemar's exact test after Holm's correction over all rows."
+        "of all channels. zero; mean: what the channel and cell are on average; resample: what they are in another "
+        f"episode. difference: on the same {len(plain):,} levels, with {confidence:.0%} intervals. clear: worse than "
+        "each of the draws, by McNemar's exact test after Holm's correction over all rows."
     )
     return Finding(
         "ablation", "What does it lose without these channels?", text, table, lambda axis: _draw(axis, table)

@@ -11,10 +11,12 @@ from drc_lab.envs.sokoban.step import SokobanBatch
 from drc_lab.envs.specs.ricochet import ROBOT_NAMES
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
+from drc_lab.interpretation.labels.ricochet import LABELLED_ROBOTS
 from drc_lab.interpretation.steering import Moves
 from drc_lab.models.policy import Policy
 
 APPROACH, DEPARTURE = "agent_approach_direction", "departure_direction_"
+LABELLED = tuple(ROBOT_NAMES[:LABELLED_ROBOTS])
 Possible = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # env, cell of the game's board, class, action
 
 
@@ -42,7 +44,7 @@ def possible_moves(batch: object, label: str) -> Possible:
     """
     if isinstance(batch, SokobanBatch) and label == APPROACH:
         return approaches(batch)
-    if isinstance(batch, RicochetBatch) and label.startswith(DEPARTURE) and label[len(DEPARTURE) :] in ROBOT_NAMES:
+    if isinstance(batch, RicochetBatch) and label.startswith(DEPARTURE) and label[len(DEPARTURE) :] in LABELLED:
         return departures(batch, ROBOT_NAMES.index(label[len(DEPARTURE) :]))
     allowed = APPROACH if isinstance(batch, SokobanBatch) else f"{DEPARTURE}A to {DEPARTURE}D"
     raise ConfigError("steer.label", label, allowed)

@@ -8,12 +8,14 @@ import pandas as pd
 
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import paired_difference
-from drc_lab.interpretation.probing import OBSERVATION, Bench, Split, Target
+from drc_lab.interpretation.probing import OBSERVATION, Bench, Split, Target, scaled
 from drc_lab.interpretation.recording import Recording
 from drc_lab.interpretation.spec import ProbeSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+NOTHING = "none"  # in the place of a label
 
 
 def at_checkpoint(
@@ -45,13 +47,16 @@ def at_checkpoint(
         bench = Bench(recording, target, split, spec)
         if not target.label.cells or not bench.possible:
             continue
-        fitted = {name: bench.fit(recording.tensor(name), 1) for name in recording.names}
+        readable = [name for name in recording.names if bench.reads(recording.tensors[name])]
+        fitted = {name: bench.fit(recording.tensor(name), 1) for name in readable}
+        if not fitted:
+            continue
         best = max(fitted, key=lambda name: fitted[name].score.value)
-        score, obs = fitted[best].score, bench.fit(recording.tensors["obs"].astype(np.float32) / 255, 1).score
+        score, obs = fitted[best].score, bench.fit(scaled(recording.tensors["obs"]), 1).score
         low, high = score.interval(confidence)
         rows.append({"frames": frames, "label": target.label.name, "reads": best, "score": score.value, "low": low,
                      "high": high, OBSERVATION: obs.value, **more})  # fmt: skip
-    return rows
+    return rows or [{"frames": frames, "label": NOTHING, **more}]  # too few episodes end well to say what a plan was
 
 
 def _solved(recording: Recording) -> np.ndarray:
@@ -71,7 +76,7 @@ def emergence(rows: Sequence[dict[str, object]], passes: int, confidence: float 
 
 
 def _draw(axis: "Axes", table: pd.DataFrame) -> None:
-    for label, line in table.groupby("label", sort=False):
+    for label, line in table[table["label"] != NOTHING].groupby("label", sort=False):
         axis.plot(line["frames"], line["score"], marker="o", label=str(label))
         axis.fill_between(line["frames"], line["low"], line["high"], alpha=0.15)
     own = table.drop_duplicates("frames")

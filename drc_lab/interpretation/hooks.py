@@ -69,9 +69,12 @@ def points_of(policy: Policy, repeats: int | None = None) -> list[Point]:
         found.append(point)
         return value
 
-    weight = next(policy.parameters())
-    with tapping(policy, Taps(note)):
+    weight, before = next(policy.parameters()), policy.taps
+    policy.taps = Taps(note)  # alone: hooks that are in place are not told of a board that nobody plays
+    try:
         policy(torch.zeros(1, *policy.obs_shape, device=weight.device), repeats=repeats)
+    finally:
+        policy.taps = before
     return found
 
 
@@ -118,7 +121,7 @@ def tapping(policy: Policy, taps: Taps) -> Iterator[None]:
 
 
 @contextmanager
-def hooks(policy: Policy, functions: Mapping[str, Hook]) -> Iterator[None]:
+def hooks(policy: Policy, functions: Mapping[str, Hook], repeats: int | None = None) -> Iterator[None]:
     """Within, each function sees the points that its name means, and may return something else in their place.
 
     The policy runs operation by operation meanwhile. Functions are called in the order of the mapping.
@@ -126,11 +129,12 @@ def hooks(policy: Policy, functions: Mapping[str, Hook]) -> Iterator[None]:
     Args:
         policy: any; its steps may be part of an evaluation or of a gradient.
         functions: by name.
+        repeats: the most ticks that it will be run for, where these are more than its own.
 
     Raises:
         ConfigError: a name means nothing; or, when the policy runs, something of another shape was returned.
     """
-    wanted = list(zip(read_names(policy, list(functions))[0], functions.values(), strict=True))
+    wanted = list(zip(read_names(policy, list(functions), repeats)[0], functions.values(), strict=True))
 
     def on(point: Point, value: Tensor) -> Tensor:
         for each, function in wanted:

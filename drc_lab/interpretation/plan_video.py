@@ -31,15 +31,14 @@ def plan_frames(
     index, boards = recording.index, {e.level: e for e in recording.episodes}
     for level in levels:
         rows, episode = np.flatnonzero(index["level"] == level), boards[level]
-        frame = np.empty(0)
         for step, row in enumerate(rows.tolist()):
             picture = _board(env, {name: each[step] for name, each in episode.boards.items()})
-            for tick, (probe, name) in enumerate(zip(probes, names, strict=True)):
+            for probe, name in zip(probes, names, strict=True):
                 maps = recording.tensor(name)[row : row + 1]  # (1, C, H, W)
                 scores = probe.scores(cell_features(maps, 1).reshape(-1, maps.shape[1]))
                 directions = _softmax(scores)[:, 1:].reshape(*maps.shape[2:], 4)
-                frame = caption(_drawn(picture, directions), f"level {level}, step {step + 1}, tick {tick + 1}")
-                yield frame
+                tick = int(name.split(".")[1]) + 1
+                yield caption(_drawn(picture, directions), f"level {level}, step {step + 1}, tick {tick}")
         end = _board(env, {name: each[-1] for name, each in episode.boards.items()})
         last = caption(end, f"level {level}: {'solved' if episode.solved else 'not solved'} in {len(episode)}")
         yield from [last] * HOLD

@@ -84,7 +84,8 @@ def targets(
 def _cropped(maps: np.ndarray, board: tuple[int, int]) -> np.ndarray:
     """[T, H, W] without the border that the policy does not see."""
     border = [(size - seen) // 2 for size, seen in zip(maps.shape[1:], board, strict=True)]
-    if [size - 2 * ring for size, ring in zip(maps.shape[1:], border, strict=True)] != list(board):
+    back = [size - 2 * ring for size, ring in zip(maps.shape[1:], border, strict=True)]
+    if back != list(board) or min(border) < 0:
         raise ConfigError("probe.labels", f"cells {maps.shape[1:]}", f"as many as the policy's maps have, {board}")
     return maps[:, border[0] : maps.shape[1] - border[0], border[1] : maps.shape[2] - border[1]]
 
@@ -133,12 +134,16 @@ class Bench:
         self.fit_y, self.test_y = (target.truth[tuple(at.T)] for at in (self.fit_at, self.test_at))
         self.shuffled_y = rng.permutation(self.fit_y)
         self.level = recording.index["level"].to_numpy()[self.test_at[:, 0]]
-        self.draws = draws_of(len(np.unique(self.level)), spec.seed)
+        self.draws = draws_of(max(len(np.unique(self.level)), 1), spec.seed)
 
     @property
     def possible(self) -> bool:
         """Whether there is something to tell apart on both sides."""
         return len(np.unique(self.fit_y)) > 1 and len(np.unique(self.level)) > 1
+
+    def reads(self, maps: np.ndarray) -> bool:
+        """Whether a probe can read this: of cells, a map of the board's size."""
+        return not self.target.label.cells or (maps.ndim == 4 and maps.shape[2:] == self.target.truth.shape[1:])
 
     def fit(self, maps: np.ndarray, kernel: int, shuffled: bool = False) -> Fitted:
         """A probe of ``maps`` [rows, C, H, W] (or [rows, F] of what is no map)."""
@@ -211,9 +216,9 @@ def probe_all(
             continue
         label, kernels = target.label, spec.kernels if target.label.cells else [0]
         for kernel in kernels:
-            readable = [name for name in recording.names if not label.cells or recording.tensors[name].ndim == 4]
+            readable = [name for name in recording.names if bench.reads(recording.tensors[name])]
             majority = bench.majority()
-            obs = bench.fit(_scaled(recording.tensors["obs"]), kernel)
+            obs = bench.fit(scaled(recording.tensors["obs"]), kernel)
             for of, fitted in ((MAJORITY, majority), (OBSERVATION, obs)):
                 rows.append(_row(label, "", of, kernel, fitted, confidence, bench))
             for name in readable:
@@ -238,12 +243,11 @@ def probe_all(
 
 
 def count_probes(recording: Recording, found: Sequence[Target], spec: ProbeSpec) -> int:
-    """How many `probe_all` fits, controls not counted."""
-    maps = sum(recording.tensors[name].ndim == 4 for name in recording.names)
-    return sum(len(spec.kernels) * maps if target.label.cells else len(recording.names) for target in found)
+    """How many `probe_all` fits at most, controls not counted."""
+    return sum((len(spec.kernels) if target.label.cells else 1) * len(recording.names) for target in found)
 
 
-def _scaled(obs: np.ndarray) -> np.ndarray:
+def scaled(obs: np.ndarray) -> np.ndarray:
     return obs.astype(np.float32) / 255 if obs.dtype == np.uint8 else obs.astype(np.float32)
 
 
@@ -286,7 +290,8 @@ def best_places(table: pd.DataFrame, texts: dict[str, str], confidence: float) -
         "chosen for that, the score flatters a little. clear: better than all four controls after Holm's "
         f"correction over all probes. {said}"
     )
-    return Finding("probes", "What can be read from it?", text, shown, lambda axis: _draw_best(axis, shown))
+    draw = (lambda axis: _draw_best(axis, shown)) if len(shown) else None
+    return Finding("probes", "What can be read from it?", text, shown, draw)
 
 
 def everywhere(table: pd.DataFrame, confidence: float) -> Finding:
@@ -295,8 +300,10 @@ def everywhere(table: pd.DataFrame, confidence: float) -> Finding:
         "Every probe and its controls. p: one-sided, of the control that comes nearest; p_holm: over all probes; "
         f"{confidence:.0%} intervals by a bootstrap over levels."
     )
-    return Finding("probes_everywhere", "Where can it be read?", text, table.drop(columns="classes"),
-                   lambda axis: _draw_by_tick(axis, table), in_terminal=False)  # fmt: skip
+    lines = _by_tick(table)
+    draw = (lambda axis: _draw_by_tick(axis, lines)) if len(lines) else None
+    title = "Where can it be read?"
+    return Finding("probes_everywhere", title, text, table.drop(columns="classes"), draw, in_terminal=False)
 
 
 def _draw_best(axis: "Axes", shown: pd.DataFrame) -> None:
@@ -312,11 +319,18 @@ def _draw_best(axis: "Axes", shown: pd.DataFrame) -> None:
     axis.legend(fontsize="x-small")
 
 
-def _draw_by_tick(axis: "Axes", table: pd.DataFrame) -> None:
-    own = table[(table["of"] == "policy") & (table["cells"] != "3x3")]
+def _by_tick(table: pd.DataFrame) -> pd.DataFrame:
+    """The policy's probes of cell states, or of hidden states where there is none, with their layers and ticks; those
+    of single cells and of whole maps."""
+    own = table[(table["of"] == "policy") & table["cells"].isin(["1x1", "all"])]
     parts = own["reads"].str.extract(r"^(\d+)\.(\d+)\.(\w+)$")
     own = own.assign(layer=parts[0], tick=parts[1], what=parts[2]).dropna(subset=["tick"])
-    for (label, layer, what), line in own[own["what"] == "c"].groupby(["label", "layer", "what"], sort=False):
+    states = own[own["what"] == "c"]
+    return states if len(states) else own[own["what"] == "h"]
+
+
+def _draw_by_tick(axis: "Axes", lines: pd.DataFrame) -> None:
+    for (label, layer, what), line in lines.groupby(["label", "layer", "what"], sort=False):
         name = f"{label}, layer {layer}, {what}"
         around = [line["score"] - line["low"], line["high"] - line["score"]]
         axis.errorbar(line["tick"].astype(int) + 1, line["score"], around, marker="o", capsize=2, label=name)

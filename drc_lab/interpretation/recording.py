@@ -153,7 +153,8 @@ class Recording:
     @property
     def names(self) -> list[str]:
         """Of what the policy computed."""
-        return [name for name in self.tensors if name not in ("obs", "returns") and not name.startswith("boards.")]
+        own = [name for name in self.tensors if name not in ("obs", "returns") and not name.startswith("boards.")]
+        return sorted(own, key=_place)
 
     @cached_property
     def deciding(self) -> np.ndarray:
@@ -177,6 +178,12 @@ class Recording:
             ))  # fmt: skip
             at = place.stop
         return found
+
+
+def _place(name: str) -> tuple[int, int, str]:
+    """To sort by: those outside of the ticks first, then by tick and layer."""
+    layer, tick, what = name.split(".") if name.count(".") == 2 else ("-1", "-1", name)
+    return int(tick), int(layer), what
 
 
 def bytes_of(policy: Policy, env: LevelVectorEnv, names: Sequence[str], dtype: str) -> int:
@@ -228,9 +235,8 @@ def record(
     Raises:
         UserError: the folder holds another recording, or cannot be written to.
     """
-    key = hashlib.sha256(json.dumps({**about, "thinking": repr(thinking), "dtype": dtype, "names": list(names)},
-                                    sort_keys=True, default=str).encode()).hexdigest()  # fmt: skip
-    _check_folder(folder, key)
+    key = key_of(about, names, thinking, dtype, actions)
+    check_folder(folder, key)
     with written(folder / ABOUT) as part:
         part.write_text(json.dumps({**about, "names": list(names), "dtype": dtype, "key": key}, indent=1, default=str))
     for levels in batches(num_levels, env.num_envs):
@@ -256,7 +262,20 @@ def _as_told(recorder: Recorder, actions: Mapping[int, np.ndarray]) -> Any:
     return choose
 
 
-def _check_folder(folder: Path, key: str) -> None:
+def key_of(
+    about: Mapping[str, Any],
+    names: Sequence[str],
+    thinking: Thinking | None = None,
+    dtype: str = "float32",
+    actions: Mapping[int, np.ndarray] | None = None,
+) -> str:
+    """A digest of all that a recording depends on, see `record`."""
+    told = {str(level): each.tolist() for level, each in (actions or {}).items()}
+    facts = {**about, "names": list(names), "thinking": repr(thinking), "dtype": dtype, "actions": told}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def check_folder(folder: Path, key: str) -> None:
     """Whether a recording may be written, or go on, there."""
     path = folder / ABOUT
     if not path.exists():

@@ -48,6 +48,8 @@ def refinement(
             recorded = [tick for tick in range(ticks) if f"{layer}.{tick}.c" in thought.names]
             for number, tick in product(np.unique(passes[first]), recorded):
                 here = first & (passes == number)
+                if not (truth[here] >= 0).any():
+                    continue
                 score = _score(probe, thought.tensor(f"{layer}.{tick}.c")[here], truth[here], target.classes, spec.seed)
                 at = int(number) * ticks + tick + 1
                 rows.append([label, int(layer), at, int(number), tick, score.value, *score.interval(confidence)])

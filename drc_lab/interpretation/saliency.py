@@ -23,6 +23,7 @@ GRADIENT, INTEGRATED, OCCLUSION = "gradient", "integrated", "occlusion"
 METHODS = (GRADIENT, INTEGRATED, OCCLUSION)
 VALUE, ACTION = "value", "action"
 PATHS = 24  # points on the way of an integrated gradient
+AT_ONCE = 256  # boards in one pass of it
 SHOWN, CELL = 6, 24  # boards in a picture, and pixels of their cells
 
 
@@ -43,18 +44,24 @@ def attributions(policy: Policy, obs: Tensor, method: str, of: str = ACTION, rep
     with torch.no_grad():
         chosen = policy(x, None, repeats)[0].policy_logits.argmax(-1)
 
-    def says(seen: Tensor) -> Tensor:
+    def says(seen: Tensor, chosen: Tensor) -> Tensor:
         out, _ = policy(seen, None, repeats)
-        times = len(seen) // len(chosen)
-        return out.value[:, 0] if of == VALUE else out.policy_logits.gather(1, chosen.repeat(times)[:, None])[:, 0]
+        return out.value[:, 0] if of == VALUE else out.policy_logits.gather(1, chosen[:, None])[:, 0]
 
     if method == GRADIENT:
-        found = Saliency(says).attribute(x.clone().requires_grad_(), abs=True)
+        start = x.clone().requires_grad_()
+        found = Saliency(says).attribute(start, abs=True, additional_forward_args=(chosen,))
     elif method == INTEGRATED:
-        found = IntegratedGradients(says).attribute(x.clone(), n_steps=PATHS)
+        at_once = max(AT_ONCE, len(x))
+        found = IntegratedGradients(says).attribute(
+            x.clone(), n_steps=PATHS, internal_batch_size=at_once, additional_forward_args=(chosen,)
+        )
     else:
+        window = (x.shape[1], 1, 1)
         with torch.no_grad():
-            found = Occlusion(says).attribute(x, sliding_window_shapes=(x.shape[1], 1, 1), baselines=0.0)
+            found = Occlusion(says).attribute(
+                x, sliding_window_shapes=window, baselines=0.0, additional_forward_args=(chosen,)
+            )
             return found[:, 0].abs()  # alike in all channels
     return found.detach().abs().sum(1)
 

@@ -14,7 +14,7 @@ class ProbeSpec:
     """What is recorded, and what is looked for in it.
 
     Args:
-        names: of what is read, see `drc_lab.interpretation.hooks`.
+        names: of what is read, see `drc_lab.interpretation.hooks`; None is all hidden and cell states.
         labels: what is looked for; None is all that the game has.
         levels: how many of the held-out levels are played; all numbers are about levels, and so are the splits.
         kernels: sides of the square of cells that a probe reads around its own; odd.
@@ -30,7 +30,7 @@ class ProbeSpec:
         seed: of the split, of what is drawn, and of the control without training.
     """
 
-    names: Sequence[str] = ("*.*.h", "*.*.c")
+    names: Sequence[str] | None = None
     labels: Sequence[str] | None = None
     levels: int = 500
     kernels: Sequence[int] = (1, 3)
@@ -48,11 +48,12 @@ class ProbeSpec:
     def __post_init__(self) -> None:
         all_at_least(self, 20, "levels", "max_rows")
         all_at_least(self, 0, "passes", "l2", "features", "video_levels", "seed")
-        if not 1 <= self.active <= max(self.features, 1):
-            raise ConfigError("active", self.active, f"1 to {max(self.features, 1)}, the number of features")
+        if self.features and not 1 <= self.active <= self.features:
+            raise ConfigError("active", self.active, f"1 to {self.features}, the number of features")
+        for key in ("names", "labels", "kernels"):
+            if (found := getattr(self, key)) is not None and not found:
+                raise ConfigError(key, list(found), "at least one")
         one_of("dtype", self.dtype, RECORDED_AS)
-        if not self.names:
-            raise ConfigError("names", list(self.names), "at least one")
         at_least("kernels", self.kernels, 1)
         for kernel in self.kernels:
             if kernel % 2 == 0:

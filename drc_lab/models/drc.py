@@ -63,7 +63,7 @@ class DRCPolicy(Policy):
             self._acting = before
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_acting": None}  # a copy has weights of its own
+        return super().__getstate__() | {"_acting": None}  # a copy has weights of its own
 
     def unroll(self, obs: Tensor, state: State, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, State]:
         T, B = obs.shape[:2]

@@ -60,6 +60,9 @@ class Policy(nn.Module, ABC):
             logits [T, B, A] and values [T, B, 1], and the carry after the last step.
         """
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"taps": None}  # a copy is looked at by nobody
+
     def output_layers(self) -> list[nn.Module]:
         """The linear layers that give logits and value, for a penalty on their weights; not every policy tells."""
         head: Any = getattr(self, "head", None)
@@ -96,12 +99,14 @@ class Policy(nn.Module, ABC):
     def one_by_one(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats) -> tuple[PolicyValue, Any]:
         """`unroll` as T single steps, of which ``taps`` is told the number."""
         assert self.taps is not None
-        outs, first = [], self.taps.step
-        for t, ticks in enumerate(self.repeats_of(repeats, len(obs))):
-            self.taps.step = first + t
-            out, state = self.unroll(obs[t : t + 1], state, resets[t : t + 1], ticks)
-            outs.append(out)
-        self.taps.step = first
+        outs, taps, first = [], self.taps, self.taps.step
+        try:
+            for t, ticks in enumerate(self.repeats_of(repeats, len(obs))):
+                taps.step = first + t
+                out, state = self.unroll(obs[t : t + 1], state, resets[t : t + 1], ticks)
+                outs.append(out)
+        finally:
+            taps.step = first
         return PolicyValue(*(torch.cat(each) for each in zip(*outs, strict=True))), state
 
     def repeats_of(self, repeats: Repeats, steps: int) -> list[int]:

@@ -82,9 +82,15 @@ class LoopedTransformerPolicy(RecurrentGridPolicy):
     def tick(self, e: Tensor, state: Tensor) -> Tensor:
         x = self.mix(state) + e.flatten(2).transpose(1, 2)  # (B, P, D)
         for layer, block in enumerate(self.blocks):
-            x = self.tapped("stream", block(x, *e.shape[2:]), layer)
-        last = len(self.blocks) - 1
-        return self.tapped("h", self.norm(x).to(state.dtype), last)  # under autocast x has another
+            x = self._shown("stream", block(x, *e.shape[2:]), e, layer)
+        return self._shown("h", self.norm(x).to(state.dtype), e, len(self.blocks) - 1)  # under autocast x has another
+
+    def _shown(self, what: str, x: Tensor, e: Tensor, layer: int) -> Tensor:
+        """[B, P, D], which is shown as a map [B, D, H, W]."""
+        if self.taps is None:
+            return x
+        board = self.tapped(what, x.transpose(1, 2).unflatten(2, e.shape[2:]), layer)
+        return board.flatten(2).transpose(1, 2)
 
     def read(self, state: Tensor, e: Tensor) -> Tensor:
         return state.transpose(1, 2).unflatten(2, e.shape[2:])  # (B, D, H, W)

@@ -6,14 +6,13 @@ from omegaconf import DictConfig
 
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
-from drc_lab.errors import ConfigError
 from drc_lab.interpretation.saliency import saliency
 from drc_lab.interpretation.spec import SaliencySpec
 from drc_lab.progress import working
 from drc_lab.tasks.checked import check_single, evaluation_spec
 from drc_lab.tasks.investigate import tell_where
-from drc_lab.tasks.probe import facts_of, probed_env
 from drc_lab.tasks.record import evaluation_run
+from drc_lab.tasks.recordings import boards
 from drc_lab.tasks.reporting import report_findings
 from drc_lab.tasks.start import start
 from drc_lab.tasks.subjects import subjects
@@ -25,12 +24,7 @@ def main(config: DictConfig, folder: Path) -> None:
     found = subjects(config)
     check_single([subject.name for subject in found])
     subject, spec = found[0], from_mapping(SaliencySpec, plain(config.saliency), "saliency")
-    env = probed_env(subject, spec.levels, at_once=spec.levels)
-    shape = env.single_observation_space.shape
-    if shape is None or len(shape) != 3 or shape[1] > facts_of(env, subject)["height"]:
-        raise ConfigError(
-            "env.observation", subject.config.env.get("observation"), "planes, or rgb with one pixel a cell"
-        )
+    env = boards(subject, spec.levels, "saliency.levels", at_once=spec.levels)
     confidence = evaluation_spec(subject.config).confidence
     with evaluation_run(config, folder) as run:
         with working("attributing", len(spec.methods) * len(spec.of) * subject.policy.repeats_per_step) as advance:

@@ -1,6 +1,7 @@
 """task=steer: whether a policy acts on what can be read from it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from drc_lab.errors import ConfigError
 from drc_lab.evaluation.finding import Finding
 from drc_lab.interpretation.ablation import ablation
 from drc_lab.interpretation.alternatives import alternatives, default_label, possible_moves
-from drc_lab.interpretation.hooks import points_of, read_names
+from drc_lab.interpretation.hooks import points_of, read_names, run_with_cache
 from drc_lab.interpretation.labels import find_labels
 from drc_lab.interpretation.patching import changed_boards, patching
 from drc_lab.interpretation.probes import Probe
@@ -23,14 +24,16 @@ from drc_lab.interpretation.recording import Recording
 from drc_lab.interpretation.spec import ProbeSpec, SteerSpec
 from drc_lab.interpretation.steering import ONCE, steering
 from drc_lab.progress import working
-from drc_lab.tasks.checked import check_single, evaluation_spec
+from drc_lab.tasks.checked import check_single, evaluation_spec, held_out_settings
+from drc_lab.tasks.continuing import continuable
 from drc_lab.tasks.investigate import tell_where
 from drc_lab.tasks.laboratory import Subject
-from drc_lab.tasks.probe import RECORDINGS, probed_env, recorded
 from drc_lab.tasks.record import evaluation_run
+from drc_lab.tasks.recordings import FOLDER, boards, check_recordings, recorded
 from drc_lab.tasks.reporting import report_findings
 from drc_lab.tasks.start import start
 from drc_lab.tasks.subjects import subjects
+from drc_lab.tracking.datasets import digest, fixed_levels
 
 
 def main(config: DictConfig, folder: Path) -> None:
@@ -42,16 +45,25 @@ def main(config: DictConfig, folder: Path) -> None:
     probe_spec = from_mapping(ProbeSpec, plain(config.probe), "probe")
     spec = from_mapping(SteerSpec, plain(config.steer), "steer")
     layers = cell_layers(subject)
-    env = probed_env(subject, spec.levels, split="test", at_once=spec.levels)
+    check_channels(spec.channels, channels_of(subject, layers))
+    env = boards(subject, spec.levels, "steer.levels", at_once=spec.levels)
+    other = boards(subject, probe_spec.levels, "probe.levels", split=other_split(subject))
+    if fixed_levels(env) is not None and digest(env, {}) == digest(other, {}):
+        allowed = "levels with splits, as probes are fitted to others than are steered"
+        raise ConfigError("env.levels", held_out_settings(subject.config).get("levels"), allowed)
     label = spec.label or default_label(env.batch)
+    find_labels(str(subject.config.env.id), [label], "steer.label")
     env.reset(seed=spec.seed)
     possible_moves(env.batch, label)  # or say now that there are none
     places = (
         [point.name for point in read_names(subject.policy, spec.patch, key="steer.patch")[1]] if spec.patch else []
     )
+    names = list(layers.values())
+    own_spec = replace(probe_spec, passes=0)
+    check_recordings(subject, other, names, own_spec, folder / FOLDER / "probes", episodes=1)
     confidence = evaluation_spec(subject.config).confidence
-    with evaluation_run(config, folder) as run:
-        recording = recorded_for(subject, probe_spec, layers, folder)
+    with evaluation_run(config, folder) as run, continuable(folder):
+        recording = recorded(subject.policy, other, names, own_spec, folder / FOLDER / "probes", subject)
         board = (recording.tensors["obs"].shape[2], recording.tensors["obs"].shape[3])
         probes = probes_of(recording, subject, label, layers, board, probe_spec)
         moves = alternatives(subject.policy, env, label, board, spec.seed)
@@ -78,11 +90,30 @@ def cell_layers(subject: Subject) -> dict[int, str]:
     return last
 
 
-def recorded_for(subject: Subject, spec: ProbeSpec, layers: dict[int, str], folder: Path) -> Recording:
-    """What probes are fitted to: episodes on the split that chose the checkpoint, so that no level is in both."""
-    env = probed_env(subject, spec.levels, split="valid")
-    names = ProbeSpec(**(vars(spec) | {"names": list(layers.values())}))
-    return recorded(subject.policy, env, names, folder / RECORDINGS / "probes", subject)
+@torch.no_grad()
+def channels_of(subject: Subject, layers: dict[int, str]) -> int:
+    """Of the smallest of these cell states."""
+    weight = next(subject.policy.parameters())
+    obs = torch.zeros(1, *subject.policy.obs_shape, device=weight.device)
+    _, cache = run_with_cache(subject.policy, obs, None, list(layers.values()))
+    return min(state.shape[1] for state in cache.values())
+
+
+def check_channels(wanted: Sequence[int], channels: int) -> None:
+    """Whether a layer has as many channels as are to be taken out."""
+    for number in wanted:
+        if number > channels:
+            raise ConfigError("steer.channels", number, f"1 to {channels}, the channels of a layer")
+
+
+def other_split(subject: Subject) -> str:
+    """Of the levels that probes are fitted to: those that chose the checkpoint, or else training's.
+
+    Raises:
+        ConfigError: there is no other split than the one that is steered on.
+    """
+    e = evaluation_spec(subject.config)
+    return e.split if e.split != e.report_split else "train"
 
 
 def probes_of(
@@ -119,10 +150,6 @@ def ablated(
     if not spec.channels or not spec.methods:
         return []
     ranked = {layer: np.argsort(-np.linalg.norm(probe.weight, axis=0)).tolist() for layer, probe in probes.items()}
-    fewest = min(len(order) for order in ranked.values())
-    for number in spec.channels:
-        if number > fewest:
-            raise ConfigError("steer.channels", number, f"1 to {fewest}, the channels of a layer")
     means = {layer: recording.tensor(name).mean(0) for layer, name in cell_layers(subject).items()}
     with working("ablating", len(ranked) * len(spec.methods) * len(spec.channels)) as advance:
         return [ablation(subject.policy, env, ranked, means, spec.channels, spec.methods, spec.seed, spec.draws,

@@ -143,6 +143,17 @@ def test_taking_out_what_it_acts_by_changes_what_it_does_and_noise_does_not(poli
     assert not torch.equal(played["read", "resample"][:shorter], played["all", "resample"][:shorter])
 
 
+def test_resampled_channels_are_those_of_another_episode():
+    """Of each board in a batch, also of a small one; of one alone the mean stands in."""
+    hook = without([0, 1], "resample", np.full((2, 3, 3), 7, np.float32), torch.Generator().manual_seed(0))
+    for boards in (2, 3, 5):
+        value = torch.arange(float(boards)).view(-1, 1, 1, 1).expand(-1, 2, 3, 3)
+        for _ in range(20):
+            new = hook(value, None)
+            assert (new != value).all() and sorted(new[:, 0, 0, 0].tolist()) == list(range(boards))
+    assert (hook(torch.zeros(1, 2, 3, 3), None) == 7).all()
+
+
 def test_an_ablation_says_how_many_levels_are_lost(env):
     """An agent that ships, without all of its channels and without two of them."""
     policy, _ = load_policy("agents:/sokoban-one-box")

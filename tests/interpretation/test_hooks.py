@@ -189,6 +189,53 @@ def test_another_shape_is_refused():
 def test_taps_leave_nothing_behind_in_a_copy():
     import copy
 
-    policy = small()
-    policy.taps = Taps(lambda point, value: value)
-    assert copy.deepcopy(policy).state_dict().keys() == policy.state_dict().keys()
+    for policy in (small(), shipped("convlstm")):
+        policy.taps = Taps(lambda point, value: value)
+        assert copy.deepcopy(policy).taps is None and policy.taps is not None
+
+
+def test_names_are_looked_up_without_the_hooks_that_are_in_place():
+    """One that puts in a batch of its own, and one that counts, see the boards that are played and no other."""
+    policy = small(num_layers=1)
+    obs, state, _ = sequence(policy, T=1)
+    calls = []
+    with torch.no_grad():
+        _, cache = run_with_cache(policy, obs[0], state, ["0.0.c"])
+        with hooks(policy, {"0.0.c": lambda c, point: calls.append(len(c)) or cache["0.0.c"]}):
+            (_, _), again = run_with_cache(policy, obs[0], state, ["0.0.c"])
+    assert calls == [4] and torch.equal(again["0.0.c"], cache["0.0.c"])
+
+
+def test_more_ticks_than_its_own_can_be_hooked():
+    policy, seen = small(num_layers=1), []
+    with torch.no_grad(), hooks(policy, {"0.7.c": lambda c, point: seen.append(point.name)}, repeats=8):
+        policy(torch.zeros(1, 3, 5, 6), None, 8)
+    assert seen == ["0.7.c"]
+
+
+def test_steps_are_counted_from_0_again_after_an_error():
+    policy, steps = small(num_layers=1), []
+    obs, state, resets = sequence(policy, T=3)
+
+    def fail_once(c, point):
+        steps.append(point.step)
+        if len(steps) == 2:
+            raise RuntimeError
+
+    with torch.no_grad(), hooks(policy, {"0.0.c": fail_once}):
+        with pytest.raises(RuntimeError):
+            policy.unroll(obs, state, resets)
+        policy.unroll(obs, state, resets)
+    assert steps == [0, 1, 0, 1, 2]
+
+
+def test_a_transformer_shows_maps_and_takes_them_back():
+    policy = shipped("transformer")
+    obs = torch.rand(2, *policy.obs_shape)
+    with torch.no_grad():
+        (_, state), cache = run_with_cache(policy, obs, None, ["*.*.h", "0.0.stream"])
+        assert cache["0.0.stream"].shape == (2, policy.hidden_channels, *policy.obs_shape[1:])
+        torch.testing.assert_close(cache["1.2.h"].flatten(2).transpose(1, 2), state)
+        with hooks(policy, {"1.2.h": lambda h, point: 0 * h}):
+            (_, after), _ = policy(obs), None
+    assert not after.any()

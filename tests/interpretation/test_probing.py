@@ -98,6 +98,30 @@ def test_a_level_is_for_fitting_or_for_scores():
     assert not set(levels[split.train]) & set(levels[split.test]) and levels[split.train].nunique() == 28
 
 
+def test_where_nothing_is_known_of_the_test_levels_nothing_is_fitted():
+    rng = np.random.default_rng(4)
+    truth = np.full((200, 3, 3), -1)
+    truth[Split.of(made(rng, {}), 0.7, 0).train] = directions(rng, 140)
+    maps = {"obs": rng.normal(size=(200, 2, 3, 3)), "0.0.c": rng.normal(size=(200, 2, 3, 3))}
+    probed = probe_all(made(rng, maps), made(rng, maps), [Target(LABEL, truth)], ProbeSpec())
+    assert len(probed.table) == 0 and probe_findings(probed, [Target(LABEL, truth)])[0].draw is None
+
+
+def test_maps_of_another_size_than_the_board_are_left_out():
+    rng = np.random.default_rng(5)
+    maps = {
+        "obs": rng.normal(size=(200, 2, 3, 3)),
+        "encoding": rng.normal(size=(200, 2, 2, 2)),
+        "0.0.c": rng.normal(size=(200, 2, 3, 3)),
+    }
+    probed = probe_all(made(rng, maps), made(rng, maps), [Target(LABEL, directions(rng, 200))], ProbeSpec(kernels=[1]))
+    assert set(probed.table["reads"]) == {"", "0.0.c"}
+
+
+def test_no_features_need_no_number_of_active_ones():
+    assert ProbeSpec(features=0).active == 4
+
+
 @pytest.mark.parametrize(
     ("spec", "line"),
     [
@@ -106,6 +130,8 @@ def test_a_level_is_for_fitting_or_for_scores():
         ({"dtype": "int8"}, r"dtype: found 'int8', allowed: float32 \| float16"),
         ({"train_share": 1.0}, "train_share: found 1.0"),
         ({"names": []}, r"names: found \[\], allowed: at least one"),
+        ({"kernels": []}, r"kernels: found \[\], allowed: at least one"),
+        ({"active": 65}, "active: found 65, allowed: 1 to 64"),
     ],
 )
 def test_wrong_settings_get_one_line(spec, line):

@@ -113,6 +113,12 @@ def test_given_actions_are_played_in_place_of_the_policys_own(policy, tmp_path):
     assert (second.tensors["obs"] == first.tensors["obs"]).all()
 
 
+def test_ticks_are_in_their_order():
+    names = [f"0.{tick}.c" for tick in range(12)]
+    recording = Recording(pd.DataFrame(), dict.fromkeys([*sorted(names), "value", "obs"], np.zeros(0)), {})
+    assert recording.names == ["value", *names]
+
+
 def test_another_recording_and_a_damaged_one_get_one_line(policy, tmp_path):
     recorded(policy, tmp_path)
     with pytest.raises(UserError, match="holds a recording of other weights"):

@@ -44,7 +44,7 @@ def play(tmp_path, monkeypatch, capsys):
 def checkpoint(path, *overrides):
     """A policy of random weights, as a training would have saved it."""
     sizes = ["policy.hidden_channels=4", "policy.num_layers=1", "policy.repeats_per_step=2", "policy.proj_dim=8"]
-    sizes = [] if "policy=mlp" in overrides else sizes
+    sizes = [] if {"policy=mlp", "policy=small_cnn"} & set(overrides) else sizes
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         config = hydra.compose("config", overrides=[*sizes, "policy.head_init=orthogonal", *overrides])
     policy = build_policy(config.policy, make_env(config.env, num_envs=1))

@@ -5,6 +5,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 from test_command_line import run_here, store
+from test_play import checkpoint
 
 from drc_lab.paths import AGENTS
 
@@ -68,7 +69,8 @@ def test_an_agents_plan_is_read_from_its_cells_and_reported(probe, tmp_path):
         (["probe.levels=5"], "probe.levels: found 5, allowed: at least 20"),
         (["probe.dtype=int8"], "probe.dtype: found 'int8', allowed: float32 | float16"),
         (["checkpoint=[a.ckpt,b.ckpt]"], "checkpoint: "),
-        (["env.id=CartPole-v1"], "env"),
+        (["probe.labels=[]"], "probe.labels: found [], allowed: at least one"),
+        (["+evaluation.env.observation=rgb"], "observations"),
     ],
 )
 def test_a_mistake_gets_one_line_before_anything_is_written(probe, tmp_path, words, line):
@@ -97,3 +99,53 @@ def test_a_plan_appears_in_training(probe, tmp_path):
     assert beyond[6_000_000] > 0.03 > beyond[0]
     assert table.loc[6_000_000, "solve_rate"] > 0.8 > 0.3 > table.loc[0, "solve_rate"]
     assert (table["gain_low"] <= table["gain"]).all() and "2 checkpoints, from 0 to 6,000,000 frames" in output
+
+
+RICOCHET = ["env=ricochet", "env.height=4", "env.width=4", "env.max_optimal=3", "env.max_steps=8", "policy.num_layers=1",
+            "policy.hidden_channels=4", "policy.proj_dim=8"]  # fmt: skip
+TINY = ["threads=1", "folder=out", "tracking=[]", "probe.levels=40", "probe.unsolved=true", "probe.kernels=[1]"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("net", ["drc", "convlstm", "transformer"])
+def test_nets_that_have_learned_nothing_are_probed_on_ricochet(probe, tmp_path, net):
+    """Every recurrent policy and the other game, by its own names; nothing is claimed of a random net's plan."""
+    sizes = RICOCHET[5:] + (["policy.num_heads=2"] if net == "transformer" else [])
+    where = checkpoint(tmp_path / "a.ckpt", f"policy={net}", *RICOCHET[:5], *sizes)
+    code, _, errors = probe(where, *TINY, "probe.passes=1", "probe.features=8", "probe.video_levels=1")
+    assert (code, errors) == (0, "")
+    every = pd.read_csv(tmp_path / "out/findings/probes_everywhere.csv")
+    own = every[every["of"] == "policy"]
+    assert {"departure_direction_A", "departure_direction_B", "stop_cell", "swept_cells", "next_robot"} <= set(
+        own["label"]
+    )
+    whats = {reads.split(".")[2] for reads in own["reads"]}
+    assert whats == ({"h"} if net == "transformer" else {"h", "c"})
+    assert (tmp_path / "out/plan.gif").exists() == (net != "transformer")
+    assert (tmp_path / "out/findings/dictionary.csv").exists() == (net != "transformer")
+
+
+@pytest.mark.slow
+def test_a_folder_is_not_gone_on_with_under_other_settings(probe, tmp_path):
+    where = checkpoint(tmp_path / "a.ckpt", *RICOCHET)
+    few = [*TINY, "probe.passes=0", "probe.features=0", "probe.video_levels=0"]
+    assert probe(where, *few)[::2] == (0, "")
+    code, _, errors = probe(where, *few, "+evaluation.env.max_steps=4")
+    assert code == 2 and "holds a recording of other weights, levels or names" in errors and errors.count("\n") == 1
+
+
+def test_a_picture_with_pixels_between_cells_is_refused(probe, tmp_path):
+    where = checkpoint(tmp_path / "a.ckpt", *RICOCHET, "env.observation=rgb")
+    code, _, errors = probe(where, *TINY)
+    assert (code, errors) == (
+        2,
+        "drc_lab: env.observation: found 'rgb', allowed: planes, or rgb with one pixel a cell\n",
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_policy_without_ticks_has_nothing_to_read_by_itself(probe, tmp_path):
+    where = checkpoint(tmp_path / "a.ckpt", *RICOCHET[:5], "policy=small_cnn")
+    code, _, errors = probe(where, *TINY)
+    assert code == 2 and errors.startswith("drc_lab: probe.names: found '*.*.h', allowed: encoding | head_input")
+    assert errors.endswith("this policy has no ticks\n") and not (tmp_path / "out").exists()

@@ -39,6 +39,10 @@ def test_an_agent_is_steered_ablated_and_patched(steer, tmp_path):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
+        (
+            ["steer.label=departure_direction_AB"],
+            "steer.label: found 'departure_direction_AB', allowed: agent_approach",
+        ),
         (["steer.label=next_box"], "steer.label: found 'next_box', allowed: agent_approach_direction"),
         (["steer.alphas=[0]"], "steer.alphas: found 0.0, allowed: numbers above 0"),
         (["steer.patch=[2.0.h]"], "steer.patch: found '2.0.h', allowed: encoding | "),
@@ -53,6 +57,20 @@ def test_a_mistake_gets_one_line_before_anything_is_written(steer, tmp_path, wor
     assert not (tmp_path / "out").exists()
 
 
-def test_more_channels_than_a_layer_has_are_refused(steer):
+def test_more_channels_than_a_layer_has_are_refused(steer, tmp_path):
     code, _, errors = steer(*SMALL, "tracking=[]", "steer.channels=[17]")
     assert (code, errors) == (2, "drc_lab: steer.channels: found 17, allowed: 1 to 16, the channels of a layer\n")
+    assert not (tmp_path / "out").exists()
+
+
+LEVEL = "#######\n#     #\n# @$. #\n#     #\n#     #\n#     #\n#######\n\n"
+
+
+def test_probes_are_not_fitted_to_the_levels_that_are_steered(steer, tmp_path):
+    """A file of levels has no splits."""
+    (tmp_path / "levels.txt").write_text(3 * LEVEL)
+    code, _, errors = steer(*SMALL, "tracking=[]", "+evaluation.env.levels=levels.txt")
+    assert code == 2 and errors.startswith("drc_lab: env.levels: found 'levels.txt', allowed: levels with splits"), (
+        errors
+    )
+    assert errors.count("\n") == 1 and not (tmp_path / "out").exists()
