@@ -19,6 +19,11 @@ RUNS = {
     "thinking_sweep": f"A training, then its best checkpoint at several amounts of thinking. Look first at {CURVES}."
     f" How it learned: {LEARNING}.",
     "thinking": f"What was learned, at several amounts of thinking. Look first at {CURVES}.",
+    "probe": "What can be read from what a checkpoint computes. Look first at `report.html` and `plan.gif` among the "
+    "artifacts, and at the metrics `probe/...`: the score of each label where it is highest.",
+    "steer": "Whether a checkpoint acts on what can be read from it. Look first at `steer/every_tick` beside "
+    "`steer/every_tick_random`, and at `report.html` among the artifacts.",
+    "saliency": "Which cells a checkpoint's decisions read: `report.html` among the artifacts.",
     "evaluate": "A checkpoint on held-out levels. Look first at `solve_rate`, or at `return` where there is none.",
 }
 SWEEP = (
