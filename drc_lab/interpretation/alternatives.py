@@ -1,7 +1,5 @@
 """Moves that a policy could make on its first observations and does not: what it is steered to. One rule a label."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 
@@ -56,10 +54,7 @@ def default_label(batch: object) -> str:
 
 
 @torch.no_grad()
-def alternatives(
-    policy: Policy, env: LevelVectorEnv, label: str, board: tuple[int, int], seed: int = 0,
-    tell: Callable[[int], object] = lambda number: None,
-) -> Moves:  # fmt: skip
+def alternatives(policy: Policy, env: LevelVectorEnv, label: str, board: tuple[int, int], seed: int = 0) -> Moves:
     """One move of each of the env's first levels that the policy does not make there by itself, drawn among those that
     can be made; levels without any are left out.
 
@@ -74,16 +69,22 @@ def alternatives(
     seen = torch.from_numpy(obs)
     device = next(policy.parameters()).device
     own = policy(seen.to(device))[0].policy_logits.argmax(-1).cpu().numpy()
-    at, cell, kind, action = possible_moves(env.batch, label)
-    others = action != own[at]
-    at, cell, kind, action = (each[others] for each in (at, cell, kind, action))
+    everything = possible_moves(env.batch, label)
+    others = everything[3] != own[everything[0]]
+    at, cell, kind, action = (each[others] for each in everything)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(at))
     _, first = np.unique(at[order], return_index=True)
     chosen = np.sort(order[first])
     width = env.batch.width  # type: ignore[attr-defined]
-    row, column = np.divmod(cell[chosen], width)
-    border = (width - board[1]) // 2
-    inside = (row - border) * board[1] + column - border
-    tell(len(chosen))
-    return Moves(seen[at[chosen]], inside, kind[chosen], action[chosen])
+
+    def inside(cells: np.ndarray) -> np.ndarray:
+        row, column = np.divmod(cells, width)
+        border = (width - board[1]) // 2
+        return (row - border) * board[1] + column - border
+
+    own_cell = np.full(len(own), -1)
+    own_cell[everything[0][~others]] = inside(everything[1][~others])  # of the policy's own moves
+    places = inside(cell[chosen])
+    own_cell = own_cell[at[chosen]]
+    return Moves(seen[at[chosen]], places, kind[chosen], action[chosen], np.where(own_cell == places, -1, own_cell))

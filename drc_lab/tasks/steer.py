@@ -67,7 +67,7 @@ def main(config: DictConfig, folder: Path) -> None:
         board = (recording.tensors["obs"].shape[2], recording.tensors["obs"].shape[3])
         probes = probes_of(recording, subject, label, layers, board, probe_spec)
         moves = alternatives(subject.policy, env, label, board, spec.seed)
-        with working("steering", 2 * len(probes) * len(spec.alphas)) as advance:
+        with working("steering", 4 * len(probes) * len(spec.alphas)) as advance:
             findings = [steering(subject.policy, moves, probes, spec.alphas, label, spec.seed, confidence, advance)]
         findings += ablated(subject, env, recording, probes, spec, confidence)
         findings += patched(subject, env, places, spec, confidence)
@@ -175,8 +175,8 @@ def answer(findings: Sequence[Finding]) -> list[str]:
     best = table.loc[table["difference"].idxmax()]
     sentences = [
         f"Steered to a move that it does not make by itself, it makes it in {best['steered']:.0%} [{best['low']:.0%}, "
-        f"{best['high']:.0%}] at its best (layer {best['layer']}, {best['when']}, alpha {best['alpha']:g}); with "
-        f"random vectors of that norm in {best['random']:.0%}."
+        f"{best['high']:.0%}] at its best (layer {best['layer']}, {best['cells']}, {best['when']}, alpha "
+        f"{best['alpha']:g}); with random vectors of that norm in {best['random']:.0%}."
     ]
     for finding in findings[1:]:
         table = finding.table

@@ -1,5 +1,7 @@
 """Steering, ablation and patching on policies of which it is known what they do."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from drc_lab.interpretation.alternatives import alternatives, possible_moves
 from drc_lab.interpretation.hooks import hooks
 from drc_lab.interpretation.patching import changed_boards, patching
 from drc_lab.interpretation.probes import Probe
-from drc_lab.interpretation.steering import EVERY_TICK, ONCE, Moves, steered, steering
+from drc_lab.interpretation.steering import BOTH, EVERY_TICK, ONCE, ONE, Moves, steered, steering
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy, PolicyValue
 
@@ -81,16 +83,18 @@ def test_alternatives_are_moves_that_can_be_made_and_are_not(policy, env):
     assert (planes[rows, 1, moves.cell] + planes[rows, 2, moves.cell] == 255).all()  # floor or target
     player = planes[:, 5:].sum(1).argmax(1)
     assert (moves.cell - player == np.array([-5, 5, -1, 1])[moves.action]).all()
+    free = moves.own_cell >= 0  # where it goes itself, if it can
+    assert free.any() and (moves.own_cell - player == np.array([-5, 5, -1, 1])[own])[free].all()
 
 
 def test_a_probes_vector_moves_it_and_a_random_one_does_not(policy, env):
     moves = alternatives(policy, env, "agent_approach_direction", (5, 5))
     finding = steering(policy, moves, {0: reads_direction()}, [0.01, 30.0], "direction")
-    table = finding.table.set_index(["when", "alpha"])
-    for when in (ONCE, EVERY_TICK):
-        assert table.loc[(when, 30.0), "steered"] == 1 and table.loc[(when, 30.0), "clear"] == "yes"
-        assert table.loc[(when, 30.0), "random"] < 0.5 and table.loc[(when, 0.01), "steered"] < 0.2
-    assert table.loc[(EVERY_TICK, 0.01), "clear"] == ""
+    table = finding.table.assign(alpha=finding.table["alpha"].round(2)).set_index(["cells", "when", "alpha"])
+    for cells, when in product((ONE, BOTH), (ONCE, EVERY_TICK)):
+        assert table.loc[(cells, when, 30.0), "steered"] == 1 and table.loc[(cells, when, 30.0), "clear"] == "yes"
+        assert table.loc[(cells, when, 30.0), "random"] < 0.5 and table.loc[(cells, when, 0.01), "steered"] < 0.2
+    assert table.loc[(ONE, EVERY_TICK, 0.01), "clear"] == ""
 
 
 def test_only_the_cell_of_the_move_is_written_to(policy, env):
@@ -103,6 +107,23 @@ def test_only_the_cell_of_the_move_is_written_to(policy, env):
     first = [each for each in written if each.shape == (len(moves), C, 5, 5)]
     changed = (first[2] - first[0]).flatten(2).abs().sum(1)  # (N, P), of the first tick
     assert (changed.argmax(1).numpy() == moves.cell).all() and ((changed > 0).sum(1) == 1).all()
+
+
+def test_the_policys_own_move_is_written_out_of_its_cell():
+    policy, env = Planted().eval(), make_env()
+    moves = alternatives(policy, env, "agent_approach_direction", (5, 5))
+    seen = []
+    tapped = policy.tapped
+    policy.tapped = lambda what, c, layer=None: seen.append(tapped(what, c, layer)) or seen[-1]
+    none, ones = np.zeros((len(moves), C), np.float32), np.ones(C, np.float32)
+    for against in (None, ones):
+        steered(policy, moves, none, 0, ONCE, against=against)
+    first = [each for each in seen if len(each) == len(moves) and each.ndim == 4]
+    changed = (first[2] - first[0]).flatten(2).abs().sum(1) > 0  # (N, P), of the first tick
+    expected = torch.zeros_like(changed)
+    has = np.flatnonzero(moves.own_cell >= 0)
+    expected[has, moves.own_cell[has]] = True
+    assert torch.equal(changed, expected)
 
 
 def test_patching_finds_where_the_difference_is_carried():
@@ -179,4 +200,4 @@ def test_labels_that_stand_for_no_move_get_one_line(env):
 
 
 def test_moves_know_how_many_they_are():
-    assert len(Moves(torch.zeros(3, 1), np.zeros(3), np.zeros(3), np.zeros(3))) == 3
+    assert len(Moves(torch.zeros(3, 1), *(np.zeros(3) for _ in range(4)))) == 3

@@ -101,8 +101,8 @@ def test_a_plan_appears_in_training(probe, tmp_path):
     assert (table["gain_low"] <= table["gain"]).all() and "2 checkpoints, from 0 to 6,000,000 frames" in output
 
 
-RICOCHET = ["env=ricochet", "env.height=4", "env.width=4", "env.max_optimal=3", "env.max_steps=8", "policy.num_layers=1",
-            "policy.hidden_channels=4", "policy.proj_dim=8"]  # fmt: skip
+RICOCHET = ["env=ricochet", "env.height=4", "env.width=4", "env.max_optimal=3", "env.max_steps=8",
+            "policy.num_layers=1", "policy.hidden_channels=4", "policy.proj_dim=8"]  # fmt: skip
 TINY = ["threads=1", "folder=out", "tracking=[]", "probe.levels=40", "probe.unsolved=true", "probe.kernels=[1]"]
 
 

@@ -24,7 +24,7 @@ def test_an_agent_is_steered_ablated_and_patched(steer, tmp_path):
     steering, ablation, patching = (
         pd.read_csv(out / f"findings/{name}.csv") for name in ("steering", "ablation", "patching")
     )
-    assert steering["when"].tolist() == ["first tick"] * 2 + ["every tick"] * 2
+    assert steering["when"].tolist() == 2 * (["first tick"] * 2 + ["every tick"] * 2)
     assert steering["steered"].between(0, 1).all() and (steering["random"] < 0.5).all()
     assert ablation.set_index("channels").loc[16, "difference"] < -0.3
     restored = patching.set_index("place")["restored"]
