@@ -28,7 +28,7 @@ from drc_lab.paths import CONF
         (["+experiment=nope"], "Could not find 'experiment/nope' Available options in 'experiment'"),
         (
             ["task=dream"],
-            "task: found 'dream', allowed: train | evaluate | thinking | thinking_sweep | play | fetch_levels",
+            "task: found 'dream', allowed: train | evaluate | thinking | thinking_sweep | probe | steer",
         ),
         (["env.height=0"], "env.height: found 0, allowed: 1 to 255"),
         (["env.num_robots=30"], "env.num_robots: found 30, allowed: 1 to 24"),
