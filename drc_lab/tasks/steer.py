@@ -55,9 +55,7 @@ def main(config: DictConfig, folder: Path) -> None:
     find_labels(str(subject.config.env.id), [label], "steer.label")
     env.reset(seed=spec.seed)
     possible_moves(env.batch, label)  # or say now that there are none
-    places = (
-        [point.name for point in read_names(subject.policy, spec.patch, key="steer.patch")[1]] if spec.patch else []
-    )
+    places = [point.name for point in read_names(subject.policy, spec.patch, key="steer.patch")[1]]
     names = list(layers.values())
     own_spec = replace(probe_spec, passes=0)
     check_recordings(subject, other, names, own_spec, folder / FOLDER / "probes", episodes=1)
