@@ -14,14 +14,14 @@ from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import paired_difference
 from drc_lab.evaluation.significance import holm, paired_test
 from drc_lab.interpretation.hooks import Hook, hooks
+from drc_lab.interpretation.spec import ABLATIONS
 from drc_lab.models.policy import Policy
 from drc_lab.models.taps import Point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ZERO, MEAN, RESAMPLE = "zero", "mean", "resample"
-METHODS = (ZERO, MEAN, RESAMPLE)
+ZERO, MEAN, _ = METHODS = ABLATIONS
 
 
 def without(channels: Sequence[int], method: str, means: np.ndarray, rng: torch.Generator) -> Hook:

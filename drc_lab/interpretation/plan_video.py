@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
+from scipy.special import softmax
 
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.video import caption
@@ -36,7 +37,7 @@ def plan_frames(
             for probe, name in zip(probes, names, strict=True):
                 maps = recording.tensor(name)[row : row + 1]  # (1, C, H, W)
                 scores = probe.scores(cell_features(maps, 1).reshape(-1, maps.shape[1]))
-                directions = _softmax(scores)[:, 1:].reshape(*maps.shape[2:], 4)
+                directions = softmax(scores, axis=1)[:, 1:].reshape(*maps.shape[2:], 4)
                 tick = int(name.split(".")[1]) + 1
                 yield caption(_drawn(picture, directions), f"level {level}, step {step + 1}, tick {tick}")
         end = _board(env, {name: each[-1] for name, each in episode.boards.items()})
@@ -72,8 +73,3 @@ def _arrow(draw: ImageDraw.ImageDraw, centre: tuple[float, float], step: np.ndar
     draw.line([tail, tip], (*ARROW, alpha), 4)
     back = (x + dx * 0.2, y + dy * 0.2)
     draw.polygon([tip, (back[0] + side[0], back[1] + side[1]), (back[0] - side[0], back[1] - side[1])], (*ARROW, alpha))
-
-
-def _softmax(scores: np.ndarray) -> np.ndarray:
-    e = np.exp(scores - scores.max(1, keepdims=True))
-    return e / e.sum(1, keepdims=True)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 OBSERVATION, UNTRAINED, SHUFFLED, MAJORITY = "observation", "untrained net", "shuffled labels", "majority"
 CONTROLS = (OBSERVATION, UNTRAINED, SHUFFLED, MAJORITY)
-COLUMNS = ["label", "reads", "of", "cells", "score", "low", "high", "p", "p_holm", "clear", "levels", "classes"]
+COLUMNS = ["label", "reads", "of", "cells", "score", "low", "high", "p", "p_holm", "clear", "levels"]
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def probe_all(
             majority = bench.majority()
             obs = bench.fit(scaled(recording.tensors["obs"]), kernel)
             for of, fitted in ((MAJORITY, majority), (OBSERVATION, obs)):
-                rows.append(_row(label, "", of, kernel, fitted, confidence, bench))
+                rows.append(_row(label, "", of, kernel, fitted, confidence))
             for name in readable:
                 own = bench.fit(recording.tensor(name), kernel)
                 controls = {
@@ -231,8 +231,8 @@ def probe_all(
                 probes[label.name, name, kernel] = own.probe
                 beaten = max(own.score.beats(c.score) for c in (majority, obs, *controls.values()))
                 p_values.append((len(rows), beaten))
-                rows.append(_row(label, name, "policy", kernel, own, confidence, bench))
-                rows += [_row(label, name, of, kernel, each, confidence, bench) for of, each in controls.items()]
+                rows.append(_row(label, name, "policy", kernel, own, confidence))
+                rows += [_row(label, name, of, kernel, each, confidence) for of, each in controls.items()]
                 tell(1)
     table = pd.DataFrame(rows, columns=COLUMNS)
     at = [place for place, _ in p_values]
@@ -251,13 +251,10 @@ def scaled(obs: np.ndarray) -> np.ndarray:
     return obs.astype(np.float32) / 255 if obs.dtype == np.uint8 else obs.astype(np.float32)
 
 
-def _row(
-    label: Label, name: str, of: str, kernel: int, fitted: Fitted, confidence: float, bench: Bench
-) -> list[object]:
+def _row(label: Label, name: str, of: str, kernel: int, fitted: Fitted, confidence: float) -> list[object]:
     size = f"{kernel}x{kernel}" if kernel else "all"
-    classes = len(np.unique(bench.test_y)) if label.classes else 0
     return [label.name, name, of, size, fitted.score.value, *fitted.score.interval(confidence), np.nan, np.nan, "",
-            fitted.levels, classes]  # fmt: skip
+            fitted.levels]  # fmt: skip
 
 
 def probe_findings(probed: Probed, found: Sequence[Target], confidence: float = 0.95) -> list[Finding]:
@@ -303,7 +300,7 @@ def everywhere(table: pd.DataFrame, confidence: float) -> Finding:
     lines = _by_tick(table)
     draw = (lambda axis: _draw_by_tick(axis, lines)) if len(lines) else None
     title = "Where can it be read?"
-    return Finding("probes_everywhere", title, text, table.drop(columns="classes"), draw, in_terminal=False)
+    return Finding("probes_everywhere", title, text, table, draw, in_terminal=False)
 
 
 def _draw_best(axis: "Axes", shown: pd.DataFrame) -> None:

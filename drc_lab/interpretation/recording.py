@@ -33,12 +33,13 @@ from drc_lab.evaluation.watcher import Watcher
 from drc_lab.files import written
 from drc_lab.interpretation.episodes import Episode
 from drc_lab.interpretation.hooks import read_names, tapping
+from drc_lab.interpretation.spec import RECORDED_AS
 from drc_lab.models.policy import Policy, PolicyValue
 from drc_lab.models.taps import Point, Taps
 
 DECIDES = -1  # of `thought`
 ABOUT = "recording.json"
-DTYPES = {"float32": np.float32, "float16": np.float16}
+DTYPES = dict(zip(RECORDED_AS, (np.float32, np.float16), strict=True))
 
 
 class Recorder(Watcher):
@@ -149,6 +150,11 @@ class Recording:
         if name not in self.tensors:
             raise ConfigError("names", name, " | ".join(self.names))
         return np.asarray(self.tensors[name], np.float32)
+
+    @property
+    def board(self) -> tuple[int, int]:
+        """Height and width of what the policy sees."""
+        return self.tensors["obs"].shape[2], self.tensors["obs"].shape[3]
 
     @property
     def names(self) -> list[str]:

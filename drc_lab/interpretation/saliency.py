@@ -14,14 +14,14 @@ from drc_lab.envs.sokoban.step import SokobanBatch
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import mean_interval
+from drc_lab.interpretation.spec import ATTRIBUTED, ATTRIBUTIONS
 from drc_lab.models.policy import Policy, as_floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-GRADIENT, INTEGRATED, OCCLUSION = "gradient", "integrated", "occlusion"
-METHODS = (GRADIENT, INTEGRATED, OCCLUSION)
-VALUE, ACTION = "value", "action"
+GRADIENT, INTEGRATED, _ = METHODS = ATTRIBUTIONS
+ACTION, VALUE = ATTRIBUTED
 PATHS = 24  # points on the way of an integrated gradient
 AT_ONCE = 256  # boards in one pass of it
 SHOWN, CELL = 6, 24  # boards in a picture, and pixels of their cells

@@ -7,6 +7,9 @@ from drc_lab.errors import ConfigError
 from drc_lab.rules import all_at_least, at_least, one_of
 
 RECORDED_AS = ("float32", "float16")
+ABLATIONS = ("zero", "mean", "resample")
+ATTRIBUTIONS = ("gradient", "integrated", "occlusion")
+ATTRIBUTED = ("action", "value")
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class SteerSpec:
     alphas: Sequence[float] = (0.25, 0.5, 1.0, 2.0, 4.0)
     levels: int = 1000
     channels: Sequence[int] = (1, 2, 4, 8)
-    methods: Sequence[str] = ("zero", "mean", "resample")
+    methods: Sequence[str] = ABLATIONS
     draws: int = 3
     patch: Sequence[str] = ("encoding", "*.*.h", "*.*.c", "head_input")
     seed: int = 0
@@ -97,7 +100,7 @@ class SteerSpec:
         if not self.alphas:
             raise ConfigError("alphas", list(self.alphas), "at least one")
         for method in self.methods:
-            one_of("methods", method, ("zero", "mean", "resample"))
+            one_of("methods", method, ABLATIONS)
 
 
 @dataclass(frozen=True)
@@ -111,15 +114,15 @@ class SaliencySpec:
         seed: of the env.
     """
 
-    methods: Sequence[str] = ("gradient", "integrated", "occlusion")
-    of: Sequence[str] = ("action", "value")
+    methods: Sequence[str] = ATTRIBUTIONS
+    of: Sequence[str] = ATTRIBUTED
     levels: int = 200
     seed: int = 0
 
     def __post_init__(self) -> None:
         all_at_least(self, 2, "levels")
         all_at_least(self, 0, "seed")
-        for key, allowed in (("methods", ("gradient", "integrated", "occlusion")), ("of", ("action", "value"))):
+        for key, allowed in (("methods", ATTRIBUTIONS), ("of", ATTRIBUTED)):
             if not getattr(self, key):
                 raise ConfigError(key, [], f"at least one of {' | '.join(allowed)}")
             for name in getattr(self, key):

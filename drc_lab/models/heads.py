@@ -1,5 +1,7 @@
 """From a map of features to policy logits and value: fixed to one board size, or for boards of any size."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +12,7 @@ from drc_lab.models.taps import Taps, tapped
 from drc_lab.rules import one_of
 
 
-class Head(nn.Module):
+class Head(nn.Module, ABC):
     """A shared layer ``proj_dim`` wide -> ReLU -> policy logits and value. A subclass says what the layer reads.
 
     Args:
@@ -47,9 +49,9 @@ class Head(nn.Module):
         logits, value = self.answers(hidden, taps)
         return tapped(taps, "logits", logits), tapped(taps, "value", value)
 
+    @abstractmethod
     def answers(self, hidden: Tensor, taps: Taps | None) -> tuple[Tensor, Tensor]:
         """What `forward` returns, of a head of this kind."""
-        raise NotImplementedError
 
     def outputs(self, features: Tensor, taps: Taps | None) -> tuple[Tensor, Tensor]:
         """[..., fan_in] -> logits [..., A], value [..., 1]."""
@@ -113,7 +115,7 @@ class PerCellHead(Head):
         return (weight * logits).sum(1), (weight * value).sum(1)
 
 
-HEADS = dict(zip(specs.HEADS, (ActorCriticHead, MeanHead, PooledHead, PerCellHead), strict=True))
+HEADS: dict[str, type[Head]] = dict(zip(specs.HEADS, (ActorCriticHead, MeanHead, PooledHead, PerCellHead), strict=True))
 
 
 def make_head(kind: str, *args, **kwargs) -> Head:

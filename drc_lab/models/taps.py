@@ -10,6 +10,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 CARRY = frozenset({"h", "c"})  # what the fused tick loops can show
+AROUND_TICKS = frozenset({"encoding", "head_input", "head_hidden", "logits", "value"})
 
 
 class Point(NamedTuple):
@@ -53,9 +54,6 @@ class Taps:
 
     def __call__(self, what: str, value: Tensor, layer: int | None = None) -> Tensor:
         return self.on(Point(what, layer, None if layer is None else self.tick, self.step), value)
-
-
-AROUND_TICKS = frozenset({"encoding", "head_input", "head_hidden", "logits", "value"})
 
 
 def tapped(taps: Taps | None, what: str, value: Tensor, layer: int | None = None) -> Tensor:

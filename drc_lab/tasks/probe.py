@@ -59,7 +59,7 @@ def main(config: DictConfig, folder: Path) -> None:
         actions = {episode.level: episode.actions for episode in recording.episodes}
         other = untrained(subject, env, spec.seed)
         control = recorded(other, env, names, spec, where / "untrained", subject, None, actions, untrained=spec.seed)
-        wanted = targets(recording, labels, board_of(recording), spec.unsolved)
+        wanted = targets(recording, labels, recording.board, spec.unsolved)
         with working("fitting probes", count_probes(recording, wanted, spec)) as advance:
             probed = probe_all(recording, control, wanted, spec, confidence, advance)
         findings = probe_findings(probed, wanted, confidence)
@@ -96,7 +96,7 @@ def over_frames(config: DictConfig, found: Sequence[Subject], spec: ProbeSpec, f
             if spec.passes:
                 thought = recorded(subject.policy, env, names, spec, own / "passes", subject, Thinking(spec.passes))
             with working(f"probing {subject.frames:,} frames"):
-                wanted = targets(recording, labels, board_of(recording), spec.unsolved)
+                wanted = targets(recording, labels, recording.board, spec.unsolved)
                 rows += at_checkpoint(subject.frames, recording, thought, wanted, spec, confidence)
         for row in rows:
             if "score" in row:
@@ -105,11 +105,6 @@ def over_frames(config: DictConfig, found: Sequence[Subject], spec: ProbeSpec, f
         finding = emergence(rows, spec.passes, confidence)
         shown = report_findings("When does the plan appear?", found[-1], env, [sentence], [finding], folder, run)
     tell_where([*shown, *run.shown])
-
-
-def board_of(recording: Recording) -> tuple[int, int]:
-    """Height and width of what the policy sees."""
-    return recording.tensors["obs"].shape[2], recording.tensors["obs"].shape[3]
 
 
 def refined(
@@ -123,7 +118,7 @@ def refined(
     """How the plan changes over extra passes, where the policy has ticks."""
     test = recording.index["level"][Split.of(recording, spec.train_share, spec.seed).test].unique()
     cells = [label for label in labels if label.cells]
-    wanted = targets(thought, cells, board_of(thought), spec.unsolved)
+    wanted = targets(thought, cells, thought.board, spec.unsolved)
     finding = refinement(probed, thought, wanted, test, spec, confidence)
     return [finding] if finding else []
 

@@ -62,7 +62,7 @@ def main(config: DictConfig, folder: Path) -> None:
     confidence = evaluation_spec(subject.config).confidence
     with evaluation_run(config, folder) as run, continuable(folder):
         recording = recorded(subject.policy, other, names, own_spec, folder / FOLDER / "probes", subject)
-        board = (recording.tensors["obs"].shape[2], recording.tensors["obs"].shape[3])
+        board = recording.board
         probes = probes_of(recording, subject, label, layers, board, probe_spec)
         moves = alternatives(subject.policy, env, label, board, spec.seed)
         with working("steering", 4 * len(probes) * len(spec.alphas)) as advance:
@@ -182,8 +182,8 @@ def answer(findings: Sequence[Finding]) -> list[str]:
             worst = table.loc[(table["difference"] - table["random_difference"]).idxmin()]
             sentences.append(
                 f"Without {worst['channels']} channels that the probe reads most from (layer {worst['layer']}, "
-                f"{worst['method']}) it solves {100 * worst['difference']:.1f} points more or less; without as many "
-                f"random ones {100 * worst['random_difference']:.1f}."
+                f"{worst['method']}) its solve rate changes by {100 * worst['difference']:+.1f} points; without as "
+                f"many random ones by {100 * worst['random_difference']:+.1f}."
             )
         if finding.name == "patching":
             inner = table[table["layer"] != ""]
