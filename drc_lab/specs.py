@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from drc_lab.interpretation import spec as interpretation
 from drc_lab.learning import library_specs as library
 from drc_lab.learning import specs as learning
 from drc_lab.learning.rollout_spec import RolloutSpec
@@ -27,6 +28,7 @@ SPECS: dict[str, Spec] = {
     "drc_lab.learning.nan_guard.NaNGuard": learning.NothingSpec,
     "drc_lab.learning.early_stop.EarlyStop": learning.EarlyStopSpec,
     "drc_lab.learning.videos.EpisodeVideos": learning.VideosSpec,
+    "drc_lab.interpretation.live.ProbeCurves": interpretation.ProbeCurvesSpec,
 }
 # What the keys of the configs are, of targets that take more.
 OF_LIBRARIES: dict[str, Spec] = {

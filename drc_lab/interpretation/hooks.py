@@ -78,6 +78,11 @@ def points_of(policy: Policy, repeats: int | None = None) -> list[Point]:
     return found
 
 
+def last_states(policy: Policy, what: str) -> dict[int, str]:
+    """The name of each layer's state (``h``, ``c``) after a step's last tick; {} of a policy that has none."""
+    return {point.layer: point.name for point in points_of(policy) if point.what == what and point.layer is not None}
+
+
 def read_names(
     policy: Policy, names: Sequence[str], repeats: int | None = None, key: str = "names"
 ) -> tuple[list[Wanted], list[Point]]:

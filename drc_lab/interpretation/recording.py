@@ -192,6 +192,13 @@ def _place(name: str) -> tuple[int, int, str]:
     return int(tick), int(layer), what
 
 
+def size_of(env: LevelVectorEnv) -> tuple[int, int]:
+    """Height and width of the game's boards."""
+    width = env.batch.width  # type: ignore[attr-defined]
+    cells = next(each.shape[1] for name, each in vars(env.batch).items() if name in ("tiles", "walls"))
+    return cells // width, width
+
+
 def bytes_of(policy: Policy, env: LevelVectorEnv, names: Sequence[str], dtype: str) -> int:
     """Of one run of the policy in a recording."""
     sizes: dict[str, int] = {}

@@ -66,6 +66,34 @@ class ProbeSpec:
 
 
 @dataclass(frozen=True)
+class ProbeCurvesSpec:
+    """Arguments of `drc_lab.interpretation.live.ProbeCurves`.
+
+    Args:
+        every_frames: between two looks, rounded to whole rollouts, and when training ends; None never looks.
+        levels: how many of the held-out levels are played, at most as many as are evaluated on.
+        labels: what is looked for, those of cells; None is all that the game has.
+        max_rows: that a probe is fitted to.
+        seed: of the split of the levels, and of what is drawn.
+    """
+
+    every_frames: int | None = None
+    levels: int = 200
+    labels: Sequence[str] | None = None
+    max_rows: int = 20_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.every_frames is not None and self.every_frames < 1:
+            raise ConfigError("every_frames", self.every_frames, "at least 1, or null")
+        self.probes()
+
+    def probes(self) -> ProbeSpec:
+        """What is fitted each time."""
+        return ProbeSpec(labels=self.labels, levels=self.levels, kernels=(1,), max_rows=self.max_rows, seed=self.seed)
+
+
+@dataclass(frozen=True)
 class SteerSpec:
     """How a policy is tested causally.
 

@@ -13,7 +13,7 @@ from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.evaluator import Thinking
 from drc_lab.interpretation.hooks import points_of, read_names
-from drc_lab.interpretation.recording import Recording, bytes_of, check_folder, key_of, record
+from drc_lab.interpretation.recording import Recording, bytes_of, check_folder, key_of, record, size_of
 from drc_lab.interpretation.spec import ProbeSpec
 from drc_lab.memory import check_memory
 from drc_lab.models.policy import Policy, num_actions
@@ -68,13 +68,6 @@ def boards(subject: Subject, levels: int, key: str, split: str | None = None, at
     if shape is None or len(shape) != 3 or shape[1] > size_of(env)[0]:
         raise ConfigError("env.observation", config.env.get("observation"), "planes, or rgb with one pixel a cell")
     return env
-
-
-def size_of(env: LevelVectorEnv) -> tuple[int, int]:
-    """Height and width of the game's boards."""
-    width = env.batch.width  # type: ignore[attr-defined]
-    cells = next(each.shape[1] for name, each in vars(env.batch).items() if name in ("tiles", "walls"))
-    return cells // width, width
 
 
 def recorded_names(policy: Policy, names: Sequence[str] | None) -> list[str]:

@@ -15,7 +15,7 @@ from drc_lab.errors import ConfigError
 from drc_lab.evaluation.finding import Finding
 from drc_lab.interpretation.ablation import ablation
 from drc_lab.interpretation.alternatives import alternatives, default_label, possible_moves
-from drc_lab.interpretation.hooks import points_of, read_names, run_with_cache
+from drc_lab.interpretation.hooks import last_states, read_names, run_with_cache
 from drc_lab.interpretation.labels import find_labels
 from drc_lab.interpretation.patching import changed_boards, patching
 from drc_lab.interpretation.probes import Probe
@@ -80,12 +80,9 @@ def cell_layers(subject: Subject) -> dict[int, str]:
     Raises:
         ConfigError: the policy has none.
     """
-    last = {
-        point.layer: point.name for point in points_of(subject.policy) if point.what == "c" and point.layer is not None
-    }
-    if not last:
-        raise ConfigError("checkpoint", subject.name, "a policy with a cell state: a DRC or a ConvLSTM")
-    return last
+    if found := last_states(subject.policy, "c"):
+        return found
+    raise ConfigError("checkpoint", subject.name, "a policy with a cell state: a DRC or a ConvLSTM")
 
 
 @torch.no_grad()

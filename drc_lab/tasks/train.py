@@ -38,6 +38,7 @@ from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.learning.stop import GracefulStop
 from drc_lab.learning.time_limit import ScheduleInTime
 from drc_lab.learning.unroll import GraphedUnroll
+from drc_lab.models.policy import Policy
 from drc_lab.progress import display
 from drc_lab.signals import Stopped
 from drc_lab.targets import own_frames, shipped, told
@@ -122,7 +123,7 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     kept = from_mapping(CheckpointSpec, plain(config.checkpoints), "checkpoints")
     often = spec.in_rollouts(kept.every_frames or held_out.every_frames)
     checkpoints = Checkpoints(begin.checkpoints, kept, often, evaluation, stop)
-    chosen, bar = chosen_callbacks(config), TrainingProgress(display)
+    chosen, bar = chosen_callbacks(config, policy), TrainingProgress(display)
     callbacks = [stop, metrics, evaluation, *chosen, ScheduleInTime(say), bar, checkpoints]
     trainer: L.Trainer = build_a(
         L.Trainer, config.trainer, "trainer", max_steps=spec.optimizer_steps, max_epochs=-1, logger=False,
@@ -161,10 +162,18 @@ def check_trainer(trainer: L.Trainer, spec: RolloutSpec) -> None:
         spec.share(trainer.world_size)
 
 
-def chosen_callbacks(config: DictConfig) -> list[L.Callback]:
-    """Those of the ``callbacks`` group."""
-    chosen = {f"callbacks.{name}": node for name, node in config.callbacks.items() if node is not None}
-    return [build_a(L.Callback, node, key) for key, node in chosen.items()]
+def chosen_callbacks(config: DictConfig, policy: Policy) -> list[L.Callback]:
+    """Those of the ``callbacks`` group. One that has ``check`` is asked whether it can do with the policy and the env's
+    id, before anything is written."""
+    found = []
+    for name, node in config.callbacks.items():
+        if node is not None:
+            callback: L.Callback = build_a(L.Callback, node, f"callbacks.{name}")
+            if (check := getattr(callback, "check", None)) is not None:
+                with errors_under(f"callbacks.{name}"):
+                    check(policy, str(config.env.id))
+            found.append(callback)
+    return found
 
 
 def check_optimization(agent: Agent, algo: DictConfig) -> None:
