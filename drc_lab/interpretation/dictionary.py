@@ -9,13 +9,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.finding import Finding
+from drc_lab.interpretation.galleries import board_picture, framed, show
 from drc_lab.interpretation.probing import Split, Target
 from drc_lab.interpretation.recording import Recording
 
 STEPS, BATCH, RATE = 1500, 1024, 3e-3
 TOLD = 100  # steps between two words of progress
-EXAMPLES = 3  # places that excite a feature most
+EXAMPLES = 5  # places that excite a feature most
+SHOWN = 6  # features in a picture
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def learn_dictionary(
 @torch.no_grad()
 def dictionary_finding(
     recording: Recording, name: str, targets: Sequence[Target], split: Split, features: int, k: int, seed: int = 0,
-    tell: Callable[[int], object] = lambda number: None,
+    tell: Callable[[int], object] = lambda number: None, env: LevelVectorEnv | None = None,
 ) -> Finding:  # fmt: skip
     """The features of one place, learned on some levels and measured on the others.
 
@@ -104,6 +107,7 @@ def dictionary_finding(
         targets: labels of cells, that features are compared with.
         split: levels to learn from, and to measure on.
         features, k, seed, tell: see `learn_dictionary`.
+        env: of the game, whose first board pictures are taken of; None for no pictures.
     """
     maps = recording.tensor(name).transpose(0, 2, 3, 1)  # (rows, H, W, C)
     with torch.enable_grad():
@@ -116,16 +120,16 @@ def dictionary_finding(
     on = strength > 0
     frequency = on.mean((0, 1, 2))
     rows = []
+    excites: dict[int, list[tuple[int, int, int, int]]] = {}  # by feature: level, step, row and column
     for feature in np.argsort(-frequency):
         if frequency[feature] == 0:
             continue
         share, lift, label = _best_label(on[..., feature], targets, split.test)
         top = np.argsort(-strength[..., feature].ravel())[:EXAMPLES]
-        places = [np.unravel_index(each, strength.shape[:3]) for each in top.tolist()]
-        where = "; ".join(
-            f"level {index['level'].iat[int(row)]} step {index['step'].iat[int(row)]} cell {y},{x}"
-            for row, y, x in places
-        )
+        found = [tuple(map(int, np.unravel_index(each, strength.shape[:3]))) for each in top.tolist()]
+        places = [(int(index["level"].iat[row]), int(index["step"].iat[row]), y, x) for row, y, x in found]
+        excites[int(feature)] = places
+        where = "; ".join(f"level {level} step {step} cell {y},{x}" for level, step, y, x in places)
         rows.append(
             [
                 int(feature),
@@ -144,9 +148,18 @@ def dictionary_finding(
         f"on other levels than these: it explains {float(explained):.1%} of the variance with "
         f"{float(on.sum(-1).mean()):.1f} active features a cell; {int((frequency == 0).sum())} features are dead. "
         "active: share of cells; says: the class of a label that is most over-represented where the feature is "
-        "active, share: of those cells, lift: times its share of all cells; most_at: where it is strongest."
+        "active, share: of those cells, lift: times its share of all cells; most_at: where it is strongest. "
+        f"The picture: the boards that excite most the {SHOWN} features with the largest lift."
     )
-    return Finding("dictionary", "What do its cells hold?", text, table, in_terminal=False)
+    draw = None
+    if env is not None and len(table):
+        most = table.sort_values("lift", ascending=False).head(SHOWN)
+        episodes = {episode.level: episode for episode in recording.episodes}
+        pictures = [[framed(board_picture(env, episodes[level], step), (y, x), recording.board)
+                     for level, step, y, x in excites[feature]] for feature in most["feature"]]  # fmt: skip
+        names = [f"{row.feature}: {row.says or '?'}".replace("=", "=\n") for row in most.itertuples()]
+        draw = lambda axis: show(axis, pictures, names)  # noqa: E731
+    return Finding("dictionary", "What do its cells hold?", text, table, draw, in_terminal=False)
 
 
 def _best_label(on: np.ndarray, targets: Sequence[Target], test: np.ndarray) -> tuple[float, float, str]:

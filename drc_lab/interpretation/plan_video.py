@@ -8,6 +8,7 @@ from scipy.special import softmax
 
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.video import caption
+from drc_lab.interpretation.galleries import board_picture
 from drc_lab.interpretation.probes import Probe, cell_features
 from drc_lab.interpretation.recording import Recording
 
@@ -33,22 +34,16 @@ def plan_frames(
     for level in levels:
         rows, episode = np.flatnonzero(index["level"] == level), boards[level]
         for step, row in enumerate(rows.tolist()):
-            picture = _board(env, {name: each[step] for name, each in episode.boards.items()})
+            picture = board_picture(env, episode, step, CELL)
             for probe, name in zip(probes, names, strict=True):
                 maps = recording.tensor(name)[row : row + 1]  # (1, C, H, W)
                 scores = probe.scores(cell_features(maps, 1).reshape(-1, maps.shape[1]))
                 directions = softmax(scores, axis=1)[:, 1:].reshape(*maps.shape[2:], 4)
                 tick = int(name.split(".")[1]) + 1
                 yield caption(_drawn(picture, directions), f"level {level}, step {step + 1}, tick {tick}")
-        end = _board(env, {name: each[-1] for name, each in episode.boards.items()})
+        end = board_picture(env, episode, -1, CELL)
         last = caption(end, f"level {level}: {'solved' if episode.solved else 'not solved'} in {len(episode)}")
         yield from [last] * HOLD
-
-
-def _board(env: LevelVectorEnv, state: dict[str, np.ndarray]) -> np.ndarray:
-    for name, each in state.items():
-        getattr(env.batch, name)[0] = each
-    return env.batch.picture(0, CELL)
 
 
 def _drawn(picture: np.ndarray, directions: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from drc_lab.envs.sokoban.step import SokobanBatch
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import mean_interval
+from drc_lab.interpretation.galleries import heat, mosaic
 from drc_lab.interpretation.spec import ATTRIBUTED, ATTRIBUTIONS
 from drc_lab.models.policy import Policy, as_floats
 
@@ -146,14 +147,9 @@ def saliency(
 
 def _gallery(method: str, of: str, pictures: Sequence[np.ndarray], share: np.ndarray) -> Finding:
     def draw(axis: "Axes") -> None:
-        columns = []
-        for picture, each in zip(pictures, share, strict=True):
-            large = np.kron(each / max(each.max(), 1e-12), np.ones((CELL, CELL)))
-            missing = np.array(picture.shape[:2]) - large.shape  # a border that the policy does not see
-            full = np.pad(large, [(gap // 2, gap - gap // 2) for gap in missing.tolist()])
-            heat = np.stack([255 * np.ones_like(full), 255 * (1 - full), 255 * (1 - full)], -1).astype(np.uint8)
-            columns.append(np.concatenate([picture, heat]))
-        axis.imshow(np.concatenate(columns, axis=1))
+        scaled = [each / max(each.max(), 1e-12) for each in share]
+        below = [heat(each, picture.shape[:2], CELL) for each, picture in zip(scaled, pictures, strict=True)]
+        axis.imshow(mosaic([pictures, below]))
         axis.set_axis_off()
 
     half = [_half(each) for each in share]

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from omegaconf import DictConfig
 from safetensors.numpy import save_file
 
@@ -18,6 +19,7 @@ from drc_lab.files import written
 from drc_lab.interpretation.alternatives import default_label
 from drc_lab.interpretation.dictionary import STEPS, TOLD, dictionary_finding
 from drc_lab.interpretation.emergence import at_checkpoint, emergence
+from drc_lab.interpretation.galleries import channel_gallery
 from drc_lab.interpretation.labels import Label, find_labels
 from drc_lab.interpretation.plan_video import plan_frames
 from drc_lab.interpretation.probing import Probed, Split, Target, count_probes, probe_all, probe_findings, targets
@@ -66,7 +68,8 @@ def main(config: DictConfig, folder: Path) -> None:
         if spec.passes:
             thought = recorded(subject.policy, env, names, spec, where / "passes", subject, Thinking(spec.passes))
             findings += refined(thought, labels, probed, recording, spec, confidence)
-        findings += described(recording, wanted, spec)
+        findings += described(recording, env, wanted, spec)
+        findings += channels(recording, env, probed, spec)
         write_probes(probed, folder / PROBES)
         video = write_plan(recording, env, probed, spec, folder / PLAN)
         sentences = answer(findings[0], recording)
@@ -123,16 +126,31 @@ def refined(
     return [finding] if finding else []
 
 
-def described(recording: Recording, wanted: Sequence[Target], spec: ProbeSpec) -> list[Finding]:
+def described(recording: Recording, env: LevelVectorEnv, wanted: Sequence[Target], spec: ProbeSpec) -> list[Finding]:
     """A dictionary of the last layer's last cell state, where there is one."""
     states = [name for name in recording.names if name.endswith(".c")]
     if not spec.features or not states:
         return []
     split = Split.of(recording, spec.train_share, spec.seed)
     with working("learning a dictionary", STEPS // TOLD) as advance:
-        return [
-            dictionary_finding(recording, states[-1], wanted, split, spec.features, spec.active, spec.seed, advance)
-        ]
+        return [dictionary_finding(recording, states[-1], wanted, split, spec.features, spec.active, spec.seed, advance,
+                                   env)]  # fmt: skip
+
+
+def shown_levels(recording: Recording, spec: ProbeSpec) -> list[int]:
+    """The first levels of those that no probe was fitted to."""
+    test = Split.of(recording, spec.train_share, spec.seed).test
+    return recording.index["level"][test].unique()[: spec.video_levels].tolist()
+
+
+def channels(recording: Recording, env: LevelVectorEnv, probed: Probed, spec: ProbeSpec) -> list[Finding]:
+    """Channels of the last layer's last cell state on a level, where a probe reads the plan from it."""
+    label = default_label(env.batch)
+    states = [name for name in recording.names if name.endswith(".c") and (label, name, 1) in probed.probes]
+    if not states or not (levels := shown_levels(recording, spec)):
+        return []
+    weights = np.linalg.norm(probed.probes[label, states[-1], 1].weight, axis=0)
+    return [channel_gallery(recording, env, states[-1], weights, levels[0], label)]
 
 
 def answer(best: Finding, recording: Recording) -> list[str]:
@@ -162,8 +180,7 @@ def write_plan(recording: Recording, env: LevelVectorEnv, probed: Probed, spec: 
         return None
     layer = max(int(name.split(".")[0]) for name in by_tick)
     names = [name for name in recording.names if name in by_tick and name.startswith(f"{layer}.")]
-    test = Split.of(recording, spec.train_share, spec.seed).test
-    levels = recording.index["level"][test].unique()[: spec.video_levels].tolist()
+    levels = shown_levels(recording, spec)
     with working("video of the plan"):
         frames = plan_frames(recording, env, [by_tick[name] for name in names], names, levels)
         write_video(frames, path, FPS)
