@@ -199,8 +199,8 @@ def size_of(env: LevelVectorEnv) -> tuple[int, int]:
     return cells // width, width
 
 
-def bytes_of(policy: Policy, env: LevelVectorEnv, names: Sequence[str], dtype: str) -> int:
-    """Of one run of the policy in a recording."""
+def bytes_computed(policy: Policy, names: Sequence[str], dtype: str) -> int:
+    """Of all that is named in one run of the policy on one board."""
     sizes: dict[str, int] = {}
 
     def measure(point: Point, value: Tensor) -> Tensor:
@@ -211,9 +211,14 @@ def bytes_of(policy: Policy, env: LevelVectorEnv, names: Sequence[str], dtype: s
     weight = next(policy.parameters())
     with tapping(policy, Taps(measure)), torch.no_grad():
         policy(torch.zeros(1, *policy.obs_shape, device=weight.device))
+    return sum(sizes[point.name] for point in points)
+
+
+def bytes_of(policy: Policy, env: LevelVectorEnv, names: Sequence[str], dtype: str) -> int:
+    """Of one run of the policy in a recording."""
     batch = env.batch
     own = [batch.observation, *(getattr(batch, name) for name in batch.STATE)]
-    return sum(sizes[point.name] for point in points) + sum(array[:1].nbytes for array in own)
+    return bytes_computed(policy, names, dtype) + sum(array[:1].nbytes for array in own)
 
 
 def record(

@@ -15,6 +15,7 @@ from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import mean_interval
 from drc_lab.interpretation.galleries import heat, mosaic
+from drc_lab.interpretation.recording import bytes_computed
 from drc_lab.interpretation.spec import ATTRIBUTED, ATTRIBUTIONS
 from drc_lab.models.policy import Policy, as_floats
 
@@ -65,6 +66,13 @@ def attributions(policy: Policy, obs: Tensor, method: str, of: str = ACTION, rep
             )
             return found[:, 0].abs()  # alike in all channels
     return found.detach().abs().sum(1)
+
+
+def bytes_of_level(policy: Policy) -> int:
+    """Memory that the attributions of one level take, about: what a backward pass keeps, and its gradients; the points
+    of a path."""
+    obs = np.prod(policy.obs_shape) * np.dtype(np.float32).itemsize
+    return 2 * bytes_computed(policy, ["*"], "float32") + PATHS * int(obs)
 
 
 def contents(batch: Any, board: tuple[int, int]) -> dict[str, np.ndarray]:

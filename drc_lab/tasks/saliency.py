@@ -6,8 +6,9 @@ from omegaconf import DictConfig
 
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
-from drc_lab.interpretation.saliency import saliency
+from drc_lab.interpretation.saliency import bytes_of_level, saliency
 from drc_lab.interpretation.spec import SaliencySpec
+from drc_lab.memory import check_memory
 from drc_lab.progress import working
 from drc_lab.tasks.checked import check_single, evaluation_spec
 from drc_lab.tasks.investigate import tell_where
@@ -24,6 +25,7 @@ def main(config: DictConfig, folder: Path) -> None:
     found = subjects(config)
     check_single([subject.name for subject in found])
     subject, spec = found[0], from_mapping(SaliencySpec, plain(config.saliency), "saliency")
+    check_memory("saliency.levels", spec.levels, bytes_of_level(subject.policy))
     env = boards(subject, spec.levels, "saliency.levels", at_once=spec.levels)
     confidence = evaluation_spec(subject.config).confidence
     with evaluation_run(config, folder) as run:

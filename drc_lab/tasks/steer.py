@@ -102,11 +102,8 @@ def check_channels(wanted: Sequence[int], channels: int) -> None:
 
 
 def other_split(subject: Subject) -> str:
-    """Of the levels that probes are fitted to: those that chose the checkpoint, or else training's.
-
-    Raises:
-        ConfigError: there is no other split than the one that is steered on.
-    """
+    """Of the levels that probes are fitted to: those that chose the checkpoint, or training's where these are the ones
+    that it is steered on."""
     e = evaluation_spec(subject.config)
     return e.split if e.split != e.report_split else "train"
 

@@ -112,6 +112,22 @@ def test_robots_that_slide():
     assert label(ricochet.GAME, "moves_left", episode).tolist() == [2, 1]
 
 
+def test_moves_to_the_goal_are_the_solvers_and_not_the_agents():
+    """A 1x3 corridor: robot 0 goes to the right end and back; the goal is the left end. Walled in, it has none."""
+    walls = np.array([[0b0111, 0b0011, 0b1011]] * 3, np.uint8)
+    steps = {"robots": np.array([[1], [2], [0]]), "goal": np.zeros(3, int), "target": np.zeros(3, int)}
+    episode = Episode(0, {"walls": walls, **steps}, np.array([RIGHT, LEFT]), np.zeros(2, bool), np.zeros(3), True, 1, 3)
+    assert label(ricochet.GAME, "moves_left", episode).tolist() == [2, 1]
+    assert label(ricochet.GAME, "moves_to_goal", episode).tolist() == [1, 1]
+    closed = walls.copy()
+    closed[:, 0] |= 0b1000
+    closed[:, 1] |= 0b0100
+    episode = Episode(
+        0, {"walls": closed, **steps}, np.array([RIGHT, LEFT]), np.zeros(2, bool), np.zeros(3), False, 1, 3
+    )
+    assert np.isnan(label(ricochet.GAME, "moves_to_goal", episode)).all()
+
+
 def test_events_from_the_end():
     assert next_event(3, 2, [(0, 0, 4), (2, 0, 1), (2, 1, 3)]).tolist() == [[4, 3], [1, 3], [1, 3]]
     assert next_only(3, 2, [(1, 1)]).tolist() == [[0, 1], [0, 1], [0, 0]]

@@ -5,12 +5,15 @@ from functools import partial
 
 import numpy as np
 
+from drc_lab.envs.ricochet.level import Boards
+from drc_lab.envs.ricochet.solve import solve_many
 from drc_lab.envs.specs.ricochet import ROBOT_NAMES
 from drc_lab.interpretation.episodes import Episode
 from drc_lab.interpretation.labels.backward import NEVER_OR_DIRECTION, next_event, next_only, number_left
 from drc_lab.interpretation.labels.registry import register_label
 
 GAME = "drc_lab/RicochetRobots-v0"
+SOLVER_STATES = 200_000  # positions that the solver looks at for one board
 LABELLED_ROBOTS = 4  # that have a label of their own: as many as the board game has
 
 
@@ -75,3 +78,13 @@ def swept_cells(episode: Episode) -> np.ndarray:
 @register_label("moves_left", game=GAME, text="How many moves the rest of the episode has.")
 def moves_left(episode: Episode) -> np.ndarray:
     return number_left(len(episode), [step for step, *_ in moves(episode)])
+
+
+@register_label("moves_to_goal", game=GAME, text="The fewest moves that solve the board, by the exact solver.")
+def moves_to_goal(episode: Episode) -> np.ndarray:
+    """nan where the solver gives up, or no moves lead to the goal any more."""
+    walls, robots, goal, target = (episode.boards[name][:-1] for name in ("walls", "robots", "goal", "target"))
+    shape = (len(episode), episode.height, episode.width)
+    boards = Boards(walls.reshape(shape), robots, goal, target, np.full(len(episode), -1))
+    moves, _ = solve_many(boards, SOLVER_STATES)
+    return np.where(moves < 0, np.nan, moves)
