@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -55,7 +56,9 @@ class Wanted:
         return fnmatchcase(point.name, self.pattern) and self.step in (None, point.step)
 
 
-@torch.no_grad()
+_POINTS: WeakKeyDictionary[Policy, dict[int | None, list[Point]]] = WeakKeyDictionary()  # of policies, by ticks
+
+
 def points_of(policy: Policy, repeats: int | None = None) -> list[Point]:
     """All that a step of the policy computes and names, in that order.
 
@@ -63,6 +66,15 @@ def points_of(policy: Policy, repeats: int | None = None) -> list[Point]:
         policy: any.
         repeats: ticks; None is the policy's own number.
     """
+    ticks = getattr(policy, "repeats_per_step", None) if repeats is None else repeats
+    known = _POINTS.setdefault(policy, {})
+    if ticks not in known:
+        known[ticks] = _points(policy, repeats)
+    return known[ticks]
+
+
+@torch.no_grad()
+def _points(policy: Policy, repeats: int | None) -> list[Point]:
     found: list[Point] = []
 
     def note(point: Point, value: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from drc_lab.errors import ConfigError
 from drc_lab.models.flops import hoisted_flops
 from drc_lab.models.policy import Policy
 from drc_lab.process import machine_name
+from drc_lab.tasks.looking_speed import LOOKING_COLUMNS, looking_rows
 from drc_lab.tasks.measure import Run, report, rounded, timed
 from drc_lab.tasks.policy_memory import can_measure, peak_memory
 from drc_lab.tasks.policy_runs import (
@@ -36,7 +37,8 @@ OPERATORS = 15  # rows of the profile
 
 
 def main(config: DictConfig, folder: Path) -> None:
-    """Measures all, prints the tables and writes policy_speed.csv, convolution.csv, policies.csv and profile.csv."""
+    """Measures all, prints the tables and writes policy_speed.csv, convolution.csv, policies.csv, looking.csv and
+    profile.csv."""
     start(config)
     spec = from_mapping(PolicySpeedSpec, plain(config.policy_speed), "policy_speed")
     if spec.device == "cuda" and not torch.cuda.is_available():
@@ -55,6 +57,8 @@ def main(config: DictConfig, folder: Path) -> None:
     sizes = f"env-steps/s: a step of {spec.envs[0]} envs; a gradient of {spec.steps} steps of {spec.batches[0]}"
     columns = ("policy", "parameters", STEP, GRADIENT)
     report("Policies", columns, policy_rows(others, spec), folder / "policies.csv", sizes)
+    title = f"Looking inside, env-steps/s of {spec.envs[0]} envs"
+    report(title, LOOKING_COLUMNS, looking_rows(subjects["ours"], spec), folder / "looking.csv", caption)
     columns = ("operator", "calls", "milliseconds", "share")
     title = f"Forward and backward pass of {spec.steps} steps of {spec.batches[0]} envs"
     report(title, columns, profile_rows(subjects["ours"], spec), folder / "profile.csv", "own time, one thread")

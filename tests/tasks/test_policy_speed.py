@@ -25,7 +25,7 @@ def test_the_task_writes_its_tables_with_every_policy_in_them(tmp_path):
     assert result.returncode == 0, result.stderr
     (folder,) = (tmp_path / "outputs/runs/policy_speed").iterdir()
     tables = {path.name: list(csv.DictReader(path.read_text().splitlines())) for path in folder.iterdir()}
-    assert set(tables) == {"policy_speed.csv", "convolution.csv", "policies.csv", "profile.csv"}
+    assert set(tables) == {"policy_speed.csv", "convolution.csv", "policies.csv", "looking.csv", "profile.csv"}
     speed = tables["policy_speed.csv"]
     expected = {
         ("step", "2"), ("step", "3"), ("gradient", "2"), ("recomputing", "2"), ("gradient MB", "2"),
@@ -40,6 +40,9 @@ def test_the_task_writes_its_tables_with_every_policy_in_them(tmp_path):
     for row in tables["policies.csv"]:
         assert all(float(row[key]) > 0 for key in ("parameters", "step", "gradient"))
     assert len(tables["convolution.csv"]) == 6 and all(float(row["gflops"]) > 0 for row in tables["convolution.csv"])
+    looking = [row["what"] for row in tables["looking.csv"]]
+    assert looking == ["no places to look at", "nobody looks", "h, c kept", "everything kept"]
+    assert all(float(row["ratio"]) > 0 for row in tables["looking.csv"])
     assert 0.5 < sum(float(row["share"]) for row in tables["profile.csv"]) <= 1.001
 
 
