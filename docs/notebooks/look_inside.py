@@ -17,14 +17,14 @@ import numpy as np
 import torch
 
 from drc_lab.evaluation.video import write_video
-from drc_lab.interpretation.alternatives import alternatives
+from drc_lab.interpretation.alternatives import routes_of
 from drc_lab.interpretation.hooks import hooks, run_with_cache
 from drc_lab.interpretation.labels import find_labels
 from drc_lab.interpretation.plan_video import plan_frames
 from drc_lab.interpretation.probing import Bench, Split, targets
 from drc_lab.interpretation.recording import Recording, record
 from drc_lab.interpretation.spec import ProbeSpec
-from drc_lab.interpretation.steering import random_vectors, steered, vectors_of
+from drc_lab.interpretation.steering import followed, random_vectors, vectors_of
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.tasks.held_out import held_out_env
 
@@ -79,10 +79,10 @@ for name, maps in {"0.0.c": recording.tensor("0.0.c"), "0.1.c": recording.tensor
 bench = Bench(recording, approaches, Split.of(recording, spec.train_share, spec.seed), spec)
 probes = [bench.fit(recording.tensor(name), 1).probe for name in ("0.0.c", "0.1.c")]
 write_video(plan_frames(recording, env, probes, ["0.0.c", "0.1.c"], [0, 1]), folder / "plan.gif", fps=3)
-moves = alternatives(policy, env, "agent_approach_direction", (5, 5))
+env.reset(seed=0)
+moves = routes_of(policy, env, "agent_approach_direction", (5, 5))
 vectors = 4 * vectors_of(probes[1], moves)
-other = random_vectors(vectors, np.random.default_rng(0))
-print(
-    f"steered {steered(policy, moves, vectors, 0).mean():.1%}, at random {steered(policy, moves, other, 0).mean():.1%}"
-)
+for name, written in {"the probe's": vectors, "random": random_vectors(vectors, np.random.default_rng(0))}.items():
+    made = followed(policy, env, moves, written, 0)
+    print(f"with {name} vectors it makes {made[moves.there].mean():.1%} of these moves")
 print("video", folder / "plan.gif")

@@ -1,21 +1,55 @@
-"""Moves that a policy could make on its first observations and does not: what it is steered to. One rule a label."""
+"""Ways that a policy could go from its first observations and does not: what it is steered to. One rule a label."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from drc_lab.envs.batch import STANDS
+from drc_lab.envs.ricochet.level import Boards
 from drc_lab.envs.ricochet.step import RicochetBatch
-from drc_lab.envs.sokoban.level import FLOOR, TARGET
+from drc_lab.envs.ricochet.symmetry import transform as transform_boards
+from drc_lab.envs.sokoban.level import FLOOR, TARGET, Levels
 from drc_lab.envs.sokoban.step import SokobanBatch
+from drc_lab.envs.sokoban.symmetry import transform as transform_levels
 from drc_lab.envs.specs.ricochet import ROBOT_NAMES
+from drc_lab.envs.symmetry import COUNT, TRANSPOSE
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.interpretation.labels.ricochet import LABELLED_ROBOTS
-from drc_lab.interpretation.steering import Moves
+from drc_lab.interpretation.recording import size_of
 from drc_lab.models.policy import Policy
 
 APPROACH, DEPARTURE = "agent_approach_direction", "departure_direction_"
 LABELLED = tuple(ROBOT_NAMES[:LABELLED_ROBOTS])
 Possible = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # env, cell of the game's board, class, action
+
+
+@dataclass(frozen=True)
+class Routes:
+    """K moves one after the other on each of N boards, of which the policy by itself makes another first one.
+
+    Args:
+        boards: the game's arrays as they begin, [N, ...] (`drc_lab.envs.batch.Batch.STATE`).
+        cell: int64 [N, K], the cell of the policy's maps that each move is about; -1 in all three where a board has no
+            such route.
+        kind: int64 [N, K], the class of the label that stands for the move there.
+        action: int64 [N, K], the move.
+        own_cell: int64 [N], the cell of the first move that the policy makes by itself; -1 where the label has none
+            for it, or it is the same.
+    """
+
+    boards: Mapping[str, np.ndarray]
+    cell: np.ndarray
+    kind: np.ndarray
+    action: np.ndarray
+    own_cell: np.ndarray
+
+    @property
+    def there(self) -> np.ndarray:
+        """bool [N], which boards have a route."""
+        return self.action[:, 0] >= 0
 
 
 def approaches(batch: SokobanBatch) -> Possible:
@@ -53,38 +87,82 @@ def default_label(batch: object) -> str:
     return f"{DEPARTURE}A" if isinstance(batch, RicochetBatch) else APPROACH
 
 
+def symmetries_of(height: int, width: int) -> range:
+    """Those under which a board keeps its height and width."""
+    return range(COUNT if height == width else TRANSPOSE)
+
+
+def turn(batch: object, symmetry: int) -> None:
+    """Turns and mirrors all boards in place; one of `symmetries_of` their size."""
+    if isinstance(batch, SokobanBatch):
+        tiles = batch.tiles.reshape(len(batch.tiles), -1, batch.width)
+        every = np.arange(len(tiles))
+        batch.load(every, transform_levels(Levels(tiles, batch.optimal, np.full(len(tiles), -1)), symmetry), every)
+    elif isinstance(batch, RicochetBatch):
+        walls = batch.walls.reshape(len(batch.walls), -1, batch.width)
+        every = np.arange(len(walls))
+        boards = Boards(walls, batch.robots, batch.goal, batch.target, batch.optimal)
+        batch.load(every, transform_boards(boards, symmetry), every)
+
+
+def _those(found: Possible, which: np.ndarray) -> Possible:
+    """Some of the moves, by a mask or their places."""
+    env, cell, kind, action = found
+    return env[which], cell[which], kind[which], action[which]
+
+
+def _one_each(found: Possible, rng: np.random.Generator) -> Possible:
+    """One of the moves of each board, drawn at random."""
+    order = rng.permutation(len(found[0]))
+    _, first = np.unique(found[0][order], return_index=True)
+    return _those(found, order[first])
+
+
 @torch.no_grad()
-def alternatives(policy: Policy, env: LevelVectorEnv, label: str, board: tuple[int, int], seed: int = 0) -> Moves:
-    """One move of each of the env's first levels that the policy does not make there by itself, drawn among those that
-    can be made; levels without any are left out.
+def routes_of(
+    policy: Policy, env: LevelVectorEnv, label: str, board: tuple[int, int], length: int = 1, seed: int = 0
+) -> Routes:
+    """A route on each of the env's boards as they are: its first move is drawn among those that can be made and that
+    the policy does not make by itself, the others among those that are about no cell again.
 
     Args:
         policy: greedy.
-        env: without autoreset, as many levels as it has boards.
+        env: without autoreset; its boards are left as they were.
         label: what stands for the moves.
         board: height and width of the policy's maps.
-        seed: of the env, and of what is drawn.
+        length: K, moves.
+        seed: of what is drawn.
     """
-    obs, _ = env.reset(seed=seed)
-    seen = torch.from_numpy(obs)
+    batch, N, rng = env.batch, env.num_envs, np.random.default_rng(seed)
+    boards, (height, width) = batch.get_state(), size_of(env)
     device = next(policy.parameters()).device
-    own = policy(seen.to(device))[0].policy_logits.argmax(-1).cpu().numpy()
-    everything = possible_moves(env.batch, label)
-    others = everything[3] != own[everything[0]]
-    at, cell, kind, action = (each[others] for each in everything)
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(at))
-    _, first = np.unique(at[order], return_index=True)
-    chosen = np.sort(order[first])
-    width = env.batch.width  # type: ignore[attr-defined]
 
     def inside(cells: np.ndarray) -> np.ndarray:
+        """In the policy's maps, which may lack the border."""
         row, column = np.divmod(cells, width)
         border = (width - board[1]) // 2
         return (row - border) * board[1] + column - border
 
-    own_cell = np.full(len(own), -1)
-    own_cell[everything[0][~others]] = inside(everything[1][~others])  # of the policy's own moves
-    places = inside(cell[chosen])
-    own_cell = own_cell[at[chosen]]
-    return Moves(seen[at[chosen]], places, kind[chosen], action[chosen], np.where(own_cell == places, -1, own_cell))
+    own = policy(torch.from_numpy(batch.observation).to(device))[0].policy_logits.argmax(-1).cpu().numpy()
+    possible = possible_moves(batch, label)
+    is_own = possible[3] == own[possible[0]]
+    own_cell = np.full(N, -1)
+    own_cell[possible[0][is_own]] = inside(possible[1][is_own])
+    possible = _those(possible, ~is_own)
+    cell, kind, action = (np.full((N, length), -1) for _ in range(3))
+    seen = np.zeros((N, height * width), bool)
+    if isinstance(batch, SokobanBatch):  # whose moves are about the cell that the player comes to
+        seen[np.arange(N), batch.player] = True
+    for k in range(length):
+        at, cell_at, kind_at, action_at = _one_each(possible, rng)
+        cell[at, k], kind[at, k], action[at, k] = cell_at, kind_at, action_at
+        seen[at, cell_at] = True
+        if k + 1 < length:
+            batch.step(np.where(action[:, k] >= 0, action[:, k], STANDS))
+            possible = possible_moves(batch, label)
+            at, cell_at, *_ = possible
+            possible = _those(possible, (action[at, k] >= 0) & ~seen[at, cell_at] & ~batch.solved[at])
+    batch.set_state(boards)
+    whole, first = action[:, -1] >= 0, inside(cell[:, 0])
+    cell, kind, action = (np.where(whole[:, None], each, -1) for each in (inside(cell), kind, action))
+    return Routes(boards, cell, kind, action, np.where(own_cell == first, -1, own_cell))

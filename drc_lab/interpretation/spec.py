@@ -100,7 +100,9 @@ class SteerSpec:
     Args:
         label: what is written into it: one that stands for a single move; None is the game's.
         alphas: what the probe's vectors are multiplied by.
-        levels: how many of the held-out levels; each gives one move to steer to.
+        moves: of the routes that it is steered along; 1 among them.
+        steered: how many of the held-out levels it is steered on, each in all symmetries of its size.
+        levels: how many of them are played without channels, and patched.
         channels: how many are taken out of a layer's cell state, those that the probe reads most from; () for none.
         methods: of that: zero, mean, resample.
         draws: of as many random channels.
@@ -110,6 +112,8 @@ class SteerSpec:
 
     label: str | None = None
     alphas: Sequence[float] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    moves: Sequence[int] = (1, 2, 3, 4)
+    steered: int = 200
     levels: int = 1000
     channels: Sequence[int] = (1, 2, 4, 8)
     methods: Sequence[str] = ABLATIONS
@@ -118,10 +122,13 @@ class SteerSpec:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        all_at_least(self, 20, "levels")
+        all_at_least(self, 20, "steered", "levels")
         all_at_least(self, 1, "draws")
         all_at_least(self, 0, "seed")
         at_least("channels", self.channels, 1)
+        at_least("moves", self.moves, 1)
+        if 1 not in self.moves or len(set(self.moves)) < len(self.moves):
+            raise ConfigError("moves", list(self.moves), "different numbers, 1 among them")
         for alpha in self.alphas:
             if not 0 < alpha < float("inf"):
                 raise ConfigError("alphas", alpha, "numbers above 0")

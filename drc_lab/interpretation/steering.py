@@ -1,9 +1,7 @@
-"""Whether what a probe reads is what the policy acts on: its vectors added to the cells of one move, and nothing
+"""Whether what a probe reads is what the policy acts on: its vectors added to the cells of a few moves, and nothing
 else."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,10 +9,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from drc_lab.envs.batch import STANDS
+from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.finding import Finding
-from drc_lab.evaluation.intervals import paired_difference, rate_interval
-from drc_lab.evaluation.significance import holm, paired_test
-from drc_lab.interpretation.hooks import hooks
+from drc_lab.evaluation.intervals import mean_interval, paired_difference
+from drc_lab.evaluation.significance import holm, paired_t_test
+from drc_lab.interpretation.alternatives import Routes
+from drc_lab.interpretation.hooks import Hook, hooks
 from drc_lab.interpretation.labels.backward import NEVER
 from drc_lab.interpretation.probes import Probe
 from drc_lab.models.policy import Policy
@@ -25,96 +26,107 @@ if TYPE_CHECKING:
 
 ONCE, EVERY_TICK = "first tick", "every tick"
 ONE, BOTH = "move", "move and own"  # which cells are written to
+MANY = 24  # rows, more than which a picture does not show all of
 
 
-@dataclass(frozen=True)
-class Moves:
-    """Moves that a policy is to be steered to, one for each of N observations.
+def writes(
+    cell: np.ndarray, vectors: np.ndarray, own_cell: np.ndarray, against: np.ndarray | None, device: torch.device
+) -> Hook:
+    """A hook that adds vectors to cells of a state [N, C, H, W].
 
     Args:
-        obs: [N, ...], the first of an episode each.
-        cell: int64 [N], the cell of the policy's maps that the move is about.
-        kind: int64 [N], the class of the label that stands for the move there.
-        action: int64 [N], the move. The policy as it is makes another one.
-        own_cell: int64 [N], the cell of the move that it makes as it is; -1 where the label has none for it, or it is
-        the
-            same.
+        cell: int64 [N, K].
+        vectors: float32 [N, K, C].
+        own_cell: int64 [N], to which ``against``, float32 [C], is added; -1 for none.
     """
+    at, added = torch.from_numpy(cell).to(device), torch.from_numpy(vectors).to(device)
+    rows = torch.arange(len(at), device=device)
+    has = torch.from_numpy(np.flatnonzero(own_cell >= 0)).to(device)
+    own = torch.from_numpy(own_cell).to(device)[has]
 
-    obs: Tensor
-    cell: np.ndarray
-    kind: np.ndarray
-    action: np.ndarray
-    own_cell: np.ndarray
+    def hook(c: Tensor, point: Point) -> Tensor:
+        new = c.flatten(2).clone()  # (N, C, P)
+        for k in range(at.shape[1]):
+            new[rows, :, at[:, k]] += added[:, k].to(c)
+        if against is not None:
+            new[has, :, own] += torch.from_numpy(against).to(c)
+        return new.view(c.shape)
 
-    def __len__(self) -> int:
-        return len(self.action)
+    return hook
 
 
 @torch.no_grad()
-def steered(
-    policy: Policy, moves: Moves, vectors: np.ndarray, layer: int, when: str = EVERY_TICK, batch: int = 512,
+def followed(
+    policy: Policy,
+    env: LevelVectorEnv,
+    routes: Routes,
+    vectors: np.ndarray,
+    layer: int,
+    when: str = EVERY_TICK,
     against: np.ndarray | None = None,
-) -> np.ndarray:  # fmt: skip
-    """Whether the policy's greedy action is the move, bool [N], with vectors added to its cell state.
+) -> np.ndarray:
+    """How many moves of its route the greedy policy makes before it makes another, int64 [N], while the vectors of
+    those that are still to be made are added to its cell state at every step.
 
     Args:
         policy: with a cell state, "c".
-        moves: what it is steered to.
-        vectors: float32 [N, C], of each move.
+        env: as many boards as there are routes; they become what the routes begin on.
+        routes: what it is steered to.
+        vectors: float32 [N, K, C], of each move.
         layer: whose cell state.
-        when: at the ``first tick`` of the step, or at ``every tick``.
-        against: float32 [C], added to the cell of the policy's own move.
+        when: at the ``first tick`` of each step, or at ``every tick``.
+        against: float32 [C], added to the cell of the policy's own first move.
     """
+    batch, device = env.batch, next(policy.parameters()).device
     name = f"{layer}.{0 if when == ONCE else '*'}.c"
-    device = next(policy.parameters()).device
-    found = []
-    for rows in np.array_split(np.arange(len(moves)), max(1, -(-len(moves) // batch))):
-        cell, vector = torch.from_numpy(moves.cell[rows]).to(device), torch.from_numpy(vectors[rows]).to(device)
-
-        own = torch.from_numpy(moves.own_cell[rows]).to(device)
-
-        def push(c: Tensor, point: Point, cell: Tensor = cell, vector: Tensor = vector, own: Tensor = own) -> Tensor:
-            new = c.flatten(2).clone()  # (n, C, P)
-            new[torch.arange(len(c), device=c.device), :, cell] += vector.to(c)
-            if against is not None:
-                has = (own >= 0).nonzero()[:, 0]
-                new[has, :, own[has]] += torch.from_numpy(against).to(c)
-            return new.view(c.shape)
-
-        with hooks(policy, {name: push}):
-            out, _ = policy(moves.obs[rows].to(device))
-        found.append(out.policy_logits.argmax(-1).cpu().numpy() == moves.action[rows])
-    return np.concatenate(found)
+    batch.set_state(dict(routes.boards))
+    made, follows, carry = np.zeros(len(routes.action), np.int64), routes.there.copy(), None
+    for k in range(routes.action.shape[1]):
+        hook = writes(routes.cell[:, k:], vectors[:, k:], routes.own_cell, against, device)
+        with hooks(policy, {name: hook}):
+            out, carry = policy(torch.from_numpy(batch.observation).to(device), carry)
+        follows &= out.policy_logits.argmax(-1).cpu().numpy() == routes.action[:, k]
+        made += follows
+        if not follows.any():
+            break
+        batch.step(np.where(follows, routes.action[:, k], STANDS))
+    return made
 
 
-def vectors_of(probe: Probe, moves: Moves) -> np.ndarray:
-    """What the probe reads as each move's class, less what it reads as any: float32 [N, C]."""
-    return (probe.weight - probe.weight.mean(0))[moves.kind]
+def vectors_of(probe: Probe, routes: Routes) -> np.ndarray:
+    """What the probe reads as each move's class, less what it reads as any: float32 [N, K, C]."""
+    return (probe.weight - probe.weight.mean(0))[routes.kind]
 
 
 def random_vectors(like: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Of the same norm each, in directions of their own."""
+    """Of the same norm each, in directions of their own: like [..., C]."""
     drawn = rng.normal(size=like.shape)
-    return (drawn * np.linalg.norm(like, axis=1, keepdims=True) / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(
-        np.float32
-    )
+    norms = (np.linalg.norm(each, axis=-1, keepdims=True) for each in (like, drawn))
+    return (drawn * np.divide(*norms)).astype(np.float32)
+
+
+def settings(lengths: Sequence[int], alphas: Sequence[float]) -> list[tuple[int, str, str, float]]:
+    """Moves of the route, cells, when, alpha: single moves once and at every tick, longer routes at every tick."""
+    whens = [(length, when) for length in lengths for when in (ONCE, EVERY_TICK) if length == 1 or when == EVERY_TICK]
+    return [(length, cells, when, alpha) for length, when in whens for cells in (ONE, BOTH) for alpha in alphas]
 
 
 def steering(
     policy: Policy,
-    moves: Moves,
-    probes: dict[int, Probe],
+    env: LevelVectorEnv,
+    turned: Mapping[int, Sequence[Routes]],
+    probes: Mapping[int, Probe],
     alphas: Sequence[float],
     label: str,
     seed: int = 0,
     confidence: float = 0.95,
     tell: Callable[[int], object] = lambda number: None,
 ) -> Finding:
-    """How often the policy makes a move that it would not have made, for each strength; beside random vectors.
+    """How often the policy goes a way that it would not have gone, for each strength; beside random vectors.
 
     Args:
-        policy, moves: see `steered`.
+        policy, env: see `followed`.
+        turned: routes by their number of moves: on the same levels in each symmetry.
         probes: the 1x1 probe of each layer's cell state after the last tick.
         alphas: what the probe's vectors are multiplied by.
         label: what the probes read.
@@ -124,39 +136,66 @@ def steering(
     """
     rows: list[list[object]] = []
     for layer, probe in probes.items():
-        rng = np.random.default_rng(seed)
-        own, never = vectors_of(probe, moves), probe.weight[NEVER] - probe.weight.mean(0)
-        other, nothing = random_vectors(own, rng), random_vectors(never[None], rng)[0]
-        for cells, when, alpha in product((ONE, BOTH), (ONCE, EVERY_TICK), alphas):
-            against = (alpha * never, alpha * nothing) if cells == BOTH else (None, None)
-            hit = steered(policy, moves, np.float32(alpha) * own, layer, when, against=against[0])
-            miss = steered(policy, moves, np.float32(alpha) * other, layer, when, against=against[1])
-            gain = paired_difference(hit, miss, confidence)
-            rows.append([layer, cells, when, alpha, hit.mean(), *rate_interval(hit, confidence), miss.mean(),
-                         hit.mean() - miss.mean(), *gain, paired_test(hit, miss).p_value])  # fmt: skip
+        never = probe.weight[NEVER] - probe.weight.mean(0)
+        for length, cells, when, alpha in settings(list(turned), alphas):
+            rng = np.random.default_rng(seed)
+            made: list[np.ndarray] = []  # moves of each symmetry's routes
+            by_random: list[np.ndarray] = []
+            for routes in turned[length]:
+                own = np.float32(alpha) * vectors_of(probe, routes)
+                other, nothing = random_vectors(own, rng), random_vectors(never[None], rng)[0]
+                against = (alpha * never, alpha * nothing) if cells == BOTH else (None, None)
+                for moves, vectors, each in zip((made, by_random), (own, other), against, strict=True):
+                    gone = followed(policy, env, routes, vectors, layer, when, each)
+                    moves.append(np.where(routes.there, gone, np.nan))
+            part, steered, random = (_of_levels(each) for each in (
+                [moves / length for moves in made], *([_whole(moves, length) for moves in each]
+                                                      for each in (made, by_random)),
+            ))  # fmt: skip
+            rows.append([
+                layer, length, cells, when, alpha, steered.mean(), *mean_interval(steered, confidence), part.mean(),
+                random.mean(), steered.mean() - random.mean(), *paired_difference(steered, random, confidence),
+                paired_t_test(steered, random).p_value,
+            ])  # fmt: skip
             tell(1)
-    columns = ["layer", "cells", "when", "alpha", "steered", "low", "high", "random", "difference", "difference_low",
-               "difference_high", "p"]  # fmt: skip
+    columns = ["layer", "moves", "cells", "when", "alpha", "steered", "low", "high", "part", "random", "difference",
+               "difference_low", "difference_high", "p"]  # fmt: skip
     table = pd.DataFrame(rows, columns=columns)
     table["p_holm"] = holm(table["p"].to_numpy())
     table["clear"] = np.where((table["p_holm"] <= 1 - confidence) & (table["difference"] > 0), "yes", "")
+    counts = (f"{sum(each.there.sum() for each in routes):,} of {moves}" for moves, routes in turned.items())
     text = (
-        f"{len(moves):,} moves on first observations that the policy does not make by itself (0% unsteered). For each, "
-        f"the vector that a 1x1 probe reads as this move ({label}), alpha times, is added to the cell state of the "
-        "cell of the move; and, where cells says so, the vector of never to that of the policy's own move. steered: "
-        "share of moves that are then made; random: with vectors of the same norms in random directions; "
-        f"{confidence:.0%} intervals, McNemar's exact test, Holm's correction over all rows. when: added once, at the "
-        "step's first tick, or at every tick."
+        f"Routes from first observations ({', '.join(counts)} moves) whose first move the policy does not make by "
+        f"itself: 0% unsteered. Each level in {len(turned[1])} symmetries. The vector that a 1x1 probe reads as a move "
+        f"({label}), alpha times, is added to the cell state of the cell of each move that is still to be made; and, "
+        "where cells says so, the vector of never to that of the policy's "
+        "own move. steered: share of routes that are then gone to their end, part: mean share of their moves; random: "
+        f"with vectors of the same norms in random directions. {confidence:.0%} intervals and paired t tests over "
+        "levels, Holm's correction over all rows. when: added once, at each step's first tick, or at every tick."
     )
     return Finding("steering", "Does it do what is written into it?", text, table, lambda axis: _draw(axis, table))
 
 
+def _whole(made: np.ndarray, length: int) -> np.ndarray:
+    """1 where a whole route was gone, 0 where not, nan where there is none."""
+    return np.where(np.isnan(made), np.nan, made == length)
+
+
+def _of_levels(turned: Sequence[np.ndarray]) -> np.ndarray:
+    """The mean over symmetries of each level that has a route in any: [S, N] -> [levels]."""
+    values = np.stack(turned)
+    values = values[:, ~np.isnan(values).all(0)]
+    return np.asarray(np.nanmean(values, axis=0))
+
+
 def _draw(axis: "Axes", table: pd.DataFrame) -> None:
-    for number, ((layer, cells, when), line) in enumerate(table.groupby(["layer", "cells", "when"], sort=False)):
-        axis.plot(
-            line["alpha"], line["steered"], marker="o", color=f"C{number}", label=f"layer {layer}, {cells}, {when}"
-        )
+    lines = table[table["cells"] == BOTH] if len(table) > MANY else table
+    for number, ((layer, moves, cells, when), line) in enumerate(
+        lines.groupby(["layer", "moves", "cells", "when"], sort=False)
+    ):
+        name = f"layer {layer}, {moves} move{'s' if moves > 1 else ''}, {cells}, {when}"
+        axis.plot(line["alpha"], line["steered"], marker="o", color=f"C{number}", label=name)
         axis.fill_between(line["alpha"], line["low"], line["high"], color=f"C{number}", alpha=0.15)
         axis.plot(line["alpha"], line["random"], linestyle=":", color=f"C{number}")
-    axis.set(xlabel="alpha", ylabel="share of moves made (dotted: random vectors)", ylim=(0, 1.02), xscale="log")
+    axis.set(xlabel="alpha", ylabel="share of routes gone (dotted: random vectors)", ylim=(0, 1.02), xscale="log")
     axis.legend(fontsize="x-small")

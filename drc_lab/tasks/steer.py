@@ -14,15 +14,15 @@ from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.finding import Finding
 from drc_lab.interpretation.ablation import ablation
-from drc_lab.interpretation.alternatives import alternatives, default_label, possible_moves
+from drc_lab.interpretation.alternatives import Routes, default_label, possible_moves, routes_of, symmetries_of, turn
 from drc_lab.interpretation.hooks import last_states, read_names, run_with_cache
 from drc_lab.interpretation.labels import find_labels
 from drc_lab.interpretation.patching import changed_boards, patching
 from drc_lab.interpretation.probes import Probe
 from drc_lab.interpretation.probing import Bench, Split, targets
-from drc_lab.interpretation.recording import Recording
+from drc_lab.interpretation.recording import Recording, size_of
 from drc_lab.interpretation.spec import ProbeSpec, SteerSpec
-from drc_lab.interpretation.steering import ONCE, steering
+from drc_lab.interpretation.steering import ONCE, settings, steering
 from drc_lab.progress import working
 from drc_lab.tasks.checked import check_single, evaluation_spec, held_out_settings
 from drc_lab.tasks.continuing import continuable
@@ -64,14 +64,35 @@ def main(config: DictConfig, folder: Path) -> None:
         recording = recorded(subject.policy, other, names, own_spec, folder / FOLDER / "probes", subject)
         board = recording.board
         probes = probes_of(recording, subject, label, layers, board, probe_spec)
-        moves = alternatives(subject.policy, env, label, board, spec.seed)
-        with working("steering", 4 * len(probes) * len(spec.alphas)) as advance:
-            findings = [steering(subject.policy, moves, probes, spec.alphas, label, spec.seed, confidence, advance)]
+        findings = [steered(subject, probes, label, board, spec, confidence)]
         findings += ablated(subject, env, recording, probes, spec, confidence)
         findings += patched(subject, env, places, spec, confidence)
         shown = report_findings("Does it act on its plan?", subject, env, answer(findings), findings, folder, run)
         run.log_metrics(metrics(findings[0]), subject.frames)
     tell_where([*shown, *run.shown])
+
+
+def steered(
+    subject: Subject,
+    probes: dict[int, Probe],
+    label: str,
+    board: tuple[int, int],
+    spec: SteerSpec,
+    confidence: float,
+) -> Finding:
+    """Along routes on the same levels in all symmetries."""
+    env = boards(subject, spec.steered, "steer.steered", at_once=spec.steered)
+    turned: dict[int, list[Routes]] = {length: [] for length in sorted(spec.moves)}
+    for symmetry in symmetries_of(*size_of(env)):
+        env.reset(seed=spec.seed)
+        turn(env.batch, symmetry)
+        for length, found in turned.items():
+            found.append(routes_of(subject.policy, env, label, board, length, spec.seed))
+    turned = {length: found for length, found in turned.items() if any(routes.there.any() for routes in found)}
+    if 1 not in turned:
+        raise ConfigError("steer.steered", spec.steered, f"more: on none of them is another move of {label} possible")
+    with working("steering", len(probes) * len(settings(list(turned), spec.alphas))) as advance:
+        return steering(subject.policy, env, turned, probes, spec.alphas, label, spec.seed, confidence, advance)
 
 
 def cell_layers(subject: Subject) -> dict[int, str]:
@@ -164,12 +185,15 @@ def patched(
 def answer(findings: Sequence[Finding]) -> list[str]:
     """In sentences."""
     table = findings[0].table
-    best = table.loc[table["difference"].idxmax()]
-    sentences = [
-        f"Steered to a move that it does not make by itself, it makes it in {best['steered']:.0%} [{best['low']:.0%}, "
-        f"{best['high']:.0%}] at its best (layer {best['layer']}, {best['cells']}, {best['when']}, alpha "
-        f"{best['alpha']:g}); with random vectors of that norm in {best['random']:.0%}."
-    ]
+    sentences = []
+    for moves, rows in table.groupby("moves", sort=False):
+        best = rows.loc[rows["difference"].idxmax()]
+        way = "to a move" if moves == 1 else f"along {moves} moves"
+        sentences.append(
+            f"Steered {way} that it does not make by itself, it goes there in {best['steered']:.0%} "
+            f"[{best['low']:.0%}, {best['high']:.0%}] at its best (layer {best['layer']}, {best['cells']}, "
+            f"{best['when']}, alpha {best['alpha']:g}); with random vectors of that norm in {best['random']:.0%}."
+        )
     for finding in findings[1:]:
         table = finding.table
         if finding.name == "ablation":
@@ -191,7 +215,8 @@ def answer(findings: Sequence[Finding]) -> list[str]:
 def metrics(steered: Finding) -> dict[str, float]:
     """steer/first_tick and steer/every_tick: the best share over layers and alphas; and of random vectors there."""
     found: dict[str, float] = {}
-    for when, rows in steered.table.groupby("when", sort=False):
+    single = steered.table[steered.table["moves"] == 1]
+    for when, rows in single.groupby("when", sort=False):
         best = rows.loc[rows["difference"].idxmax()]
         name = "first_tick" if when == ONCE else "every_tick"
         found |= {f"steer/{name}": float(best["steered"]), f"steer/{name}_random": float(best["random"])}

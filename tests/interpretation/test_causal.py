@@ -7,17 +7,19 @@ import pytest
 import torch
 from torch import nn
 
+from drc_lab.envs.ricochet import RicochetVectorEnv
 from drc_lab.envs.sokoban import SokobanVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.evaluator import evaluate
 from drc_lab.interpretation.ablation import METHODS, ablation, without
-from drc_lab.interpretation.alternatives import alternatives, possible_moves
+from drc_lab.interpretation.alternatives import possible_moves, routes_of, symmetries_of, turn
 from drc_lab.interpretation.hooks import hooks
 from drc_lab.interpretation.patching import changed_boards, patching
 from drc_lab.interpretation.probes import Probe
-from drc_lab.interpretation.steering import BOTH, EVERY_TICK, ONCE, ONE, Moves, steered, steering
+from drc_lab.interpretation.steering import BOTH, EVERY_TICK, ONCE, ONE, followed, steering
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy, PolicyValue
+from drc_lab.models.random import RandomPolicy
 
 C = 16
 
@@ -73,57 +75,133 @@ def reads_direction():
     return Probe(weight, np.zeros(5, np.float32))
 
 
-def test_alternatives_are_moves_that_can_be_made_and_are_not(policy, env):
-    moves = alternatives(policy, env, "agent_approach_direction", (5, 5))
-    assert 30 < len(moves) <= 60
-    own = policy(moves.obs)[0].policy_logits.argmax(-1).numpy()
-    assert (own != moves.action).all() and (moves.kind == moves.action + 1).all()
-    planes = moves.obs.numpy().reshape(len(moves), 7, 25)
-    rows = np.arange(len(moves))
-    assert (planes[rows, 1, moves.cell] + planes[rows, 2, moves.cell] == 255).all()  # floor or target
+APPROACH, BOARD = "agent_approach_direction", (5, 5)
+STRIDES = np.array([-5, 5, -1, 1])
+
+
+def begun(env, symmetry=0):
+    """The env on its first levels, turned."""
+    env.reset(seed=0)
+    turn(env.batch, symmetry)
+    return env
+
+
+@pytest.mark.parametrize("symmetry", [0, 3, 6])
+def test_routes_are_moves_that_can_be_made_one_after_the_other_and_are_not(policy, env, symmetry):
+    routes = routes_of(policy, begun(env, symmetry), APPROACH, BOARD, length=3)
+    obs, there = env.batch.observation.copy(), routes.there
+    assert 30 < there.sum() <= 60 and (routes.action[~there] == -1).all()
+    own = policy(torch.from_numpy(obs))[0].policy_logits.argmax(-1).numpy()
+    assert (own != routes.action[:, 0])[there].all() and (routes.kind == routes.action + 1)[there].all()
+    planes = obs.reshape(len(obs), 7, 25)
     player = planes[:, 5:].sum(1).argmax(1)
-    assert (moves.cell - player == np.array([-5, 5, -1, 1])[moves.action]).all()
-    free = moves.own_cell >= 0  # where it goes itself, if it can
-    assert free.any() and (moves.own_cell - player == np.array([-5, 5, -1, 1])[own])[free].all()
+    free = routes.own_cell >= 0  # where it goes itself, if it can
+    assert free.any() and (routes.own_cell - player == STRIDES[own])[free].all()
+    for board in np.flatnonzero(there):
+        way = [player[board], *routes.cell[board]]
+        assert len(set(way)) == 4  # comes to no cell again
+        assert (np.diff(way) == STRIDES[routes.action[board]]).all()
+        assert (planes[board, 1, way[1:]] + planes[board, 2, way[1:]] == 255).all()  # floor or target
+    assert (env.batch.observation == obs).all()  # nothing has moved
 
 
-def test_a_probes_vector_moves_it_and_a_random_one_does_not(policy, env):
-    moves = alternatives(policy, env, "agent_approach_direction", (5, 5))
-    finding = steering(policy, moves, {0: reads_direction()}, [0.01, 30.0], "direction")
-    table = finding.table.assign(alpha=finding.table["alpha"].round(2)).set_index(["cells", "when", "alpha"])
+def test_turned_boards_are_the_same_levels(env):
+    """As pictures of planes, under each symmetry another one."""
+    plain, found = begun(env).batch.observation.copy(), []
+    for symmetry in symmetries_of(5, 5):
+        found.append(begun(env, symmetry).batch.observation.copy())
+        back = [np.rot90(each, k, (2, 3)) for each in (found[-1], found[-1][:, :, ::-1]) for k in range(4)]
+        assert sum(np.array_equal(each, plain) for each in back) == 1
+    assert len({each.tobytes() for each in found}) == 8
+    assert list(symmetries_of(5, 6)) == [0, 1, 2, 3]  # that keep it lying
+
+
+def test_a_robots_routes_leave_each_cell_once(policy):
+    env = RicochetVectorEnv(num_envs=20, height=5, width=5, num_robots=2, max_steps=8, max_optimal=4, autoreset=False,
+                            split="test", num_levels=20)  # fmt: skip
+    begun(env, 5)
+    policy = RandomPolicy(env.single_observation_space.shape, 8).eval()
+    routes = routes_of(policy, env, "departure_direction_B", BOARD, length=2)
+    assert routes.there.sum() > 10
+    for board in np.flatnonzero(routes.there):
+        robot = env.batch.robots[board, 1]
+        assert routes.cell[board, 0] == robot and routes.cell[board, 1] != robot
+        assert (routes.action[board] // 4 == 1).all() and (routes.action[board] % 4 + 1 == routes.kind[board]).all()
+
+
+@pytest.mark.slow
+def test_a_probes_vector_moves_it_along_and_a_random_one_does_not(policy, env):
+    turned = {length: [routes_of(policy, begun(env, symmetry), APPROACH, BOARD, length) for symmetry in (0, 4)]
+              for length in (1, 3)}  # fmt: skip
+    finding = steering(policy, env, turned, {0: reads_direction()}, [0.01, 30.0], "direction")
+    table = finding.table.assign(alpha=finding.table["alpha"].round(2)).set_index(["moves", "cells", "when", "alpha"])
+    assert len(table) == 8 + 4
     for cells, when in product((ONE, BOTH), (ONCE, EVERY_TICK)):
-        assert table.loc[(cells, when, 30.0), "steered"] == 1 and table.loc[(cells, when, 30.0), "clear"] == "yes"
-        assert table.loc[(cells, when, 30.0), "random"] < 0.5 and table.loc[(cells, when, 0.01), "steered"] < 0.2
-    assert table.loc[(ONE, EVERY_TICK, 0.01), "clear"] == ""
+        strong, weak = (table.loc[(1, cells, when, alpha)] for alpha in (30.0, 0.01))
+        assert strong["steered"] == strong["part"] == 1 and strong["clear"] == "yes"
+        assert strong["random"] < 0.5 and weak["steered"] < 0.2
+    assert table.loc[(1, ONE, EVERY_TICK, 0.01), "clear"] == ""
 
 
-def test_only_the_cell_of_the_move_is_written_to(policy, env):
-    moves = alternatives(policy, env, "agent_approach_direction", (5, 5))
-    written = []
-    for vectors in (np.zeros((len(moves), C), np.float32), np.ones((len(moves), C), np.float32)):
-        policy.tapped = lambda what, c, layer=None: written.append(Policy.tapped(policy, what, c, layer)) or written[-1]
-        steered(policy, moves, vectors, 0, ONCE)
-        del policy.tapped
-    first = [each for each in written if each.shape == (len(moves), C, 5, 5)]
-    changed = (first[2] - first[0]).flatten(2).abs().sum(1)  # (N, P), of the first tick
-    assert (changed.argmax(1).numpy() == moves.cell).all() and ((changed > 0).sum(1) == 1).all()
+def test_moves_count_until_it_makes_another(policy, env):
+    """Told the first move alone, and then the other way."""
+    policy = Follows(env).eval()
+    routes = routes_of(policy, begun(env), APPROACH, BOARD, length=3)
+    for right, moves in enumerate(([1, 0, 0], [1, 1, 0], [1, 1, 1]), 1):
+        policy.way = np.where(np.array(moves) == 1, routes.action, (routes.action + 1) % 4)
+        policy.step = 0
+        made = followed(policy, env, routes, np.zeros((60, 3, C), np.float32), 0)
+        assert (made[routes.there] == right).all() and (made[~routes.there] == 0).all()
 
 
-def test_the_policys_own_move_is_written_out_of_its_cell():
-    policy, env = Planted().eval(), make_env()
-    moves = alternatives(policy, env, "agent_approach_direction", (5, 5))
-    seen = []
-    tapped = policy.tapped
-    policy.tapped = lambda what, c, layer=None: seen.append(tapped(what, c, layer)) or seen[-1]
-    none, ones = np.zeros((len(moves), C), np.float32), np.ones(C, np.float32)
-    for against in (None, ones):
-        steered(policy, moves, none, 0, ONCE, against=against)
-    first = [each for each in seen if len(each) == len(moves) and each.ndim == 4]
-    changed = (first[2] - first[0]).flatten(2).abs().sum(1) > 0  # (N, P), of the first tick
-    expected = torch.zeros_like(changed)
-    has = np.flatnonzero(moves.own_cell >= 0)
-    expected[has, moves.own_cell[has]] = True
-    assert torch.equal(changed, expected)
+def written(policy, run):
+    """What all hooks add to the cell state in the first tick of each run of a policy."""
+    added, tapped = [], policy.tapped
+
+    def tap(what, value, layer=None):
+        new = tapped(what, value, layer)
+        if what == "c" and len(value) > 1:  # not where it is asked what it names
+            added.append(new - value)
+        return new
+
+    policy.tapped = tap
+    run()
+    del policy.tapped
+    return added[:: policy.repeats_per_step]
+
+
+def test_the_cells_of_the_moves_that_are_left_are_written_to_and_no_others(env):
+    """At the first step those of both moves, at the second that of the last; and the cell of its own first move."""
+    policy = Follows(env).eval()
+    routes = routes_of(policy, begun(env), APPROACH, BOARD, length=2)
+    policy.way = routes.action
+    ones, rows = np.ones((60, 2, C), np.float32), np.flatnonzero(routes.there)
+    for against in (None, np.ones(C, np.float32)):
+        added = written(policy, lambda a=against: followed(policy, env, routes, ones, 0, ONCE, against=a))
+        for step in range(2):
+            expected = np.zeros((60, 25), bool)
+            for k in range(step, 2):
+                expected[rows, routes.cell[rows, k]] = True
+            if against is not None:
+                own = rows[routes.own_cell[rows] >= 0]
+                expected[own, routes.own_cell[own]] = True
+            assert (added[step].flatten(2).abs().sum(1).numpy() > 0)[rows].tolist() == expected[rows].tolist()
+
+
+class Follows(Planted):
+    """Makes the moves that it is told, whatever it sees; None: the one that it likes."""
+
+    def __init__(self, env):
+        super().__init__()
+        self.way, self.step = None, 0
+
+    def unroll(self, obs, state, resets, repeats=None):
+        out, c = super().unroll(obs, state, resets, repeats)
+        if self.way is None or obs.shape[1] != len(self.way):
+            return out, c
+        told = torch.from_numpy(self.way[:, self.step % self.way.shape[1]]).clamp(min=0)
+        self.step += 1
+        return PolicyValue(nn.functional.one_hot(told, 4)[None].float(), out.value), c
 
 
 def test_patching_finds_where_the_difference_is_carried():
@@ -197,7 +275,3 @@ def test_changed_levels_differ_in_the_goal_alone(env):
 def test_labels_that_stand_for_no_move_get_one_line(env):
     with pytest.raises(ConfigError, match=r"steer\.label: found 'next_box', allowed: agent_approach_direction"):
         possible_moves(env.batch, "next_box")
-
-
-def test_moves_know_how_many_they_are():
-    assert len(Moves(torch.zeros(3, 1), *(np.zeros(3) for _ in range(4)))) == 3

@@ -5,8 +5,9 @@ import pytest
 from test_command_line import run_here, store
 
 AGENT = "checkpoint=agents:/sokoban-one-box"
-SMALL = [AGENT, "threads=1", "folder=out", "probe.levels=60", "steer.levels=60", "steer.alphas=[1,4]",
-         "steer.channels=[1,16]", "steer.methods=[zero]", "steer.draws=1"]  # fmt: skip
+SMALL = [AGENT, "threads=1", "folder=out", "probe.levels=60", "steer.levels=60", "steer.steered=20",
+         "steer.moves=[1,2]", "steer.alphas=[1,4]", "steer.channels=[1,16]", "steer.methods=[zero]",
+         "steer.draws=1"]  # fmt: skip
 
 
 @pytest.fixture
@@ -24,13 +25,16 @@ def test_an_agent_is_steered_ablated_and_patched(steer, tmp_path):
     steering, ablation, patching = (
         pd.read_csv(out / f"findings/{name}.csv") for name in ("steering", "ablation", "patching")
     )
-    assert steering["when"].tolist() == 2 * (["first tick"] * 2 + ["every tick"] * 2)
+    assert steering["when"].tolist() == ["first tick"] * 4 + ["every tick"] * 8
+    assert steering["moves"].tolist() == [1] * 8 + [2] * 4
     assert steering["steered"].between(0, 1).all() and (steering["random"] < 0.5).all()
     assert ablation.set_index("channels").loc[16, "difference"] < -0.3
     restored = patching.set_index("place")["restored"]
     assert restored["encoding"] == pytest.approx(1, abs=1e-4) and restored["head_input"] == pytest.approx(1, abs=1e-4)
     assert restored["0.0.h"] < restored["0.1.h"] < 1  # the later, the more of it
-    assert "Does it act on its plan?" in (out / "report.html").read_text() and "Steered to a move" in output
+    assert "Does it act on its plan?" in (
+        out / "report.html"
+    ).read_text() and "Steered along 2 moves" in output.replace("\n", " ")
     client, (experiment,) = store(tmp_path)
     (run,) = client.search_runs([experiment.experiment_id])
     assert {"steer/first_tick", "steer/every_tick_random"} <= set(run.data.metrics)
@@ -47,6 +51,8 @@ def test_an_agent_is_steered_ablated_and_patched(steer, tmp_path):
         (["steer.alphas=[0]"], "steer.alphas: found 0.0, allowed: numbers above 0"),
         (["steer.patch=[2.0.h]"], "steer.patch: found '2.0.h', allowed: encoding | "),
         (["steer.methods=[forget]"], "steer.methods: found 'forget', allowed: zero | mean | resample"),
+        (["steer.moves=[2,3]"], "steer.moves: found [2, 3], allowed: different numbers, 1 among them"),
+        (["steer.steered=1"], "steer.steered: found 1, allowed: at least 20"),
         (["steer.levels=1"], "steer.levels: found 1, allowed: at least 20"),
     ],
 )
