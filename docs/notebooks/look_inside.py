@@ -18,13 +18,14 @@ import torch
 
 from drc_lab.evaluation.video import write_video
 from drc_lab.interpretation.alternatives import routes_of
+from drc_lab.interpretation.bench import Bench
 from drc_lab.interpretation.hooks import hooks, run_with_cache
 from drc_lab.interpretation.labels import find_labels
 from drc_lab.interpretation.plan_video import plan_frames
-from drc_lab.interpretation.probing import Bench, Split, targets
 from drc_lab.interpretation.recording import Recording, record
 from drc_lab.interpretation.spec import ProbeSpec
 from drc_lab.interpretation.steering import followed, random_vectors, vectors_of
+from drc_lab.interpretation.targets import Split, targets
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.tasks.held_out import held_out_env
 

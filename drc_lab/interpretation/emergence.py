@@ -8,9 +8,11 @@ import pandas as pd
 
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.intervals import paired_difference
-from drc_lab.interpretation.probing import OBSERVATION, Bench, Split, Target, scaled
+from drc_lab.interpretation.bench import Bench, scaled
+from drc_lab.interpretation.probing import OBSERVATION
 from drc_lab.interpretation.recording import Recording
 from drc_lab.interpretation.spec import ProbeSpec
+from drc_lab.interpretation.targets import Split, Target
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

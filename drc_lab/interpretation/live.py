@@ -10,9 +10,10 @@ from drc_lab.evaluation.evaluator import evaluate
 from drc_lab.interpretation.emergence import at_checkpoint
 from drc_lab.interpretation.hooks import last_states, tapping
 from drc_lab.interpretation.labels import Label, find_labels
-from drc_lab.interpretation.probing import OBSERVATION, targets
+from drc_lab.interpretation.probing import OBSERVATION
 from drc_lab.interpretation.recording import Recorder, Recording, size_of
 from drc_lab.interpretation.spec import ProbeCurvesSpec
+from drc_lab.interpretation.targets import targets
 from drc_lab.learning.agent import Agent
 from drc_lab.learning.rollout import Rollout
 from drc_lab.learning.stop import stopping

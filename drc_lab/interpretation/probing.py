@@ -7,24 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from drc_lab.errors import ConfigError
 from drc_lab.evaluation.finding import Finding
 from drc_lab.evaluation.significance import holm
+from drc_lab.interpretation.bench import Bench, Fitted, scaled
 from drc_lab.interpretation.labels import Label
-from drc_lab.interpretation.probes import (
-    OverLevels,
-    Probe,
-    cell_features,
-    confusions,
-    draws_of,
-    fit_classes,
-    fit_number,
-    macro_f1,
-    moments,
-    r_squared,
-)
+from drc_lab.interpretation.probes import Probe
 from drc_lab.interpretation.recording import Recording
 from drc_lab.interpretation.spec import ProbeSpec
+from drc_lab.interpretation.targets import Split, Target
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,149 +22,6 @@ if TYPE_CHECKING:
 OBSERVATION, UNTRAINED, SHUFFLED, MAJORITY = "observation", "untrained net", "shuffled labels", "majority"
 CONTROLS = (OBSERVATION, UNTRAINED, SHUFFLED, MAJORITY)
 COLUMNS = ["label", "reads", "of", "cells", "score", "low", "high", "p", "p_holm", "clear", "levels"]
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a label says of the rows of a recording.
-
-    Args:
-        label: which.
-        truth: int or float [rows], or int [rows, H, W] in the size of the policy's maps; -1 or nan is left out.
-    """
-
-    label: Label
-    truth: np.ndarray
-
-    @property
-    def classes(self) -> int:
-        return len(self.label.classes)
-
-    @property
-    def known(self) -> np.ndarray:
-        """bool, in the shape of the truth."""
-        return self.truth >= 0 if self.classes else ~np.isnan(self.truth)
-
-
-def targets(
-    recording: Recording, labels: Sequence[Label], board: tuple[int, int], unsolved: bool = False
-) -> list[Target]:
-    """What each label says of the rows in which the policy decides; nothing is known of the others, of episodes that
-    were cut off unless ``unsolved``, and of what has one class only.
-
-    Args:
-        board: height and width of the policy's maps: those of the game, or without its border.
-    """
-    found = []
-    for label in labels:
-        each = [label.of(episode) for episode in recording.episodes]
-        truth = np.concatenate([_cropped(x, board) if label.cells else x for x in each])
-        solved = np.repeat([episode.solved for episode in recording.episodes], [len(x) for x in each])
-        nothing = -1 if label.classes else np.nan
-        truth = truth.astype(np.int64 if label.classes else np.float64)
-        truth[~solved & (not unsolved)] = nothing
-        rows = np.full((len(recording.index), *truth.shape[1:]), nothing, truth.dtype)
-        rows[recording.deciding] = truth
-        target = Target(label, rows)
-        if len(np.unique(rows[target.known])) > 1:
-            found.append(target)
-    return found
-
-
-def _cropped(maps: np.ndarray, board: tuple[int, int]) -> np.ndarray:
-    """[T, H, W] without the border that the policy does not see."""
-    border = [(size - seen) // 2 for size, seen in zip(maps.shape[1:], board, strict=True)]
-    back = [size - 2 * ring for size, ring in zip(maps.shape[1:], border, strict=True)]
-    if back != list(board) or min(border) < 0:
-        raise ConfigError("probe.labels", f"cells {maps.shape[1:]}", f"as many as the policy's maps have, {board}")
-    return maps[:, border[0] : maps.shape[1] - border[0], border[1] : maps.shape[2] - border[1]]
-
-
-@dataclass(frozen=True)
-class Split:
-    """Levels for fitting, and levels for scores: no level is in both. bool [rows] each."""
-
-    train: np.ndarray
-    test: np.ndarray
-
-    @classmethod
-    def of(cls, recording: Recording, share: float, seed: int) -> "Split":
-        levels = np.unique(recording.index["level"])
-        chosen = np.random.default_rng(seed).permutation(levels)[: round(share * len(levels))]
-        train = np.isin(recording.index["level"], chosen)
-        return cls(train, ~train)
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A probe, and how it did on the levels that it was not fitted to."""
-
-    probe: Probe | None
-    score: OverLevels
-    levels: int
-
-
-class Bench:
-    """Fits probes for one target on one recording, all to the same rows and tested on the same.
-
-    Args:
-        recording, target, split: see there.
-        spec: how much is fitted, and how.
-    """
-
-    def __init__(self, recording: Recording, target: Target, split: Split, spec: ProbeSpec):
-        self.target, self.spec = target, spec
-        rng = np.random.default_rng(spec.seed)
-        known = target.known
-        self.fit_at, self.test_at = (
-            np.argwhere(known & part.reshape(-1, *[1] * (known.ndim - 1))) for part in (split.train, split.test)
-        )
-        if len(self.fit_at) > spec.max_rows:
-            self.fit_at = self.fit_at[np.sort(rng.choice(len(self.fit_at), spec.max_rows, replace=False))]
-        self.fit_y, self.test_y = (target.truth[tuple(at.T)] for at in (self.fit_at, self.test_at))
-        self.shuffled_y = rng.permutation(self.fit_y)
-        self.level = recording.index["level"].to_numpy()[self.test_at[:, 0]]
-        self.draws = draws_of(max(len(np.unique(self.level)), 1), spec.seed)
-
-    @property
-    def possible(self) -> bool:
-        """Whether there is something to tell apart on both sides."""
-        return len(np.unique(self.fit_y)) > 1 and len(np.unique(self.level)) > 1
-
-    def reads(self, maps: np.ndarray) -> bool:
-        """Whether a probe can read this: of cells, a map of the board's size."""
-        return not self.target.label.cells or (maps.ndim == 4 and maps.shape[2:] == self.target.truth.shape[1:])
-
-    def fit(self, maps: np.ndarray, kernel: int, shuffled: bool = False) -> Fitted:
-        """A probe of ``maps`` [rows, C, H, W] (or [rows, F] of what is no map)."""
-        features = self.features(maps, kernel)
-        y = self.shuffled_y if shuffled else self.fit_y
-        x, seen = (features[tuple(at.T)] for at in (self.fit_at, self.test_at))
-        if self.target.classes:
-            probe = fit_classes(x, y, self.target.classes, self.spec.l2)
-            return Fitted(probe, self.score(probe.predict(seen)), len(self.draws[0]))
-        probe = fit_number(x, y, self.spec.l2)
-        return Fitted(probe, self.score(probe.scores(seen)[:, 0]), len(self.draws[0]))
-
-    def features(self, maps: np.ndarray, kernel: int) -> np.ndarray:
-        """[rows, H, W, F] for a target with cells, else [rows, F]: the whole map, flattened."""
-        if self.target.label.cells:
-            return cell_features(maps, kernel)
-        return np.asarray(maps, np.float32).reshape(len(maps), -1)
-
-    def majority(self) -> Fitted:
-        """Says the most frequent class, or the mean, of what it was fitted to."""
-        if self.target.classes:
-            said = np.full(len(self.test_y), np.bincount(self.fit_y).argmax())
-        else:
-            said = np.full(len(self.test_y), self.fit_y.mean())
-        return Fitted(None, self.score(said), len(self.draws[0]))
-
-    def score(self, said: np.ndarray) -> OverLevels:
-        """Macro-F1 of classes, or the share of variance that a number explains."""
-        if self.target.classes:
-            return OverLevels(confusions(self.test_y, said, self.level, self.target.classes), macro_f1, self.draws)
-        return OverLevels(moments(self.test_y, said, self.level), r_squared, self.draws)
 
 
 Key = tuple[str, str, int]  # label, name, kernel (0: the whole map)
@@ -245,10 +92,6 @@ def probe_all(
 def count_probes(recording: Recording, found: Sequence[Target], spec: ProbeSpec) -> int:
     """How many `probe_all` fits at most, controls not counted."""
     return sum((len(spec.kernels) if target.label.cells else 1) * len(recording.names) for target in found)
-
-
-def scaled(obs: np.ndarray) -> np.ndarray:
-    return obs.astype(np.float32) / 255 if obs.dtype == np.uint8 else obs.astype(np.float32)
 
 
 def _row(label: Label, name: str, of: str, kernel: int, fitted: Fitted, confidence: float) -> list[object]:

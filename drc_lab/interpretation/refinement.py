@@ -9,9 +9,10 @@ import pandas as pd
 
 from drc_lab.evaluation.finding import Finding
 from drc_lab.interpretation.probes import OverLevels, Probe, cell_features, confusions, draws_of, macro_f1
-from drc_lab.interpretation.probing import Probed, Target
+from drc_lab.interpretation.probing import Probed
 from drc_lab.interpretation.recording import DECIDES, Recording
 from drc_lab.interpretation.spec import ProbeSpec
+from drc_lab.interpretation.targets import Target
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

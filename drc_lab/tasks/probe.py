@@ -22,10 +22,11 @@ from drc_lab.interpretation.emergence import at_checkpoint, emergence
 from drc_lab.interpretation.galleries import channel_gallery
 from drc_lab.interpretation.labels import Label, find_labels
 from drc_lab.interpretation.plan_video import plan_frames
-from drc_lab.interpretation.probing import Probed, Split, Target, count_probes, probe_all, probe_findings, targets
+from drc_lab.interpretation.probing import Probed, count_probes, probe_all, probe_findings
 from drc_lab.interpretation.recording import Recording
 from drc_lab.interpretation.refinement import refinement
 from drc_lab.interpretation.spec import ProbeSpec
+from drc_lab.interpretation.targets import Split, Target, targets
 from drc_lab.progress import working
 from drc_lab.tasks.checked import check_single, evaluation_spec, thinking_spec
 from drc_lab.tasks.continuing import continuable
@@ -39,6 +40,10 @@ from drc_lab.tasks.subjects import subjects
 
 PROBES, PLAN = "probes.safetensors", "plan.gif"
 FPS = 3
+PLAN_TEXT = (
+    "Levels that no probe was fitted to. An arrow: what a 1x1 probe of the last layer's cell state reads there, the "
+    "more solid the surer it is."
+)
 
 
 def main(config: DictConfig, folder: Path) -> None:
@@ -73,7 +78,8 @@ def main(config: DictConfig, folder: Path) -> None:
         write_probes(probed, folder / PROBES)
         video = write_plan(recording, env, probed, spec, folder / PLAN)
         sentences = answer(findings[0], recording)
-        shown = report_findings("What can be read from it?", subject, env, sentences, findings, folder, run)
+        film = {"video": video, "video_title": "Its plan, tick by tick", "video_text": PLAN_TEXT}
+        shown = report_findings("What can be read from it?", subject, env, sentences, findings, folder, run, **film)
         for path in [folder / PROBES, *([video] if video else [])]:
             run.log_artifact(path)
         run.log_metrics(metrics(findings[0]), subject.frames)

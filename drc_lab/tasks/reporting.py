@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -90,9 +91,10 @@ def report_findings(
     findings: Sequence[Finding],
     folder: Path,
     run: Run,
+    **more: Any,
 ) -> list[tuple[str, Path]]:
-    """The same of findings alone, with what they come to in sentences."""
-    about = About(evaluation_spec(subject.config).confidence, facts(subject, count_levels(env)))
+    """The same of findings alone, with what they come to in sentences; ``more`` of `About`."""
+    about = About(evaluation_spec(subject.config).confidence, facts(subject, count_levels(env)), **more)
     paths = write_findings(folder, title, sentences, findings, about)
     for path in paths:
         run.log_artifact(path, None if path.parent == folder else path.parent.name)

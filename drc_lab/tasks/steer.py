@@ -15,14 +15,15 @@ from drc_lab.errors import ConfigError
 from drc_lab.evaluation.finding import Finding
 from drc_lab.interpretation.ablation import ablation
 from drc_lab.interpretation.alternatives import Routes, default_label, possible_moves, routes_of, symmetries_of, turn
+from drc_lab.interpretation.bench import Bench
 from drc_lab.interpretation.hooks import last_states, read_names, run_with_cache
 from drc_lab.interpretation.labels import find_labels
 from drc_lab.interpretation.patching import changed_boards, patching
 from drc_lab.interpretation.probes import Probe
-from drc_lab.interpretation.probing import Bench, Split, targets
 from drc_lab.interpretation.recording import Recording, size_of
 from drc_lab.interpretation.spec import ProbeSpec, SteerSpec
 from drc_lab.interpretation.steering import ONCE, settings, steering
+from drc_lab.interpretation.targets import Split, targets
 from drc_lab.progress import working
 from drc_lab.tasks.checked import check_single, evaluation_spec, held_out_settings
 from drc_lab.tasks.continuing import continuable

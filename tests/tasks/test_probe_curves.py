@@ -6,9 +6,10 @@ from commands import TINY, run_here, store
 from drc_lab.interpretation.emergence import at_checkpoint
 from drc_lab.interpretation.hooks import last_states
 from drc_lab.interpretation.labels import find_labels
-from drc_lab.interpretation.probing import OBSERVATION, targets
+from drc_lab.interpretation.probing import OBSERVATION
 from drc_lab.interpretation.recording import Recording, record, size_of
 from drc_lab.interpretation.spec import ProbeCurvesSpec
+from drc_lab.interpretation.targets import targets
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.tasks.held_out import held_out_env
 

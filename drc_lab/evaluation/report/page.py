@@ -57,7 +57,11 @@ def write_findings_page(
 ) -> None:
     """The same without a table of thinking: an answer in sentences, and the findings."""
     sections = [_Section(finding) for finding in findings]
-    page = _templates().get_template("base.html").render(title=title, about=about, answer=sentences, findings=sections)
+    page = (
+        _templates()
+        .get_template("base.html")
+        .render(title=title, about=about, answer=sentences, findings=sections, video=_video(about.video))
+    )
     path.write_text(page, encoding="utf-8")
 
 
