@@ -4,7 +4,7 @@ import sys
 from functools import cache
 from typing import Any
 
-from drc_lab.launch import rank
+from drc_lab.ranks import rank
 
 
 class UserError(Exception):

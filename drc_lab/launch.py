@@ -1,4 +1,4 @@
-"""What a process knows of others before torch is imported: which rank of a training, which job of a sweep it is."""
+"""What a process knows of the command line that started it: which job of a sweep it is, and what it was told."""
 
 import os
 
@@ -8,15 +8,6 @@ from hydra.types import RunMode
 # The environment reaches the jobs of every launcher.
 SWEEP = "DRC_LAB_SWEEP"  # a name that no other sweep has
 PARENT = "DRC_LAB_SWEEP_RUN"  # the MLflow run above the jobs
-
-
-def rank() -> int:
-    """The number of this process among those of one training; 0 is the one that speaks, records and writes."""
-    for name in ("RANK", "SLURM_PROCID"):  # torchrun; Slurm
-        if name in os.environ:
-            return int(os.environ[name])
-    # Lightning, on one machine or started by hand on each
-    return int(os.environ.get("LOCAL_RANK", 0)) + int(os.environ.get("NODE_RANK", 0))
 
 
 def in_sweep() -> bool:

@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from drc_lab.launch import rank
+from drc_lab.ranks import rank
 
 console = Console(quiet=rank() > 0)  # one rank of a training speaks
 QUICK = 1.0  # seconds; what takes less is not worth a line

@@ -7,9 +7,9 @@ import torch
 from omegaconf import DictConfig
 
 from drc_lab.errors import ConfigError
-from drc_lab.launch import rank
 from drc_lab.process import quieten_libraries, start_process
 from drc_lab.progress import console
+from drc_lab.ranks import rank
 from drc_lab.tasks.checked import process_spec
 
 __all__ = ["check_accelerator", "console", "say", "start"]

@@ -10,8 +10,8 @@ from typing import Any
 
 from mlflow.tracking import MlflowClient
 
-from drc_lab.launch import rank
 from drc_lab.progress import working
+from drc_lab.ranks import rank
 from drc_lab.tracking import journal as journals
 from drc_lab.tracking.journal import Journal, Operation
 from drc_lab.tracking.mlflow import Away, Store, end_status, flatten
