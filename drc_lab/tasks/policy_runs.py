@@ -1,28 +1,24 @@
 """What task=policy_speed runs: the library's DRC and the plain one, a step and a gradient, and bare convolutions."""
 
 import copy
-import importlib.util
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-import drc_lab
 from drc_lab.errors import UserError
 from drc_lab.learning.actor import GraphedActor
 from drc_lab.learning.unroll import GraphedUnroll
 from drc_lab.models.drc import DRCPolicy
+from drc_lab.models.drc_plain import plain_step, plain_unroll
 from drc_lab.models.policy import Policy
 from drc_lab.models.precision import has_bfloat16
 from drc_lab.tasks.measure import Run
 from drc_lab.tasks.specs import PolicySpeedSpec
 
-PLAIN = Path("tests/models/reference_drc.py")  # of a checkout
 LAYOUTS = {"naive": torch.contiguous_format, "naive_nhwc": torch.channels_last}
 SAVING, BFLOAT16, GRAPHS = "recomputing", "bf16", "graphs"
 PASSES = ("forward", "input_gradient", "weight_gradient")
@@ -96,7 +92,7 @@ class Ours:
 
 
 class Plain(Ours):
-    """The same DRC written out plainly, tick by tick.
+    """The same DRC as `drc_lab.models.drc_plain` writes it.
 
     Args:
         policy: whose weights it takes.
@@ -104,17 +100,19 @@ class Plain(Ours):
         layout: of its maps and weights.
     """
 
+    policy: DRCPolicy
+
     def __init__(self, policy: DRCPolicy, obs_shape: list[int], layout: torch.memory_format):
         own: DRCPolicy = copy.deepcopy(policy).to(memory_format=layout)  # type: ignore[call-overload] # torch's stub
         super().__init__(own, obs_shape)
-        self.layout, self.code = layout, plain_drc()
+        self.layout = layout
 
     def step(self, obs: Tensor, state: Any) -> Any:
-        return self.code.naive_step(self.policy, obs, state, self.policy.repeats_per_step)[2]
+        return plain_step(self.policy, obs, state, self.policy.repeats_per_step)[2]
 
     def unroll(self, obs: Tensor, state: Any, resets: Tensor) -> tuple[Tensor, Tensor]:
         repeats = [self.policy.repeats_per_step] * len(obs)
-        return self.code.naive_unroll(self.policy, obs, state, resets, repeats)[:2]
+        return plain_unroll(self.policy, obs, state, resets, repeats)[:2]
 
     def _start(self, batch: int) -> Any:
         return tree_map(lambda x: x.contiguous(memory_format=self.layout), super()._start(batch))
@@ -158,21 +156,6 @@ def implementations(spec: PolicySpeedSpec) -> dict[str, Ours]:
     for subject in made.values():
         subject.policy.load_state_dict(policy.state_dict())
     return made
-
-
-def plain_drc(root: Path = Path(drc_lab.__file__).parents[1]) -> ModuleType:
-    """The module tests/models/reference_drc.py, which the tests hold the fast path against.
-
-    Raises:
-        UserError: ``root`` is no checkout.
-    """
-    path = root / PLAIN
-    spec = importlib.util.spec_from_file_location(PLAIN.stem, path)
-    if not path.is_file() or spec is None or spec.loader is None:
-        raise UserError(f"task=policy_speed: {PLAIN} is missing, the plain DRC to compare with: run it in a checkout")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def convolutions(spec: PolicySpeedSpec) -> dict[tuple[str, int], Run]:

@@ -1,14 +1,14 @@
-"""The DRC policy against the guide, written out plainly in reference_drc.py."""
+"""The DRC policy against the DRC on one page, drc_lab.models.drc_plain."""
 
 import pytest
 import torch
-from reference_drc import naive_step, naive_unroll
 from small_drc import sequence, small
 from torch.utils._pytree import tree_leaves, tree_map
 
 from drc_lab.errors import ConfigError
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.drc_core import ConvLSTMCell, PoolAndInject
+from drc_lab.models.drc_plain import plain_step, plain_unroll
 from drc_lab.models.spatial import boundary_channel, tap_kinds
 
 VARIANTS = [
@@ -48,7 +48,7 @@ def test_unroll_equals_the_naive_guide_in_values_and_gradients(kwargs):
         if fast:
             (logits, values), final = policy.unroll(obs, leaves, resets, repeats)
         else:
-            logits, values, final = naive_unroll(policy, obs, leaves, resets, repeats)
+            logits, values, final = plain_unroll(policy, obs, leaves, resets, repeats)
         outputs = [logits, values, *tree_leaves(final)]
         torch.manual_seed(2)
         sum((x * torch.randn(x.shape)).sum() for x in outputs).backward()
@@ -233,7 +233,7 @@ def test_repeats_equal_the_same_number_of_naive_ticks():
     policy = small()
     obs = torch.rand(2, 3, 5, 6)
     out, _ = policy(obs, repeats=7)
-    logits, value, _ = naive_step(policy, obs, policy.init_state(2), 7)
+    logits, value, _ = plain_step(policy, obs, policy.init_state(2), 7)
     torch.testing.assert_close(out.policy_logits, logits, atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(out.value, value, atol=1e-6, rtol=1e-5)
 

@@ -6,12 +6,11 @@ import pytest
 import torch
 from commands import run, run_here
 
-from drc_lab.errors import UserError
 from drc_lab.models.flops import hoisted_flops
 from drc_lab.models.precision import has_bfloat16
 from drc_lab.paths import CONF
 from drc_lab.tasks.policy_memory import peak_memory
-from drc_lab.tasks.policy_runs import BFLOAT16, PASSES, STEPS, PolicySpeedSpec, convolutions, implementations, plain_drc
+from drc_lab.tasks.policy_runs import BFLOAT16, PASSES, STEPS, PolicySpeedSpec, convolutions, implementations
 from drc_lab.tasks.policy_speed import GRADIENT, STEP, profile_rows, speed_rows
 
 SIZES = {"obs_shape": [3, 4, 4], "hidden_channels": 4, "num_layers": 2, "steps": 2, "timings": 1}
@@ -111,11 +110,6 @@ def test_peak_memory_is_that_of_the_pass_alone():
     kept = 16 * 2 * 16 * 256 * 4 * 16 * 4  # T * R * B * P * 4C floats
     assert kept < peak_memory(spec, "naive", 16) < 20 * kept
     assert peak_memory(spec, "recomputing", 16) < peak_memory(spec, "ours", 16)
-
-
-def test_without_a_checkout_it_is_told_in_one_line(tmp_path):
-    with pytest.raises(UserError, match=r"^task=policy_speed: tests/models/reference_drc\.py is missing"):
-        plain_drc(tmp_path)
 
 
 @pytest.mark.parametrize(
