@@ -1,6 +1,7 @@
 """drc_lab: train recurrent agents that plan, give them more time to think, and look inside them."""
 
 import os
+from typing import TYPE_CHECKING, Any
 
 # Torch's threads would spin for milliseconds after each of its operations, on the cores that the tick loop's threads
 # wait for. OpenMP reads this when torch is imported.
@@ -8,5 +9,40 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 from drc_lab import envs
 
+if TYPE_CHECKING:
+    from drc_lab.api import (
+        ConfigError,
+        Evaluation,
+        Thinking,
+        TrainingResult,
+        UserError,
+        evaluate,
+        load_policy,
+        make_env,
+        thinking_sweep,
+        train,
+    )
+
 __version__ = "0.1.0"
-__all__ = ["envs"]
+__all__ = [
+    "ConfigError",
+    "Evaluation",
+    "Thinking",
+    "TrainingResult",
+    "UserError",
+    "envs",
+    "evaluate",
+    "load_policy",
+    "make_env",
+    "thinking_sweep",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """What `drc_lab.api` has, which takes seconds to import: only once it is asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from drc_lab import api
+
+    return getattr(api, name)

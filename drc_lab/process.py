@@ -1,6 +1,7 @@
 """Settings of the whole process: seeds, threads, memory, and what libraries print."""
 
 import ctypes
+import gc
 import logging
 import os
 import platform
@@ -79,6 +80,36 @@ def random_states_kept() -> Iterator[None]:
         yield
     finally:
         set_random_states(states)
+
+
+@contextmanager
+def process_kept() -> Iterator[None]:
+    """What is set within for the whole process is afterwards as it was: random numbers, environment, torch's settings,
+    warnings and the levels of loggers that there were, and what is hidden from the search for garbage.
+
+    What stays: modules that were imported, and how glibc reuses memory.
+    """
+    environment, threads, precision = dict(os.environ), torch.get_num_threads(), torch.get_float32_matmul_precision()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    cudnn = {name: getattr(torch.backends.cudnn, name) for name in ("benchmark", "allow_tf32", "deterministic")}
+    levels = {log: log.level for log in logging.root.manager.loggerDict.values() if isinstance(log, logging.Logger)}
+    hidden = gc.get_freeze_count()
+    try:
+        with random_states_kept(), warnings.catch_warnings():
+            yield
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(precision)
+        if deterministic != torch.are_deterministic_algorithms_enabled():
+            torch.use_deterministic_algorithms(deterministic)
+        for name, value in cudnn.items():
+            setattr(torch.backends.cudnn, name, value)
+        for log, level in levels.items():
+            log.setLevel(level)
+        if not hidden:
+            gc.unfreeze()
 
 
 def reuse_freed_memory() -> None:

@@ -25,10 +25,12 @@ class Thinking:
     """How much more a policy thinks than it was trained to, and when.
 
     Args:
-        passes: extra forward passes on one observation. The env does not move, so they take nothing off the step limit.
+        first_passes: extra forward passes on the first observation, before the first action. The env does not move, so
+            they take nothing off the step limit.
+        passes: such passes before another step.
         noops: steps in which the env is told to do nothing while the policy goes on watching. They take as many off the
             step limit.
-        at: the step of the episode before which both come, 0 being the first; -1 is never.
+        at: the step of the episode before which ``passes`` and ``noops`` come, 0 being the first; -1 is never.
         repeats: ticks of every forward pass; None is the policy's own number.
         pass_ticks: ticks of an extra pass; None is as ``repeats``.
         agree: in nats: a level needs no further pass once the KL divergence of the policy after one from the policy
@@ -38,8 +40,9 @@ class Thinking:
             distribution), which depends on the seed, the level's place in the batch, and the step.
     """
 
-    passes: PerLevel = 0
+    first_passes: PerLevel = 0
     noops: PerLevel = 0
+    passes: PerLevel = 0
     at: PerLevel = 0
     repeats: int | None = None
     pass_ticks: int | None = None
@@ -168,9 +171,9 @@ class _Evaluation:
         self.policy, self.env, self.thinking, self.choose, self.watchers, self.N, self.seed = (
             policy, env, thinking, choose, watchers, N, seed)  # fmt: skip
         self.device = next(policy.parameters()).device
-        self.limit, self.noops, self.at = (
+        self.first, self.limit, self.noops, self.at = (
             torch.from_numpy(np.broadcast_to(np.asarray(number, np.int64), N).copy())
-            for number in (thinking.passes, thinking.noops, thinking.at)
+            for number in (thinking.first_passes, thinking.passes, thinking.noops, thinking.at)
         )
         self.passes, self.steps, self.thinks = (torch.zeros(N, dtype=torch.int64) for _ in range(3))
         self.drawn = torch.zeros(N, dtype=torch.int64)  # passes before the present step, besides the others
@@ -217,6 +220,8 @@ class _Evaluation:
         envs, thinking = part.envs, self.thinking
         now = self.at[envs] == step
         limit = self.limit[envs] * (now | thinking.every_step) + self.drawn[envs]
+        if step == 0:
+            limit = limit + self.first[envs]
         if limit.any():
             part.carry = self._think(part, obs, limit)
         out, part.carry = self.policy(obs, part.carry, thinking.repeats)

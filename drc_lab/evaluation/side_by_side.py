@@ -79,7 +79,7 @@ def timelines(
         made.append((Timeline(env, cell_size, passes), len(numbers)))
         return made[-1][0]
 
-    replay(policy, env, levels, watcher, Thinking(passes=passes))
+    replay(policy, env, levels, watcher, Thinking(first_passes=passes))
     return [moments for timeline, n in made for moments in timeline.moments[:n]]
 
 

@@ -1,7 +1,8 @@
 """The sweep's table: a row for each setting on all levels, and on those of one optimal length."""
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -76,6 +77,11 @@ def table(records: pd.DataFrame, confidence: float = 0.95, by_length: bool = Tru
         of_one = _adjusted(_rows(own, confidence, by_length))
         rows += [replace(row, checkpoint=str(checkpoint), seed=int(seed), frames=int(frames)) for row in of_one]
     return rows
+
+
+def frame_of(rows: Sequence[Row]) -> pd.DataFrame:
+    """The table as pandas has it, with the columns of thinking.csv."""
+    return pd.DataFrame([asdict(row) for row in rows], columns=[field.name for field in fields(Row)])
 
 
 def _rows(records: pd.DataFrame, confidence: float, by_length: bool) -> list[Row]:

@@ -75,7 +75,7 @@ PLAIN = Setting(FIRST_PASSES, 0, is_baseline=True)
 
 
 def first_passes(amounts: Sequence[int]) -> list[Setting]:
-    return [Setting(FIRST_PASSES, n, Thinking(passes=n), is_baseline=n == 0) for n in amounts]
+    return [Setting(FIRST_PASSES, n, Thinking(first_passes=n), is_baseline=n == 0) for n in amounts]
 
 
 def noops(amounts: Sequence[int]) -> list[Setting]:
@@ -105,12 +105,12 @@ def adaptive(thresholds: Sequence[float], most: int, every_step: bool = False) -
 
 def without_memory(amount: int) -> list[Setting]:
     """First passes of a policy that carries nothing on: exactly as without any, or the measurement is wrong."""
-    return [Setting(NO_MEMORY_PASSES, amount, Thinking(passes=amount), no_memory_control)]
+    return [Setting(NO_MEMORY_PASSES, amount, Thinking(first_passes=amount), no_memory_control)]
 
 
 def at_equal_compute(amounts: Sequence[int]) -> list[Setting]:
     """What thinking at will is compared with: the same policy, told how much to think."""
-    fixed = [Setting(FIXED, n, Thinking(passes=n), never_thinks_control) for n in amounts]
+    fixed = [Setting(FIXED, n, Thinking(first_passes=n), never_thinks_control) for n in amounts]
     return [*fixed, Setting(DRAWN, 1, control=never_thinks_control)]
 
 

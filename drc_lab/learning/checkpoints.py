@@ -12,7 +12,7 @@ from drc_lab.arguments import errors_under
 from drc_lab.checkpoint_names import local_file
 from drc_lab.config import build_policy, make_env
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.models.policy import Policy
+from drc_lab.models.policy import Origin, Policy
 
 MORE_ACTIONS = ("noop", "thinks")  # settings of an env with one action more, which their number does not tell apart
 NONE = (None, False)
@@ -89,4 +89,5 @@ def policy_of(checkpoint: dict[str, Any]) -> tuple[Policy, DictConfig]:
     except RuntimeError as error:
         why = " ".join(str(error).split())
         raise UserError(f"checkpoint: {config.policy._target_} is not what was trained any more: {why}") from error
+    policy.origin = Origin(checkpoint["config"], int(checkpoint.get("frames", 0)))
     return policy.eval(), config

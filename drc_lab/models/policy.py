@@ -1,8 +1,9 @@
 """What every policy has, recurrent or not: `init_state`, one step, and a whole sequence."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +23,19 @@ class PolicyValue(NamedTuple):
     value: Tensor
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a policy that was loaded comes from.
+
+    Args:
+        config: of its training, as plain types: ``config["env"]`` is what it was trained in.
+        frames: that it has learned from.
+    """
+
+    config: Mapping[str, Any]
+    frames: int
+
+
 class Policy(nn.Module, ABC):
     """Base of all policies. A subclass writes `init_state` and `unroll`; one step is a sequence of length 1.
 
@@ -32,6 +46,7 @@ class Policy(nn.Module, ABC):
     repeats_per_step: int = 1  # ticks of each step
     any_size: bool = False  # whether boards may have another height and width than in `obs_shape`
     note: str = ""  # a line for the user of a training: how this policy was chosen
+    origin: Origin | None = None  # of one that was loaded from a checkpoint
     taps: Taps | None = None  # who is shown what is computed on the way; see `tapped`
 
     @abstractmethod

@@ -2,15 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 from omegaconf import DictConfig
 
 from drc_lab.config import plain
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.evaluation.failures import endings
-from drc_lab.evaluation.intervals import mean_interval, rate_interval
-from drc_lab.evaluation.measure import measure_of
+from drc_lab.evaluation.means import metrics
 from drc_lab.evaluation.measures import findings
 from drc_lab.evaluation.records import baseline_of
 from drc_lab.evaluation.table import table
@@ -41,7 +38,7 @@ def main(config: DictConfig, folder: Path) -> None:
         log_held_out(run, "test", levels, plain(subject.config))
         records = play_all(subject, levels, settings, folder / PARTS)
         rows = table(records, confidence)
-        run.log_metrics(metrics(records, confidence), subject.frames)
+        run.log_metrics(metrics(baseline_of(records), confidence), subject.frames)
         elsewhere = play_elsewhere(others, rows, folder, run)
         ends = endings(records)
         found = [*([ends] if ends else []), *elsewhere, *findings(records, confidence)]
@@ -52,25 +49,3 @@ def main(config: DictConfig, folder: Path) -> None:
 def settings_in(env: BatchEnv, config: DictConfig) -> list[Setting]:
     """The policy as it is, and the controls that can play there."""
     return [PLAIN, *thinking_spec(config).control_settings(env)]
-
-
-def metrics(records: pd.DataFrame, confidence: float) -> dict[str, float]:
-    """Means over levels of the policy as it is, each with its interval: NAME, NAME_low and NAME_high.
-
-    Those that nothing is known of are left out: the solve rate, where the env says no success; steps beyond the
-    optimum, where no optimum is known.
-    """
-    plain = baseline_of(records)
-    length, optimal, found = plain["length"].to_numpy(), plain["optimal"].to_numpy(), {}
-    measured = {"return": plain["return"].to_numpy(), "length": length}
-    if "thinks" in plain:
-        measured["thinks"] = plain["thinks"].to_numpy()
-    if measure_of(plain).is_rate:
-        solved = plain["solved"].to_numpy()
-        found["solve_rate"] = (solved.mean(), *rate_interval(solved, confidence))
-        measured["optimality_gap"] = (length - optimal)[solved & (optimal >= 0)]
-    for name, values in measured.items():
-        if len(values):
-            found[name] = (np.mean(values), *mean_interval(values, confidence))
-    return {name + end: float(x) for name, all_three in found.items()
-            for end, x in zip(("", "_low", "_high"), all_three, strict=True) if not np.isnan(x)}  # fmt: skip

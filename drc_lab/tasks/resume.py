@@ -1,7 +1,8 @@
 """Where a training begins: anew, or where the one in its folder stopped."""
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class Beginning:
         trained: whether that one is of a training's end.
         finished: whether the whole task came to its end, its record included.
         best: held-out solve rate before the checkpoint, or return where the env says no success.
+        result: of the last held-out evaluation before it.
         same_run: whether what is recorded is the run of that folder, if there is one.
     """
 
@@ -40,6 +42,7 @@ class Beginning:
     trained: bool = False
     finished: bool = False
     best: float = math.nan
+    result: Mapping[str, float] = field(default_factory=dict)
     same_run: bool = True
 
     @property
@@ -75,8 +78,9 @@ def beginning(config: DictConfig, folder: Path) -> Beginning:
         if not recorded.is_file() or (trained and recorded_evaluation(recorded) != config.evaluation):
             return Beginning(folder, path, trained, same_run=False)
         folder = own
-    best = best_of(state["callbacks"][HeldOutEvaluation.__qualname__])
-    return Beginning(folder, path, trained, trained and last_status(folder) == "FINISHED", best)
+    worth = state["callbacks"][HeldOutEvaluation.__qualname__]
+    finished = trained and last_status(folder) == "FINISHED"
+    return Beginning(folder, path, trained, finished, best_of(worth), worth["result"])
 
 
 def recorded_evaluation(path: Path) -> Any:

@@ -10,27 +10,47 @@ from drc_lab.tasks.continuing import continuable
 from drc_lab.tasks.investigate import investigate, planned, tell_where
 from drc_lab.tasks.laboratory import Subject, load_subject
 from drc_lab.tasks.record import log_held_out
-from drc_lab.tasks.train import fit, prepare, start_run, tell_finished
+from drc_lab.tasks.train import (
+    Training,
+    TrainingResult,
+    earlier_result,
+    fit,
+    prepare,
+    result_of,
+    start_run,
+    tell_finished,
+)
+from drc_lab.tracking.run import Run
 
 
 def main(config: DictConfig, folder: Path) -> None:
+    """See `run`."""
+    run(config, folder)
+
+
+def run(config: DictConfig, folder: Path) -> TrainingResult:
     """Trains, then plays the best checkpoint at each amount of thinking; prints and writes the report."""
     training = prepare(config, folder)
     planned(Subject("", training.agent.policy, config, 0, 0, ""))  # a mistake shows before the training
     folder = training.beginning.folder
     if training.beginning.finished and (folder / TABLE).exists():
         tell_finished(training.beginning)
-        return
-    with continuable(folder), start_run(config, training.beginning) as run:
-        best = fit(training, run)
-        if not training.trainer.is_global_zero:
-            return
-        subject = load_subject(config, best, best.stem)
-        plan = planned(subject)
-        log_held_out(run, "test", plan.env, training.agent.config)
-        tell_where([("checkpoint", best)])
-        rows = investigate(plan, folder, run, "Trained.")
-        plain = (FIRST_PASSES, 0)
-        final = [row for row in rows if row.optimal == "all" and (row.is_control or (row.kind, row.amount) == plain)]
-        frames = training.agent.frames
-        run.log_metrics({f"final/{row.kind}_{row.measure.metric}": row.value for row in final}, frames)
+        return earlier_result(training)
+    with continuable(folder), start_run(config, training.beginning) as recorded:
+        best = fit(training, recorded)
+        if training.trainer.is_global_zero:
+            report(training, config, best, recorded)
+    return result_of(training, best, recorded)
+
+
+def report(training: Training, config: DictConfig, best: Path, run: Run) -> None:
+    """Plays and reports on what was trained."""
+    subject = load_subject(config, best, best.stem)
+    plan = planned(subject)
+    log_held_out(run, "test", plan.env, training.agent.config)
+    tell_where([("checkpoint", best)])
+    rows = investigate(plan, training.beginning.folder, run, "Trained.")
+    plain = (FIRST_PASSES, 0)
+    final = [row for row in rows if row.optimal == "all" and (row.is_control or (row.kind, row.amount) == plain)]
+    frames = training.agent.frames
+    run.log_metrics({f"final/{row.kind}_{row.measure.metric}": row.value for row in final}, frames)

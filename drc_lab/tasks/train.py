@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from drc_lab.arguments import errors_under, from_mapping
+from drc_lab.checkpoint_names import LAST
 from drc_lab.config import build, build_a, build_policy, make_env, plain
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.judge import Judge
@@ -28,7 +29,7 @@ from drc_lab.learning.agent import Agent
 from drc_lab.learning.checkpoints import begin_with
 from drc_lab.learning.data import RolloutData
 from drc_lab.learning.held_out import HeldOutEvaluation
-from drc_lab.learning.keep import AtomicCheckpointIO, Checkpoints, CheckpointSpec
+from drc_lab.learning.keep import BEST, AtomicCheckpointIO, Checkpoints, CheckpointSpec
 from drc_lab.learning.losses import ActorCriticLoss
 from drc_lab.learning.losses.check import check_loss
 from drc_lab.learning.memory import check_rollouts
@@ -52,6 +53,7 @@ from drc_lab.tasks.start import check_accelerator, console, say, start
 from drc_lab.tasks.store import checkpoint_file
 from drc_lab.tasks.sweep import job_tags
 from drc_lab.tracking.datasets import log_levels
+from drc_lab.tracking.journal import run_id
 from drc_lab.tracking.logger import RunLogger
 from drc_lab.tracking.run import Run, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
@@ -72,17 +74,54 @@ class Training:
     env: BatchEnv  # a copy of what the policy is trained in
 
 
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training came to.
+
+    Args:
+        folder: of the run: config, checkpoints, and what its task has left.
+        checkpoint: the best one on held-out levels; `drc_lab.load_policy` reads it.
+        run_id: MLflow's; None without it.
+        metrics: means over the held-out levels of the last evaluation, by name: MLflow has them as ``final/NAME``.
+        best: the best held-out solve rate, or return where the env says no success.
+    """
+
+    folder: Path
+    checkpoint: Path
+    run_id: str | None
+    metrics: dict[str, float]
+    best: float
+
+
 def main(config: DictConfig, folder: Path) -> float:
-    """Trains, says where the best checkpoint is, and returns its held-out solve rate, or return where the env says no
-    success."""
+    """Trains; returns what a sweep judges it by, `TrainingResult.best`."""
+    return run(config, folder).best
+
+
+def run(config: DictConfig, folder: Path) -> TrainingResult:
+    """Trains and says where the best checkpoint is."""
     training = prepare(config, folder)
     if training.beginning.finished:
         tell_finished(training.beginning)
-        return training.beginning.best
-    with continuable(training.beginning.folder), start_run(config, training.beginning) as run:
-        best = fit(training, run)
+        return earlier_result(training)
+    with continuable(training.beginning.folder), start_run(config, training.beginning) as recorded:
+        best = fit(training, recorded)
     console.print(f"checkpoint {best}", soft_wrap=True)
-    return training.evaluation.best
+    return result_of(training, best, recorded)
+
+
+def result_of(training: Training, best: Path, recorded: Run) -> TrainingResult:
+    """Of a training that has just come to its end."""
+    evaluation = training.evaluation
+    return TrainingResult(training.beginning.folder, best, recorded.run_id, dict(evaluation.result), evaluation.best)
+
+
+def earlier_result(training: Training) -> TrainingResult:
+    """Of one that had come to its end before."""
+    begin = training.beginning
+    best, last = (begin.checkpoints / name for name in (BEST, LAST))
+    recorded = run_id(begin.folder) if training.trainer.is_global_zero else None  # one process can open the journal
+    return TrainingResult(begin.folder, best if best.is_file() else last, recorded, dict(begin.result), begin.best)
 
 
 def prepare(config: DictConfig, folder: Path) -> Training:

@@ -195,6 +195,14 @@ def last_status(folder: Path) -> str | None:
         return None if not found or (journal.run.get("run_id") and journal.unsent) else found[-1]
 
 
+def run_id(folder: Path) -> str | None:
+    """MLflow's id of the run that was recorded in a folder, if it knows it."""
+    if not (folder / FILE).is_file():
+        return None
+    with Journal(folder / FILE) as journal:
+        return journal.run.get("run_id")
+
+
 def points(operation: Operation) -> list[tuple[str, int | None]]:
     """What an operation records once and for all: names, with steps where they have one."""
     match operation:

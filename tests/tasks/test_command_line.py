@@ -14,7 +14,7 @@ import pytest
 import torch
 from commands import TINY, command, curve, run, run_fresh, run_here, signal_at, store
 
-from drc_lab.__main__ import import_task
+from drc_lab.composing import import_task
 from drc_lab.evaluation.controls import CONTROLS
 from drc_lab.paths import CONF
 

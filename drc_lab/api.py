@@ -1,0 +1,324 @@
+"""drc_lab in Python: load, play, measure and train, by the functions that the command line calls (docs/python.md).
+
+All of it is there as ``drc_lab.NAME``. What cannot work is a `UserError` or `ConfigError` of one line. Nothing of what
+the command line sets for its process stays behind, see `drc_lab.process.process_kept`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from drc_lab import config as configs
+from drc_lab.arguments import plain
+from drc_lab.composing import composed, hydra_in_one_line, task_of
+from drc_lab.envs.interface import BatchEnv
+from drc_lab.errors import ConfigError, UserError
+from drc_lab.evaluation.controls import CONTROLS
+from drc_lab.evaluation.evaluator import Thinking
+from drc_lab.evaluation.means import metrics
+from drc_lab.evaluation.sweep import sweep
+from drc_lab.evaluation.table import frame_of, table
+from drc_lab.evaluation.thinking import Setting
+from drc_lab.evaluation.watchers import watchers
+from drc_lab.files import remove_empty
+from drc_lab.learning import checkpoints
+from drc_lab.models.policy import Policy, num_actions
+from drc_lab.paths import CONF
+from drc_lab.process import process_kept
+from drc_lab.progress import working
+from drc_lab.rules import at_least
+from drc_lab.tasks.checked import as_trained, thinking_spec
+from drc_lab.tasks.held_out import check_fits, held_out_env
+from drc_lab.tasks.laboratory import count_levels, lab_env
+from drc_lab.tasks.store import checkpoint_file
+from drc_lab.tasks.train import TrainingResult
+from drc_lab.tracking.datasets import fixed_levels
+
+__all__ = [
+    "ConfigError",
+    "Evaluation",
+    "Thinking",
+    "TrainingResult",
+    "UserError",
+    "evaluate",
+    "load_policy",
+    "make_env",
+    "thinking_sweep",
+    "train",
+]
+
+TRAININGS = ("train", "thinking_sweep")
+SAMPLED = "sampled"  # the control that plays a policy's actions at random, as its probabilities say
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of playing levels.
+
+    Args:
+        levels: a record for each level, see `drc_lab.evaluation.records`.
+        metrics: means over levels, each with the ends of its interval: ``return``, ``length`` and, where they are
+            known, ``solve_rate``, ``optimality_gap`` and ``thinks``; ``NAME_low`` and ``NAME_high``.
+    """
+
+    levels: pd.DataFrame
+    metrics: dict[str, float]
+
+    @property
+    def solve_rate(self) -> float:
+        """The share of solved levels; nan where the env says no success."""
+        return self.metrics.get("solve_rate", float("nan"))
+
+    def __str__(self) -> str:
+        means = {name: x for name, x in self.metrics.items() if f"{name}_low" in self.metrics}
+        shown = (f"{name} {x:.4g} [{self.metrics[f'{name}_low']:.4g}, {self.metrics[f'{name}_high']:.4g}]"
+                 for name, x in means.items())  # fmt: skip
+        return f"{len(self.levels):,} levels: {', '.join(shown)}"
+
+
+def load_policy(checkpoint: str | Path, *, root: str | Path = "outputs", tracking_uri: str | None = None) -> Policy:
+    """A trained policy, in evaluation mode, on the CPU.
+
+    Args:
+        checkpoint: a .ckpt file, agents:/NAME (that comes with the package), models:/NAME@ALIAS, models:/NAME/VERSION
+            or runs:/ID/checkpoints/FILE.
+        root: folder with MLflow's store, into which checkpoints that MLflow has are downloaded.
+        tracking_uri: of MLflow, if its store is elsewhere.
+
+    Returns:
+        the policy. Its ``origin`` has the config of its training.
+
+    Raises:
+        UserError: there is no such checkpoint, or none that this version can load.
+    """
+    with process_kept():
+        config = _config()
+        config.root = str(root)
+        if tracking_uri is not None:
+            config.tracking.uri = tracking_uri
+        return checkpoints.load_policy(checkpoint_file(config, str(checkpoint)))[0]
+
+
+def make_env(
+    of: Policy | str,
+    split: str | None = None,
+    num_envs: int = 1,
+    *,
+    num_levels: int | None = None,
+    level_seed: int | None = None,
+    autoreset: bool = True,
+    **settings: Any,
+) -> BatchEnv:
+    """A batch env (`drc_lab.envs.interface.BatchEnv`): observations [B, C, H, W] or [B, F], actions int64 [B].
+
+    Args:
+        of: a policy that was loaded, for what it was trained in; an id, as ``drc_lab/Sokoban-v0`` or any of
+            Gymnasium's; or the name of a config in conf/env.
+        split: train, valid or test: a fixed set of levels, dealt in order. None: levels without end, as in training.
+        num_envs: B.
+        num_levels, level_seed: of the set; None is as the policy's training evaluates it, or as conf/evaluation says.
+        autoreset: whether the next episode begins in the step that ends one; ``info["final_obs"]`` then has the last
+            observation.
+        settings: keys of the env and their values, in place of those that there are.
+
+    Raises:
+        ConfigError: no such env or split, or a setting that cannot be.
+    """
+    config = _config_of(of)
+    with hydra_in_one_line((), [CONF]):  # of settings that no config can hold
+        config.env = OmegaConf.create(plain(config.env) | settings)
+    e = config.evaluation
+    e.env = {key: value for key, value in plain(e.env).items() if key not in settings}
+    e.board = None if {"height", "width"} & set(settings) else e.board
+    e.num_levels = e.num_levels if num_levels is None else num_levels
+    e.level_seed = e.level_seed if level_seed is None else level_seed
+    at_least("num_envs", [num_envs], 1)
+    if split is None:
+        return configs.make_env(config.env, num_envs, autoreset=autoreset)
+    return held_out_env(config, split, "split", num_envs=num_envs, autoreset=autoreset, copy=True)
+
+
+def evaluate(
+    policy: Policy,
+    env: BatchEnv | None = None,
+    *,
+    num_levels: int | None = None,
+    thinking: Thinking | None = None,
+    greedy: bool = True,
+    split: str | None = None,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Evaluation:
+    """Plays each level once, as task=evaluate does.
+
+    Args:
+        policy: any policy; one that was loaded where there is no ``env``.
+        env: plays as many levels at a time as it has envs; its levels should be a split, or every seed has others. None
+            is what the policy was trained for, with a no-op where the game can have one.
+        num_levels: None is as many as the env has, or as the policy's training evaluates.
+        thinking: how much more it thinks than it was trained to; default not at all.
+        greedy: whether it takes the most probable action, or else one as its probabilities say.
+        split: of the levels where there is no ``env``; None is what tasks report on, "test".
+        seed: of sampled actions.
+        confidence: of the intervals.
+
+    Raises:
+        ConfigError: the policy cannot play there, or so; or the env has not so many levels.
+    """
+    thinking = Thinking() if thinking is None else thinking
+    _check(thinking)
+    env, num_levels = _levels(policy, env, num_levels, split)
+    if thinking.noops and env.noop_action is None:
+        raise ConfigError("thinking.noops", thinking.noops, "0, as the env has no action that does nothing (noop=True)")
+    kind = "greedy" if greedy else SAMPLED
+    setting = Setting(kind, 0, thinking, None if greedy else CONTROLS[SAMPLED], is_baseline=True)
+    records = _played(policy, env, [setting], num_levels, seed)
+    return Evaluation(records, metrics(records, confidence))
+
+
+def thinking_sweep(
+    policy: Policy,
+    env: BatchEnv | None = None,
+    *,
+    num_levels: int | None = None,
+    first_passes: Sequence[int] = (),
+    noops: Sequence[int] = (),
+    repeats: Sequence[int] = (),
+    passes_at: Sequence[int] = (),
+    passes_at_step: int = 3,
+    cycle_passes: Sequence[float] = (),
+    cycle_noops: Sequence[float] = (),
+    adaptive: Sequence[float] = (),
+    adaptive_max_ticks: int = 48,
+    adaptive_every_step: bool = False,
+    controls: Sequence[str] = (),
+    split: str | None = None,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """Plays the same levels at several amounts of thinking, as task=thinking does.
+
+    Kinds are explained in docs/thinking.md; those that are not named are not played, but for the policy as it is.
+
+    Args:
+        policy, env, num_levels, split: see `evaluate`.
+        first_passes: numbers of extra passes on the first observation.
+        noops: numbers of steps at the start in which the env is told to do nothing.
+        repeats: numbers of ticks at every step.
+        passes_at, passes_at_step: numbers of extra passes before that step.
+        cycle_passes, cycle_noops: passes or no-ops where a level's first cycle begins, in multiples of its length.
+        adaptive, adaptive_max_ticks, adaptive_every_step: single ticks until two that follow each other agree within
+            so many nats, at most so many, before every step or the first alone.
+        controls: random, sampled, no_memory, distance, never_thinks.
+        seed: of what is sampled.
+        confidence: of the intervals.
+
+    Returns:
+        what thinking.csv holds: a row for each setting on all levels (``optimal`` is "all") and on those of one optimal
+        length; columns are the fields of `drc_lab.evaluation.table.Row`.
+
+    Raises:
+        ConfigError: a setting that cannot be, or that the env does not let be done.
+    """
+    given: dict[str, Any] = {
+        "first_passes": first_passes, "noops": noops, "repeats": repeats, "passes_at": passes_at,
+        "cycle_passes": cycle_passes, "cycle_noops": cycle_noops, "adaptive": adaptive, "controls": controls,
+    }  # fmt: skip
+    config = _config()
+    with hydra_in_one_line((), [CONF]):
+        config.thinking = plain(config.thinking) | {
+            **{key: list(values) for key, values in given.items()}, "passes_at_step": passes_at_step,
+            "adaptive_max_ticks": adaptive_max_ticks, "adaptive_every_step": adaptive_every_step,
+        }  # fmt: skip
+    spec = thinking_spec(config)
+    env, num_levels = _levels(policy, env, num_levels, split)
+    records = _played(policy, env, spec.settings(policy, env), num_levels, seed)
+    return frame_of(table(records, confidence))
+
+
+def train(overrides: Sequence[str] = ()) -> TrainingResult:
+    """What ``python -m drc_lab`` with these overrides does: a training, with ``task=thinking_sweep`` and its report.
+
+    Signals and Ctrl-C end it as they end the command: with a checkpoint, and as a KeyboardInterrupt that says the
+    command that goes on. The same overrides with the same ``folder`` go on here, too.
+
+    Args:
+        overrides: group=option, key=value and +experiment=name, as on the command line.
+
+    Raises:
+        UserError: a mistake in the config, told before anything is written.
+        Diverged: it came to numbers that are none.
+    """
+    with process_kept(), composed(overrides) as config:
+        if config.task not in TRAININGS:
+            raise ConfigError("task", config.task, " | ".join(TRAININGS))
+        if config.trainer.devices not in (1, "1"):
+            raise ConfigError("trainer.devices", config.trainer.devices, "1: the command line starts several processes")
+        config.folder = str(Path(config.folder).absolute())  # with the time in it, of which there is one
+        folder = Path(config.folder)
+        task = task_of(config, folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"folder: {error.filename}: {error.strerror}") from error
+        try:
+            result: TrainingResult = task.run(config, folder)
+        finally:
+            remove_empty(folder)
+        return result
+
+
+def _config(overrides: Sequence[str] = ()) -> DictConfig:
+    with composed(overrides) as config:
+        return config
+
+
+def _config_of(of: Policy | str) -> DictConfig:
+    """The config of an evaluation in what a policy was trained in, or in a named env."""
+    if isinstance(of, Policy):
+        if of.origin is None:
+            raise ConfigError("policy", type(of).__name__, "one of load_policy, which knows what it was trained in")
+        return as_trained(_config(), OmegaConf.create(dict(of.origin.config)), [])
+    groups = {path.stem for path in (CONF / "env").glob("*.yaml")}
+    return _config([f"env={of}" if of in groups else f"env.id={of}"])
+
+
+def _levels(policy: Policy, env: BatchEnv | None, num_levels: int | None, split: str | None) -> tuple[BatchEnv, int]:
+    """An env that the policy can play in, and how many of its levels are played."""
+    if env is None:
+        config = _config_of(policy)
+        e = config.evaluation
+        e.num_levels = e.num_levels if num_levels is None else num_levels
+        e.report_split = e.report_split if split is None else split
+        env = lab_env(config, policy)
+        return env, count_levels(env)
+    if split is not None:
+        raise ConfigError("split", split, "None with an env, which has levels of its own: make_env(..., split=...)")
+    check_fits(policy, num_actions(policy), env, "env")
+    known = fixed_levels(env)
+    most = None if known is None else len(known)
+    found = count_levels(env) if num_levels is None else num_levels
+    if found < 1 or (most is not None and found > most):
+        raise ConfigError("num_levels", found, "at least 1" if most is None else f"1 to {most}, which the env has")
+    return env, found
+
+
+def _played(policy: Policy, env: BatchEnv, settings: Sequence[Setting], num_levels: int, seed: int) -> pd.DataFrame:
+    """The records of all settings; nothing is judged by the exact solver, which takes its time."""
+    spec = replace(thinking_spec(_config()), solver_levels=0)
+    with working(f"playing: {len(settings)} settings on {num_levels:,} levels", len(settings) * num_levels) as advance:
+        return sweep(policy, env, settings, num_levels, seed, tell=advance, watchers=watchers(spec, env))
+
+
+def _check(thinking: Thinking) -> None:
+    """One amount for all levels: an array, one for each, is for the evaluator alone."""
+    least = {"first_passes": 0, "noops": 0, "passes": 0, "at": -1, "repeats": 1, "pass_ticks": 1, "drawn": 0}
+    for name, smallest in least.items():
+        if (value := getattr(thinking, name)) is not None:
+            if not isinstance(value, int | float):
+                raise ConfigError(f"thinking.{name}", value, "a number")
+            at_least(f"thinking.{name}", [value], smallest)

@@ -1,0 +1,198 @@
+"""From the words of a command to a config and its task: what the command line and `drc_lab.api` have in common.
+
+Light to import.
+"""
+
+import difflib
+import gc
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from drc_lab.errors import ConfigError, UserError
+from drc_lab.paths import CONF
+from drc_lab.targets import drop_replaced, taken
+
+TASKS = (
+    "train",
+    "evaluate",
+    "thinking",
+    "thinking_sweep",
+    "probe",
+    "steer",
+    "saliency",
+    "play",
+    "fetch_levels",
+    "make_bank",
+    "export",
+    "env_speed",
+    "search_speed",
+    "policy_speed",
+    "benchmark",
+    "import_weights",
+    "compare",
+    "register",
+    "sync",
+)
+ENV_GROUPS = {"drc_lab/RicochetRobots-v0": "ricochet", "drc_lab/Sokoban-v0": "sokoban"}
+
+
+@contextmanager
+def composed(overrides: Sequence[str]) -> Iterator[DictConfig]:
+    """The config that a command with these overrides has, while this context lasts; afterwards Hydra's global state is
+    as it was.
+
+    Raises:
+        UserError: there is no such config. Also what Hydra complains of within.
+    """
+    words = [*debug_last(list(overrides)), *implied(overrides)]
+    before = HydraConfig.instance().cfg
+    with hydra_in_one_line(words, [CONF]), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        try:
+            config = hydra.compose("config", words, return_hydra_config=True)
+            if config.hydra.mode == RunMode.MULTIRUN:
+                raise ConfigError("hydra.mode", "MULTIRUN", "RUN: sweeps are started by the command line")
+            HydraConfig.instance().set_config(config)
+            with open_dict(config):
+                del config["hydra"]
+            yield drop_replaced(config, words)
+        finally:
+            HydraConfig.instance().cfg = before
+
+
+def task_of(config: DictConfig, folder: Path) -> ModuleType:
+    """The module of the task that the config names, once the config is known to be good; ``folder`` is the run's.
+
+    Raises:
+        UserError: no such task, or a mistake in the config.
+    """
+    if config.task not in TASKS:
+        raise ConfigError("task", config.task, " | ".join(TASKS))
+    from drc_lab.check import check_config  # not for --help, nor for a key that is not there
+
+    check_config(config, folder)
+    from drc_lab.progress import working
+
+    with working("starting"):
+        return import_task(config.task)
+
+
+def import_task(task: str) -> ModuleType:
+    """A task's module, with torch and MLflow, which take seconds: only once the config is known to be good.
+
+    They make half a million objects, all of which stay. Python would search them for garbage again and again, while
+    they are imported and later, which is a seventh of the wait for a short task.
+    """
+    name = f"drc_lab.tasks.{task}"
+    if name in sys.modules:  # of an earlier job, whose garbage is to be found
+        return sys.modules[name]
+    gc.disable()
+    try:
+        return import_module(name)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@contextmanager
+def hydra_in_one_line(words: Sequence[str], folders: Sequence[Path]) -> Iterator[None]:
+    """Within this context an error of Hydra or OmegaConf about a config becomes a UserError.
+
+    Args:
+        words, folders: see `one_line`.
+    """
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(one_line(error, words, folders)) from error
+    except ValueError as error:
+        if not str(error).startswith("Config group override"):  # Hydra's, of env=3
+            raise
+        raise UserError(one_line(error, words, folders)) from error
+
+
+def one_line(error: Exception, words: Sequence[str], folders: Sequence[Path]) -> str:
+    """An error of Hydra or OmegaConf in one line, with the closest keys where a key does not exist.
+
+    Args:
+        error: what Hydra says of a config.
+        words: of the command.
+        folders: of configs, ours the last.
+    """
+    text = " ".join(str(error).split("Config search path")[0].split())
+    if text.startswith("Could not override '"):
+        key = text.split("'")[1]
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            groups = {path.name for folder in folders for path in folder.iterdir() if path.is_dir()}
+            choices = [word for word in words if word.split("=")[0].lstrip("+") in groups]
+            said = OverridesParser.create().parse_overrides(choices)
+            chosen = [str(one.input_line) for one in said if not one.is_sweep_override()]  # their keys alone
+            own = ",".join(f"'file://{folder}'" for folder in folders[:-1])
+            config = hydra.compose("config", overrides=[*chosen, f"hydra.searchpath=[{own}]"])
+            known = _keys(dict(OmegaConf.to_container(config, resolve=False)))  # type: ignore[arg-type]
+        try:
+            known = _with_own_targets(known, words)
+        except ConfigError as error:  # of a target that is not there
+            return str(error)
+        same_group = [k for k in known if k.split(".")[0] == key.split(".")[0]]  # another may have the very same name
+        close = difflib.get_close_matches(key, same_group, 3) or difflib.get_close_matches(key, known, 3)
+        close = close or [k for k in known if k.endswith(key.split(".")[-1])]
+        hint = f"closest: {', '.join(close)}" if close else "see --help"
+        return f"{key}: no such key; {hint} (a new key needs a leading +)"
+    if found := re.fullmatch(r"In 'config': Could not load '(\w+)/(.*)'\.", text):  # what it says of one of several
+        group, option = found.groups()
+        options = sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+        return f"{group}: found {option!r}, allowed: {' | '.join(options)}"
+    return text
+
+
+def _with_own_targets(known: list[str], arguments: Sequence[str]) -> list[str]:
+    """The keys, where targets that the command line names have theirs in the place of their predecessors'."""
+    for argument in arguments:
+        if found := re.fullmatch(r"\+*([\w.]+)\._target_=([^,]+)", argument):
+            names = taken(found[2], f"{found[1]}._target_")
+            if names is not None:
+                own = [f"{found[1]}.{name}" for name in names]
+                known = [key for key in known if not key.startswith(f"{found[1]}.")] + own
+    return known
+
+
+def _keys(config: dict) -> list[str]:
+    keys = []
+    for key, value in config.items():
+        keys.append(str(key))
+        if isinstance(value, dict):
+            keys += [f"{key}.{inner}" for inner in _keys(value)]
+    return keys
+
+
+def implied(arguments: Sequence[str]) -> list[str]:
+    """Choices of config groups that go without saying: ``env.id=CartPole-v1`` means the group for foreign envs, say."""
+    given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    more = []
+    if "env.id" in given and "env" not in given and "+experiment" not in given:
+        more.append(f"env={ENV_GROUPS.get(given['env.id'], 'gym')}")
+    if given.get("task") == "import_weights" and not {"env", "env.id", "+experiment"} & set(given):
+        more.append("env=sokoban")
+    if given.get("task") == "fetch_levels" and "data" not in given:
+        more.append("data=boxoban")
+    return more
+
+
+def debug_last(overrides: list[str]) -> list[str]:
+    """The same with ``+debug=`` after ``+experiment=``: of two, the later one goes over the other."""
+    experiments = [i for i, override in enumerate(overrides) if override.startswith("+experiment=")]
+    end = max(experiments, default=-1) + 1
+    return sorted(overrides[:end], key=lambda override: override.startswith("+debug=")) + overrides[end:]
