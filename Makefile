@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast lint format typecheck ui bench gpu-check gpu-wheels lock clean
+.PHONY: help install run test test-fast coverage lint format typecheck ui bench gpu-check gpu-wheels lock clean
 
 PYTHON ?= python3
 ROOT   ?= outputs
@@ -15,7 +15,7 @@ PEERS  := $(VENV)/.peers-installed
 STORE   = $(ROOT)/mlflow.db
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 BENCH  := $(ROOT)/runs/bench/$(shell date +%Y-%m-%d_%H-%M-%S)
-CACHES := .pytest_cache .mypy_cache .ruff_cache .hypothesis
+CACHES := .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
@@ -24,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "ARGS='...' is passed on by run, bench, test and test-fast:  make run ARGS='seed=1'"
+	@echo "ARGS='...' is passed on by run, bench, test, test-fast and coverage:  make run ARGS='seed=1'"
 
 install: $(STAMP) ## Make .venv and install everything, exact versions (PYTHON=python3.12 picks another Python)
 
@@ -66,6 +66,9 @@ test: $(STAMP) ## Run all tests
 
 test-fast: $(STAMP) ## Run the tests that aren't marked slow
 	$(PYTEST) -m "not slow" $(ARGS)
+
+coverage: $(STAMP) ## Run all tests, and list the lines of drc_lab that none runs; ARGS=tests/envs measures a part
+	$(PYTEST) --cov --cov-report=term --cov-report=html:$(ROOT)/coverage $(if $(ARGS),--cov-fail-under=0) $(ARGS)
 
 lint: $(STAMP) ## Check style and formatting
 	$(BIN)/ruff check
