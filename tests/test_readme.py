@@ -9,11 +9,19 @@ import pytest
 from commands import TINY, run, run_fresh
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "docs/algorithms.md"]
-BLOCKS = [block for page in PAGES for block in re.findall(r"```(\w+)\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)]
+PAGES = ["README.md", "docs/howto.md", "docs/algorithms.md"]
+
+
+def blocks(*pages):
+    """Language and text of each block of code."""
+    return [
+        block for page in pages for block in re.findall(r"```(\w+)\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    ]
+
+
 COMMANDS = [
     line.split("#")[0].strip()
-    for language, block in BLOCKS if language == "bash"
+    for language, block in blocks(*PAGES) if language == "bash"
     for line in block.splitlines() if line.startswith("python -m drc_lab")
 ]  # fmt: skip
 
@@ -36,15 +44,26 @@ def test_every_command_runs_in_a_tiny_form(tmp_path, command):
     assert result.returncode == 0, result.stderr
 
 
-def test_every_make_target_that_is_named_exists():
-    named = set(re.findall(r"`?make (\w[\w-]*)`?", (ROOT / "README.md").read_text()))
+def test_the_python_example_runs_as_it_stands(tmp_path):
+    (example,) = (block for language, block in blocks("docs/howto.md") if language == "python")
+    result = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert "Solution(actions=(" in result.stdout and "torch.Size([1, 8]) torch.Size([1, 1])" in result.stdout
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_every_make_target_that_is_named_exists(page):
+    named = set(re.findall(r"`?make (\w[\w-]*)`?", (ROOT / page).read_text()))
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert named and named <= targets
 
 
-def test_every_linked_file_exists():
-    for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text()):
-        assert (ROOT / link).exists(), link
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
+)
+def test_every_linked_file_exists(page):
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", (ROOT / page).read_text()):
+        assert link.startswith("https://") or (ROOT / page).parent.joinpath(link).exists(), link
 
 
 def test_make_bench_writes_the_records():
