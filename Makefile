@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast coverage lint format typecheck ui bench gpu-check gpu-wheels lock clean
+.PHONY: help install run test test-fast coverage docs lint format typecheck ui bench gpu-check gpu-wheels lock clean
 
 PYTHON ?= python3
 ROOT   ?= outputs
@@ -69,6 +69,10 @@ test-fast: $(STAMP) ## Run the tests that aren't marked slow
 
 coverage: $(STAMP) ## Run all tests, and list the lines of drc_lab that none runs; ARGS=tests/envs measures a part
 	$(PYTEST) --cov --cov-report=term --cov-report=html:$(ROOT)/coverage $(if $(ARGS),--cov-fail-under=0) $(ARGS)
+
+docs: $(STAMP) ## Build the documentation site into ROOT/site; a link to nowhere ends it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir $(abspath $(ROOT))/site
+	@echo "$(ROOT)/site/index.html"
 
 lint: $(STAMP) ## Check style and formatting
 	$(BIN)/ruff check
