@@ -1,9 +1,14 @@
 """The project's own papers agree with each other."""
 
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
+from tool import load_tool
 
 import drc_lab
 
@@ -29,3 +34,27 @@ def test_commits_are_checked_by_the_tools_that_are_installed():
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     assert [repo["repo"] for repo in hooks] == ["local"]
     assert all(hook["language"] == "system" for hook in hooks[0]["hooks"])
+
+
+def test_the_matrix_tries_the_oldest_python_and_tests_that_exist():
+    matrix = load_tool("matrix")
+    assert matrix.ENVIRONMENTS[:2] == [
+        f"{PROJECT['requires-python'].removeprefix('>=')}{end}" for end in ("-lowest", "")
+    ]
+    assert all((ROOT / test).is_file() for test in matrix.TESTS)
+
+
+def test_torch_is_refused_where_only_its_cpu_build_is_wanted_and_there_is_none(tmp_path):
+    """No gigabytes of CUDA packages come along."""
+    if sys.platform != "linux":
+        pytest.skip("elsewhere the ordinary build is that of CPUs")
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$@" >>$0.log\nexit 1\n')
+    python.chmod(0o755)
+    command = [ROOT / "tools/install_torch.sh", python, "2.6.0"]
+    result = subprocess.run(
+        command, env=os.environ | {"TORCH_CPU_ONLY": "1"}, capture_output=True, text=True, timeout=60
+    )
+    asked = [line for line in Path(f"{python}.log").read_text().splitlines() if "install" in line]
+    assert result.returncode == 1 and "No CPU build of torch 2.6.0" in result.stderr
+    assert asked and all(line.endswith("torch==2.6.0+cpu") for line in asked)
