@@ -44,13 +44,6 @@ def test_every_command_runs_in_a_tiny_form(tmp_path, command):
     assert result.returncode == 0, result.stderr
 
 
-def test_the_python_example_runs_as_it_stands(tmp_path):
-    (example,) = (block for language, block in blocks("docs/howto.md") if language == "python")
-    result = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr
-    assert "Solution(actions=(" in result.stdout and "torch.Size([1, 8]) torch.Size([1, 1])" in result.stdout
-
-
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
 def test_every_make_target_that_is_named_exists(page):
     named = set(re.findall(r"`?make (\w[\w-]*)`?", (ROOT / page).read_text()))
