@@ -18,6 +18,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from drc_lab.app.multirun import opened
 from drc_lab.composing import debug_last, hydra_in_one_line, implied, task_of
 from drc_lab.errors import Diverged, UserError, complain
 from drc_lab.files import remove_empty
@@ -25,7 +26,6 @@ from drc_lab.launch import in_sweep
 from drc_lab.paths import CONF
 from drc_lab.signals import STOPPING, Stopped, stop_at_once
 from drc_lab.targets import add_current_folder, drop_replaced
-from drc_lab.tasks.sweep import opened
 
 OWN_CONFIGS = "DRC_LAB_CONFIGS"  # the environment's --config-dir
 

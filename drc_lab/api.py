@@ -13,17 +13,20 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from drc_lab import config as configs
+from drc_lab.app.checked import as_trained, thinking_spec
+from drc_lab.app.held_out import check_fits, held_out_env
+from drc_lab.app.store import checkpoint_file
 from drc_lab.arguments import plain
 from drc_lab.composing import composed, hydra_in_one_line, task_of
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.evaluation.controls import CONTROLS
-from drc_lab.evaluation.evaluator import Thinking
 from drc_lab.evaluation.means import metrics
-from drc_lab.evaluation.sweep import sweep
-from drc_lab.evaluation.table import frame_of, table
-from drc_lab.evaluation.thinking import Setting
-from drc_lab.evaluation.watchers import watchers
+from drc_lab.evaluation.measures.table import frame_of, table
+from drc_lab.evaluation.play.controls import CONTROLS
+from drc_lab.evaluation.play.evaluator import Thinking
+from drc_lab.evaluation.play.sweep import sweep
+from drc_lab.evaluation.play.thinking import Setting
+from drc_lab.evaluation.watchers.chosen import watchers
 from drc_lab.files import remove_empty
 from drc_lab.learning import checkpoints
 from drc_lab.models.policy import Policy, num_actions
@@ -31,10 +34,7 @@ from drc_lab.paths import CONF
 from drc_lab.process import process_kept
 from drc_lab.progress import working
 from drc_lab.rules import at_least
-from drc_lab.tasks.checked import as_trained, thinking_spec
-from drc_lab.tasks.held_out import check_fits, held_out_env
-from drc_lab.tasks.laboratory import count_levels, lab_env
-from drc_lab.tasks.store import checkpoint_file
+from drc_lab.studies.session import count_levels, lab_env
 from drc_lab.tasks.train import TrainingResult
 from drc_lab.tracking.datasets import fixed_levels
 
@@ -60,7 +60,7 @@ class Evaluation:
     """What came of playing levels.
 
     Args:
-        levels: a record for each level, see `drc_lab.evaluation.records`.
+        levels: a record for each level, see `drc_lab.evaluation.play.records`.
         metrics: means over levels, each with the ends of its interval: ``return``, ``length`` and, where they are
             known, ``solve_rate``, ``optimality_gap`` and ``thinks``; ``NAME_low`` and ``NAME_high``.
     """
@@ -219,7 +219,7 @@ def thinking_sweep(
 
     Returns:
         what thinking.csv holds: a row for each setting on all levels (``optimal`` is "all") and on those of one optimal
-        length; columns are the fields of `drc_lab.evaluation.table.Row`.
+        length; columns are the fields of `drc_lab.evaluation.measures.table.Row`.
 
     Raises:
         ConfigError: a setting that cannot be, or that the env does not let be done.

@@ -12,6 +12,9 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from drc_lab.app import checked
+from drc_lab.app import specs as tasks
+from drc_lab.app.worlds import BASE, told_of, worlds
 from drc_lab.arguments import errors_under, from_mapping, plain
 from drc_lab.deploy.spec import ExportSpec
 from drc_lab.envs.described import check_env, check_own_game, described
@@ -22,11 +25,8 @@ from drc_lab.learning import specs as learning
 from drc_lab.memory import check_memory
 from drc_lab.models import specs as models
 from drc_lab.specs import OF_LIBRARIES, SPECS
+from drc_lab.speed.trainings import trainings
 from drc_lab.targets import TARGET
-from drc_lab.tasks import checked
-from drc_lab.tasks import specs as tasks
-from drc_lab.tasks.trainings import trainings
-from drc_lab.tasks.worlds import BASE, told_of, worlds
 from drc_lab.tracking.spec import CompareSpec, RegisterSpec, TrackingSpec
 
 BYTES_OF_A_POSITION = 3  # of a table of distances, with what it grows by

@@ -19,7 +19,7 @@ def check_cell_size(cell_size: int) -> None:
 
 
 def check_video(path: Path, fps: float) -> None:
-    """Whether `drc_lab.evaluation.video.write_video` can write there: so that one finds out before a long recording.
+    """Whether `drc_lab.evaluation.pictures.video.write_video` can write there, found out before a long recording.
 
     Raises:
         ConfigError: an unknown suffix, or an fps that cannot be.

@@ -28,7 +28,7 @@ SPECS: dict[str, Spec] = {
     "drc_lab.learning.nan_guard.NaNGuard": learning.NothingSpec,
     "drc_lab.learning.early_stop.EarlyStop": learning.EarlyStopSpec,
     "drc_lab.learning.videos.EpisodeVideos": learning.VideosSpec,
-    "drc_lab.interpretation.live.ProbeCurves": interpretation.ProbeCurvesSpec,
+    "drc_lab.interpretation.probes.live.ProbeCurves": interpretation.ProbeCurvesSpec,
 }
 # What the keys of the configs are, of targets that take more.
 OF_LIBRARIES: dict[str, Spec] = {

@@ -11,11 +11,11 @@ from commands import run_here
 from test_play import checkpoint
 from tool import load_tool
 
+from drc_lab.app.held_out import held_out_env
 from drc_lab.checkpoint_names import agents
-from drc_lab.evaluation.evaluator import evaluate
+from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.paths import AGENTS
-from drc_lab.tasks.held_out import held_out_env
 
 MOST_BYTES = 3 * 10**6
 

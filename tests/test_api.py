@@ -22,7 +22,7 @@ from hydra.core.hydra_config import HydraConfig
 from mlflow.tracking import MlflowClient
 
 import drc_lab as dl
-from drc_lab.evaluation.table import Row
+from drc_lab.evaluation.measures.table import Row
 
 ROOT = Path(__file__).parents[1]
 AGENT = "agents:/sokoban-one-box"

@@ -82,19 +82,19 @@ def test_the_docs_explain_every_key_as_the_configs_do():
 
 def test_every_key_of_the_configs_of_envs_and_tasks_is_an_argument():
     """Configs mirror constructors one to one; tests/models/test_policies.py holds the policies to it."""
+    from drc_lab.app.specs import BenchmarkSpec
     from drc_lab.deploy.spec import ExportSpec
     from drc_lab.envs.external import GymVectorEnv
     from drc_lab.envs.ricochet import RicochetVectorEnv
     from drc_lab.envs.sokoban import SokobanVectorEnv
     from drc_lab.evaluation.spec import EvaluationSpec
-    from drc_lab.learning.keep import CheckpointSpec
+    from drc_lab.learning.checkpointing import CheckpointSpec
+    from drc_lab.speed.policy_runs import PolicySpeedSpec
+    from drc_lab.studies.reporting import ReportSpec
     from drc_lab.tasks.env_speed import SpeedSpec
-    from drc_lab.tasks.policy_runs import PolicySpeedSpec
-    from drc_lab.tasks.reporting import ReportSpec
     from drc_lab.tasks.search_speed import SearchSpec
-    from drc_lab.tasks.specs import BenchmarkSpec
-    from drc_lab.tracking.compare import CompareSpec
     from drc_lab.tracking.register import RegisterSpec
+    from drc_lab.tracking.runs_table import CompareSpec
     from drc_lab.tracking.spec import TrackingSpec
 
     for option, env in {"ricochet": RicochetVectorEnv, "sokoban": SokobanVectorEnv, "gym": GymVectorEnv}.items():

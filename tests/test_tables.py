@@ -9,20 +9,20 @@ import pytest
 from mlflow.entities import Param, Run, RunData, RunInfo
 from rich.console import Console
 
-from drc_lab.deploy.compare import Row as Exported
-from drc_lab.deploy.compare import terminal_table
+from drc_lab.deploy.agreement import Row as Exported
+from drc_lab.deploy.agreement import terminal_table
 from drc_lab.envs.ricochet.bank import Bank
-from drc_lab.evaluation.curves import Group
-from drc_lab.evaluation.finding import Finding
-from drc_lab.evaluation.measure import SOLVED
+from drc_lab.evaluation.measures.finding import Finding
+from drc_lab.evaluation.measures.measure import SOLVED
+from drc_lab.evaluation.measures.table import Row
 from drc_lab.evaluation.report import finding_tables, terminal_tables
-from drc_lab.evaluation.table import Row
+from drc_lab.evaluation.stats.curves import Group
+from drc_lab.speed.timing import report
 from drc_lab.tables import Column, FittedTable, table_of
 from drc_lab.tasks.compare import groups_table, runs_table
 from drc_lab.tasks.env_speed import OURS, SpeedSpec, speed_table
 from drc_lab.tasks.make_bank import bank_table
-from drc_lab.tasks.measure import report
-from drc_lab.tracking.compare import ComparedRun, CompareSpec, Comparison, group_keys, label
+from drc_lab.tracking.runs_table import ComparedRun, CompareSpec, Comparison, group_keys, label
 
 WIDTHS = (80, 100, 160)
 KEYS = ["policy._target_", "env.id", "env.height", "env.wall_density", "policy.repeats_per_step",

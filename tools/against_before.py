@@ -16,7 +16,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from drc_lab.process import machine_name
-from drc_lab.tasks.measure import report, rounded
+from drc_lab.speed.timing import report, rounded
 
 BEFORE = "e3f209162541cfb2afdbb4d4980b2eefe9ebad8f"  # with a tick loop of torch's operations
 HERE = Path(__file__).parents[1]

@@ -16,18 +16,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from drc_lab.evaluation.video import write_video
-from drc_lab.interpretation.alternatives import routes_of
-from drc_lab.interpretation.bench import Bench
+from drc_lab.app.held_out import held_out_env
+from drc_lab.evaluation.pictures.video import write_video
+from drc_lab.interpretation.causal.alternatives import routes_of
+from drc_lab.interpretation.causal.steering import followed, random_vectors, vectors_of
 from drc_lab.interpretation.hooks import hooks, run_with_cache
 from drc_lab.interpretation.labels import find_labels
-from drc_lab.interpretation.plan_video import plan_frames
+from drc_lab.interpretation.pictures.plan_video import plan_frames
+from drc_lab.interpretation.probes.bench import Bench
+from drc_lab.interpretation.probes.targets import Split, targets
 from drc_lab.interpretation.recording import Recording, record
 from drc_lab.interpretation.spec import ProbeSpec
-from drc_lab.interpretation.steering import followed, random_vectors, vectors_of
-from drc_lab.interpretation.targets import Split, targets
 from drc_lab.learning.checkpoints import load_policy
-from drc_lab.tasks.held_out import held_out_env
 
 torch.set_num_threads(1)
 folder = Path(tempfile.mkdtemp())

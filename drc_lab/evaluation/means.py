@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from drc_lab.evaluation.intervals import mean_interval, rate_interval
-from drc_lab.evaluation.measure import measure_of
+from drc_lab.evaluation.measures.measure import measure_of
+from drc_lab.evaluation.stats.intervals import mean_interval, rate_interval
 
 
 def metrics(played: pd.DataFrame, confidence: float = 0.95) -> dict[str, float]:

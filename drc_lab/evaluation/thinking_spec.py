@@ -8,7 +8,7 @@ from drc_lab.rules import at_least, one_of
 
 if TYPE_CHECKING:
     from drc_lab.envs.interface import BatchEnv
-    from drc_lab.evaluation.thinking import Setting
+    from drc_lab.evaluation.play.thinking import Setting
     from drc_lab.models.policy import Policy
 
 NO_MEMORY, DISTANCE, NEVER_THINKS = "no_memory", "distance", "never_thinks"
@@ -86,7 +86,7 @@ class ThinkingSpec:
             ConfigError: no-ops in an env that has none, or a control that looks ahead in one that cannot.
         """
         from drc_lab.envs.vector import game_of  # takes seconds, as does the next
-        from drc_lab.evaluation import thinking as kinds
+        from drc_lab.evaluation.play import thinking as kinds
 
         own, can_wait = policy.repeats_per_step, env.noop_action is not None
         self.check_possible(can_wait, game_of(env) is not None, env.think_action is not None)
@@ -115,8 +115,8 @@ class ThinkingSpec:
             ConfigError: one that looks ahead, in an env that cannot.
         """
         from drc_lab.envs.vector import game_of
-        from drc_lab.evaluation import controls
-        from drc_lab.evaluation.thinking import Setting
+        from drc_lab.evaluation.play import controls
+        from drc_lab.evaluation.play.thinking import Setting
 
         known, can_think = game_of(env) is not None, env.think_action is not None
         self.check_possible(True, known, can_think)

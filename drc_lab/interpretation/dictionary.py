@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from drc_lab.envs.vector import LevelVectorEnv
-from drc_lab.evaluation.finding import Finding
-from drc_lab.interpretation.galleries import board_picture, framed, show
+from drc_lab.evaluation.measures.finding import Finding
+from drc_lab.interpretation.pictures.galleries import board_picture, framed, show
+from drc_lab.interpretation.probes.targets import Split, Target
 from drc_lab.interpretation.recording import Recording
-from drc_lab.interpretation.targets import Split, Target
 
 STEPS, BATCH, RATE = 1500, 1024, 3e-3
 TOLD = 100  # steps between two words of progress

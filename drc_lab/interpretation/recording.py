@@ -27,9 +27,9 @@ from torch import Tensor
 
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.evaluation.evaluator import Thinking, evaluate
-from drc_lab.evaluation.sweep import batches
-from drc_lab.evaluation.watcher import Watcher
+from drc_lab.evaluation.play.evaluator import Thinking, evaluate
+from drc_lab.evaluation.play.sweep import batches
+from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.files import written
 from drc_lab.interpretation.episodes import Episode
 from drc_lab.interpretation.hooks import read_names, tapping

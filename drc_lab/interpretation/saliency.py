@@ -12,9 +12,9 @@ from torch import Tensor
 from drc_lab.envs.ricochet.step import RicochetBatch
 from drc_lab.envs.sokoban.step import SokobanBatch
 from drc_lab.envs.vector import LevelVectorEnv
-from drc_lab.evaluation.finding import Finding
-from drc_lab.evaluation.intervals import mean_interval
-from drc_lab.interpretation.galleries import heat, mosaic
+from drc_lab.evaluation.measures.finding import Finding
+from drc_lab.evaluation.stats.intervals import mean_interval
+from drc_lab.interpretation.pictures.galleries import heat, mosaic
 from drc_lab.interpretation.recording import bytes_computed
 from drc_lab.interpretation.spec import ATTRIBUTED, ATTRIBUTIONS
 from drc_lab.models.policy import Policy, as_floats

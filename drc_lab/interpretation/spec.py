@@ -24,7 +24,7 @@ class ProbeSpec:
         passes: extra passes on the first observation, for how a plan is refined.
         train_share: of the levels, on which probes are fitted.
         max_rows: that a probe is fitted to, drawn from those of its levels.
-        l2: weight of the squared weights, see `drc_lab.interpretation.probes.fit_classes`.
+        l2: weight of the squared weights, see `drc_lab.interpretation.probes.linear.fit_classes`.
         unsolved: whether episodes that were cut off count: what an agent would have done next is not known there.
         dtype: of what is kept, float32 or float16.
         features: of a dictionary of the last layer's cell state, see `drc_lab.interpretation.dictionary`; 0 for none.
@@ -67,7 +67,7 @@ class ProbeSpec:
 
 @dataclass(frozen=True)
 class ProbeCurvesSpec:
-    """Arguments of `drc_lab.interpretation.live.ProbeCurves`.
+    """Arguments of `drc_lab.interpretation.probes.live.ProbeCurves`.
 
     Args:
         every_frames: between two looks, rounded to whole rollouts, and when training ends; None never looks.

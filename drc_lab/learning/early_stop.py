@@ -3,7 +3,7 @@
 import lightning as L
 
 from drc_lab.arguments import takes
-from drc_lab.evaluation.measure import judged_by
+from drc_lab.evaluation.measures.measure import judged_by
 from drc_lab.learning.specs import EarlyStopSpec
 
 

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import lightning as L
 
-from drc_lab.evaluation.measure import SOLVE_RATE, judged_by
+from drc_lab.evaluation.measures.measure import SOLVE_RATE, judged_by
 from drc_lab.learning.agent import Agent
 from drc_lab.progress import Display
 

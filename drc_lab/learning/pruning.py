@@ -11,12 +11,12 @@ import lightning as L
 from omegaconf import DictConfig
 
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.measure import judged_by
+from drc_lab.evaluation.measures.measure import judged_by
 from drc_lab.launch import SWEEP, job
 from drc_lab.learning.agent import Agent
-from drc_lab.learning.held_out import HeldOutEvaluation
-from drc_lab.learning.keep import recorders
+from drc_lab.learning.checkpointing import recorders
 from drc_lab.learning.rollout import Rollout
+from drc_lab.learning.validation import HeldOutEvaluation
 
 JOB = "job"  # the trial's user attribute
 

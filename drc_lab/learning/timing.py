@@ -8,7 +8,7 @@ import lightning as L
 import torch
 
 from drc_lab.learning.agent import Agent
-from drc_lab.learning.held_out import HeldOutEvaluation
+from drc_lab.learning.validation import HeldOutEvaluation
 
 
 class TimeShares(L.Callback):

@@ -7,10 +7,10 @@ import lightning as L
 
 from drc_lab.arguments import takes
 from drc_lab.envs.vector import LevelVectorEnv
-from drc_lab.evaluation.episode_video import record
-from drc_lab.evaluation.video import write_video
+from drc_lab.evaluation.pictures.episode_video import record
+from drc_lab.evaluation.pictures.video import write_video
 from drc_lab.learning.agent import Agent
-from drc_lab.learning.keep import recorders
+from drc_lab.learning.checkpointing import recorders
 from drc_lab.learning.rollout import Rollout
 from drc_lab.learning.specs import VideosSpec
 from drc_lab.learning.stop import stopping

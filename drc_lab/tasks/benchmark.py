@@ -9,9 +9,9 @@ from omegaconf import DictConfig
 from drc_lab.errors import ConfigError
 from drc_lab.learning.timing import TimeShares
 from drc_lab.process import machine_name
-from drc_lab.tasks.measure import report, rounded
+from drc_lab.speed.timing import report, rounded
+from drc_lab.speed.trainings import trainings
 from drc_lab.tasks.train import fit, prepare, start_run
-from drc_lab.tasks.trainings import trainings
 
 PARTS = ("act", "forward", "backward", "evaluation", "outside")
 

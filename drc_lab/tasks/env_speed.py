@@ -13,14 +13,14 @@ import gymnasium as gym
 import numpy as np
 from omegaconf import DictConfig
 
+from drc_lab.app.specs import SpeedSpec
+from drc_lab.app.start import console
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.errors import UserError
 from drc_lab.process import machine_name
+from drc_lab.speed.timing import Run, timed
 from drc_lab.tables import FittedTable, table_of
-from drc_lab.tasks.measure import Run, timed
-from drc_lab.tasks.specs import SpeedSpec
-from drc_lab.tasks.start import console
 
 LEVELS: dict[str, Any] = {"num_levels": 1000, "copy": False}
 OURS: dict[str, tuple[str, dict[str, Any]]] = {

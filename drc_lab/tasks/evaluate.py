@@ -4,23 +4,23 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from drc_lab.app.checked import check_single, evaluation_spec, report_spec, thinking_spec
+from drc_lab.app.continuing import continuable
+from drc_lab.app.record import evaluation_run, log_held_out
+from drc_lab.app.start import start
 from drc_lab.config import plain
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.evaluation.failures import endings
 from drc_lab.evaluation.means import metrics
-from drc_lab.evaluation.measures import findings
-from drc_lab.evaluation.records import baseline_of
-from drc_lab.evaluation.table import table
-from drc_lab.evaluation.thinking import PLAIN, Setting
-from drc_lab.tasks.checked import check_single, evaluation_spec, report_spec, thinking_spec
-from drc_lab.tasks.continuing import continuable
-from drc_lab.tasks.elsewhere import other_worlds, play_elsewhere
-from drc_lab.tasks.investigate import tell_where
-from drc_lab.tasks.laboratory import PARTS, count_levels, lab_env, play_all
-from drc_lab.tasks.record import evaluation_run, log_held_out
-from drc_lab.tasks.reporting import report_on
-from drc_lab.tasks.start import start
-from drc_lab.tasks.subjects import subjects
+from drc_lab.evaluation.measures.failures import endings
+from drc_lab.evaluation.measures.findings import findings
+from drc_lab.evaluation.measures.table import table
+from drc_lab.evaluation.play.records import baseline_of
+from drc_lab.evaluation.play.thinking import PLAIN, Setting
+from drc_lab.studies.reporting import report_on
+from drc_lab.studies.session import PARTS, count_levels, lab_env, play_all
+from drc_lab.studies.shift import other_worlds, play_elsewhere
+from drc_lab.studies.study import tell_where
+from drc_lab.studies.subjects import subjects
 
 
 def main(config: DictConfig, folder: Path) -> None:

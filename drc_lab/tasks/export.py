@@ -11,29 +11,29 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from drc_lab.app.checked import as_trained, evaluation_spec, exported_checkpoint, size_key
+from drc_lab.app.held_out import check_fits, held_out_env
+from drc_lab.app.precision import KEY, set_precision, wants_bfloat16
+from drc_lab.app.start import console, say, start
+from drc_lab.app.store import checkpoint_file
 from drc_lab.arguments import errors_under, from_mapping
 from drc_lab.config import plain
-from drc_lab.deploy.compare import Row, logits_of, play, terminal_table, write_csv
+from drc_lab.deploy.agreement import Row, logits_of, play, terminal_table, write_csv
 from drc_lab.deploy.formats import Play, runner, write
 from drc_lab.deploy.onnx_files import check_installed
 from drc_lab.deploy.spec import FORMATS, ExportSpec
 from drc_lab.deploy.step import Interface, PolicyStep
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import UserError
-from drc_lab.evaluation.evaluator import Thinking, evaluate
-from drc_lab.evaluation.intervals import mean_interval, rate_interval
-from drc_lab.evaluation.measure import RETURNS, SOLVED
+from drc_lab.evaluation.measures.measure import RETURNS, SOLVED
+from drc_lab.evaluation.play.evaluator import Thinking, evaluate
+from drc_lab.evaluation.stats.intervals import mean_interval, rate_interval
 from drc_lab.files import size_of, writable, written
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy, num_actions
 from drc_lab.process import machine_name
 from drc_lab.progress import tracked, working
-from drc_lab.tasks.checked import as_trained, evaluation_spec, exported_checkpoint, size_key
-from drc_lab.tasks.held_out import check_fits, held_out_env
-from drc_lab.tasks.measure import timed
-from drc_lab.tasks.precision import KEY, set_precision, wants_bfloat16
-from drc_lab.tasks.start import console, say, start
-from drc_lab.tasks.store import checkpoint_file
+from drc_lab.speed.timing import timed
 
 ITSELF = "the policy"
 CSV = "export.csv"

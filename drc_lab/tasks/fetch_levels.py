@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 from omegaconf import DictConfig
 from rich.console import Console
 
+from drc_lab.app.checked import check_sha256, levels_source
 from drc_lab.download import download, forget
 from drc_lab.envs.sokoban.files import ADVICE, LevelFiles
 from drc_lab.errors import UserError
-from drc_lab.tasks.checked import check_sha256, levels_source
 
 PARTS = ("unfiltered/train", "unfiltered/valid", "unfiltered/test", "medium/train", "medium/valid", "hard")
 _WANTED = re.compile(rf"(?:[^/]+/)?((?:{'|'.join(PARTS)})/\w+\.txt|LICENSE|README\.md)", re.ASCII)

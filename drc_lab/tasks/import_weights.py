@@ -7,14 +7,14 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from drc_lab.app.checked import check_weights
+from drc_lab.app.start import console, start
 from drc_lab.arguments import from_mapping
 from drc_lab.config import make_env, plain
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError
 from drc_lab.files import written
 from drc_lab.models.published import Published, read
-from drc_lab.tasks.checked import check_weights
-from drc_lab.tasks.start import console, start
 
 
 def main(config: DictConfig, folder: Path) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from drc_lab.app.checked import bank_plan
+from drc_lab.app.start import console, start
 from drc_lab.arguments import errors_under, from_mapping
 from drc_lab.envs.ricochet.bank import Bank, save_bank
 from drc_lab.envs.ricochet.collect import counts, make_bank
@@ -13,8 +15,6 @@ from drc_lab.envs.ricochet.generate import BoardGenerator
 from drc_lab.errors import UserError
 from drc_lab.progress import Line, display
 from drc_lab.tables import FittedTable, table_of
-from drc_lab.tasks.checked import bank_plan
-from drc_lab.tasks.start import console, start
 
 
 def main(config: DictConfig, folder: Path) -> None:

@@ -8,20 +8,20 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from drc_lab.app.checked import as_trained, size_key
+from drc_lab.app.held_out import check_fits
+from drc_lab.app.precision import set_precision
+from drc_lab.app.specs import PlaySpec
+from drc_lab.app.start import console, start
+from drc_lab.app.store import checkpoint_file
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
-from drc_lab.evaluation.evaluator import as_env_counts
-from drc_lab.evaluation.video import write_video
+from drc_lab.evaluation.pictures.video import write_video
+from drc_lab.evaluation.play.evaluator import as_env_counts
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy, num_actions
-from drc_lab.tasks.checked import as_trained, size_key
-from drc_lab.tasks.held_out import check_fits
-from drc_lab.tasks.keyboard import NEXT, QUIT, RESTART, Keyboard, keys
-from drc_lab.tasks.precision import set_precision
-from drc_lab.tasks.specs import PlaySpec
-from drc_lab.tasks.stage import Stage
-from drc_lab.tasks.start import console, start
-from drc_lab.tasks.store import checkpoint_file
+from drc_lab.playing.keyboard import NEXT, QUIT, RESTART, Keyboard, keys
+from drc_lab.playing.stage import Stage
 
 SHOWN_ACTIONS = 3  # the most probable ones
 

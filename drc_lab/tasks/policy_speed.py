@@ -10,16 +10,16 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 from torch.profiler import ProfilerActivity, profile
 
+from drc_lab.app.start import start
 from drc_lab.arguments import from_mapping
 from drc_lab.config import build, plain
 from drc_lab.errors import ConfigError
 from drc_lab.models.flops import hoisted_flops
 from drc_lab.models.policy import Policy
 from drc_lab.process import machine_name
-from drc_lab.tasks.looking_speed import LOOKING_COLUMNS, looking_rows
-from drc_lab.tasks.measure import Run, report, rounded, timed
-from drc_lab.tasks.policy_memory import can_measure, peak_memory
-from drc_lab.tasks.policy_runs import (
+from drc_lab.speed.looking import LOOKING_COLUMNS, looking_rows
+from drc_lab.speed.policy_memory import can_measure, peak_memory
+from drc_lab.speed.policy_runs import (
     GRAPHS,
     LAYOUTS,
     PASSES,
@@ -29,7 +29,7 @@ from drc_lab.tasks.policy_runs import (
     convolutions,
     implementations,
 )
-from drc_lab.tasks.start import start
+from drc_lab.speed.timing import Run, report, rounded, timed
 
 STEP, GRADIENT = "step", "gradient"
 COLUMNS = ("what", "batch", *LAYOUTS, "ours", "ratio", "conv_share")

@@ -8,35 +8,35 @@ import numpy as np
 from omegaconf import DictConfig
 from safetensors.numpy import save_file
 
+from drc_lab.app.checked import check_single, evaluation_spec, thinking_spec
+from drc_lab.app.continuing import continuable
+from drc_lab.app.record import evaluation_run
+from drc_lab.app.start import start
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.evaluator import Thinking
-from drc_lab.evaluation.finding import Finding
-from drc_lab.evaluation.video import write_video
+from drc_lab.evaluation.measures.finding import Finding
+from drc_lab.evaluation.pictures.video import write_video
+from drc_lab.evaluation.play.evaluator import Thinking
 from drc_lab.files import written
-from drc_lab.interpretation.alternatives import default_label
+from drc_lab.interpretation.causal.alternatives import default_label
 from drc_lab.interpretation.dictionary import STEPS, TOLD, dictionary_finding
-from drc_lab.interpretation.emergence import at_checkpoint, emergence
-from drc_lab.interpretation.galleries import channel_gallery
 from drc_lab.interpretation.labels import Label, find_labels
-from drc_lab.interpretation.plan_video import plan_frames
-from drc_lab.interpretation.probing import Probed, count_probes, probe_all, probe_findings
+from drc_lab.interpretation.pictures.galleries import channel_gallery
+from drc_lab.interpretation.pictures.plan_video import plan_frames
+from drc_lab.interpretation.probes.emergence import at_checkpoint, emergence
+from drc_lab.interpretation.probes.probing import Probed, count_probes, probe_all, probe_findings
+from drc_lab.interpretation.probes.refinement import refinement
+from drc_lab.interpretation.probes.targets import Split, Target, targets
 from drc_lab.interpretation.recording import Recording
-from drc_lab.interpretation.refinement import refinement
 from drc_lab.interpretation.spec import ProbeSpec
-from drc_lab.interpretation.targets import Split, Target, targets
 from drc_lab.progress import working
-from drc_lab.tasks.checked import check_single, evaluation_spec, thinking_spec
-from drc_lab.tasks.continuing import continuable
-from drc_lab.tasks.investigate import tell_where
-from drc_lab.tasks.laboratory import Subject
-from drc_lab.tasks.record import evaluation_run
-from drc_lab.tasks.recordings import FOLDER, boards, check_recordings, recorded, recorded_names, untrained
-from drc_lab.tasks.reporting import report_findings
-from drc_lab.tasks.start import start
-from drc_lab.tasks.subjects import subjects
+from drc_lab.studies.recordings import FOLDER, boards, check_recordings, recorded, recorded_names, untrained
+from drc_lab.studies.reporting import report_findings
+from drc_lab.studies.session import Subject
+from drc_lab.studies.study import tell_where
+from drc_lab.studies.subjects import subjects
 
 PROBES, PLAN = "probes.safetensors", "plan.gif"
 FPS = 3

@@ -4,19 +4,19 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from drc_lab.app.checked import check_single, evaluation_spec
+from drc_lab.app.record import evaluation_run
+from drc_lab.app.start import start
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.interpretation.saliency import bytes_of_level, saliency
 from drc_lab.interpretation.spec import SaliencySpec
 from drc_lab.memory import check_memory
 from drc_lab.progress import working
-from drc_lab.tasks.checked import check_single, evaluation_spec
-from drc_lab.tasks.investigate import tell_where
-from drc_lab.tasks.record import evaluation_run
-from drc_lab.tasks.recordings import boards
-from drc_lab.tasks.reporting import report_findings
-from drc_lab.tasks.start import start
-from drc_lab.tasks.subjects import subjects
+from drc_lab.studies.recordings import boards
+from drc_lab.studies.reporting import report_findings
+from drc_lab.studies.study import tell_where
+from drc_lab.studies.subjects import subjects
 
 
 def main(config: DictConfig, folder: Path) -> None:

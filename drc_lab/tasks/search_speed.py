@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
+from drc_lab.app.specs import SearchSpec
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.envs.ricochet import BoardGenerator, solve_many
 from drc_lab.envs.sokoban import ReverseGenerator, RoomGenerator
 from drc_lab.envs.sokoban import solve_many as solve_sokoban
 from drc_lab.progress import tracked
-from drc_lab.tasks.measure import report
-from drc_lab.tasks.specs import SearchSpec
+from drc_lab.speed.timing import report
 
 GENERATORS: dict[str, Any] = {
     "Ricochet 5x5, 2 robots": BoardGenerator(),

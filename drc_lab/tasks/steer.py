@@ -8,32 +8,39 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
+from drc_lab.app.checked import check_single, evaluation_spec, held_out_settings
+from drc_lab.app.continuing import continuable
+from drc_lab.app.record import evaluation_run
+from drc_lab.app.start import start
 from drc_lab.arguments import from_mapping
 from drc_lab.config import plain
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.finding import Finding
-from drc_lab.interpretation.ablation import ablation
-from drc_lab.interpretation.alternatives import Routes, default_label, possible_moves, routes_of, symmetries_of, turn
-from drc_lab.interpretation.bench import Bench
+from drc_lab.evaluation.measures.finding import Finding
+from drc_lab.interpretation.causal.ablation import ablation
+from drc_lab.interpretation.causal.alternatives import (
+    Routes,
+    default_label,
+    possible_moves,
+    routes_of,
+    symmetries_of,
+    turn,
+)
+from drc_lab.interpretation.causal.patching import changed_boards, patching
+from drc_lab.interpretation.causal.steering import ONCE, settings, steering
 from drc_lab.interpretation.hooks import last_states, read_names, run_with_cache
 from drc_lab.interpretation.labels import find_labels
-from drc_lab.interpretation.patching import changed_boards, patching
-from drc_lab.interpretation.probes import Probe
+from drc_lab.interpretation.probes.bench import Bench
+from drc_lab.interpretation.probes.linear import Probe
+from drc_lab.interpretation.probes.targets import Split, targets
 from drc_lab.interpretation.recording import Recording, size_of
 from drc_lab.interpretation.spec import ProbeSpec, SteerSpec
-from drc_lab.interpretation.steering import ONCE, settings, steering
-from drc_lab.interpretation.targets import Split, targets
 from drc_lab.progress import working
-from drc_lab.tasks.checked import check_single, evaluation_spec, held_out_settings
-from drc_lab.tasks.continuing import continuable
-from drc_lab.tasks.investigate import tell_where
-from drc_lab.tasks.laboratory import Subject
-from drc_lab.tasks.record import evaluation_run
-from drc_lab.tasks.recordings import FOLDER, boards, check_recordings, recorded
-from drc_lab.tasks.reporting import report_findings
-from drc_lab.tasks.start import start
-from drc_lab.tasks.subjects import subjects
+from drc_lab.studies.recordings import FOLDER, boards, check_recordings, recorded
+from drc_lab.studies.reporting import report_findings
+from drc_lab.studies.session import Subject
+from drc_lab.studies.study import tell_where
+from drc_lab.studies.subjects import subjects
 from drc_lab.tracking.datasets import digest, fixed_levels
 
 

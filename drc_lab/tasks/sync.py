@@ -5,11 +5,11 @@ from pathlib import Path
 from mlflow.exceptions import MlflowException
 from omegaconf import DictConfig
 
+from drc_lab.app.checked import check_journal
+from drc_lab.app.start import console, say
 from drc_lab.errors import UserError
 from drc_lab.process import quieten_libraries
 from drc_lab.progress import working
-from drc_lab.tasks.checked import check_journal
-from drc_lab.tasks.start import console, say
 from drc_lab.tracking.journal import FILE, Journal
 from drc_lab.tracking.mlflow import SQLITE, Away, Store, in_one_line
 from drc_lab.tracking.run import to_mlflow

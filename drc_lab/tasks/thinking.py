@@ -4,14 +4,14 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from drc_lab.app.checked import thinking_spec
+from drc_lab.app.record import evaluation_run, log_held_out
+from drc_lab.app.start import start
 from drc_lab.config import plain
-from drc_lab.tasks.checked import thinking_spec
-from drc_lab.tasks.investigate import investigate, planned
-from drc_lab.tasks.laboratory import tell_power
-from drc_lab.tasks.record import evaluation_run, log_held_out
-from drc_lab.tasks.several import play_several
-from drc_lab.tasks.start import start
-from drc_lab.tasks.subjects import subjects
+from drc_lab.studies.session import tell_power
+from drc_lab.studies.several import play_several
+from drc_lab.studies.study import investigate, planned
+from drc_lab.studies.subjects import subjects
 
 
 def main(config: DictConfig, folder: Path) -> None:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from drc_lab.app.continuing import continuable
+from drc_lab.app.record import log_held_out
+from drc_lab.evaluation.play.thinking import FIRST_PASSES
 from drc_lab.evaluation.report import TABLE
-from drc_lab.evaluation.thinking import FIRST_PASSES
-from drc_lab.tasks.continuing import continuable
-from drc_lab.tasks.investigate import investigate, planned, tell_where
-from drc_lab.tasks.laboratory import Subject, load_subject
-from drc_lab.tasks.record import log_held_out
+from drc_lab.studies.session import Subject, load_subject
+from drc_lab.studies.study import investigate, planned, tell_where
 from drc_lab.tasks.train import (
     Training,
     TrainingResult,

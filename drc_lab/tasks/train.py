@@ -16,6 +16,15 @@ from omegaconf import DictConfig, OmegaConf
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from drc_lab.app.checked import CONFIG, algo_spec, check_taught, evaluation_spec, size_key
+from drc_lab.app.continuing import continuable, resume_command
+from drc_lab.app.held_out import check_fits, held_out_env
+from drc_lab.app.multirun import job_tags
+from drc_lab.app.precision import check_trainable
+from drc_lab.app.record import log_held_out, name_of, run_tags
+from drc_lab.app.resume import Beginning, beginning
+from drc_lab.app.start import check_accelerator, console, say, start
+from drc_lab.app.store import checkpoint_file
 from drc_lab.arguments import errors_under, from_mapping
 from drc_lab.checkpoint_names import LAST
 from drc_lab.config import build, build_a, build_policy, make_env, plain
@@ -26,10 +35,9 @@ from drc_lab.errors import ConfigError, UserError
 from drc_lab.files import written
 from drc_lab.launch import in_sweep
 from drc_lab.learning.agent import Agent
+from drc_lab.learning.checkpointing import BEST, AtomicCheckpointIO, Checkpoints, CheckpointSpec
 from drc_lab.learning.checkpoints import begin_with
 from drc_lab.learning.data import RolloutData
-from drc_lab.learning.held_out import HeldOutEvaluation
-from drc_lab.learning.keep import BEST, AtomicCheckpointIO, Checkpoints, CheckpointSpec
 from drc_lab.learning.losses import ActorCriticLoss
 from drc_lab.learning.losses.check import check_loss
 from drc_lab.learning.memory import check_rollouts
@@ -39,19 +47,11 @@ from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.learning.stop import GracefulStop
 from drc_lab.learning.time_limit import ScheduleInTime
 from drc_lab.learning.unroll import GraphedUnroll
+from drc_lab.learning.validation import HeldOutEvaluation
 from drc_lab.models.policy import Policy
 from drc_lab.progress import display
 from drc_lab.signals import Stopped
 from drc_lab.targets import own_frames, shipped, told
-from drc_lab.tasks.checked import CONFIG, algo_spec, check_taught, evaluation_spec, size_key
-from drc_lab.tasks.continuing import continuable, resume_command
-from drc_lab.tasks.held_out import check_fits, held_out_env
-from drc_lab.tasks.precision import check_trainable
-from drc_lab.tasks.record import log_held_out, name_of, run_tags
-from drc_lab.tasks.resume import Beginning, beginning
-from drc_lab.tasks.start import check_accelerator, console, say, start
-from drc_lab.tasks.store import checkpoint_file
-from drc_lab.tasks.sweep import job_tags
 from drc_lab.tracking.datasets import log_levels
 from drc_lab.tracking.journal import run_id
 from drc_lab.tracking.logger import RunLogger

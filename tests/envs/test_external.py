@@ -16,7 +16,7 @@ from drc_lab.config import build_policy, make_env
 from drc_lab.envs.external import GymVectorEnv
 from drc_lab.envs.levels import SPLITS, split_of
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.evaluation.evaluator import evaluate
+from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.learning.rollouts import RolloutSpec, RolloutStream
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.mlp import MLPPolicy

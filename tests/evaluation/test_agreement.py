@@ -12,10 +12,10 @@ from drc_lab.envs.ricochet.level import Board, border
 from drc_lab.envs.search import LIMIT, UNSOLVABLE
 from drc_lab.envs.vector import game_of
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.agreement import Agreement, agreement_findings
-from drc_lab.evaluation.evaluator import evaluate
-from drc_lab.evaluation.records import records_of
-from drc_lab.evaluation.thinking import PLAIN, play
+from drc_lab.evaluation.measures.agreement import Agreement, agreement_findings
+from drc_lab.evaluation.play.evaluator import evaluate
+from drc_lab.evaluation.play.records import records_of
+from drc_lab.evaluation.play.thinking import PLAIN, play
 from drc_lab.models.random import RandomPolicy
 
 UP, DOWN, LEFT, RIGHT = range(4)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hand_records import records
 
-from drc_lab.evaluation.compute import Played, compute_findings, equal_compute
+from drc_lab.evaluation.measures.compute import Played, compute_findings, equal_compute
 
 OPTIMAL = [1, 1, 2, 2]
 PLAIN = {("first_passes", 0, True): [0, 0, 1, 1]}

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.image import imread
 from scipy import stats
 
-from drc_lab.evaluation.curves import MOST_POINTS, Group, mean_curve, plot_groups
+from drc_lab.evaluation.stats.curves import MOST_POINTS, Group, mean_curve, plot_groups
 
 
 def points(frames, values):

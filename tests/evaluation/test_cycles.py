@@ -7,9 +7,9 @@ import torch
 from test_evaluator import Counting
 
 import drc_lab  # noqa: F401 - registers the envs
-from drc_lab.evaluation.cycles import NONE, Cycles
-from drc_lab.evaluation.evaluator import Thinking, evaluate
-from drc_lab.evaluation.thinking import CYCLE_NOOPS, CYCLE_PASSES, PLAIN, Setting, play
+from drc_lab.evaluation.play.evaluator import Thinking, evaluate
+from drc_lab.evaluation.play.thinking import CYCLE_NOOPS, CYCLE_PASSES, PLAIN, Setting, play
+from drc_lab.evaluation.watchers.cycles import NONE, Cycles
 from drc_lab.models.policy import PolicyValue
 
 UP, DOWN, LEFT, RIGHT, NOOP = range(5)

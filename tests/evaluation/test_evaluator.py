@@ -7,8 +7,8 @@ import torch
 
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.evaluator import Thinking, evaluate
-from drc_lab.evaluation.watcher import Watcher
+from drc_lab.evaluation.play.evaluator import Thinking, evaluate
+from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.policy import Policy, PolicyValue
 from drc_lab.models.random import RandomPolicy

@@ -13,18 +13,18 @@ from test_thinking import NOTHING
 
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.agreement import Agreement
-from drc_lab.evaluation.compute import played_at
-from drc_lab.evaluation.controls import CONTROLS
-from drc_lab.evaluation.cycles import Cycles
-from drc_lab.evaluation.evaluator import Thinking, evaluate, never, sampled
-from drc_lab.evaluation.learned import Decisions, by_move, by_optimal, learned_findings, thinks_findings
-from drc_lab.evaluation.over_frames import metrics_at
-from drc_lab.evaluation.sweep import Parts, sweep
-from drc_lab.evaluation.table import table
-from drc_lab.evaluation.thinking import DRAWN, FIXED, PLAIN, Setting, at_equal_compute, drawn_as_often, play
+from drc_lab.evaluation.measures.agreement import Agreement
+from drc_lab.evaluation.measures.compute import played_at
+from drc_lab.evaluation.measures.learned import Decisions, by_move, by_optimal, learned_findings, thinks_findings
+from drc_lab.evaluation.measures.over_frames import metrics_at
+from drc_lab.evaluation.measures.table import table
+from drc_lab.evaluation.measures.trace import trace
+from drc_lab.evaluation.play.controls import CONTROLS
+from drc_lab.evaluation.play.evaluator import Thinking, evaluate, never, sampled
+from drc_lab.evaluation.play.sweep import Parts, sweep
+from drc_lab.evaluation.play.thinking import DRAWN, FIXED, PLAIN, Setting, at_equal_compute, drawn_as_often, play
 from drc_lab.evaluation.thinking_spec import ThinkingSpec
-from drc_lab.evaluation.trace import trace
+from drc_lab.evaluation.watchers.cycles import Cycles
 from drc_lab.models.policy import PolicyValue
 from drc_lab.models.random import RandomPolicy
 

@@ -11,10 +11,8 @@ from test_thinking import NOTHING
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.envs.external import GymVectorEnv
 from drc_lab.envs.vector import game_of
-from drc_lab.evaluation.cycle_measures import cycles, vanished_cycles
-from drc_lab.evaluation.evaluator import evaluate
-from drc_lab.evaluation.intervals import mean_interval, ratio_interval
-from drc_lab.evaluation.measures import (
+from drc_lab.evaluation.measures.cycle_measures import cycles, vanished_cycles
+from drc_lab.evaluation.measures.findings import (
     by_optimal_length,
     by_size,
     findings,
@@ -22,10 +20,12 @@ from drc_lab.evaluation.measures import (
     optimality,
     time_to_solve,
 )
-from drc_lab.evaluation.sizes import Sizes
-from drc_lab.evaluation.sweep import sweep
+from drc_lab.evaluation.play.evaluator import evaluate
+from drc_lab.evaluation.play.sweep import sweep
+from drc_lab.evaluation.stats.intervals import mean_interval, ratio_interval
 from drc_lab.evaluation.thinking_spec import ThinkingSpec
-from drc_lab.evaluation.watchers import watchers
+from drc_lab.evaluation.watchers.chosen import watchers
+from drc_lab.evaluation.watchers.sizes import Sizes
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.random import RandomPolicy
 

@@ -6,7 +6,7 @@ import pytest
 
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.memory import bytes_per_level
+from drc_lab.evaluation.play.memory import bytes_per_level
 from drc_lab.memory import check_memory
 from drc_lab.models.drc import DRCPolicy
 

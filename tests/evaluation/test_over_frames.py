@@ -5,8 +5,8 @@ import pytest
 from hand_records import records
 from matplotlib.figure import Figure
 
-from drc_lab.evaluation.over_frames import metrics_at, over_frames_findings
-from drc_lab.evaluation.table import table
+from drc_lab.evaluation.measures.over_frames import metrics_at, over_frames_findings
+from drc_lab.evaluation.measures.table import table
 
 
 @pytest.fixture

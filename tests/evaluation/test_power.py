@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from drc_lab.evaluation.power import detectable_gain, in_words, levels_needed, plan, power_of
-from drc_lab.evaluation.significance import paired_test
+from drc_lab.evaluation.stats.power import detectable_gain, in_words, levels_needed, plan, power_of
+from drc_lab.evaluation.stats.significance import paired_test
 
 
 def connor(gain, differing, power=0.8, alpha=0.05):

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from drc_lab.evaluation.failures import Failure, endings, failures, small_png
-from drc_lab.evaluation.finding import Finding
+from drc_lab.evaluation.measures.failures import Failure, endings, failures, small_png
+from drc_lab.evaluation.measures.finding import Finding
+from drc_lab.evaluation.measures.table import Row, table
 from drc_lab.evaluation.report import About, answer, finding_tables, summarise, terminal_tables, write_report
 from drc_lab.evaluation.report.words import cell, described
-from drc_lab.evaluation.table import Row, table
 
 HOSTILE = "<script>alert('x')</script> & [bold]\"{{ 1 + 1 }}\""
 OPTIMAL = np.array([1, 1, 2, 2, 3, 12, -1, 2])

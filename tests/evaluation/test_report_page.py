@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 from test_report import setting
 
-from drc_lab.evaluation.failures import endings, failures, small_png
-from drc_lab.evaluation.finding import Finding
+from drc_lab.evaluation.measures.all_findings import statistics_of
+from drc_lab.evaluation.measures.failures import endings, failures, small_png
+from drc_lab.evaluation.measures.finding import Finding
+from drc_lab.evaluation.measures.table import table
 from drc_lab.evaluation.report import About, write_report
-from drc_lab.evaluation.statistics import statistics_of
-from drc_lab.evaluation.table import table
 
 NARROW, WIDE = 360, 1200
 LONG = "a_long_word_without_a_place_to_break_it_" * 5

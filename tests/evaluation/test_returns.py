@@ -9,18 +9,18 @@ import pytest
 from scipy import stats
 from test_report import records as solved_records
 
-from drc_lab.evaluation.failures import endings, failures
-from drc_lab.evaluation.measure import RETURNS, SOLVED, judged_by, measure_of
-from drc_lab.evaluation.measures import findings
-from drc_lab.evaluation.over_frames import metrics_at, over_frames_findings
-from drc_lab.evaluation.records import joined
+from drc_lab.evaluation.measures.all_findings import statistics_of
+from drc_lab.evaluation.measures.failures import endings, failures
+from drc_lab.evaluation.measures.findings import findings
+from drc_lab.evaluation.measures.measure import RETURNS, SOLVED, judged_by, measure_of
+from drc_lab.evaluation.measures.over_frames import metrics_at, over_frames_findings
+from drc_lab.evaluation.measures.seeds import seed_findings
+from drc_lab.evaluation.measures.shift import world_findings
+from drc_lab.evaluation.measures.table import table
+from drc_lab.evaluation.play.records import joined
 from drc_lab.evaluation.report import About, answer, summarise, terminal_tables, write_report
-from drc_lab.evaluation.seeds import seed_findings
-from drc_lab.evaluation.significance import paired_t_test
-from drc_lab.evaluation.statistics import statistics_of
-from drc_lab.evaluation.table import table
-from drc_lab.evaluation.worlds import world_findings
-from drc_lab.learning.held_out import best_of, rank
+from drc_lab.evaluation.stats.significance import paired_t_test
+from drc_lab.learning.validation import best_of, rank
 
 
 def records(better=3.0, **subject):

@@ -8,7 +8,7 @@ import pytest
 from hand_records import records
 from matplotlib.figure import Figure
 
-from drc_lab.evaluation.seeds import iqm_interval, over_seeds, seed_findings, seed_names
+from drc_lab.evaluation.measures.seeds import iqm_interval, over_seeds, seed_findings, seed_names
 
 OPTIMAL = [1] * 4 + [2] * 4
 

@@ -9,11 +9,11 @@ from PIL import Image, ImageSequence
 from test_evaluator import ENV, Counting
 
 import drc_lab  # noqa: F401 - registers the envs
-from drc_lab.evaluation.evaluator import evaluate
-from drc_lab.evaluation.failures import Failure, small_png, with_pictures
-from drc_lab.evaluation.panel import Panel
-from drc_lab.evaluation.side_by_side import HOLD, best_passes, side_by_side, telling_levels, timelines
-from drc_lab.evaluation.video import write_video
+from drc_lab.evaluation.measures.failures import Failure, small_png, with_pictures
+from drc_lab.evaluation.pictures.panel import Panel
+from drc_lab.evaluation.pictures.side_by_side import HOLD, best_passes, side_by_side, telling_levels, timelines
+from drc_lab.evaluation.pictures.video import write_video
+from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.models.policy import PolicyValue
 
 UP, DOWN, LEFT, RIGHT = range(4)

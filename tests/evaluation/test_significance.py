@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from drc_lab.evaluation.intervals import paired_difference, rate_interval
-from drc_lab.evaluation.significance import holm, paired_test
+from drc_lab.evaluation.stats.intervals import paired_difference, rate_interval
+from drc_lab.evaluation.stats.significance import holm, paired_test
 
 
 def pairs(both, helped, hurt, neither):

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from hand_records import records
 
-from drc_lab.evaluation.gains import comparisons, detectable, sensitivity
-from drc_lab.evaluation.power import detectable_gain
-from drc_lab.evaluation.table import groups, table
+from drc_lab.evaluation.measures.gains import comparisons, detectable, sensitivity
+from drc_lab.evaluation.measures.table import groups, table
+from drc_lab.evaluation.stats.power import detectable_gain
 
 BASE = [1, 0, 0, 0, 0, 0, 0, 1]
 BETTER = [1, 1, 1, 1, 1, 1, 1, 1]

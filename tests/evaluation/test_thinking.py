@@ -7,10 +7,10 @@ from test_evaluator import Counting
 
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.controls import CONTROLS
-from drc_lab.evaluation.records import joined, records_of
-from drc_lab.evaluation.sweep import Parts, sweep
-from drc_lab.evaluation.thinking import Setting, first_passes, play, repeats
+from drc_lab.evaluation.play.controls import CONTROLS
+from drc_lab.evaluation.play.records import joined, records_of
+from drc_lab.evaluation.play.sweep import Parts, sweep
+from drc_lab.evaluation.play.thinking import Setting, first_passes, play, repeats
 from drc_lab.evaluation.thinking_spec import ThinkingSpec
 
 NOTHING = {

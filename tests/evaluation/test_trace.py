@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.trace import trace, trace_findings
+from drc_lab.evaluation.measures.trace import trace, trace_findings
 from drc_lab.models.cnn import SmallCNNPolicy
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.policy import Policy, PolicyValue

@@ -10,7 +10,7 @@ from PIL import Image, ImageSequence
 from drc_lab.envs.ricochet.level import border, wall_bits
 from drc_lab.envs.ricochet.render import picture
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.evaluation.video import CAPTION_HEIGHT, caption, write_video
+from drc_lab.evaluation.pictures.video import CAPTION_HEIGHT, caption, write_video
 
 
 def walk(frames=9, cell_size=17):

@@ -10,13 +10,13 @@ from torch import nn
 from drc_lab.envs.ricochet import RicochetVectorEnv
 from drc_lab.envs.sokoban import SokobanVectorEnv
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.evaluator import evaluate
-from drc_lab.interpretation.ablation import METHODS, ablation, without
-from drc_lab.interpretation.alternatives import possible_moves, routes_of, symmetries_of, turn
+from drc_lab.evaluation.play.evaluator import evaluate
+from drc_lab.interpretation.causal.ablation import METHODS, ablation, without
+from drc_lab.interpretation.causal.alternatives import possible_moves, routes_of, symmetries_of, turn
+from drc_lab.interpretation.causal.patching import changed_boards, patching
+from drc_lab.interpretation.causal.steering import BOTH, EVERY_TICK, ONCE, ONE, followed, steering
 from drc_lab.interpretation.hooks import hooks
-from drc_lab.interpretation.patching import changed_boards, patching
-from drc_lab.interpretation.probes import Probe
-from drc_lab.interpretation.steering import BOTH, EVERY_TICK, ONCE, ONE, followed, steering
+from drc_lab.interpretation.probes.linear import Probe
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy, PolicyValue
 from drc_lab.models.random import RandomPolicy

@@ -6,7 +6,7 @@ import torch
 from test_probing import LABEL, made
 
 from drc_lab.interpretation.dictionary import dictionary_finding, learn_dictionary
-from drc_lab.interpretation.targets import Split, Target
+from drc_lab.interpretation.probes.targets import Split, Target
 
 
 def sparse(rng, n, features=12, channels=16, k=2):

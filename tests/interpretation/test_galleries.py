@@ -5,7 +5,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from drc_lab.envs.sokoban import SokobanVectorEnv
-from drc_lab.interpretation.galleries import CELL, FRAME, GAP, board_picture, channel_gallery, framed, heat, mosaic
+from drc_lab.interpretation.pictures.galleries import (
+    CELL,
+    FRAME,
+    GAP,
+    board_picture,
+    channel_gallery,
+    framed,
+    heat,
+    mosaic,
+)
 from drc_lab.interpretation.recording import DECIDES, Recording
 
 

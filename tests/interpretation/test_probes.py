@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import f1_score, r2_score
 
-from drc_lab.interpretation.probes import (
+from drc_lab.interpretation.probes.linear import (
     OverLevels,
     cell_features,
     confusions,

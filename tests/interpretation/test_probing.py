@@ -7,10 +7,10 @@ from scipy.stats import binom
 
 from drc_lab.errors import ConfigError
 from drc_lab.interpretation.labels import Label
-from drc_lab.interpretation.probing import probe_all, probe_findings
+from drc_lab.interpretation.probes.probing import probe_all, probe_findings
+from drc_lab.interpretation.probes.targets import Split, Target
 from drc_lab.interpretation.recording import DECIDES, Recording
 from drc_lab.interpretation.spec import ProbeSpec
-from drc_lab.interpretation.targets import Split, Target
 
 CLASSES = ("never", "up", "down", "left", "right")
 LABEL = Label("direction", lambda episode: np.empty(0), CLASSES, True, "where it goes")

@@ -9,13 +9,13 @@ from test_command_line import TINY, run_here
 from torch.utils._pytree import tree_leaves, tree_map
 
 import drc_lab  # noqa: F401 - registers the envs
+from drc_lab.app.held_out import held_out_env
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.evaluator import evaluate
+from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.learning.groups import group_seed
 from drc_lab.learning.rollouts import RolloutSpec, RolloutStream
 from drc_lab.models.drc import DRCPolicy
-from drc_lab.tasks.held_out import held_out_env
 
 ENV = "drc_lab/RicochetRobots-v0"
 EVERYTHING = {"minibatches": 3, "min_repeats": 1, "max_repeats": 3, "burn_in": 7, "progressive_weight": 0.5}

@@ -7,8 +7,8 @@ import pytest
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from drc_lab.learning.agent import Agent
-from drc_lab.learning.held_out import HeldOutEvaluation
 from drc_lab.learning.pruning import JOB, TrialPruning
+from drc_lab.learning.validation import HeldOutEvaluation
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ import pytest
 import torch
 from commands import run
 
+from drc_lab.app.held_out import held_out_env
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.evaluator import evaluate
+from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.mlp import MLPPolicy
-from drc_lab.tasks.held_out import held_out_env
 
 
 @pytest.mark.parametrize("shape", [(4,), (2, 5, 6)])

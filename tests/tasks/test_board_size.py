@@ -8,12 +8,12 @@ import torch
 from commands import TINY, run, run_here, store
 from test_play import checkpoint, play, results  # noqa: F401 (play is a fixture)
 
+from drc_lab.app.held_out import held_out_env
 from drc_lab.config import make_env
 from drc_lab.errors import ConfigError
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.paths import CONF
-from drc_lab.tasks.held_out import held_out_env
 
 ANY_SIZE = ["env.height=4", "env.width=4", "policy.head=pool"]
 

@@ -15,7 +15,7 @@ import torch
 from commands import TINY, command, curve, run, run_fresh, run_here, signal_at, store
 
 from drc_lab.composing import import_task
-from drc_lab.evaluation.controls import CONTROLS
+from drc_lab.evaluation.play.controls import CONTROLS
 from drc_lab.paths import CONF
 
 
@@ -257,7 +257,7 @@ def test_ctrl_c_stops_with_a_checkpoint_and_the_printed_command_goes_on_exactly(
 @pytest.mark.slow
 def test_sigterm_while_evaluating_marks_the_run_killed(tmp_path):
     overrides = ["+experiment=thinking_sweep", *TINY, "thinking.controls=[]"]
-    process = run(tmp_path, *overrides, interruption=("drc_lab.evaluation.sweep:records_of", 1, signal.SIGTERM))
+    process = run(tmp_path, *overrides, interruption=("drc_lab.evaluation.play.sweep:records_of", 1, signal.SIGTERM))
     errors = process.stderr
     assert process.returncode == 75 and errors.startswith("drc_lab: stopped.") and errors.count("\n") == 1, errors
     client, (experiment,) = store(tmp_path)

@@ -30,7 +30,7 @@ def test_what_was_played_in_another_world_is_played_again(tmp_path, monkeypatch,
 @pytest.mark.parametrize(("by", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
 def test_a_stopped_evaluation_goes_on_by_the_printed_command_and_gives_the_same(tmp_path, by, code):
     where = checkpoint(tmp_path / "a.ckpt", "env.max_steps=8")
-    interruption = ("drc_lab.evaluation.sweep:records_of", 5, by)
+    interruption = ("drc_lab.evaluation.play.sweep:records_of", 5, by)
     process = run(tmp_path, "task=thinking", where, *FEW, "folder=stopped", interruption=interruption)
     errors, parts = process.stderr, tmp_path / "stopped/parts"
     assert process.returncode == code and errors.count("\n") == 1, errors

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 import pytest
 
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.speed.timing import timed
 from drc_lab.tasks.env_speed import SpeedSpec, envpool, jumanji, one_core, ours
-from drc_lab.tasks.measure import timed
 
 TINY = SpeedSpec(num_envs=8, steps=20, timings=1)
 
@@ -41,7 +41,7 @@ def test_our_runs_count_their_steps():
 
 def test_speed_is_the_median_of_steps_per_second(monkeypatch):
     seconds, clock = iter([100.0, 0.5, 8.0, 0.25]), [0.0]
-    monkeypatch.setattr("drc_lab.tasks.measure.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("drc_lab.speed.timing.perf_counter", lambda: clock[0])
 
     def run():
         clock[0] += next(seconds)

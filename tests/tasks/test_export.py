@@ -10,12 +10,12 @@ import torch
 from commands import run_here
 from test_play import checkpoint
 
+from drc_lab.app.held_out import held_out_env
 from drc_lab.config import make_env
-from drc_lab.deploy.compare import logits_of, play
-from drc_lab.evaluation.evaluator import Thinking, evaluate
-from drc_lab.evaluation.intervals import rate_interval
+from drc_lab.deploy.agreement import logits_of, play
+from drc_lab.evaluation.play.evaluator import Thinking, evaluate
+from drc_lab.evaluation.stats.intervals import rate_interval
 from drc_lab.learning.checkpoints import load_policy
-from drc_lab.tasks.held_out import held_out_env
 
 LEVELS = ["evaluation.num_levels=12", "env.max_steps=6", "env.max_optimal=1"]
 QUICK = ["threads=1", "export.timings=2", "export.batches=[1,3]"]

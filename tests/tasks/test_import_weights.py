@@ -10,11 +10,11 @@ import torch
 from commands import run, run_here
 from published_files import bush_state, drc, resnet, written
 
-from drc_lab.evaluation.evaluator import evaluate
+from drc_lab.app.held_out import held_out_env
+from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.published import load, read
 from drc_lab.paths import CONF
-from drc_lab.tasks.held_out import held_out_env
 
 SMALL = ["env=sokoban", "env.height=6", "env.width=6", "env.num_boxes=1", "evaluation.num_levels=5"]
 

@@ -14,7 +14,7 @@ TRAINING = [
     "callbacks.videos.every_frames=256", "threads=1", "tracking.system_metrics_seconds=null", "folder=run", "root=.",
 ]  # fmt: skip
 # Each start is interrupted once: right before the given call of a function, counted from the start.
-EVALUATION, CHECKPOINTS = "drc_lab.learning.held_out:HeldOutEvaluation", "drc_lab.learning.keep:Checkpoints"
+EVALUATION, CHECKPOINTS = "drc_lab.learning.validation:HeldOutEvaluation", "drc_lab.learning.checkpointing:Checkpoints"
 ON_THE_WAY = [
     ("drc_lab.tasks.train:log_levels", 1),  # the run has begun, the trainer has not
     (f"{CHECKPOINTS}.on_fit_start", 1),
@@ -22,16 +22,16 @@ ON_THE_WAY = [
     ("drc_lab.learning.rollouts:RolloutStream._sample", 6),  # in a rollout
     ("drc_lab.learning.losses.base:ActorCriticLoss.__call__", 2),
     ("drc_lab.learning.agent:Agent.on_before_optimizer_step", 2),
-    ("drc_lab.learning.held_out:UntilStopped.seen", 3),  # in the greedy part of an evaluation
-    ("drc_lab.learning.held_out:UntilStopped.seen", 2),  # and again when it is made up for
+    ("drc_lab.learning.validation:UntilStopped.seen", 3),  # in the greedy part of an evaluation
+    ("drc_lab.learning.validation:UntilStopped.seen", 2),  # and again when it is made up for
     (f"{EVALUATION}.on_train_start", 1),  # and again before it is
-    ("drc_lab.learning.held_out:evaluate", 1),  # before the part with sampled actions
-    ("drc_lab.learning.held_out:first_passes", 1),  # before the one with first passes
-    ("drc_lab.learning.held_out:table", 1),  # all of it was played
+    ("drc_lab.learning.validation:evaluate", 1),  # before the part with sampled actions
+    ("drc_lab.learning.validation:first_passes", 1),  # before the one with first passes
+    ("drc_lab.learning.validation:table", 1),  # all of it was played
     ("drc_lab.learning.agent:Agent.log_metrics", 2),
     (f"{CHECKPOINTS}._keep_best", 2),
     ("drc_lab.learning.videos:write_video", 1),
-    ("drc_lab.learning.keep:AtomicCheckpointIO.save_checkpoint", 1),
+    ("drc_lab.learning.checkpointing:AtomicCheckpointIO.save_checkpoint", 1),
     ("drc_lab.files:_to_disk", 1),  # a checkpoint is written, and does not have its name yet
     ("drc_lab.files:_to_disk", 2),  # it has its name
     (f"{CHECKPOINTS}._link_best", 2),

@@ -4,9 +4,9 @@ import pytest
 from commands import run
 from mlflow.tracking import MlflowClient
 
-from drc_lab.evaluation.evaluator import evaluate
+from drc_lab.app.held_out import held_out_env
+from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.learning.checkpoints import load_policy
-from drc_lab.tasks.held_out import held_out_env
 
 SIZES = {
     "drc": ["policy.hidden_channels=16", "policy.num_layers=2", "policy.repeats_per_step=2"],

@@ -6,8 +6,8 @@ from commands import run_here
 from test_configs import compose
 from test_play import checkpoint
 
+from drc_lab.app.worlds import told_of, worlds
 from drc_lab.errors import ConfigError
-from drc_lab.tasks.worlds import told_of, worlds
 
 
 @pytest.fixture

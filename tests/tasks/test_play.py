@@ -16,13 +16,13 @@ import torch
 from commands import run_here
 from PIL import Image, ImageSequence
 
+from drc_lab.app.held_out import held_out_env
 from drc_lab.config import build_policy, make_env, plain
-from drc_lab.evaluation.evaluator import evaluate
-from drc_lab.evaluation.video import CAPTION_HEIGHT
+from drc_lab.evaluation.pictures.video import CAPTION_HEIGHT
+from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.paths import CONF
-from drc_lab.tasks.held_out import held_out_env
-from drc_lab.tasks.keyboard import Keyboard, keys
+from drc_lab.playing.keyboard import Keyboard, keys
 
 UP, DOWN, RIGHT, LEFT = (f"\x1b[{letter}" for letter in "ABCD")
 ROBOTS = [f"{robot} {move}" for robot in "AB" for move in ("up", "down", "left", "right")]

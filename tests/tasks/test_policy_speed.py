@@ -9,8 +9,8 @@ from commands import run, run_here
 from drc_lab.models.flops import hoisted_flops
 from drc_lab.models.precision import has_bfloat16
 from drc_lab.paths import CONF
-from drc_lab.tasks.policy_memory import peak_memory
-from drc_lab.tasks.policy_runs import BFLOAT16, PASSES, STEPS, PolicySpeedSpec, convolutions, implementations
+from drc_lab.speed.policy_memory import peak_memory
+from drc_lab.speed.policy_runs import BFLOAT16, PASSES, STEPS, PolicySpeedSpec, convolutions, implementations
 from drc_lab.tasks.policy_speed import GRADIENT, STEP, profile_rows, speed_rows
 
 SIZES = {"obs_shape": [3, 4, 4], "hidden_channels": 4, "num_layers": 2, "steps": 2, "timings": 1}

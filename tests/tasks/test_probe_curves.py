@@ -3,15 +3,15 @@
 import pytest
 from commands import TINY, run_here, store
 
-from drc_lab.interpretation.emergence import at_checkpoint
+from drc_lab.app.held_out import held_out_env
 from drc_lab.interpretation.hooks import last_states
 from drc_lab.interpretation.labels import find_labels
-from drc_lab.interpretation.probing import OBSERVATION
+from drc_lab.interpretation.probes.emergence import at_checkpoint
+from drc_lab.interpretation.probes.probing import OBSERVATION
+from drc_lab.interpretation.probes.targets import targets
 from drc_lab.interpretation.recording import Recording, record, size_of
 from drc_lab.interpretation.spec import ProbeCurvesSpec
-from drc_lab.interpretation.targets import targets
 from drc_lab.learning.checkpoints import load_policy
-from drc_lab.tasks.held_out import held_out_env
 
 LABELS = ["agent_approach_direction", "next_box"]
 AGENT = [

@@ -6,8 +6,8 @@ import pytest
 from mlflow.entities import Metric, Param, RunTag
 
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.tracking.compare import CompareSpec, compare
 from drc_lab.tracking.reading import curve, open_store, pages
+from drc_lab.tracking.runs_table import CompareSpec, compare
 
 RATE = "valid/solve_rate"
 

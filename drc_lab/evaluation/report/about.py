@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from drc_lab.evaluation.failures import Failure
+from drc_lab.evaluation.measures.failures import Failure
 
 
 @dataclass(frozen=True)

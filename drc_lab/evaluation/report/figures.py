@@ -14,8 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from drc_lab.evaluation.measures.table import Row
 from drc_lab.evaluation.report.plots import BLUE, panels
-from drc_lab.evaluation.table import Row
 
 IN_A_ROW = 3
 WIDTH, HEIGHT = 4.2, 3.4  # of a panel, in inches
@@ -37,7 +37,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     """All panels of a sweep in one PNG, with a line for each policy.
 
     Args:
-        rows: of `drc_lab.evaluation.table.table`; those of the policy as it is come first.
+        rows: of `drc_lab.evaluation.measures.table.table`; those of the policy as it is come first.
         path: of the picture.
     """
     found = panels(rows)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from drc_lab.evaluation.finding import Finding
+from drc_lab.evaluation.measures.finding import Finding
+from drc_lab.evaluation.measures.table import Row
 from drc_lab.evaluation.report.about import About
 from drc_lab.evaluation.report.figures import draw_finding, plot
 from drc_lab.evaluation.report.page import write_findings_page, write_page
 from drc_lab.evaluation.report.tables import FINDINGS, TABLE, write_csv, write_finding
-from drc_lab.evaluation.table import Row
 from drc_lab.files import written
 from drc_lab.progress import working
 
@@ -27,7 +27,7 @@ def write_report(
     Args:
         folder: for all of them.
         title: of the page: what has been asked.
-        rows, records: see `drc_lab.evaluation.table.table`.
+        rows, records: see `drc_lab.evaluation.measures.table.table`.
         findings: what else there is to tell.
         about: where it comes from.
 

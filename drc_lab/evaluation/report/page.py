@@ -7,7 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from drc_lab.evaluation.finding import Finding
+from drc_lab.evaluation.measures.finding import Finding
+from drc_lab.evaluation.measures.table import Row
 from drc_lab.evaluation.report.about import About
 from drc_lab.evaluation.report.figures import as_svg, panels_as_svg
 from drc_lab.evaluation.report.summary import answer, by_length, by_policy, summarise
@@ -23,7 +24,6 @@ from drc_lab.evaluation.report.words import (
     player,
     score,
 )
-from drc_lab.evaluation.table import Row
 
 TYPES = {".gif": "image/gif", ".mp4": "video/mp4", ".png": "image/png"}
 LARGEST_VIDEO = 8 * 2**20  # bytes; a larger one is a file beside the page only

@@ -9,10 +9,10 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from drc_lab.evaluation.measures.table import Row
+from drc_lab.evaluation.play.thinking import ADAPTIVE, CYCLE_NOOPS, CYCLE_PASSES, NOT_MORE
 from drc_lab.evaluation.report.summary import by_policy
 from drc_lab.evaluation.report.words import amount, kind_words, player
-from drc_lab.evaluation.table import Row
-from drc_lab.evaluation.thinking import ADAPTIVE, CYCLE_NOOPS, CYCLE_PASSES, NOT_MORE
 
 # Okabe and Ito's colours, which people tell apart whatever their eyes: https://jfly.uni-koeln.de/color/
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
@@ -41,7 +41,7 @@ def panels(rows: Sequence[Row]) -> list[Panel]:
     """The panels of a sweep, with a line for each policy; those of one kind of thinking share their y-axis.
 
     Args:
-        rows: of `drc_lab.evaluation.table.table`; those of the policy as it is come first.
+        rows: of `drc_lab.evaluation.measures.table.table`; those of the policy as it is come first.
     """
     means = rows[0].measure.means.capitalize()
     if any(row.is_thinking for row in rows):

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from drc_lab.evaluation.measures.table import Row
 from drc_lab.evaluation.report.words import described, gain, score
-from drc_lab.evaluation.table import Row
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def summarise(rows: Sequence[Row], confidence: float) -> list[Summary]:
     """A table's rows by policy: one summary for each.
 
     Args:
-        rows: of `drc_lab.evaluation.table.table`.
+        rows: of `drc_lab.evaluation.measures.table.table`.
         confidence: of their intervals.
     """
     found = []

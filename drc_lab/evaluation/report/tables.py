@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.console import RenderableType
 
-from drc_lab.evaluation.finding import Finding
+from drc_lab.evaluation.measures.finding import Finding
+from drc_lab.evaluation.measures.table import Row
 from drc_lab.evaluation.report.summary import by_length, by_policy
 from drc_lab.evaluation.report.words import amount, cell, gain, is_number, mean, p_value, player, score
-from drc_lab.evaluation.table import Row
 from drc_lab.tables import Column, FittedTable, table_of
 
 TABLE = "thinking.csv"

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from drc_lab.evaluation.intervals import Interval
-from drc_lab.evaluation.table import Row
-from drc_lab.evaluation.thinking import (
+from drc_lab.evaluation.measures.table import Row
+from drc_lab.evaluation.play.thinking import (
     ADAPTIVE,
     CYCLE_NOOPS,
     CYCLE_PASSES,
@@ -20,6 +19,7 @@ from drc_lab.evaluation.thinking import (
     PASSES_AT,
     REPEATS,
 )
+from drc_lab.evaluation.stats.intervals import Interval
 
 AS_IT_IS = "as it is"
 

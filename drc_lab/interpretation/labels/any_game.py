@@ -14,7 +14,7 @@ def return_left(episode: Episode) -> np.ndarray:
 @register_label("in_cycle", classes=("no", "yes"),
                 text="Whether the step is part of a cycle: the board comes back to what it was before it.")  # fmt: skip
 def in_cycle(episode: Episode) -> np.ndarray:
-    """Cycles one after the other, as `drc_lab.evaluation.cycles` counts them; waits are part of none."""
+    """Cycles one after the other, as `drc_lab.evaluation.watchers.cycles` counts them; waits are part of none."""
     states = [b"".join(np.ascontiguousarray(board[t]).tobytes() for board in episode.boards.values())
               for t in range(len(episode) + 1)]  # fmt: skip
     found, since = np.zeros(len(episode), np.int8), 0

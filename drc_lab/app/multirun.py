@@ -1,0 +1,86 @@
+"""What the jobs of ``-m`` share: one MLflow run above them, opened before any of them starts.
+
+Light to import: Hydra builds its callbacks in every process, ``--help`` included.
+"""
+
+import os
+import sys
+import traceback
+import uuid
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from drc_lab.errors import UserError, complain
+from drc_lab.files import remove_empty
+from drc_lab.launch import PARENT, SWEEP, in_sweep
+
+opened = ExitStack()  # holds the run above the jobs; the command line closes it, with the outcome
+
+
+class SweepRun(Callback):
+    """Hydra's hook that opens the run above the jobs, and tells them of it."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        try:
+            _open(config)
+        # Hydra makes a warning of what a callback raises, and would go on without the run; it lets an exit pass.
+        except UserError as error:
+            sys.exit(complain(error))
+        except Exception:
+            traceback.print_exc()
+            sys.exit(1)
+
+
+def _open(config: DictConfig) -> None:
+    from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+
+    from drc_lab.app.start import say
+    from drc_lab.arguments import from_mapping
+    from drc_lab.config import plain
+    from drc_lab.process import quieten_libraries
+    from drc_lab.tracking.descriptions import SWEEP as SWEEP_NOTE
+    from drc_lab.tracking.multirun import sweep_run
+    from drc_lab.tracking.naming import run_name
+    from drc_lab.tracking.spec import TrackingSpec
+
+    quieten_libraries()
+    folder = Path(config.hydra.sweep.dir)
+    spec = from_mapping(TrackingSpec, plain(config.tracking) if "tracking" in config else {}, "tracking")
+    opened.callback(_remove_unused, folder)
+    tags = {"task": config.task, "sweep": folder.name, MLFLOW_RUN_NOTE: SWEEP_NOTE}
+    outlive = config.hydra.runtime.choices["hydra/launcher"] == "submitit_slurm"
+    changes = run_name(config.hydra.overrides.task, set(config.hydra.runtime.choices), str(config.study), config.seed)
+    name = str(config.name or changes)
+    run_id = opened.enter_context(sweep_run(spec, folder, config.study, name, tags, outlive, say))
+    for name, value in ((SWEEP, uuid.uuid4().hex), (PARENT, run_id)):
+        if value is not None:
+            os.environ[name] = value
+            opened.callback(os.environ.pop, name)
+    make_folder_of(config.hydra.sweeper.get("storage"))
+
+
+def _remove_unused(folder: Path) -> None:
+    """Removes the folder of a sweep of which no job left anything."""
+    if folder.is_dir() and {path.name for path in folder.iterdir()} <= {"multirun.yaml"}:
+        (folder / "multirun.yaml").unlink(missing_ok=True)
+        remove_empty(folder)
+
+
+def make_folder_of(storage: str | None) -> None:
+    """Of the SQLite file with an Optuna study."""
+    if storage is not None and storage.startswith("sqlite:///"):
+        Path(storage.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+
+
+def job_tags() -> dict[str, str]:
+    """What makes a run the child of its sweep and tells it from the others; nothing for a run by itself."""
+    if not in_sweep() or PARENT not in os.environ:
+        return {}
+    hydra = HydraConfig.get()
+    overrides = " ".join(hydra.overrides.task)
+    return {"mlflow.parentRunId": os.environ[PARENT], "sweep.job": str(hydra.job.num), "sweep.overrides": overrides}

@@ -1,0 +1,48 @@
+"""The key policy.recurrent_precision: in a training, and for a policy that was trained."""
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from drc_lab.app.start import say
+from drc_lab.arguments import errors_under
+from drc_lab.errors import ConfigError
+from drc_lab.models.drc_core import DRCStack
+from drc_lab.models.policy import Policy
+from drc_lab.models.precision import has_bfloat16
+from drc_lab.models.specs import check_precision
+
+KEY = "policy.recurrent_precision"
+
+
+def check_trainable(policy: Policy, device: torch.device) -> None:
+    """A training in another precision than was asked for would not be the same training.
+
+    Raises:
+        ConfigError: the device has no instructions for what the policy asks for.
+    """
+    if wants_bfloat16(policy) and not has_bfloat16(device):
+        raise ConfigError(KEY, "bfloat16", f"float32, as this {device.type} has no instructions for bfloat16")
+
+
+def set_precision(policy: Policy, config: DictConfig, device: torch.device) -> None:
+    """Leaves a trained policy's as it was trained, or as the command line says. Where the device has no instructions
+    for it, a line says that it computes in float32.
+
+    Raises:
+        ConfigError: the command line asks for what this policy cannot do.
+    """
+    stack = getattr(policy, "stack", None)
+    if isinstance(stack, DRCStack) and any(o.startswith(f"{KEY}=") for o in HydraConfig.get().overrides.task):
+        precision = str(config.policy.recurrent_precision)
+        with errors_under("policy"):
+            check_precision(precision, stack.channels, stack.wiring)
+        stack.recurrent_precision = precision
+    if wants_bfloat16(policy) and not has_bfloat16(device):
+        say(f"{KEY}: this {device.type} has no instructions for bfloat16, so the policy computes in float32")
+
+
+def wants_bfloat16(policy: Policy) -> bool:
+    """Whether its recurrence is to be in bfloat16."""
+    stack = getattr(policy, "stack", None)
+    return isinstance(stack, DRCStack) and stack.recurrent_precision == "bfloat16"

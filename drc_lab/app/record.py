@@ -1,0 +1,80 @@
+"""What a training's run is called, its tags and its data."""
+
+import platform
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+from omegaconf import DictConfig
+
+import drc_lab
+from drc_lab.app.start import say
+from drc_lab.arguments import from_mapping
+from drc_lab.config import plain
+from drc_lab.envs.interface import BatchEnv
+from drc_lab.launch import in_sweep, words
+from drc_lab.tracking.datasets import log_levels
+from drc_lab.tracking.descriptions import RUNS
+from drc_lab.tracking.naming import run_name
+from drc_lab.tracking.run import Run, python, tracked_run
+from drc_lab.tracking.spec import TrackingSpec
+
+COMMAND_LENGTH = 5000  # of a tag's value; MLflow takes 8,000
+
+
+def name_of(config: DictConfig) -> str:
+    """The run's ``name``, or what the command line changes, see `run_name`.
+
+    The jobs of a sweep have their numbers before it, three digits long: sorted by name they are in order, whatever a
+    sweep varies.
+    """
+    hydra = HydraConfig.get()
+    changes = run_name(hydra.overrides.task, set(hydra.runtime.choices), str(config.study), int(config.seed))
+    name = str(config.name or changes)
+    return f"{hydra.job.num:03} {name}" if in_sweep() else name
+
+
+def run_tags(config: DictConfig) -> dict[str, str]:
+    """What runs are looked for by; git's commit and the user come with MLflow's own."""
+    hydra = HydraConfig.get()
+    choices = {**hydra.runtime.choices, **named_targets(hydra.overrides.task)}
+    note = {MLFLOW_RUN_NOTE: RUNS[config.task]} if config.task in RUNS else {}
+    return note | {
+        "task": str(config.task),
+        "env": str(config.env.id),
+        "policy": str(choices["policy"]),
+        "algo": str(choices["algo"]),
+        "seed": str(config.seed),
+        "host": platform.node(),
+        "drc_lab": drc_lab.__version__,
+        "torch": str(torch.__version__),
+        "command": shlex.join([*python(), *words()])[:COMMAND_LENGTH],
+    }
+
+
+def named_targets(overrides: list[str]) -> dict[str, str]:
+    """What the command line puts in the place of a group's own class: ``policy._target_=mine.Net``."""
+    named = (re.fullmatch(r"\+*(policy|algo)\.(?:loss\.)?_target_=(.+)", override) for override in overrides)
+    return {found[1]: found[2] for found in named if found}
+
+
+@contextmanager
+def evaluation_run(config: DictConfig, folder: Path) -> Iterator[Run]:
+    """The recorded run of an evaluation; the one in its folder goes on, if there is one."""
+    spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
+    with tracked_run(spec, folder, config.study, name_of(config), run_tags(config), True, say) as run:
+        yield run
+
+
+def log_held_out(run: Run, use: str, env: BatchEnv, config: dict[str, Any]) -> None:
+    """Records held-out levels (valid, test) that were made with a config, by `held_out_env`."""
+    e = config["evaluation"]
+    split = e["split"] if use == "valid" else e["report_split"]
+    settings = config["env"] | e["env"] | {"split": split} | {key: e[key] for key in ("num_levels", "level_seed")}
+    log_levels(run, use, env, settings)

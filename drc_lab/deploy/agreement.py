@@ -1,0 +1,92 @@
+"""Exported files beside the policy they came from: size, latency, solve rate, and how far the logits are off."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from drc_lab.envs.interface import BatchEnv
+from drc_lab.evaluation.measures.measure import Measure
+from drc_lab.evaluation.play.evaluator import as_env_counts
+from drc_lab.models.policy import Policy
+from drc_lab.tables import Column, FittedTable
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant.
+
+    Args:
+        variant, runtime: names.
+        megabytes: of the file; of the weights alone in the policy itself, whose checkpoint holds more than them.
+        milliseconds: of one step, the median, by batch size.
+        levels, measure, mean, low, high: greedy on held-out levels, what players are judged by, with the interval.
+        difference: the greatest absolute difference of a logit to the policy's, over the same observations, each with
+            a carry of its own.
+    """
+
+    variant: str
+    runtime: str
+    megabytes: float
+    milliseconds: dict[int, float]
+    levels: int
+    measure: Measure
+    mean: float
+    low: float
+    high: float
+    difference: float
+
+
+@torch.no_grad()
+def play(policy: Policy, env: BatchEnv, steps: int, seed: int) -> tuple[Tensor, Tensor]:
+    """What a policy sees when it plays greedily: observations [T, B, ...] and resets bool [T, B]."""
+    first, _ = env.reset(seed=seed)
+    now, over, state = torch.from_numpy(first.copy()), torch.ones(len(first), dtype=torch.bool), None
+    seen, resets = [], []
+    for _ in range(steps):
+        seen.append(now)
+        resets.append(over)
+        state = policy.init_state(len(now), *now.shape[2:]) if state is None else state
+        out, state = policy.unroll(now[None], state, over[None])
+        following, _, terminated, truncated, _ = env.step(as_env_counts(out.policy_logits[0], env).argmax(-1).numpy())
+        now, over = torch.from_numpy(following.copy()), torch.from_numpy(terminated | truncated)
+    return torch.stack(seen), torch.stack(resets)
+
+
+@torch.no_grad()
+def logits_of(policy: Policy, obs: Tensor, resets: Tensor, repeats: int | None) -> Tensor:
+    """[T, B, A] over a sequence that starts an episode everywhere."""
+    return policy.unroll(obs, policy.init_state(obs.shape[1], *obs.shape[3:]), resets, repeats)[0].policy_logits
+
+
+def write_csv(rows: Sequence[Row], path: Path) -> None:
+    """One line for each variant."""
+    batches = [f"milliseconds_batch_{batch}" for batch in rows[0].milliseconds]
+    rates = [f"{rows[0].measure.metric}{end}" for end in ("", "_low", "_high")]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["variant", "runtime", "megabytes", *batches, "levels", *rates, "max_logit_difference"])
+        for row in rows:
+            times = (round(x, 4) for x in row.milliseconds.values())
+            rated = (round(x, 6) for x in (row.mean, row.low, row.high))
+            size, off = round(row.megabytes, 4), f"{row.difference:.3g}"
+            writer.writerow([row.variant, row.runtime, size, *times, row.levels, *rated, off])
+
+
+def terminal_table(rows: Sequence[Row], confidence: float, file: str, caption: str) -> FittedTable:
+    """The same for the eye; ``file`` is what the CSV is called."""
+    title = f"Exported, beside the policy itself: {rows[0].levels} held-out levels, greedy"
+    columns = [Column("variant", words=True, name=True), Column("runs in", words=True, rank=1), Column("MB", rank=2)]
+    columns += [Column(f"ms at B = {batch}", rank=3 + number) for number, batch in enumerate(rows[0].milliseconds)]
+    measure = rows[0].measure
+    columns += [Column(f"{measure.column}{' in %' * measure.is_rate} [{confidence:.0%}]"), Column("logits off by")]
+    table = FittedTable(title, columns, file, caption)
+    for row in rows:
+        times = (f"{x:.2f}" for x in row.milliseconds.values())
+        mean, low, high = (f"{measure.scale * x:.1f}" for x in (row.mean, row.low, row.high))
+        score = f"{mean} [{low}, {high}]"
+        table.add(row.variant, row.runtime, f"{row.megabytes:.3f}", *times, score, f"{row.difference:.1g}")
+    return table

@@ -1,0 +1,138 @@
+"""Whether the moves that are made are optimal ones, by the games' exact solvers."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from drc_lab.envs.judge import Judge
+from drc_lab.envs.search import LIMIT, UNSOLVABLE
+from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.errors import ConfigError
+from drc_lab.evaluation.measures.finding import Finding
+from drc_lab.evaluation.measures.table import groups
+from drc_lab.evaluation.play.records import SETTING
+from drc_lab.evaluation.play.thinking import FIRST_PASSES
+from drc_lab.evaluation.stats.intervals import ratio_interval
+from drc_lab.evaluation.watchers.watcher import Watcher
+from drc_lab.models.policy import PolicyValue
+
+NONE = -1
+OPTIMAL, WORSE, OPEN = "+-?"  # a move's verdicts; OPEN is none
+STEPS_SHOWN = 10
+
+
+class Agreement(Watcher):
+    """Judges each move of some levels: an optimal one takes the fewest remaining steps down by one.
+
+    Args:
+        env: without autoreset, so that its boards are still as the last step left them.
+        levels: the numbers of those that are judged are below that.
+        max_states, threads: see `Judge`.
+
+    Adds to the records:
+        verdicts: OPTIMAL, WORSE or OPEN for each step; "" of a level that is not judged. OPEN are moves from
+            or to positions that the solver could not tell in ``max_states``, those after a level was lost, and
+            thinks, which move nothing.
+        judged_moves, optimal_moves: the number of verdicts that are not OPEN, and of OPTIMAL ones.
+        lost_at: steps after which the level had become unsolvable, 0 if it was from the start, NONE if it never did.
+    """
+
+    def __init__(self, env: LevelVectorEnv, levels: int, max_states: int, threads: int = 1):
+        if env.autoreset:
+            raise ConfigError("autoreset", True, "false, as the boards that ended are judged too")
+        self.judge, self.levels, self.think = Judge(env.batch, max_states, threads), levels, env.think_action
+        self.step = -1
+
+    def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
+        self.step += 1
+        if self.step == 0:
+            self.judged = info["level"][: len(envs)] < self.levels
+            self.verdicts = [""] * len(envs)
+            self.left, self.lost_at = np.full(len(envs), LIMIT), np.full(len(envs), NONE)
+            self.thinks = np.zeros(len(envs), bool)
+        envs = envs[self.judged[envs]]
+        before = self.left[envs]
+        left = np.full(len(envs), UNSOLVABLE)
+        left[before != UNSOLVABLE] = self.judge.remaining(envs[before != UNSOLVABLE])  # the others stay so
+        self.left[envs] = left
+        self.lost_at[envs[(left == UNSOLVABLE) & (before != UNSOLVABLE)]] = self.step
+        if self.step:
+            told = (before > 0) & (left != LIMIT) & ~self.thinks[envs]
+            verdicts = np.where(told, np.where(left == before - 1, OPTIMAL, WORSE), OPEN)
+            for env, verdict in zip(envs, verdicts, strict=True):
+                self.verdicts[env] += str(verdict)
+
+    def decided(self, envs: np.ndarray, out: PolicyValue, actions: np.ndarray, waits: np.ndarray) -> None:
+        self.thinks[envs] = actions == self.think if self.think is not None else False
+
+    def columns(self) -> dict[str, np.ndarray]:
+        optimal, worse = (np.array([v.count(kind) for v in self.verdicts]) for kind in (OPTIMAL, WORSE))
+        return {"judged_moves": optimal + worse, "optimal_moves": optimal, "lost_at": self.lost_at,
+                "verdicts": np.array(self.verdicts, object)}  # fmt: skip
+
+
+def agreement_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
+    """How often moves are optimal, by optimal length and by step; nothing if no move was judged."""
+    if "judged_moves" not in records or not (records["judged_moves"] > 0).any():
+        return []
+    judged = records[(records["judged_moves"] > 0) & (records["kind"] == FIRST_PASSES)]  # others repeat the baseline
+    return [_by_length(judged, confidence), _by_step(judged, confidence)]
+
+
+def _by_length(judged: pd.DataFrame, confidence: float) -> Finding:
+    rows = []
+    for (kind, amount), played in judged.groupby(SETTING, sort=False):
+        for name, chosen in groups(played["optimal"].to_numpy()).items():
+            part, whole = (played[column].to_numpy()[chosen] for column in ("optimal_moves", "judged_moves"))
+            low, high = ratio_interval(part, whole, confidence)
+            lost = played["lost_at"].to_numpy()[chosen] != NONE
+            rows.append([kind, amount, name, int(whole.sum()), part.sum() / whole.sum(), low, high,
+                         float(lost.mean())])  # fmt: skip
+    columns = [*SETTING, "optimal", "moves", "agreement", "low", "high", "lost"]
+    table = pd.DataFrame(rows, columns=columns)
+    return Finding(
+        "agreement",
+        "How often is a move an optimal one?",
+        "Share of moves after which the fewest remaining steps, by the exact solver, are one fewer, of all moves that "
+        f"it could judge, by the level's optimal length; {confidence:.0%} intervals by a bootstrap over levels. "
+        "lost: levels that became unsolvable.",
+        table,
+        _drawer(table[table["optimal"] != "all"], "optimal", "steps of an optimal solution"),
+    )
+
+
+def _by_step(judged: pd.DataFrame, confidence: float) -> Finding:
+    rows = []
+    for (kind, amount), played in judged.groupby(SETTING, sort=False):
+        for step in range(STEPS_SHOWN):
+            verdicts = played["verdicts"].str.slice(step, step + 1)
+            optimal, told = (verdicts == OPTIMAL).to_numpy(), verdicts.isin([OPTIMAL, WORSE]).to_numpy()
+            if told.any():
+                interval = ratio_interval(optimal, told, confidence)
+                rows.append([kind, amount, str(step), int(told.sum()), optimal.sum() / told.sum(), *interval])
+    table = pd.DataFrame(rows, columns=[*SETTING, "step", "moves", "agreement", "low", "high"])
+    return Finding(
+        "agreement_by_step",
+        "When are moves optimal?",
+        "The same by step of the episode, 0 being the first; later steps are those of levels that are not solved yet.",
+        table,
+        _drawer(table, "step", "step of the episode"),
+        in_terminal=False,
+    )
+
+
+def _drawer(table: pd.DataFrame, x: str, label: str) -> Callable:
+    order: Sequence[str] = list(dict.fromkeys(table[x]))
+
+    def draw(axes: Any) -> None:
+        for (kind, amount), line in table.groupby(SETTING, sort=False):
+            place, y = [order.index(name) for name in line[x]], line["agreement"]
+            axes.plot(place, y, marker="o", label=f"{kind}={amount:g}")
+            axes.fill_between(place, line["low"], line["high"], alpha=0.2)
+        axes.set_xticks(range(len(order)), order)
+        axes.set(xlabel=label, ylabel="share of moves that are optimal", ylim=(0, 1.02))
+        axes.legend()
+
+    return draw

@@ -1,0 +1,178 @@
+"""Thinking at equal mean compute: whether an amount that varies beats fixed numbers of passes that cost as much.
+
+Findings on adaptive thinking, and what `drc_lab.evaluation.measures.learned` shares with them.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from drc_lab.evaluation.measures.finding import Finding
+from drc_lab.evaluation.measures.measure import SOLVED, Measure, measure_of
+from drc_lab.evaluation.measures.table import groups
+from drc_lab.evaluation.play.records import baseline_of, moves, ticks_a_pass
+from drc_lab.evaluation.play.thinking import ADAPTIVE, FIRST_PASSES
+from drc_lab.evaluation.stats.intervals import RESAMPLES, Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Played(NamedTuple):
+    """What a setting did, float [N] each: levels solved, or returns; ticks of extra passes, ticks of all passes."""
+
+    score: np.ndarray
+    thinking: np.ndarray
+    ticks: np.ndarray
+
+
+class EqualCompute(NamedTuple):
+    """An adaptive setting beside the mixture of two fixed amounts that spends as many ticks on extra passes.
+
+    fewer, more: the amounts, nan where no two have the adaptive setting's mean between them.
+    share: of levels that the mixture plays with ``more``.
+    fixed: its solve rate or mean return; gain: the adaptive setting's beyond that, with its paired interval.
+    """
+
+    fewer: float
+    more: float
+    share: float
+    fixed: float
+    gain: float
+    interval: Interval
+
+
+def compute_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
+    """Two findings on the adaptive settings of one policy; none without such settings.
+
+    Args:
+        records: of one policy, see `drc_lab.evaluation.play.records`.
+        confidence: of the intervals.
+    """
+    measure, optimal = measure_of(records), baseline_of(records)["optimal"].to_numpy()
+    adaptive, fixed = (played_at(records, kind) for kind in (ADAPTIVE, FIRST_PASSES))
+    if not adaptive:
+        return []
+    return [by_optimal(adaptive, optimal), equal_compute_finding(adaptive, fixed, confidence, measure)]
+
+
+def played_at(records: pd.DataFrame, kind: str) -> dict[float, Played]:
+    """What each amount of one kind did, the baseline's thinking told from its steps; {} without that kind."""
+    per_pass, measure = ticks_a_pass(baseline_of(records)), measure_of(records)
+    theirs = records[records["kind"] == kind]
+    return {float(amount): _played(own, per_pass, measure) for amount, own in theirs.groupby("amount", sort=False)}
+
+
+def by_optimal(adaptive: dict[float, Played], optimal: np.ndarray) -> Finding:
+    """Mean ticks of extra passes by optimal length: a row for each threshold, a column for each length."""
+    rows = []
+    for threshold, own in adaptive.items():
+        rows.append({"threshold": threshold, **spread(own.thinking, optimal), "all_ticks": own.ticks.mean()})
+    text = (
+        "Mean ticks of extra passes, and of its own thinks, before the policy agrees with itself, by moves of an "
+        "optimal solution; threshold: KL divergence between successive ticks, in nats. rank_correlation: Spearman's, "
+        "of ticks and optimal length; all_ticks: with those of the steps, of which a policy that fails takes more."
+    )
+
+    def draw(axis: "Axes") -> None:
+        names = [name for name in groups(optimal) if name != "all"]
+        for row in rows:
+            axis.plot(names, [row[name] for name in names], marker="o", label=f"{row['threshold']:g} nats")
+        axis.set(xlabel="moves of an optimal solution", ylabel="mean ticks of extra passes")
+        axis.set_ylim(bottom=0)
+        axis.legend()
+
+    return Finding("adaptive_ticks", "Where does adaptive thinking think?", text, pd.DataFrame(rows), draw)
+
+
+def spread(thinking: np.ndarray, optimal: np.ndarray) -> dict[str, float]:
+    """The mean over levels of each optimal length, and Spearman's rank correlation with it; both [N]."""
+    known, ranks = optimal >= 0, math.nan
+    if known.any() and np.ptp(thinking[known]) > 0 and np.ptp(optimal[known]) > 0:
+        ranks = float(stats.spearmanr(optimal[known], thinking[known]).statistic)
+    means = {name: float(thinking[mask].mean()) for name, mask in groups(optimal).items()}
+    return means | {"rank_correlation": ranks}
+
+
+def equal_compute_finding(
+    adaptive: dict[float, Played], fixed: dict[float, Played], confidence: float = 0.95, measure: Measure = SOLVED
+) -> Finding:
+    """Each adaptive setting beside fixed numbers of first passes that cost as much."""
+    rows = []
+    for threshold, own in adaptive.items():
+        beside = mixture(equal_compute(own, fixed, confidence))
+        rows.append({"threshold": threshold, "ticks": own.thinking.mean(), measure.column: own.score.mean(), **beside})
+    text = (
+        f"{measure.column}, fixed: {measure.means}, of adaptive thinking and of a mixture of two neighbouring numbers "
+        "of first passes (share: of levels with the larger) that spends as many ticks on extra passes; gain: the "
+        f"difference on these levels, low and high its {confidence:.0%} paired bootstrap interval over levels. Empty "
+        "where no two fixed numbers have that cost between them: nothing is extrapolated."
+    )
+
+    def draw(axis: "Axes") -> None:
+        cost = [own.thinking.mean() for own in fixed.values()]
+        axis.plot(cost, [own.score.mean() for own in fixed.values()], marker="o", label="fixed first passes")
+        for row in rows:
+            axis.plot(row["ticks"], row[measure.column], "s", label=f"adaptive, {row['threshold']:g} nats")
+        axis.set(xlabel="mean ticks of extra passes", ylabel=measure.metric.replace("_", " "))
+        axis.legend()
+
+    return Finding("equal_compute", "Adaptive or fixed, at equal mean compute?", text, pd.DataFrame(rows), draw)
+
+
+def equal_compute(
+    adaptive: Played, fixed: dict[float, Played], confidence: float = 0.95, seed: int = 0
+) -> EqualCompute:
+    """The gain at equal mean compute; in each resample of levels the mixture spends what that resample does.
+
+    Args:
+        adaptive, fixed: on the same levels; by amount.
+    """
+    by_cost = sorted(fixed, key=lambda amount: float(fixed[amount].thinking.mean()))
+    cost, spent = [float(fixed[amount].thinking.mean()) for amount in by_cost], float(adaptive.thinking.mean())
+    nan = math.nan
+    nothing = EqualCompute(nan, nan, nan, nan, nan, Interval(nan, nan))
+    if len(by_cost) < 2 or not cost[0] <= spent <= cost[-1] or cost[0] == cost[-1]:
+        return nothing
+    right = min(max(int(np.searchsorted(cost, spent)), 1), len(cost) - 1)
+    few, many = by_cost[right - 1], by_cost[right]
+    low, high = fixed[few], fixed[many]
+
+    def share(spent: np.ndarray, below: np.ndarray, above: np.ndarray, axis: int = -1) -> np.ndarray:
+        below, above = below.mean(axis), above.mean(axis)
+        return (spent.mean(axis) - below) / (above - below)
+
+    def gain(score, spent, few_score, few_spent, many_score, many_spent, axis=-1):
+        more = share(spent, few_spent, many_spent, axis)
+        return score.mean(axis) - (1 - more) * few_score.mean(axis) - more * many_score.mean(axis)
+
+    samples = (adaptive.score, adaptive.thinking, low.score, low.thinking, high.score, high.thinking)
+    more, found = float(share(adaptive.thinking, low.thinking, high.thinking)), float(gain(*samples))
+    interval = Interval(nan, nan)
+    if len(adaptive.score) > 1:
+        result = stats.bootstrap(samples, gain, paired=True, vectorized=True, confidence_level=confidence,
+                                 n_resamples=RESAMPLES, method="percentile", batch=200,
+                                 rng=np.random.default_rng(seed))  # fmt: skip
+        interval = Interval(float(result.confidence_interval.low), float(result.confidence_interval.high))
+    mixture = float(adaptive.score.mean()) - found
+    return EqualCompute(few, many, more, mixture, found, interval)
+
+
+def mixture(beside: EqualCompute) -> dict[str, Any]:
+    """Its columns in a table: the amounts, the share of levels with the larger, its score, and the gain over it."""
+    return {
+        "passes": "" if math.isnan(beside.share) else f"{beside.fewer:g} or {beside.more:g}",
+        "share": beside.share,
+        "fixed": beside.fixed,
+        "gain": beside.gain,
+        "low": beside.interval.low,
+        "high": beside.interval.high,
+    }
+
+
+def _played(records: pd.DataFrame, per_pass: float, measure: Measure) -> Played:
+    ticks = records["ticks"].to_numpy(float)
+    return Played(records[measure.column].to_numpy(float), ticks - per_pass * moves(records).to_numpy(float), ticks)

@@ -1,0 +1,137 @@
+"""Levels that the policy as it is does not solve: which, where it ends, and what more thinking does to them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.evaluation.measures.finding import Finding
+from drc_lab.evaluation.measures.measure import measure_of
+from drc_lab.evaluation.measures.table import groups
+from drc_lab.evaluation.play.records import SETTING, baseline_of
+from drc_lab.evaluation.play.replay import is_over, replay
+from drc_lab.evaluation.play.thinking import NOT_MORE
+from drc_lab.evaluation.watchers.watcher import Watcher
+from drc_lab.models.policy import Policy
+from drc_lab.pictures import SMALLEST_CELL
+
+PICTURE = 150  # pixels, about, of the longer side of a board on a page of many
+COLOURS = 64  # of such a picture
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One unsolved level.
+
+    Args:
+        level: its number.
+        optimal: steps of a shortest solution; None if unknown.
+        length: steps that the policy took.
+        cycles, cycle_steps: see `drc_lab.evaluation.watchers.cycles.Cycles`.
+        solved_by: (kind, amount) of the settings that solve it.
+        first, last: PNGs of the board at the start and where the policy has left it; None where there are no pictures.
+    """
+
+    level: int
+    optimal: int | None
+    length: int
+    cycles: int
+    cycle_steps: int
+    solved_by: tuple[tuple[str, float], ...]
+    first: bytes | None = None
+    last: bytes | None = None
+
+
+def failures(records: pd.DataFrame, most: int | None = None) -> list[Failure]:
+    """The unsolved levels, those with the shortest solutions first: they surprise most; [] where the env does not say.
+
+    Args:
+        records: of one policy, see `drc_lab.evaluation.play.records`.
+        most: so many of them; None is all.
+    """
+    if not measure_of(records).is_rate:
+        return []
+    plain = baseline_of(records)
+    unsolved = plain[~plain["solved"]]
+    hardness = unsolved["optimal"].where(unsolved["optimal"] >= 0, np.iinfo(np.int64).max)
+    unsolved = unsolved.assign(hardness=hardness).sort_values(["hardness", "level"])[:most]
+    thinking = records[records["solved"] & ~records["baseline"] & ~records["kind"].isin(NOT_MORE)]
+    solved_by = {level: tuple(each[SETTING].itertuples(index=False, name=None)) for level, each
+                 in thinking[thinking["level"].isin(unsolved["level"])].groupby("level")}  # fmt: skip
+    return [
+        Failure(int(row.level), int(row.optimal) if row.optimal >= 0 else None, int(row.length), int(row.cycles),
+                int(row.cycle_steps), solved_by.get(row.level, ()))
+        for row in unsolved.itertuples(index=False)
+    ]  # fmt: skip
+
+
+def with_pictures(found: Sequence[Failure], policy: Policy, env: LevelVectorEnv) -> list[Failure]:
+    """The same with pictures of their first and last boards; the env numbers its levels as the records do."""
+    pictures: dict[int, list[bytes]] = {}
+    cell_size = 0
+
+    class Ends(Watcher):
+        def __init__(self, levels: np.ndarray):
+            self.levels = levels
+
+        def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
+            nonlocal cell_size
+            if not cell_size:
+                smallest = env.batch.picture(int(envs[0]), SMALLEST_CELL)
+                cell_size = max(SMALLEST_CELL, SMALLEST_CELL * PICTURE // max(smallest.shape[:2]))
+            for i in envs:
+                if info["length"][i] == 0 or is_over(env, info, i):
+                    png = small_png(env.batch.picture(int(i), cell_size))
+                    pictures.setdefault(int(self.levels[i]), []).append(png)
+
+    replay(policy, env, [failure.level for failure in found], Ends)
+    return [replace(f, first=pictures[f.level][0], last=pictures[f.level][-1]) for f in found]
+
+
+def small_png(picture: np.ndarray) -> bytes:
+    """A picture uint8 [H, W, 3] as a PNG of few colours, for pages with many of them."""
+    file = BytesIO()
+    image = Image.fromarray(picture).quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    image.save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def endings(records: pd.DataFrame) -> Finding | None:
+    """How the episodes of the policy as it is end, by optimal length; None where the env says no success."""
+    if not measure_of(records).is_rate:
+        return None
+    plain = baseline_of(records)
+    optimal, solved, cycles = (plain[name].to_numpy() for name in ("optimal", "solved", "cycles"))
+    extra = plain["length"].to_numpy() - optimal
+    known = optimal >= 0
+    ways = {
+        "solved, shortest way": solved & known & (extra <= 0),
+        "solved, longer way": solved & known & (extra > 0),
+        "solved, shortest unknown": solved & ~known,
+        "unsolved, in cycles": ~solved & (cycles > 0),
+        "unsolved, otherwise": ~solved & (cycles == 0),
+    }
+    table = pd.DataFrame([
+        {"optimal": name, "levels": int(mask.sum()), **{way: float(each[mask].mean()) for way, each in ways.items()}}
+        for name, mask in groups(optimal).items()
+    ])  # fmt: skip
+    table = table[[name for name in table if name not in ways or table[name].any()]]
+    shown = [way for way in ways if way in table]
+    colours = dict(zip(ways, ("#0072B2", "#56B4E9", "#0072B2", "#D55E00", "#E69F00"), strict=True))
+
+    def draw(axis: Any) -> None:
+        rows, left = table[::-1], np.zeros(len(table))
+        for way in shown:
+            axis.barh(rows["optimal"], rows[way], left=left, color=colours[way], label=way)
+            left = left + rows[way].to_numpy()
+        axis.set(xlabel="share of the levels", ylabel="moves of an optimal solution", xlim=(0, 1))
+        axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize="small", frameon=False)
+
+    text = ("Shares of the levels, by the moves of an optimal solution. In cycles: the episode came back to a state "
+            "that it had been in, at least once, before its steps ran out.")  # fmt: skip
+    return Finding("endings", "How do its episodes end?", text, table, draw)

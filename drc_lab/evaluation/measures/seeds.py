@@ -1,0 +1,152 @@
+"""Several trainings of one kind on the same levels: what holds over seeds, and not only for one net.
+
+One net's intervals are over levels, and say what more levels would show of that net. Over trainings the unit is the
+seed: Student's t interval and test of the seeds' means (as in `drc_lab.evaluation.stats.curves`), and beside them the
+interquartile mean over seeds and groups of levels with its bootstrap interval, of Agarwal et al. (2021,
+arXiv:2108.13264). There each task has runs of its own, and tasks are resampled apart. Here a net plays all groups of
+levels, so a resample takes a seed with all its groups.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from drc_lab.evaluation.measures.finding import Finding
+from drc_lab.evaluation.measures.measure import Measure, measure_of
+from drc_lab.evaluation.measures.table import groups
+from drc_lab.evaluation.play.controls import CONTROLS
+from drc_lab.evaluation.play.records import SETTING, SUBJECT, baseline_of
+from drc_lab.evaluation.play.thinking import NOT_MORE
+from drc_lab.evaluation.stats.intervals import RESAMPLES, Interval
+from drc_lab.evaluation.stats.significance import holm
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TRIMMED = 0.25  # off each end: the interquartile mean
+MOST_SHOWN = 6  # seeds with a column of their own in a terminal
+
+
+class OverSeeds(NamedTuple):
+    """A mean over seeds with its t interval and the p-value of its t test against 0, and an interquartile mean with its
+    bootstrap interval; nan where the seeds have no spread to go by."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    iqm: float
+    iqm_low: float
+    iqm_high: float
+
+
+def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
+    """Scores and gains of each setting over several checkpoints, then the interquartile means of both.
+
+    Args:
+        records: with the columns that name a checkpoint, see `drc_lab.evaluation.play.records`; each has all settings
+            on the same levels.
+        confidence: of the intervals.
+    """
+    subjects = [own for _, own in records.groupby(SUBJECT, sort=False)]
+    names, alpha, measure = seed_names(records), 1 - confidence, measure_of(records)
+    baseline = np.stack([_by_group(baseline_of(own), measure) for own in subjects])  # (seeds, 1 + groups)
+    rates, gains, robust, single = [], [], [], []
+    for (kind, amount), _ in records.groupby(SETTING, sort=False):
+        own = [subject[(subject["kind"] == kind) & (subject["amount"] == amount)] for subject in subjects]
+        setting = {"kind": kind, "amount": math.nan if kind in CONTROLS else amount}
+        scores, name = np.stack([_by_group(one, measure) for one in own]), measure.column
+        rate, gain = over_seeds(scores, confidence), over_seeds(scores - baseline, confidence)
+        rates.append(setting | {"mean": rate.mean, "low": rate.low, "high": rate.high} | _each(names, scores))
+        robust.append(setting | {name: rate.iqm, f"{name}_low": rate.iqm_low, f"{name}_high": rate.iqm_high,
+                                 "gain": gain.iqm, "gain_low": gain.iqm_low, "gain_high": gain.iqm_high})  # fmt: skip
+        if not own[0]["baseline"].iloc[0]:
+            gains.append(setting | {"mean": gain.mean, "low": gain.low, "high": gain.high, "p": gain.p})
+            single.append(setting | _each(names, scores - baseline))
+    adjusted = holm([math.nan if row["kind"] in NOT_MORE else row["p"] for row in gains])
+    clear = {True: "helps", False: "hurts"}
+    gains = [row | {"p_holm": float(p), "clear": clear[row["mean"] > 0] if p <= alpha else ""}
+             for row, p in zip(gains, adjusted, strict=True)]  # fmt: skip
+    unit, few = f"The unit is the seed: mean over {len(subjects)} trainings", len(names) <= MOST_SHOWN
+    return [
+        Finding(f"seeds_{measure.metric}", f"{measure.means.capitalize()} over seeds",
+                f"{unit}, low and high its {confidence:.0%} t interval.", pd.DataFrame(rates)),
+        Finding("seeds_gain", "Does thinking help over seeds?",
+                f"{unit} of the gain over the same policy as it is, low and high its {confidence:.0%} t interval. p: t "
+                f"test against no gain. p_holm: corrected for all settings but the controls; clear where at most "
+                f"{alpha:.3g}. Empty where the seeds are alike and there is no spread to go by.",
+                pd.DataFrame(gains), (lambda axis: _draw(axis, gains, single, names, measure)) if gains else None),
+        Finding("seeds_single", "Gains of each seed", "Each training's gain over the same policy as it is.",
+                pd.DataFrame(single), in_terminal=few),
+        Finding("seeds_iqm", "Interquartile means over seeds and groups of levels",
+                "Over seeds and the levels of each optimal length, without the highest and the lowest quarter of the "
+                f"scores; low and high: {confidence:.0%} bootstrap interval over seeds, which is too narrow for fewer "
+                "than about ten.", pd.DataFrame(robust), in_terminal=False),
+    ]  # fmt: skip
+
+
+def _each(names: Sequence[str], scores: np.ndarray) -> dict[str, float]:
+    """The scores of single seeds on all levels."""
+    return dict(zip(names, scores[:, 0].tolist(), strict=True))
+
+
+def seed_names(records: pd.DataFrame) -> list[str]:
+    """A short name for each checkpoint: its seed, or its number where seeds are not distinct."""
+    seeds = [seed for (_, seed, _), _ in records.groupby(SUBJECT, sort=False)]
+    if len(set(seeds)) == len(seeds):
+        return [f"seed_{seed}" for seed in seeds]
+    return [f"no_{number}" for number in range(len(seeds))]
+
+
+def over_seeds(scores: np.ndarray, confidence: float = 0.95, seed: int = 0) -> OverSeeds:
+    """Both means of scores; float [seeds, 1 + groups], the first column that over all levels."""
+    overall, by_group = scores[:, 0], scores[:, 1:]
+    mean, iqm, n = float(overall.mean()), float(stats.trim_mean(by_group, TRIMMED, axis=None)), len(scores)
+    low, high, p = math.nan, math.nan, math.nan
+    if n > 1 and np.ptp(overall) > 0:
+        test = stats.ttest_1samp(overall, 0)
+        (low, high), p = test.confidence_interval(confidence), float(test.pvalue)
+    interval = Interval(math.nan, math.nan)
+    if n > 1 and np.ptp(by_group, axis=0).any():
+        interval = iqm_interval(by_group, confidence, seed)
+    return OverSeeds(mean, float(low), float(high), p, iqm, *interval)
+
+
+def iqm_interval(scores: np.ndarray, confidence: float = 0.95, seed: int = 0) -> Interval:
+    """Percentile-bootstrap interval over seeds of the interquartile mean of scores, float [seeds, groups]."""
+
+    def statistic(chosen: np.ndarray, axis: int = -1) -> np.ndarray:
+        picked = scores[chosen.astype(int)]  # (..., seeds, groups)
+        return stats.trim_mean(picked.reshape(*chosen.shape[:-1], -1), TRIMMED, axis=-1)
+
+    result = stats.bootstrap((np.arange(len(scores)),), statistic, vectorized=True, confidence_level=confidence,
+                             n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(seed),
+                             batch=200)  # fmt: skip
+    return Interval(float(result.confidence_interval.low), float(result.confidence_interval.high))
+
+
+def _by_group(played: pd.DataFrame, measure: Measure) -> np.ndarray:
+    """Means of one setting over all levels and over each group of `groups`: float [1 + groups]."""
+    scores, masks = played[measure.column].to_numpy(float), groups(played["optimal"].to_numpy())
+    return np.array([scores[mask].mean() for mask in masks.values()])
+
+
+def _draw(
+    axis: "Axes", gains: Sequence[Mapping], single: Sequence[Mapping], names: Sequence[str], measure: Measure
+) -> None:
+    """A dot for each seed, and the mean with its interval."""
+    scale = measure.scale
+    thinking = [(row, each) for row, each in zip(gains, single, strict=True) if row["kind"] not in NOT_MORE]
+    for place, (row, each) in enumerate(thinking):
+        axis.plot([scale * each[name] for name in names], [place] * len(names), ".", color="C0", alpha=0.4)
+        axis.plot([scale * row["low"], scale * row["high"]], [place, place], color="C0")
+        axis.plot(scale * row["mean"], place, "o", color="C0", markerfacecolor="C0" if row["clear"] else "white")
+    axis.axvline(0, color="black", linewidth=0.7)
+    labels = [f"{row['kind']} {row['amount']:g}" for row, _ in thinking]
+    axis.set_yticks(range(len(thinking)), labels, fontsize="x-small")
+    axis.invert_yaxis()
+    axis.set(xlabel=f"gain, {measure.unit}: each seed, and the mean with its t interval (filled: clear)")

@@ -1,0 +1,62 @@
+"""The same policy in several worlds: what is left of its skill, and of its gain by thinking, out of distribution."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from drc_lab.evaluation.measures.finding import Finding
+from drc_lab.evaluation.measures.table import Row
+from drc_lab.evaluation.play.thinking import FIRST_PASSES
+from drc_lab.evaluation.report.summary import summarise
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def world_findings(rows: Mapping[str, Sequence[Row]], confidence: float = 0.95) -> list[Finding]:
+    """A line for each world: the policy as it is, the random policy, and the best setting of more thinking.
+
+    Args:
+        rows: of each world, see `drc_lab.evaluation.measures.table.table`; nothing if there is only one.
+        confidence: of the intervals.
+    """
+    if len(rows) < 2:
+        return []
+    plain, thinking, measure = [], [], next(iter(rows.values()))[0].measure
+    for world, own in rows.items():
+        (summary,) = summarise(own, confidence)
+        base, best = summary.baseline, summary.best
+        random = next((row.value for row in summary.controls if row.kind == "random"), float("nan"))
+        plain.append({"world": world, "levels": base.levels, measure.column: base.value, "low": base.low,
+                      "high": base.high, "steps": base.mean_length, "random": random})  # fmt: skip
+        if best is not None:
+            thinking.append({"world": world, "best": f"{best.kind} {best.amount:g}", "gain": best.difference,
+                             "low": best.difference_low, "high": best.difference_high,
+                             "p_holm": best.p_adjusted})  # fmt: skip
+    about_plain = (
+        f"{measure.column}: {measure.means} of the policy as it is, with its {confidence:.0%} interval; random: of "
+        "the random policy. Each world has levels of its own, as hard as they happen to be there."
+    )
+    about_thinking = (
+        "best: of all settings with more thinking the best one there; gain: its difference from the policy "
+        f"as it is on the same levels, with a {confidence:.0%} paired interval that knows nothing of that choice. "
+        "p_holm: corrected for all settings in that world."
+    )
+
+    def draw(axis: "Axes") -> None:
+        for world, own in rows.items():
+            line = [row for row in own if row.kind == FIRST_PASSES and row.optimal == "all"]
+            amounts = [row.amount for row in line]
+            (drawn,) = axis.plot(amounts, [measure.scale * row.difference for row in line], marker="o", label=world)
+            low, high = ([measure.scale * getattr(row, f"difference_{end}") for row in line] for end in ("low", "high"))
+            axis.fill_between(amounts, low, high, color=drawn.get_color(), alpha=0.15, linewidth=0)
+        axis.axhline(0, color="black", linewidth=0.7)
+        axis.set(xlabel="extra passes on the first observation", ylabel=f"gain, {measure.unit}")
+        axis.legend(fontsize="small")
+
+    found = [Finding("worlds", "What is left of it in other worlds?", about_plain, pd.DataFrame(plain))]
+    if thinking:
+        title = "Does more thinking help in other worlds?"
+        found.append(Finding("worlds_thinking", title, about_thinking, pd.DataFrame(thinking), draw))
+    return found

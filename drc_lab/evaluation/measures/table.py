@@ -1,0 +1,135 @@
+"""The sweep's table: a row for each setting on all levels, and on those of one optimal length."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+
+import numpy as np
+import pandas as pd
+
+from drc_lab.evaluation.measures.measure import RETURNS, SOLVED, Measure, measure_of
+from drc_lab.evaluation.play.controls import CONTROLS
+from drc_lab.evaluation.play.records import SETTING, SUBJECT, baseline_of
+from drc_lab.evaluation.play.thinking import NOT_MORE
+from drc_lab.evaluation.stats.intervals import mean_interval, paired_difference, rate_interval
+from drc_lab.evaluation.stats.significance import holm, paired_t_test, paired_test
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of thinking.csv: one setting on the levels of one optimal length ("all" for all of them).
+
+    solve_rate: nan where the env says no success; then low to hurt are of the return: helped and hurt are levels with
+        a higher and a lower one, p_value is that of the paired t test.
+    difference: solve rate minus that of the policy without extra thinking on the same levels, with its paired interval.
+    helped, hurt: levels solved only with the setting, and only without.
+    p_value: of McNemar's exact test of these two; nan for the policy without extra thinking.
+    p_adjusted: after Holm's correction for all settings of thinking; nan for controls and single optimal lengths.
+    checkpoint, seed, frames: whose row it is, where there are several.
+    """
+
+    kind: str
+    amount: float
+    optimal: str
+    levels: int
+    solve_rate: float
+    low: float
+    high: float
+    difference: float
+    difference_low: float
+    difference_high: float
+    helped: int
+    hurt: int
+    p_value: float
+    p_adjusted: float
+    mean_length: float
+    mean_return: float
+    mean_ticks: float
+    checkpoint: str = ""
+    seed: int = -1
+    frames: int = -1
+
+    @property
+    def measure(self) -> Measure:
+        return RETURNS if math.isnan(self.solve_rate) else SOLVED
+
+    @property
+    def value(self) -> float:
+        """The mean of the measure over the levels."""
+        return self.solve_rate if self.measure.is_rate else self.mean_return
+
+    @property
+    def is_control(self) -> bool:
+        return self.kind in CONTROLS
+
+    @property
+    def is_thinking(self) -> bool:
+        """Whether it is a setting that is compared with the policy as it is, to see whether thinking helps."""
+        return self.optimal == "all" and self.kind not in NOT_MORE and not math.isnan(self.p_value)
+
+
+def table(records: pd.DataFrame, confidence: float = 0.95, by_length: bool = True) -> list[Row]:
+    """All settings of each subject, also by optimal length; see `drc_lab.evaluation.play.records`."""
+    if SUBJECT[0] not in records:
+        return _adjusted(_rows(records, confidence, by_length))
+    rows: list[Row] = []
+    for (checkpoint, seed, frames), own in records.groupby(SUBJECT, sort=False):
+        of_one = _adjusted(_rows(own, confidence, by_length))
+        rows += [replace(row, checkpoint=str(checkpoint), seed=int(seed), frames=int(frames)) for row in of_one]
+    return rows
+
+
+def frame_of(rows: Sequence[Row]) -> pd.DataFrame:
+    """The table as pandas has it, with the columns of thinking.csv."""
+    return pd.DataFrame([asdict(row) for row in rows], columns=[field.name for field in fields(Row)])
+
+
+def _rows(records: pd.DataFrame, confidence: float, by_length: bool) -> list[Row]:
+    settings = dict(list(records.groupby(SETTING, sort=False)))
+    baseline, measure = baseline_of(records), measure_of(records)
+    rows = []
+    for (kind, amount), played in settings.items():
+        assert (played["level"].to_numpy() == baseline["level"].to_numpy()).all(), "settings on different levels"
+        everything = {"all": np.ones(len(played), bool)}
+        for name, chosen in (groups(played["optimal"].to_numpy()) if by_length else everything).items():
+            here, there = played[chosen], baseline[measure.column].to_numpy()[chosen]
+            values = here[measure.column].to_numpy()
+            low, high = (rate_interval if measure.is_rate else mean_interval)(values, confidence)
+            difference_low, difference_high = paired_difference(values, there, confidence)
+            helped, hurt, p_value = (paired_test if measure.is_rate else paired_t_test)(values, there)
+            rows.append(
+                Row(
+                    kind=str(kind),
+                    amount=float(amount),
+                    optimal=name,
+                    levels=len(here),
+                    solve_rate=float(values.mean()) if measure.is_rate else math.nan,
+                    low=low,
+                    high=high,
+                    difference=(helped - hurt) / len(here) if measure.is_rate else float((values - there).mean()),
+                    difference_low=difference_low,
+                    difference_high=difference_high,
+                    helped=helped,
+                    hurt=hurt,
+                    p_value=math.nan if played["baseline"].iloc[0] else p_value,
+                    p_adjusted=math.nan,
+                    mean_length=float(here["length"].mean()),
+                    mean_return=float(here["return"].mean()),
+                    mean_ticks=float(here["ticks"].mean()),
+                )
+            )
+    return rows
+
+
+def _adjusted(rows: list[Row]) -> list[Row]:
+    """The rows with ``p_adjusted``: the settings of thinking are one family, to which controls do not belong."""
+    adjusted = holm([row.p_value if row.is_thinking else math.nan for row in rows])
+    return [replace(row, p_adjusted=float(p)) for row, p in zip(rows, adjusted, strict=True)]
+
+
+def groups(optimal: np.ndarray, longest: int = 10) -> dict[str, np.ndarray]:
+    """Levels by optimal length: "all", "1", "2", ..., then "10+"; only groups that have levels. Masks bool [N]."""
+    masks = {"all": np.ones(len(optimal), bool)}
+    masks |= {str(k): optimal == k for k in range(1, longest)}
+    masks |= {f"{longest}+": optimal >= longest, "unknown": optimal < 0}
+    return {name: mask for name, mask in masks.items() if mask.any()}

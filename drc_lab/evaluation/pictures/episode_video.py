@@ -1,0 +1,42 @@
+"""Pictures of whole episodes that a policy plays."""
+
+from typing import Any
+
+import numpy as np
+
+from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.evaluation.pictures.video import caption
+from drc_lab.evaluation.play.evaluator import evaluate
+from drc_lab.evaluation.play.replay import is_over
+from drc_lab.evaluation.watchers.watcher import Watcher
+from drc_lab.models.policy import Policy
+
+
+def record(policy: Policy, env: LevelVectorEnv, cell_size: int, hold: int = 4) -> list[np.ndarray]:
+    """Plays the first episode of every env greedily; one episode after the other, as frames uint8 [H, W, 3].
+
+    Args:
+        policy: any policy.
+        env: without autoreset.
+        cell_size: pixels of a cell.
+        hold: times that the last picture of an episode is repeated.
+    """
+    episodes: list[list[np.ndarray]] = [[] for _ in range(env.num_envs)]
+
+    class Pictures(Watcher):
+        def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
+            for i in envs:
+                over = is_over(env, info, int(i))
+                text = f"level {info['level'][i]}   {progress(info, int(i), env.limit[i], over)}"
+                episodes[i] += [caption(env.batch.picture(int(i), cell_size), text)] * (hold if over else 1)
+
+    evaluate(policy, env, watchers=[Pictures()])
+    return [frame for frames in episodes for frame in frames]
+
+
+def progress(info: dict[str, Any], env: int, limit: int, over: bool) -> str:
+    """Where an episode is or how it ended, for the narrow line beneath a picture."""
+    steps = int(info["length"][env])
+    if not over:
+        return f"{steps}/{limit}"
+    return f"{'solved' if info['solved'][env] else 'not solved'} in {steps} step{'s' * (steps != 1)}"

@@ -1,0 +1,132 @@
+"""The same levels without and with extra passes next to each other, on one clock: what thinking changes, and when.
+
+The clock ticks once for each forward pass. During extra passes the board stands still, while the policy's action
+probabilities, value and entropy change beneath it; on the other side the episode without them goes on.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.evaluation.pictures.episode_video import progress
+from drc_lab.evaluation.pictures.panel import Moment, Panel
+from drc_lab.evaluation.play.evaluator import Thinking
+from drc_lab.evaluation.play.records import baseline_of
+from drc_lab.evaluation.play.replay import is_over, replay
+from drc_lab.evaluation.play.thinking import FIRST_PASSES
+from drc_lab.evaluation.watchers.watcher import Watcher
+from drc_lab.models.policy import Policy, PolicyValue
+
+GAP = 12  # pixels between the two sides
+HOLD = 6  # times that the last picture of a level is repeated
+OF_EACH = 2  # levels that only thinking solves, and that only the policy as it is solves
+
+
+class Timeline(Watcher):
+    """Notes each forward pass of each episode, and its end.
+
+    Args:
+        env: that is played.
+        cell_size: pixels of a cell.
+        passes: extra ones that are to come, for what it says.
+
+    Attributes:
+        moments: of each board, in order.
+    """
+
+    def __init__(self, env: LevelVectorEnv, cell_size: int, passes: int):
+        self.env, self.cell_size, self.passes = env, cell_size, passes
+        self.moments: list[list[Moment]] = [[] for _ in range(env.num_envs)]
+        self.boards: list[np.ndarray] = [np.empty(0)] * env.num_envs
+        self.says = [""] * env.num_envs
+
+    def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
+        for i in envs.tolist():
+            over = is_over(self.env, info, i)
+            self.boards[i] = self.env.batch.picture(i, self.cell_size)
+            self.says[i] = progress(info, i, self.env.limit[i], over)
+            if over:
+                self.moments[i].append(Moment(self.boards[i], self.says[i]))
+
+    def thought(self, envs: np.ndarray, out: PolicyValue) -> None:
+        for row, i in enumerate(envs.tolist()):
+            says = f"thinking: pass {len(self.moments[i]) + 1} of {self.passes}"
+            self.moments[i].append(Moment(self.boards[i], says, *_opinion(out, row)))
+
+    def decided(self, envs: np.ndarray, out: PolicyValue, actions: np.ndarray, waits: np.ndarray) -> None:
+        for row, i in enumerate(envs.tolist()):
+            action = int(actions[row])
+            says = f"{self.says[i]}: {self.env.action_names[action]}"
+            self.moments[i].append(Moment(self.boards[i], says, *_opinion(out, row), action))
+
+
+def _opinion(out: PolicyValue, row: int) -> tuple[np.ndarray, float]:
+    """What the policy says of one env: its action probabilities [A], and the value."""
+    return torch.softmax(out.policy_logits[row].double(), -1).numpy(), float(out.value[row])
+
+
+def timelines(
+    policy: Policy, env: LevelVectorEnv, levels: Sequence[int], passes: int, cell_size: int
+) -> list[list[Moment]]:
+    """The episodes on these levels with so many extra passes on the first observation, moment by moment."""
+    made: list[tuple[Timeline, int]] = []
+
+    def watcher(numbers: np.ndarray) -> Timeline:
+        made.append((Timeline(env, cell_size, passes), len(numbers)))
+        return made[-1][0]
+
+    replay(policy, env, levels, watcher, Thinking(first_passes=passes))
+    return [moments for timeline, n in made for moments in timeline.moments[:n]]
+
+
+def side_by_side(
+    policy: Policy, env: LevelVectorEnv, levels: Sequence[int], passes: int, cell_size: int
+) -> list[np.ndarray]:
+    """Frames uint8 [H, W, 3], one for each tick of the clock, one level after the other.
+
+    Args:
+        policy: any policy.
+        env: without autoreset; its levels have numbers.
+        levels: those numbers.
+        passes: extra ones of the right side.
+        cell_size: pixels of a cell.
+    """
+    frames = []
+    sides = [timelines(policy, env, levels, n, cell_size) for n in (0, passes)]
+    for level, left, right in zip(levels, *sides, strict=True):
+        names, most = env.action_names, max(len(left), len(right))
+        head = (f"level {level}: no extra passes", f"{passes} extra pass{'es' * (passes != 1)}")
+        panels = [Panel(title, moments, names) for title, moments in zip(head, (left, right), strict=True)]
+        for tick in [*range(most), *[most - 1] * (HOLD - 1)]:
+            frames.append(_beside(*(panel.draw(tick) for panel in panels)))
+    return frames
+
+
+def _beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    gap = np.full((len(left), GAP, 3), 255, np.uint8)
+    return np.concatenate([left, gap, right], axis=1)
+
+
+def best_passes(records: pd.DataFrame) -> int | None:
+    """The number of extra first passes that solves most, beyond none; None if none was tried."""
+    tried = records[(records["kind"] == FIRST_PASSES) & (records["amount"] > 0)]
+    rates = tried.groupby("amount")["solved"].mean()
+    return None if rates.empty else int(rates.idxmax())
+
+
+def telling_levels(records: pd.DataFrame, passes: int) -> list[int]:
+    """Some levels that only ``passes`` extra first passes solve, some that only the policy as it is solves.
+
+    Where there are none of either, or it is not known, the first level.
+    """
+    plain = baseline_of(records).set_index("level")["solved"]
+    extra = records[(records["kind"] == FIRST_PASSES) & (records["amount"] == passes)].set_index("level")["solved"]
+    if extra.empty:  # that number was not played
+        return [int(plain.index[0])]
+    extra = extra.reindex(plain.index)
+    helped, hurt = plain.index[~plain & extra], plain.index[plain & ~extra]
+    return [int(level) for level in [*helped[:OF_EACH], *hurt[:OF_EACH]]] or [int(plain.index[0])]

@@ -1,0 +1,57 @@
+"""Chosen levels once more, with pictures."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from drc_lab.envs.interface import BatchEnv
+from drc_lab.envs.levels import FixedLevels
+from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.evaluation.play.evaluator import Thinking, evaluate
+from drc_lab.evaluation.play.sweep import batches
+from drc_lab.evaluation.watchers.watcher import Watcher
+from drc_lab.models.policy import Policy
+
+NewWatcher = Callable[[np.ndarray], Watcher]  # the numbers of the levels on its boards -> what watches them
+
+
+def can_replay(env: BatchEnv) -> bool:
+    """Whether an env has numbered levels and pictures of them, as the project's own games have."""
+    return isinstance(env, LevelVectorEnv) and isinstance(env.levels, FixedLevels)
+
+
+@contextmanager
+def dealing(env: LevelVectorEnv, levels: np.ndarray) -> Iterator[None]:
+    """Within this context the env deals these levels alone, in this order, as numbers 0, 1, ..."""
+    stream = env.levels
+    assert isinstance(stream, FixedLevels)
+    picked, rows = stream.levels.pick(levels)
+    env.levels = FixedLevels(picked[rows], "sequential")
+    try:
+        yield
+    finally:
+        env.levels = stream
+
+
+def replay(
+    policy: Policy, env: LevelVectorEnv, levels: Sequence[int], watcher: NewWatcher, thinking: Thinking | None = None
+) -> None:
+    """Plays levels again, greedily.
+
+    Args:
+        policy, thinking: see `evaluate`.
+        env: that numbers these levels; without autoreset.
+        levels: int64 [n], their numbers.
+        watcher: is made anew for each batch of boards, and sees them as envs 0, 1, ...
+    """
+    numbers = np.asarray(levels, np.int64)
+    for batch in batches(len(numbers), env.num_envs):
+        chosen = numbers[batch.start : batch.stop]
+        with dealing(env, chosen):
+            evaluate(policy, env, thinking, watchers=[watcher(chosen)], levels=range(len(chosen)))
+
+
+def is_over(env: LevelVectorEnv, info: dict, i: int) -> bool:
+    """Whether the episode on board i has ended."""
+    return bool(info["solved"][i]) or info["length"][i] >= env.limit[i]

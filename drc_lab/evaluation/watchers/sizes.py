@@ -1,0 +1,32 @@
+"""How large each level is."""
+
+from typing import Any
+
+import numpy as np
+
+from drc_lab.envs.interface import BatchEnv
+from drc_lab.envs.vector import game_of
+from drc_lab.evaluation.watchers.watcher import Watcher
+
+UNKNOWN = -1
+
+
+class Sizes(Watcher):
+    """Adds ``height`` and ``width`` of each level: its own, where it lies in a larger board; in a foreign env those of
+    the observation, UNKNOWN if that is no picture."""
+
+    def __init__(self, env: BatchEnv):
+        self.game = game_of(env)
+        self.sizes: np.ndarray | None = None  # int64 [N, 2]
+
+    def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
+        if self.sizes is not None:
+            return
+        if self.game is not None:
+            self.sizes = self.game.sizes()[envs]
+        else:
+            self.sizes = np.full((len(envs), 2), obs.shape[2:] if obs.ndim == 4 else UNKNOWN)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        assert self.sizes is not None
+        return {"height": self.sizes[:, 0], "width": self.sizes[:, 1]}

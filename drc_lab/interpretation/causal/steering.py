@@ -1,0 +1,201 @@
+"""Whether what a probe reads is what the policy acts on: its vectors added to the cells of a few moves, and nothing
+else."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from drc_lab.envs.batch import STANDS
+from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.evaluation.measures.finding import Finding
+from drc_lab.evaluation.stats.intervals import mean_interval, paired_difference
+from drc_lab.evaluation.stats.significance import holm, paired_t_test
+from drc_lab.interpretation.causal.alternatives import Routes
+from drc_lab.interpretation.hooks import Hook, hooks
+from drc_lab.interpretation.labels.backward import NEVER
+from drc_lab.interpretation.probes.linear import Probe
+from drc_lab.models.policy import Policy
+from drc_lab.models.taps import Point
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ONCE, EVERY_TICK = "first tick", "every tick"
+ONE, BOTH = "move", "move and own"  # which cells are written to
+MANY = 24  # rows, more than which a picture does not show all of
+
+
+def writes(
+    cell: np.ndarray, vectors: np.ndarray, own_cell: np.ndarray, against: np.ndarray | None, device: torch.device
+) -> Hook:
+    """A hook that adds vectors to cells of a state [N, C, H, W].
+
+    Args:
+        cell: int64 [N, K].
+        vectors: float32 [N, K, C].
+        own_cell: int64 [N], to which ``against``, float32 [C], is added; -1 for none.
+    """
+    at, added = torch.from_numpy(cell).to(device), torch.from_numpy(vectors).to(device)
+    rows = torch.arange(len(at), device=device)
+    has = torch.from_numpy(np.flatnonzero(own_cell >= 0)).to(device)
+    own = torch.from_numpy(own_cell).to(device)[has]
+
+    def hook(c: Tensor, point: Point) -> Tensor:
+        new = c.flatten(2).clone()  # (N, C, P)
+        for k in range(at.shape[1]):
+            new[rows, :, at[:, k]] += added[:, k].to(c)
+        if against is not None:
+            new[has, :, own] += torch.from_numpy(against).to(c)
+        return new.view(c.shape)
+
+    return hook
+
+
+@torch.no_grad()
+def followed(
+    policy: Policy,
+    env: LevelVectorEnv,
+    routes: Routes,
+    vectors: np.ndarray,
+    layer: int,
+    when: str = EVERY_TICK,
+    against: np.ndarray | None = None,
+) -> np.ndarray:
+    """How many moves of its route the greedy policy makes before it makes another, int64 [N], while the vectors of
+    those that are still to be made are added to its cell state at every step.
+
+    Args:
+        policy: with a cell state, "c".
+        env: as many boards as there are routes; they become what the routes begin on.
+        routes: what it is steered to.
+        vectors: float32 [N, K, C], of each move.
+        layer: whose cell state.
+        when: at the ``first tick`` of each step, or at ``every tick``.
+        against: float32 [C], added to the cell of the policy's own first move.
+    """
+    batch, device = env.batch, next(policy.parameters()).device
+    name = f"{layer}.{0 if when == ONCE else '*'}.c"
+    batch.set_state(dict(routes.boards))
+    made, follows, carry = np.zeros(len(routes.action), np.int64), routes.there.copy(), None
+    for k in range(routes.action.shape[1]):
+        hook = writes(routes.cell[:, k:], vectors[:, k:], routes.own_cell, against, device)
+        with hooks(policy, {name: hook}):
+            out, carry = policy(torch.from_numpy(batch.observation).to(device), carry)
+        follows &= out.policy_logits.argmax(-1).cpu().numpy() == routes.action[:, k]
+        made += follows
+        if not follows.any():
+            break
+        batch.step(np.where(follows, routes.action[:, k], STANDS))
+    return made
+
+
+def vectors_of(probe: Probe, routes: Routes) -> np.ndarray:
+    """What the probe reads as each move's class, less what it reads as any: float32 [N, K, C]."""
+    return (probe.weight - probe.weight.mean(0))[routes.kind]
+
+
+def random_vectors(like: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Of the same norm each, in directions of their own: like [..., C]."""
+    drawn = rng.normal(size=like.shape)
+    norms = (np.linalg.norm(each, axis=-1, keepdims=True) for each in (like, drawn))
+    return (drawn * np.divide(*norms)).astype(np.float32)
+
+
+def settings(lengths: Sequence[int], alphas: Sequence[float]) -> list[tuple[int, str, str, float]]:
+    """Moves of the route, cells, when, alpha: single moves once and at every tick, longer routes at every tick."""
+    whens = [(length, when) for length in lengths for when in (ONCE, EVERY_TICK) if length == 1 or when == EVERY_TICK]
+    return [(length, cells, when, alpha) for length, when in whens for cells in (ONE, BOTH) for alpha in alphas]
+
+
+def steering(
+    policy: Policy,
+    env: LevelVectorEnv,
+    turned: Mapping[int, Sequence[Routes]],
+    probes: Mapping[int, Probe],
+    alphas: Sequence[float],
+    label: str,
+    seed: int = 0,
+    confidence: float = 0.95,
+    tell: Callable[[int], object] = lambda number: None,
+) -> Finding:
+    """How often the policy goes a way that it would not have gone, for each strength; beside random vectors.
+
+    Args:
+        policy, env: see `followed`.
+        turned: routes by their number of moves: on the same levels in each symmetry.
+        probes: the 1x1 probe of each layer's cell state after the last tick.
+        alphas: what the probe's vectors are multiplied by.
+        label: what the probes read.
+        seed: of the random vectors.
+        confidence: of the intervals, and 1 - alpha of the tests.
+        tell: is told of each setting that is done.
+    """
+    rows: list[list[object]] = []
+    for layer, probe in probes.items():
+        never = probe.weight[NEVER] - probe.weight.mean(0)
+        for length, cells, when, alpha in settings(list(turned), alphas):
+            rng = np.random.default_rng(seed)
+            made: list[np.ndarray] = []  # moves of each symmetry's routes
+            by_random: list[np.ndarray] = []
+            for routes in turned[length]:
+                own = np.float32(alpha) * vectors_of(probe, routes)
+                other, nothing = random_vectors(own, rng), random_vectors(never[None], rng)[0]
+                against = (alpha * never, alpha * nothing) if cells == BOTH else (None, None)
+                for moves, vectors, each in zip((made, by_random), (own, other), against, strict=True):
+                    gone = followed(policy, env, routes, vectors, layer, when, each)
+                    moves.append(np.where(routes.there, gone, np.nan))
+            part, steered, random = (_of_levels(each) for each in (
+                [moves / length for moves in made], *([_whole(moves, length) for moves in each]
+                                                      for each in (made, by_random)),
+            ))  # fmt: skip
+            rows.append([
+                layer, length, cells, when, alpha, steered.mean(), *mean_interval(steered, confidence), part.mean(),
+                random.mean(), steered.mean() - random.mean(), *paired_difference(steered, random, confidence),
+                paired_t_test(steered, random).p_value,
+            ])  # fmt: skip
+            tell(1)
+    columns = ["layer", "moves", "cells", "when", "alpha", "steered", "low", "high", "part", "random", "difference",
+               "difference_low", "difference_high", "p"]  # fmt: skip
+    table = pd.DataFrame(rows, columns=columns)
+    table["p_holm"] = holm(table["p"].to_numpy())
+    table["clear"] = np.where((table["p_holm"] <= 1 - confidence) & (table["difference"] > 0), "yes", "")
+    counts = (f"{sum(each.there.sum() for each in routes):,} of {moves}" for moves, routes in turned.items())
+    text = (
+        f"Routes from first observations ({', '.join(counts)} moves) whose first move the policy does not make by "
+        f"itself: 0% unsteered. Each level in {len(turned[1])} symmetries. The vector that a 1x1 probe reads as a move "
+        f"({label}), alpha times, is added to the cell state of the cell of each move that is still to be made; and, "
+        "where cells says so, the vector of never to that of the policy's "
+        "own move. steered: share of routes that are then gone to their end, part: mean share of their moves; random: "
+        f"with vectors of the same norms in random directions. {confidence:.0%} intervals and paired t tests over "
+        "levels, Holm's correction over all rows. when: added once, at each step's first tick, or at every tick."
+    )
+    return Finding("steering", "Does it do what is written into it?", text, table, lambda axis: _draw(axis, table))
+
+
+def _whole(made: np.ndarray, length: int) -> np.ndarray:
+    """1 where a whole route was gone, 0 where not, nan where there is none."""
+    return np.where(np.isnan(made), np.nan, made == length)
+
+
+def _of_levels(turned: Sequence[np.ndarray]) -> np.ndarray:
+    """The mean over symmetries of each level that has a route in any: [S, N] -> [levels]."""
+    values = np.stack(turned)
+    values = values[:, ~np.isnan(values).all(0)]
+    return np.asarray(np.nanmean(values, axis=0))
+
+
+def _draw(axis: "Axes", table: pd.DataFrame) -> None:
+    lines = table[table["cells"] == BOTH] if len(table) > MANY else table
+    for number, ((layer, moves, cells, when), line) in enumerate(
+        lines.groupby(["layer", "moves", "cells", "when"], sort=False)
+    ):
+        name = f"layer {layer}, {moves} move{'s' if moves > 1 else ''}, {cells}, {when}"
+        axis.plot(line["alpha"], line["steered"], marker="o", color=f"C{number}", label=name)
+        axis.fill_between(line["alpha"], line["low"], line["high"], color=f"C{number}", alpha=0.15)
+        axis.plot(line["alpha"], line["random"], linestyle=":", color=f"C{number}")
+    axis.set(xlabel="alpha", ylabel="share of routes gone (dotted: random vectors)", ylim=(0, 1.02), xscale="log")
+    axis.legend(fontsize="x-small")

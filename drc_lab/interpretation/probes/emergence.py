@@ -1,0 +1,87 @@
+"""When a plan appears in training: what probes read from each checkpoint of a run, beside what thinking adds there."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from drc_lab.evaluation.measures.finding import Finding
+from drc_lab.evaluation.stats.intervals import paired_difference
+from drc_lab.interpretation.probes.bench import Bench, scaled
+from drc_lab.interpretation.probes.probing import OBSERVATION
+from drc_lab.interpretation.probes.targets import Split, Target
+from drc_lab.interpretation.recording import Recording
+from drc_lab.interpretation.spec import ProbeSpec
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NOTHING = "none"  # in the place of a label
+
+
+def at_checkpoint(
+    frames: int,
+    recording: Recording,
+    thought: Recording | None,
+    found: Sequence[Target],
+    spec: ProbeSpec,
+    confidence: float = 0.95,
+) -> list[dict[str, object]]:
+    """Rows of the table of `emergence`: the 1x1 probe of each cell label at the best of the recorded places, beside the
+    observation's.
+
+    Args:
+        frames: that the policy had learned from.
+        recording: of its episodes.
+        thought: of the same levels with extra passes before the first step, where there is one.
+        found, spec, confidence: see `drc_lab.interpretation.probes.probing.probe_all`.
+    """
+    split = Split.of(recording, spec.train_share, spec.seed)
+    solved = _solved(recording)
+    more = {"solve_rate": solved.mean()}
+    if thought is not None:
+        with_passes = _solved(thought)
+        low, high = paired_difference(with_passes, solved, confidence)
+        more |= {"gain": with_passes.mean() - solved.mean(), "gain_low": low, "gain_high": high}
+    rows: list[dict[str, object]] = []
+    for target in found:
+        bench = Bench(recording, target, split, spec)
+        if not target.label.cells or not bench.possible:
+            continue
+        readable = [name for name in recording.names if bench.reads(recording.tensors[name])]
+        fitted = {name: bench.fit(recording.tensor(name), 1) for name in readable}
+        if not fitted:
+            continue
+        best = max(fitted, key=lambda name: fitted[name].score.value)
+        score, obs = fitted[best].score, bench.fit(scaled(recording.tensors["obs"]), 1).score
+        low, high = score.interval(confidence)
+        rows.append({"frames": frames, "label": target.label.name, "reads": best, "score": score.value, "low": low,
+                     "high": high, OBSERVATION: obs.value, **more})  # fmt: skip
+    return rows or [{"frames": frames, "label": NOTHING, **more}]  # too few episodes end well to say what a plan was
+
+
+def _solved(recording: Recording) -> np.ndarray:
+    return np.array([episode.solved for episode in recording.episodes])
+
+
+def emergence(rows: Sequence[dict[str, object]], passes: int, confidence: float = 0.95) -> Finding:
+    """The rows of all checkpoints of a run."""
+    table = pd.DataFrame(rows)
+    text = (
+        "Each checkpoint of the run on the same levels: macro-F1 of 1x1 probes at the place where it is highest, on "
+        f"levels that they were not fitted to, beside the same probe on the observation; {confidence:.0%} intervals by "
+        "a bootstrap over levels. What is true is what that checkpoint does then, so that labels differ between "
+        f"checkpoints. solve_rate: of all these levels; gain: what {passes} extra first passes add, paired."
+    )
+    return Finding("emergence", "When does the plan appear?", text, table, lambda axis: _draw(axis, table))
+
+
+def _draw(axis: "Axes", table: pd.DataFrame) -> None:
+    for label, line in table[table["label"] != NOTHING].groupby("label", sort=False):
+        axis.plot(line["frames"], line["score"], marker="o", label=str(label))
+        axis.fill_between(line["frames"], line["low"], line["high"], alpha=0.15)
+    own = table.drop_duplicates("frames")
+    axis.plot(own["frames"], own["solve_rate"], color="black", linestyle="--", label="solve rate")
+    axis.set(xlabel="env frames", ylabel="macro-F1; solve rate", ylim=(0, 1.02))
+    axis.legend(fontsize="x-small")

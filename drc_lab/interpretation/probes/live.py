@@ -1,0 +1,92 @@
+"""Curves of a plan in training: what probes read from the policy each time, beside what they read from observations."""
+
+import lightning as L
+import numpy as np
+
+from drc_lab.arguments import takes
+from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.errors import ConfigError
+from drc_lab.evaluation.play.evaluator import evaluate
+from drc_lab.interpretation.hooks import last_states, tapping
+from drc_lab.interpretation.labels import Label, find_labels
+from drc_lab.interpretation.probes.emergence import at_checkpoint
+from drc_lab.interpretation.probes.probing import OBSERVATION
+from drc_lab.interpretation.probes.targets import targets
+from drc_lab.interpretation.recording import Recorder, Recording, size_of
+from drc_lab.interpretation.spec import ProbeCurvesSpec
+from drc_lab.learning.agent import Agent
+from drc_lab.learning.rollout import Rollout
+from drc_lab.learning.stop import stopping
+from drc_lab.models.policy import Policy
+from drc_lab.process import random_states_kept
+from drc_lab.progress import working
+
+
+class ProbeCurves(L.Callback):
+    """Every so many frames plays held-out levels greedily, and logs what 1x1 probes read of the plan.
+
+    ``probe/LABEL`` is the macro-F1 on levels that the probe was not fitted to, of the layer where it is highest, from
+    the cell states after a step's last tick (hidden states where there are none); ``probe_observation/LABEL`` the same
+    of the observation. A label that has one class only in what was played is not logged, as early in training.
+
+    See `ProbeCurvesSpec` for the arguments.
+    """
+
+    @takes(ProbeCurvesSpec)
+    def __init__(self, spec: ProbeCurvesSpec):
+        self.spec = spec
+        self._labels: list[Label] = []
+        self._names: list[str] = []
+        self._made_at = -1
+
+    def check(self, policy: Policy, game: str) -> None:
+        """Before anything is written: is there something to read, and to look for?
+
+        Raises:
+            ConfigError: the policy has no states, or the game no such labels.
+        """
+        if self.spec.every_frames is None:
+            return
+        self._names = list((last_states(policy, "c") or last_states(policy, "h")).values())
+        if not self._names:
+            raise ConfigError("every_frames", self.spec.every_frames, "null for a policy without cell or hidden states")
+        self._labels = [label for label in find_labels(game, self.spec.labels, "labels") if label.cells]
+        if not self._labels:
+            raise ConfigError("labels", self.spec.labels, f"at least one that cells have; {game} has none such")
+
+    def _log(self, trainer: L.Trainer, agent: Agent) -> None:
+        if self._made_at == agent.frames or stopping(trainer):
+            return
+        self._made_at = agent.frames
+        agent.log_metrics(trainer.strategy.broadcast(self._scores(trainer, agent) if trainer.is_global_zero else {}))
+
+    def _scores(self, trainer: L.Trainer, agent: Agent) -> dict[str, float]:
+        env = trainer.datamodule.held_out(self.spec.levels)  # type: ignore[attr-defined]
+        if not isinstance(env, LevelVectorEnv):
+            return {}
+        with working("probing held-out episodes", aside=True), random_states_kept():
+            recorder = Recorder(agent.policy, env, self._names, np.float32)
+            with tapping(agent.policy, recorder.taps):
+                evaluate(agent.policy, env, watchers=[recorder])
+            height, width = size_of(env)
+            recording = Recording(*recorder.shard(), {"height": height, "width": width})
+            found = targets(recording, self._labels, recording.board)
+            rows = at_checkpoint(agent.frames, recording, None, found, self.spec.probes())
+        scored = [row for row in rows if "score" in row]
+        return {f"probe/{row['label']}": float(str(row["score"])) for row in scored} | {
+            f"probe_observation/{row['label']}": float(str(row[OBSERVATION])) for row in scored
+        }
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch: Rollout, batch_idx
+    ) -> None:
+        assert isinstance(agent, Agent)
+        if self.spec.every_frames is None or not batch.last:
+            return
+        if agent.rollouts % agent.spec.in_rollouts(self.spec.every_frames) == 0:
+            self._log(trainer, agent)
+
+    def on_train_end(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
+        assert isinstance(agent, Agent)
+        if self.spec.every_frames is not None:
+            self._log(trainer, agent)

@@ -1,0 +1,178 @@
+"""What can be read, linearly, from what a policy computes: probes beside their controls."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from drc_lab.evaluation.measures.finding import Finding
+from drc_lab.evaluation.stats.significance import holm
+from drc_lab.interpretation.labels import Label
+from drc_lab.interpretation.probes.bench import Bench, Fitted, scaled
+from drc_lab.interpretation.probes.linear import Probe
+from drc_lab.interpretation.probes.targets import Split, Target
+from drc_lab.interpretation.recording import Recording
+from drc_lab.interpretation.spec import ProbeSpec
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+OBSERVATION, UNTRAINED, SHUFFLED, MAJORITY = "observation", "untrained net", "shuffled labels", "majority"
+CONTROLS = (OBSERVATION, UNTRAINED, SHUFFLED, MAJORITY)
+COLUMNS = ["label", "reads", "of", "cells", "score", "low", "high", "p", "p_holm", "clear", "levels"]
+
+
+Key = tuple[str, str, int]  # label, name, kernel (0: the whole map)
+
+
+@dataclass(frozen=True)
+class Probed:
+    """All that was fitted: the table of `COLUMNS`, and the probes themselves by label, name and kernel."""
+
+    table: pd.DataFrame
+    probes: dict[Key, Probe]
+
+
+def probe_all(
+    recording: Recording,
+    untrained: Recording,
+    found: Sequence[Target],
+    spec: ProbeSpec,
+    confidence: float = 0.95,
+    tell: Callable[[int], object] = lambda number: None,
+) -> Probed:
+    """Probes for every target in everything that was recorded, each beside its controls.
+
+    Args:
+        recording: of the policy.
+        untrained: the same steps, as another net of the same shape with random weights sees them.
+        found: what is looked for.
+        spec: see there.
+        confidence: of intervals, and 1 - alpha of the tests.
+        tell: is told how many probes more are done.
+    """
+    split = Split.of(recording, spec.train_share, spec.seed)
+    rows: list[list[object]] = []
+    probes: dict[Key, Probe] = {}
+    p_values: list[tuple[int, float]] = []
+    for target in found:
+        bench = Bench(recording, target, split, spec)
+        if not bench.possible:
+            continue
+        label, kernels = target.label, spec.kernels if target.label.cells else [0]
+        for kernel in kernels:
+            readable = [name for name in recording.names if bench.reads(recording.tensors[name])]
+            majority = bench.majority()
+            obs = bench.fit(scaled(recording.tensors["obs"]), kernel)
+            for of, fitted in ((MAJORITY, majority), (OBSERVATION, obs)):
+                rows.append(_row(label, "", of, kernel, fitted, confidence))
+            for name in readable:
+                own = bench.fit(recording.tensor(name), kernel)
+                controls = {
+                    UNTRAINED: bench.fit(untrained.tensor(name), kernel),
+                    SHUFFLED: bench.fit(recording.tensor(name), kernel, shuffled=True),
+                }
+                assert own.probe is not None
+                probes[label.name, name, kernel] = own.probe
+                beaten = max(own.score.beats(c.score) for c in (majority, obs, *controls.values()))
+                p_values.append((len(rows), beaten))
+                rows.append(_row(label, name, "policy", kernel, own, confidence))
+                rows += [_row(label, name, of, kernel, each, confidence) for of, each in controls.items()]
+                tell(1)
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    at = [place for place, _ in p_values]
+    table.loc[at, "p"] = [p for _, p in p_values]
+    table.loc[at, "p_holm"] = holm([p for _, p in p_values])
+    table["clear"] = np.where(table["p_holm"] <= 1 - confidence, "yes", "")
+    return Probed(table, probes)
+
+
+def count_probes(recording: Recording, found: Sequence[Target], spec: ProbeSpec) -> int:
+    """How many `probe_all` fits at most, controls not counted."""
+    return sum((len(spec.kernels) if target.label.cells else 1) * len(recording.names) for target in found)
+
+
+def _row(label: Label, name: str, of: str, kernel: int, fitted: Fitted, confidence: float) -> list[object]:
+    size = f"{kernel}x{kernel}" if kernel else "all"
+    return [label.name, name, of, size, fitted.score.value, *fitted.score.interval(confidence), np.nan, np.nan, "",
+            fitted.levels]  # fmt: skip
+
+
+def probe_findings(probed: Probed, found: Sequence[Target], confidence: float = 0.95) -> list[Finding]:
+    """The best place for each label beside its controls, and the score everywhere."""
+    table, texts = probed.table, {target.label.name: target.label.text for target in found}
+    return [best_places(table, texts, confidence), everywhere(table, confidence)]
+
+
+def best_places(table: pd.DataFrame, texts: dict[str, str], confidence: float) -> Finding:
+    """A row for each label and size of probe."""
+    rows = []
+    for (label, cells), own in table.groupby(["label", "cells"], sort=False):
+        policy = own[own["of"] == "policy"]
+        if not len(policy):
+            continue
+        best = policy.loc[policy["score"].idxmax()]
+        beside = {
+            of: own[(own["of"] == of) & own["reads"].isin(["", best["reads"]])]["score"].iloc[0] for of in CONTROLS
+        }
+        rows.append(
+            [label, cells, best["reads"], best["score"], best["low"], best["high"], *beside.values(), best["clear"]]
+        )
+    columns = ["label", "cells", "reads", "score", "low", "high", *CONTROLS, "clear"]
+    shown = pd.DataFrame(rows, columns=columns)
+    said = " ".join(f"{name}: {text}" for name, text in texts.items())
+    text = (
+        "Macro-F1 of labels with classes, share of variance explained of numbers, on levels that the probe was not "
+        f"fitted to; {confidence:.0%} intervals by a bootstrap over levels. cells: what a probe reads, of the board "
+        "around its own cell, or all of it. reads: the place (layer.tick.what) with the highest score; as it was "
+        "chosen for that, the score flatters a little. clear: better than all four controls after Holm's "
+        f"correction over all probes. {said}"
+    )
+    draw = (lambda axis: _draw_best(axis, shown)) if len(shown) else None
+    return Finding("probes", "What can be read from it?", text, shown, draw)
+
+
+def everywhere(table: pd.DataFrame, confidence: float) -> Finding:
+    """All probes of the policy and all controls."""
+    text = (
+        "Every probe and its controls. p: one-sided, of the control that comes nearest; p_holm: over all probes; "
+        f"{confidence:.0%} intervals by a bootstrap over levels."
+    )
+    lines = _by_tick(table)
+    draw = (lambda axis: _draw_by_tick(axis, lines)) if len(lines) else None
+    title = "Where can it be read?"
+    return Finding("probes_everywhere", title, text, table, draw, in_terminal=False)
+
+
+def _draw_best(axis: "Axes", shown: pd.DataFrame) -> None:
+    place = np.arange(len(shown))
+    for number, column in enumerate(["score", *CONTROLS]):
+        height, name = shown[column].clip(lower=0), column.replace("score", "policy")
+        axis.bar(place + (number - 2) * 0.16, height, 0.16, label=name)
+    axis.errorbar(place - 0.32, shown["score"].clip(lower=0), fmt="none", color="black", capsize=2,
+                  yerr=[shown["score"] - shown["low"], shown["high"] - shown["score"]])  # fmt: skip
+    names = [f"{row.label}\n{row.cells}" for row in shown.itertuples()]
+    axis.set_xticks(place, names, rotation=60, ha="right", fontsize="x-small")
+    axis.set(ylabel="macro-F1, or share of variance", ylim=(0, 1.02))
+    axis.legend(fontsize="x-small")
+
+
+def _by_tick(table: pd.DataFrame) -> pd.DataFrame:
+    """The policy's probes of cell states, or of hidden states where there is none, with their layers and ticks; those
+    of single cells and of whole maps."""
+    own = table[(table["of"] == "policy") & table["cells"].isin(["1x1", "all"])]
+    parts = own["reads"].str.extract(r"^(\d+)\.(\d+)\.(\w+)$")
+    own = own.assign(layer=parts[0], tick=parts[1], what=parts[2]).dropna(subset=["tick"])
+    states = own[own["what"] == "c"]
+    return states if len(states) else own[own["what"] == "h"]
+
+
+def _draw_by_tick(axis: "Axes", lines: pd.DataFrame) -> None:
+    for (label, layer, what), line in lines.groupby(["label", "layer", "what"], sort=False):
+        name = f"{label}, layer {layer}, {what}"
+        around = [line["score"] - line["low"], line["high"] - line["score"]]
+        axis.errorbar(line["tick"].astype(int) + 1, line["score"], around, marker="o", capsize=2, label=name)
+    axis.set(xlabel="tick of the step", ylabel="score")
+    axis.legend(fontsize="xx-small")

@@ -1,0 +1,163 @@
+"""Held-out evaluation while training: what the best checkpoint is chosen by, and whether thinking begins to help."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+
+from drc_lab.envs.interface import BatchEnv
+from drc_lab.evaluation.measures.measure import SOLVE_RATE, judged_by
+from drc_lab.evaluation.measures.table import table
+from drc_lab.evaluation.play.evaluator import evaluate
+from drc_lab.evaluation.play.records import joined, records_of
+from drc_lab.evaluation.play.sweep import Ended
+from drc_lab.evaluation.play.thinking import PLAIN, Played, Setting, first_passes, play
+from drc_lab.evaluation.spec import EvaluationSpec
+from drc_lab.evaluation.watchers.watcher import Watcher
+from drc_lab.learning.agent import Agent
+from drc_lab.learning.rollout import Rollout
+from drc_lab.learning.stop import GracefulStop
+from drc_lab.process import random_states_kept
+from drc_lab.progress import working
+
+
+class CutShort(Exception):
+    """An evaluation that a signal ended."""
+
+
+class UntilStopped(Watcher):
+    """Ends an evaluation when a signal has come.
+
+    Args:
+        stop: tells of it.
+    """
+
+    def __init__(self, stop: GracefulStop):
+        self.stop = stop
+
+    def seen(self, envs: Any, obs: Any, info: Any) -> None:
+        if self.stop.signal:
+            raise CutShort
+
+
+class HeldOutEvaluation(L.Callback):
+    """Plays the held-out levels every so many rollouts and when training ends.
+
+    Greedily each time (valid/*, best/*); at every ``spec.live_every``-th time and the last one also with
+    sampled actions (valid_sampled/*) and with extra first passes (valid_thinking/*). Draws no random number that
+    training uses. One that a signal cuts short is made up for when the training goes on.
+
+    Args:
+        env: a batch env with one held-out level for each env in the batch.
+        spec: amounts of thinking, and how often.
+        every_rollouts: rollouts between two evaluations.
+        stop: tells of signals.
+
+    Attributes:
+        evaluated_at: frames before the last evaluation.
+        result: its means over levels.
+        running: whether an evaluation is going on.
+    """
+
+    def __init__(self, env: BatchEnv, spec: EvaluationSpec, every_rollouts: int, stop: GracefulStop):
+        self.env, self.spec, self.every_rollouts, self.stop = env, spec, every_rollouts, stop
+        self.best_solve_rate, self.best_return, self.best_frames, self.evaluated_at = -1.0, -math.inf, 0, 0
+        self.result: dict[str, float] = {}
+        self.running = False
+
+    @property
+    def best(self) -> float:
+        """The best solve rate so far, or return where the env says no success; -1 or -inf before any."""
+        return best_of(self.state_dict())
+
+    def _evaluate(self, trainer: L.Trainer, agent: Agent, last: bool) -> None:
+        """One rank plays, all of them learn what came of it."""
+        played = self._play(agent, last) if trainer.is_global_zero else None
+        played = trainer.strategy.broadcast(played)
+        if played is None:
+            return
+        self.result, more = played
+        self.evaluated_at = agent.frames
+        if rank(self.result, self.result) > rank({"solve_rate": self.best_solve_rate, "return": self.best_return},
+                                                 self.result):  # fmt: skip
+            self.best_solve_rate, self.best_return = self.result.get("solve_rate", 0.0), self.result["return"]
+            self.best_frames = agent.frames
+        valid = {f"valid/{name}": value for name, value in self.result.items()}
+        best = {"best/return": self.best_return, "best/frames": self.best_frames}
+        if "solve_rate" in self.result:
+            best["best/solve_rate"] = self.best_solve_rate
+        agent.log_metrics(valid | best | more)
+
+    def _play(self, agent: Agent, last: bool) -> tuple[dict[str, float], dict[str, float]] | None:
+        """Means over levels, and what is logged of the other ways to play; None where a signal cut it short."""
+        self.running = True
+        live = last or agent.rollouts // self.every_rollouts % self.spec.live_every == 0
+        ways = 2 + len(set(self.spec.live_first_passes)) if live else 1
+        try:
+            episodes = ways * self.env.num_envs
+            with working("held-out evaluation", episodes, aside=True) as self.advance, random_states_kept():
+                (plain,) = self._at([PLAIN], agent)
+                return plain.episodes.summary(), self._live(agent, plain) if live else {}
+        except CutShort:
+            return None
+        finally:
+            self.running = False
+
+    def _live(self, agent: Agent, plain: Played) -> dict[str, float]:
+        sampled = evaluate(agent.policy, self.env, greedy=False, watchers=self._watchers()).summary()
+        metrics = {f"valid_sampled/{name}": value for name, value in sampled.items()}
+        more = self._at(first_passes(sorted(set(self.spec.live_first_passes))), agent)
+        records = joined([records_of(played) for played in (plain, *more)])
+        for row in table(records, self.spec.confidence, by_length=False)[1:]:
+            name = f"valid_thinking/{row.kind}_{row.amount:g}"
+            metrics |= {f"{name}_{row.measure.metric}": row.value, f"{name}_gain": row.difference,
+                        f"{name}_gain_low": row.difference_low, f"{name}_gain_high": row.difference_high}  # fmt: skip
+        return metrics
+
+    def _at(self, settings: list[Setting], agent: Agent) -> list[Played]:
+        return list(play(agent.policy, self.env, settings, watchers=lambda setting: self._watchers()))
+
+    def _watchers(self) -> list[Watcher]:
+        return [UntilStopped(self.stop), Ended(self.advance)]
+
+    def _due(self, agent: Agent) -> bool:
+        return agent.frames != self.evaluated_at and agent.rollouts % self.every_rollouts == 0
+
+    def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
+        assert isinstance(agent, Agent)
+        if self._due(agent) and not self.stop.requested(trainer):  # cut short where the training stopped
+            self._evaluate(trainer, agent, last=False)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch: Rollout, batch_idx
+    ) -> None:
+        assert isinstance(agent, Agent)
+        last = agent.rollouts == agent.spec.rollouts
+        if batch.last and (last or self._due(agent)):
+            self._evaluate(trainer, agent, last)
+
+    def on_train_end(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
+        assert isinstance(agent, Agent)
+        if agent.frames != self.evaluated_at and not self.stop.requested(trainer):
+            self._evaluate(trainer, agent, last=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        names = ("best_solve_rate", "best_return", "best_frames", "evaluated_at", "result")
+        return {name: getattr(self, name) for name in names} | {"says_success": self.env.says_success}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        own = dict(state_dict)
+        self.env.says_success |= own.pop("says_success", False)
+        vars(self).update(own)
+
+
+def rank(means: Mapping[str, float], present: Mapping[str, float]) -> tuple[float, float]:
+    """What means of an evaluation are ranked by: the solve rate, and, where nothing is solved yet or everything, the
+    return; by that alone where the ``present`` evaluation has no solve rate."""
+    return (means.get("solve_rate", 0.0) if "solve_rate" in present else 0.0), means["return"]
+
+
+def best_of(state: Mapping[str, Any]) -> float:
+    """Of the callback's state: the best solve rate so far, or return where the env says no success."""
+    return state["best_solve_rate" if judged_by(state["result"]) == SOLVE_RATE else "best_return"]

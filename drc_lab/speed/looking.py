@@ -1,0 +1,37 @@
+"""What looking inside costs: steps of a policy at which nobody looks, beside those of the same policy without the
+places to look at; and steps with something kept."""
+
+from typing import Any
+
+from torch import Tensor
+
+from drc_lab.app.specs import PolicySpeedSpec
+from drc_lab.interpretation.hooks import run_with_cache
+from drc_lab.speed.policy_runs import Ours
+from drc_lab.speed.timing import Run, rounded, timed
+
+BLIND = "no places to look at"
+KEPT: dict[str, list[str] | None] = {"h, c kept": ["*.*.h", "*.*.c"], "everything kept": None}
+LOOKING_COLUMNS = ("what", "steps_per_second", "ratio")
+
+
+class Looking(Ours):
+    """Keeps what has these names in each step; None is all."""
+
+    def __init__(self, own: Ours, names: list[str] | None):
+        super().__init__(own.policy, own.obs_shape)
+        self.names = names
+
+    def step(self, obs: Tensor, state: Any) -> Any:
+        return run_with_cache(self.policy, obs, state, self.names)[0][1]
+
+
+def looking_rows(own: Ours, spec: PolicySpeedSpec) -> list[tuple]:
+    """Env-steps/s of ``spec.envs[0]`` envs, and the ratio to the policy without places to look at."""
+    blind = Ours(spec.drc(), spec.obs_shape)
+    blind.policy.load_state_dict(own.policy.state_dict())
+    blind.policy.tapped = lambda what, value, layer=None: value  # type: ignore[method-assign]
+    subjects = {BLIND: blind, "nobody looks": own} | {name: Looking(own, names) for name, names in KEPT.items()}
+    runs: dict[Any, Run] = {name: subject.stepping(spec.envs[0]) for name, subject in subjects.items()}
+    speeds = timed(runs, spec.timings)
+    return [(name, rounded(speeds[name]), rounded(speeds[name] / speeds[BLIND])) for name in subjects]

@@ -1,0 +1,199 @@
+"""What task=policy_speed runs: the library's DRC and the plain one, a step and a gradient, and bare convolutions."""
+
+import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from drc_lab.app.specs import PolicySpeedSpec
+from drc_lab.errors import UserError
+from drc_lab.learning.actor import GraphedActor
+from drc_lab.learning.unroll import GraphedUnroll
+from drc_lab.models.drc import DRCPolicy
+from drc_lab.models.drc_plain import plain_step, plain_unroll
+from drc_lab.models.policy import Policy
+from drc_lab.models.precision import has_bfloat16
+from drc_lab.speed.timing import Run
+
+LAYOUTS = {"naive": torch.contiguous_format, "naive_nhwc": torch.channels_last}
+SAVING, BFLOAT16, GRAPHS = "recomputing", "bf16", "graphs"
+PASSES = ("forward", "input_gradient", "weight_gradient")
+STEPS = 4  # in one timing of steps without gradient, with the same weights, as in a rollout
+
+
+class Ours:
+    """A policy of the library, as training and evaluation use it.
+
+    Args:
+        policy: on its device.
+        obs_shape: (C, H, W).
+    """
+
+    layout = torch.channels_last
+
+    def __init__(self, policy: Policy, obs_shape: list[int]):
+        self.policy, self.obs_shape = policy, obs_shape
+        self.device = next(policy.parameters()).device
+
+    def ready(self) -> AbstractContextManager:
+        """Within, steps are taken with the same weights."""
+        return self.policy.frozen()
+
+    def step(self, obs: Tensor, state: Any) -> Any:
+        """The next carry."""
+        return self.policy(obs, state)[1]
+
+    def unroll(self, obs: Tensor, state: Any, resets: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [T, B, A], values [T, B, 1]."""
+        return self.policy.unroll(obs, state, resets)[0]
+
+    def stepping(self, envs: int) -> Run:
+        """Steps of that many envs without gradient, from where the one before ended."""
+        obs, state = self._obs(1, envs)[0], self._start(envs)
+
+        @torch.no_grad()
+        def run() -> int:
+            nonlocal state
+            with self.ready():
+                for _ in range(STEPS):
+                    state = self.step(obs, state)
+            return self._done(STEPS * envs)
+
+        return run
+
+    def learning(self, steps: int, batch: int) -> Run:
+        """Forward and backward pass of ``steps`` steps of ``batch`` envs."""
+        obs, state = self._obs(steps, batch), self._start(batch)
+        resets = torch.zeros(steps, batch, dtype=torch.bool, device=self.device)
+
+        def run() -> int:
+            logits, values = self.unroll(obs, state, resets)
+            (logits.sum() + values.sum()).backward()
+            self.policy.zero_grad()
+            return self._done(steps * batch)
+
+        return run
+
+    def _obs(self, steps: int, batch: int) -> Tensor:
+        obs = torch.rand(steps * batch, *self.obs_shape, device=self.device)
+        return obs.contiguous(memory_format=self.layout).unflatten(0, (steps, batch))  # (T, B, C, H, W)
+
+    def _start(self, batch: int) -> Any:
+        _, H, W = self.obs_shape
+        return self.policy.init_state(batch, H, W, self.device)
+
+    def _done(self, steps: int) -> int:
+        synchronize(self.device)
+        return steps
+
+
+class Plain(Ours):
+    """The same DRC as `drc_lab.models.drc_plain` writes it.
+
+    Args:
+        policy: whose weights it takes.
+        obs_shape: (C, H, W).
+        layout: of its maps and weights.
+    """
+
+    policy: DRCPolicy
+
+    def __init__(self, policy: DRCPolicy, obs_shape: list[int], layout: torch.memory_format):
+        own: DRCPolicy = copy.deepcopy(policy).to(memory_format=layout)  # type: ignore[call-overload] # torch's stub
+        super().__init__(own, obs_shape)
+        self.layout = layout
+
+    def step(self, obs: Tensor, state: Any) -> Any:
+        return plain_step(self.policy, obs, state, self.policy.repeats_per_step)[2]
+
+    def unroll(self, obs: Tensor, state: Any, resets: Tensor) -> tuple[Tensor, Tensor]:
+        repeats = [self.policy.repeats_per_step] * len(obs)
+        return plain_unroll(self.policy, obs, state, resets, repeats)[:2]
+
+    def _start(self, batch: int) -> Any:
+        return tree_map(lambda x: x.contiguous(memory_format=self.layout), super()._start(batch))
+
+
+class Graphed(Ours):
+    """The same as trainings run it on a GPU: recorded once and replayed."""
+
+    def __init__(self, policy: DRCPolicy, obs_shape: list[int]):
+        super().__init__(policy, obs_shape)
+        self.actor, self.learner = GraphedActor(policy, self._fail), GraphedUnroll(policy, self._fail)
+
+    def _fail(self, line: str) -> None:
+        raise UserError(f"task=policy_speed: {line}")
+
+    def ready(self) -> AbstractContextManager:
+        return self.actor.ready()
+
+    def step(self, obs: Tensor, state: Any) -> Any:
+        resets = torch.zeros(len(obs), dtype=torch.bool, device=self.device)
+        return self.actor.act(obs, state, resets, self.policy.repeats_per_step)[1]
+
+    def unroll(self, obs: Tensor, state: Any, resets: Tensor) -> tuple[Tensor, Tensor]:
+        return self.learner(obs, state, resets, (self.policy.repeats_per_step,) * len(obs))
+
+
+def implementations(spec: PolicySpeedSpec) -> dict[str, Ours]:
+    """The plain DRC in both layouts, the library's, and that saving memory; in bfloat16 and recorded where the device
+    can. All with the same weights."""
+    device, policy = torch.device(spec.device), spec.drc()
+    made: dict[str, Ours] = {name: Plain(policy, spec.obs_shape, layout) for name, layout in LAYOUTS.items()}
+    made |= {"ours": Ours(policy, spec.obs_shape), SAVING: Ours(spec.drc(recompute_steps=spec.recompute_steps),
+                                                                spec.obs_shape)}  # fmt: skip
+    if device.type == "cuda":
+        made[GRAPHS] = Graphed(policy, spec.obs_shape)
+    if has_bfloat16(device):
+        half = spec.drc(recurrent_precision="bfloat16")
+        made[BFLOAT16] = Ours(half, spec.obs_shape)
+        if device.type == "cuda":
+            made[f"{GRAPHS} {BFLOAT16}"] = Graphed(half, spec.obs_shape)
+    for subject in made.values():
+        subject.policy.load_state_dict(policy.state_dict())
+    return made
+
+
+def convolutions(spec: PolicySpeedSpec) -> dict[tuple[str, int], Run]:
+    """The recurrent convolution alone, 2C -> 4C, channels-last: each pass at each batch. They count operations."""
+    C, (_, H, W), runs = spec.hidden_channels, spec.obs_shape, {}
+    weight = _channels_last(4 * C, 2 * C, 3, 3, device=spec.device)
+    for batch in spec.conv_batches:
+        x, dz = (_channels_last(batch, n * C, H, W, device=spec.device) for n in (2, 4))
+        for name in PASSES:
+            times = max(1, max(spec.conv_batches) // batch)  # about as much work in every timing
+            times *= 20 if spec.device == "cuda" else 1  # and enough to keep a GPU from waiting for Python
+            runs[name, batch] = _repeated(_convolution(name, x, weight, dz), times, 2 * weight.numel() * batch * H * W)
+    return runs
+
+
+def _channels_last(*shape: int, device: str) -> Tensor:
+    return torch.rand(shape, device=device).contiguous(memory_format=torch.channels_last)
+
+
+def _convolution(name: str, x: Tensor, weight: Tensor, dz: Tensor) -> Callable[[], Any]:
+    if name == "forward":
+        return lambda: torch.conv2d(x, weight, padding=1)
+    want = [name == "input_gradient", name == "weight_gradient", False]
+    arguments = dz, x, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, want
+    return lambda: torch.ops.aten.convolution_backward(*arguments)
+
+
+def _repeated(call: Callable[[], Any], times: int, operations: int) -> Run:
+    def run() -> int:
+        for _ in range(times):
+            out = call()
+        synchronize(next(t for t in out if t is not None).device)
+        return times * operations
+
+    return run
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits for what a GPU has been given to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,142 @@
+"""What tasks that look inside a policy have in common: the boards that it plays, and recordings of what it computes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from drc_lab.app.checked import evaluation_spec
+from drc_lab.app.held_out import check_fits, held_out_env
+from drc_lab.app.start import say
+from drc_lab.config import build_policy, plain
+from drc_lab.envs.external import our_ids
+from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.errors import ConfigError
+from drc_lab.evaluation.play.evaluator import Thinking
+from drc_lab.interpretation.hooks import points_of, read_names
+from drc_lab.interpretation.recording import Recording, bytes_of, check_folder, key_of, record, size_of
+from drc_lab.interpretation.spec import ProbeSpec
+from drc_lab.memory import check_memory
+from drc_lab.models.policy import Policy, num_actions
+from drc_lab.progress import working
+from drc_lab.studies.session import Subject, count_levels
+from drc_lab.tracking.datasets import digest
+
+FOLDER = "recordings"  # in a run's
+AT_ONCE = 500  # levels that are played at a time
+COPIES = 3  # of a recording in memory: as it is on disk, in float32, and as features
+STATES = ("*.*.h", "*.*.c")  # what is recorded of a policy that has them
+
+
+def boards(subject: Subject, levels: int, key: str, split: str | None = None, at_once: int = AT_ONCE) -> LevelVectorEnv:
+    """Held-out levels, each of them once: of ``evaluation.report_split`` if no other split is named.
+
+    Args:
+        subject: who is to play them.
+        levels: how many, or all that there are.
+        key: that says how many.
+        split: which.
+        at_once: the most boards of the env.
+
+    Raises:
+        ConfigError: the env is none of the project's, of which boards are known; the policy cannot play there, or its
+            observations show a board in more cells than it has.
+    """
+    config, e = subject.config, evaluation_spec(subject.config)
+    if config.env.id not in our_ids():
+        raise ConfigError("env.id", config.env.id, f"{' | '.join(our_ids())}: of other games no board is known")
+    own = config.copy()
+    own.evaluation.num_levels = levels
+
+    def made(num_envs: int) -> LevelVectorEnv:
+        try:
+            env = held_out_env(
+                own, split or e.report_split, "evaluation.report_split", autoreset=False, num_envs=num_envs
+            )
+        except ConfigError as error:
+            raise ConfigError(key, levels, error.allowed) if error.key == "evaluation.num_levels" else error from None
+        assert isinstance(env, LevelVectorEnv)
+        return env
+
+    env = made(min(at_once, levels))
+    if (known := count_levels(env)) < env.num_envs:  # a given set without splits: no level comes twice
+        env = made(known)
+    check_fits(subject.policy, num_actions(subject.policy), env, "env")
+    shape = env.single_observation_space.shape
+    if shape is None or len(shape) != 3 or shape[1] > size_of(env)[0]:
+        raise ConfigError("env.observation", config.env.get("observation"), "planes, or rgb with one pixel a cell")
+    return env
+
+
+def recorded_names(policy: Policy, names: Sequence[str] | None) -> list[str]:
+    """Those of ``probe.names``, checked; None is all hidden and cell states.
+
+    Raises:
+        ConfigError: one means nothing, or the policy has no such states.
+    """
+    if names is None:
+        whats = {point.what for point in points_of(policy) if point.layer is not None}
+        names = [name for name in STATES if name[-1] in whats]
+        if not names:
+            read_names(policy, STATES, key="probe.names")  # says what there is in their place
+    read_names(policy, names, key="probe.names")
+    return list(names)
+
+
+def facts_of(env: LevelVectorEnv, subject: Subject, spec: ProbeSpec) -> dict[str, Any]:
+    """What a recording depends on, and what its reader has to know."""
+    config, (height, width) = subject.config, size_of(env)
+    return {"game": str(config.env.id), "height": height, "width": width, "weights": subject.digest,
+            "levels": min(spec.levels, count_levels(env)), "env": plain(config.env),
+            "changed": plain(config.evaluation.env), "digest": digest(env, plain(config.evaluation))}  # fmt: skip
+
+
+def check_recordings(
+    subject: Subject, env: LevelVectorEnv, names: Sequence[str], spec: ProbeSpec, folder: Path, episodes: int
+) -> None:
+    """Says how large recordings will be at most, before anything is written.
+
+    Args:
+        folder: of the first one.
+        episodes: how many of all levels there will be.
+
+    Raises:
+        UserError: they would not fit into memory, or the folder has one of something else.
+    """
+    check_folder(folder, key_of(facts_of(env, subject, spec), names, None, spec.dtype))
+    steps = env.max_steps[1] + (env.free_thinks or 0)
+    levels = min(spec.levels, count_levels(env))
+    runs = steps + spec.passes
+    check_memory("probe.levels", levels, runs * bytes_of(subject.policy, env, names, "float32") * COPIES)
+    size = episodes * levels * runs * bytes_of(subject.policy, env, names, spec.dtype)
+    say(f"recordings: at most {size / 2**20:,.0f} MiB, if every episode takes all its {steps} steps")
+
+
+def recorded(
+    policy: Policy,
+    env: LevelVectorEnv,
+    names: Sequence[str],
+    spec: ProbeSpec,
+    folder: Path,
+    subject: Subject,
+    thinking: Thinking | None = None,
+    actions: Mapping[int, np.ndarray] | None = None,
+    **more: Any,
+) -> Recording:
+    """The recording in a folder, made as far as it is missing; ``more`` is what it depends on besides."""
+    about = facts_of(env, subject, spec) | more
+    with working(f"recording {about['levels']:,} episodes", about["levels"]) as advance:
+        for number in record(policy, env, names, about["levels"], folder, about, thinking, spec.dtype, actions):
+            advance(number)
+    return Recording.read(folder)
+
+
+def untrained(subject: Subject, env: LevelVectorEnv, seed: int) -> Policy:
+    """Another net of the same shape, with the weights that a training would begin with."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        assert subject.policy_config is not None
+        made = build_policy(subject.policy_config, env)
+    return made.eval().to(next(subject.policy.parameters()).device)

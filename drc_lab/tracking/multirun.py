@@ -1,0 +1,122 @@
+"""The run above the jobs of a sweep, with the schema and the experiment that they all need: made by eight at once,
+those would race."""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from mlflow.entities import Run as RecordedRun
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from drc_lab.evaluation.measures.measure import judged_by
+from drc_lab.evaluation.stats.intervals import mean_interval
+from drc_lab.files import remove_empty
+from drc_lab.tracking.journal import FILE
+from drc_lab.tracking.mlflow import SQLITE
+from drc_lab.tracking.reading import pages
+from drc_lab.tracking.run import Run, Say, tracked_run
+from drc_lab.tracking.spec import TrackingSpec
+
+BEST = "best/"  # of the metrics that a job comes to
+CONFIDENCE = 0.95  # of the interval over seeds
+
+
+@contextmanager
+def sweep_run(
+    spec: TrackingSpec,
+    folder: Path,
+    experiment: str,
+    name: str | None,
+    tags: Mapping[str, str],
+    outlive: bool = False,
+    say: Say = print,
+) -> Iterator[str | None]:
+    """The id of the run, None without MLflow. At its end it gets ``sweep.csv``, a line for each job, and the best's
+    metric.
+
+    A sweep that ends in an error before any job has a run leaves nothing: neither its own, nor a store made for it.
+
+    Args:
+        spec, folder, experiment, name, tags, say: see `tracked_run`.
+        outlive: whether jobs go on after an early end of the sweep.
+    """
+    store = Path((spec.uri or "").removeprefix(SQLITE))
+    new = spec.uri is not None and spec.uri.startswith(SQLITE) and not store.exists()
+    only_mlflow = replace(spec, csv=False, tensorboard=False)  # the jobs have curves, not the sweep
+    with ExitStack() as undo, tracked_run(only_mlflow, folder, experiment, name, tags, say=say) as run:
+        if new:
+            undo.callback(_remove, store)
+        elif run.client is not None and run.run_id is not None:
+            undo.callback(run.client.delete_run, run.run_id)
+        undo.callback((folder / FILE).unlink)
+        try:
+            yield run.run_id
+            undo.pop_all()
+        finally:
+            if jobs := find_jobs(run, outlive):
+                undo.pop_all()
+                log_summary(run, jobs, folder / "sweep.csv", say)
+
+
+def _remove(store: Path) -> None:
+    for path in (store, *store.parent.glob(f"{store.name}-*")):  # and SQLite's own files beside it
+        path.unlink(missing_ok=True)
+    remove_empty(store.parent)
+
+
+def find_jobs(run: Run, outlive: bool) -> list[RecordedRun]:
+    """The children of a run. Those that could not tell of their end (a launcher kills its workers) are KILLED now."""
+    if run.client is None or run.experiment_id is None:
+        return []
+    of_this = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.run_id}'"
+    found: list[RecordedRun] = pages(run.client.search_runs, [run.experiment_id], of_this, order_by=["start_time"])
+    for number, job in enumerate(found):
+        if job.info.status == "RUNNING" and not outlive:
+            run.client.set_terminated(job.info.run_id, "KILLED")
+            found[number] = run.client.get_run(job.info.run_id)
+    return found
+
+
+def log_summary(run: Run, jobs: list[RecordedRun], path: Path, say: Say = print) -> None:
+    """``path`` as an artifact: job, run, status, objective, and the overrides that not all jobs share; the metric of
+    the best job; and the means over seeds, see `say_means`."""
+    jobs = sorted(jobs, key=lambda job: int(job.data.tags["sweep.job"]))
+    overrides = [job.data.tags["sweep.overrides"].split() for job in jobs]
+    shared = set.intersection(*map(set, overrides)) if len(jobs) > 1 else set()
+    objective = judged_by({name for job in jobs for name in job.data.metrics}, BEST)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["job", "run", "status", objective, "overrides"])
+        for job, words in zip(jobs, overrides, strict=True):
+            own = " ".join(word for word in words if word not in shared)
+            value = job.data.metrics.get(objective, "")
+            writer.writerow([job.data.tags["sweep.job"], job.info.run_id, job.info.status, value, own])
+    run.log_artifact(path)
+    reached = [job.data.metrics[objective] for job in jobs if objective in job.data.metrics]
+    if reached:
+        run.log_metrics({objective: max(reached)})
+        say_means(run, jobs, objective, shared, say)
+
+
+def say_means(run: Run, jobs: Sequence[RecordedRun], objective: str, shared: set[str], say: Say) -> None:
+    """A line for each group of jobs that differ in nothing but the seed, with the mean of what those that finished
+    came to and its t interval over seeds; as metrics ``over_seeds/...``, the group's number being the step."""
+    groups: dict[tuple[str, ...], dict[str, float]] = {}
+    for job in jobs:
+        words = job.data.tags["sweep.overrides"].split()
+        seeds = [word.removeprefix("seed=") for word in words if word.startswith("seed=")]
+        if seeds and job.info.status == "FINISHED" and objective in job.data.metrics:
+            rest = tuple(word for word in words if not word.startswith("seed=") and word not in shared)
+            groups.setdefault(rest, {})[seeds[-1]] = job.data.metrics[objective]
+    name = objective.removeprefix(BEST)
+    several = [(rest, own) for rest, own in groups.items() if len(own) > 1]
+    for number, (rest, own) in enumerate(several):
+        values = np.array(list(own.values()))
+        mean, (low, high) = float(values.mean()), mean_interval(values, CONFIDENCE)
+        say(f"{' '.join([*rest, objective])}: mean over {len(own)} seeds {mean:.4g}, "
+            f"{CONFIDENCE:.0%} t interval {low:.4g} to {high:.4g}")  # fmt: skip
+        found = {name: mean, f"{name}_low": low, f"{name}_high": high, "seeds": len(own)}
+        run.log_metrics({f"over_seeds/{key}": value for key, value in found.items()}, number)
