@@ -19,8 +19,8 @@ class GracefulStop(L.Callback):
     """Notes a signal that asks to stop: Ctrl-C, SIGTERM, or the warning of a scheduler (SIGUSR1, SIGUSR2).
 
     The training then ends with its rollout, see `drc_lab.learning.checkpointing.Checkpoints`; a held-out evaluation
-    ends at once, and before the first rollout of a process none is begun. A second Ctrl-C interrupts. Has to come before the
-    callbacks that work in `on_train_start`.
+    ends at once, and before the first rollout of a process none is begun. A second Ctrl-C interrupts. Has to come
+    before the callbacks that work in `on_train_start`.
 
     Attributes:
         signal: the one that came, else None.
