@@ -16,7 +16,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-def check_types(function: Callable, values: Mapping[str, Any], key: str) -> dict[str, Any]:
+def check_types(function: Callable[..., Any], values: Mapping[str, Any], key: str) -> dict[str, Any]:
     """The values as the annotations of the arguments they are for want them (1e6 becomes an int, say).
 
     Raises:
@@ -96,7 +96,7 @@ def takes(spec: Callable[P, S]) -> Callable[[Callable[[T, S], None]], Callable[C
     """
 
     def decorate(build: Callable[[T, S], None]) -> Callable[Concatenate[T, P], None]:
-        def __init__(self: T, *args: P.args, **kwargs: P.kwargs) -> None:
+        def __init__(self: T, /, *args: P.args, **kwargs: P.kwargs) -> None:
             build(self, spec(*args, **kwargs))
 
         own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -169,7 +170,7 @@ def _with_own_targets(known: list[str], arguments: Sequence[str]) -> list[str]:
     return known
 
 
-def _keys(config: dict) -> list[str]:
+def _keys(config: dict[Any, Any]) -> list[str]:
     keys = []
     for key, value in config.items():
         keys.append(str(key))

@@ -34,7 +34,7 @@ def add_current_folder(folder: str | None = None) -> None:
         sys.path.append(folder)
 
 
-def locate(path: Any, key: str) -> Callable:
+def locate(path: Any, key: str) -> Callable[..., Any]:
     """The class or function of an import path.
 
     Args:

@@ -11,8 +11,9 @@ import hydra
 import pytest
 import torch
 
+from drc_lab.arguments import plain
 from drc_lab.check import check_training
-from drc_lab.config import build, build_policy, make_env, plain
+from drc_lab.config import build, build_policy, make_env
 from drc_lab.models.policy import Policy
 from drc_lab.paths import CONF
 from drc_lab.specs import OF_LIBRARIES, SPECS

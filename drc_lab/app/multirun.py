@@ -40,8 +40,7 @@ def _open(config: DictConfig) -> None:
     from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
     from drc_lab.app.start import say
-    from drc_lab.arguments import from_mapping
-    from drc_lab.config import plain
+    from drc_lab.arguments import from_mapping, plain
     from drc_lab.process import quieten_libraries
     from drc_lab.tracking.descriptions import SWEEP as SWEEP_NOTE
     from drc_lab.tracking.multirun import sweep_run

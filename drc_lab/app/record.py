@@ -15,8 +15,7 @@ from omegaconf import DictConfig
 
 import drc_lab
 from drc_lab.app.start import say
-from drc_lab.arguments import from_mapping
-from drc_lab.config import plain
+from drc_lab.arguments import from_mapping, plain
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.launch import in_sweep, words
 from drc_lab.tracking.datasets import log_levels

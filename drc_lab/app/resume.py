@@ -9,8 +9,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from drc_lab.app.checked import CONFIG, resumed
+from drc_lab.arguments import plain
 from drc_lab.checkpoint_names import FOLDER, LAST
-from drc_lab.config import completed, plain
+from drc_lab.config import completed
 from drc_lab.errors import ConfigError
 from drc_lab.learning.checkpoints import read_checkpoint
 from drc_lab.learning.rollout_spec import RolloutSpec

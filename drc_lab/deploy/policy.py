@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from drc_lab.deploy.step import Interface
 from drc_lab.errors import ConfigError
-from drc_lab.models.policy import Policy, PolicyValue, Repeats
+from drc_lab.models.policy import Device, DType, Policy, PolicyValue, Repeats
 
 
 class Program(Protocol):
@@ -26,11 +26,15 @@ class ExportedPolicy(Policy):
         self.obs_shape, self.repeats_per_step = interface.obs_shape, interface.repeats
         self.nothing = nn.Parameter(torch.zeros(0), requires_grad=False)  # has a device and a dtype
 
-    def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> list:
+    def init_state(
+        self, batch: int, H: int | None = None, W: int | None = None, device: Device = None, dtype: DType = None
+    ) -> list[Tensor]:
         """Zeros, whatever else is asked for: the program takes only what its interface says."""
         return self.interface.init_carry(batch)
 
-    def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, list]:
+    def unroll(
+        self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None
+    ) -> tuple[PolicyValue, list[Tensor]]:
         """See `Policy.unroll`.
 
         Raises:

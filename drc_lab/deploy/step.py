@@ -86,7 +86,8 @@ class PolicyStep(nn.Module):
                 module.__class__ = PlainStack
         self.policy.repeats_per_step = ticks
         shape = tuple(policy.obs_shape if obs_shape is None else obs_shape)
-        state = self.policy.init_state(1, *shape[1:])
+        H, W = shape[1:] if len(shape) == 3 else (None, None)
+        state = self.policy.init_state(1, H, W)
         leaves, self._structure = tree_flatten(state)
         names = carry_names(state, len(leaves))
         shapes = {name: tuple(leaf.shape[1:]) for name, leaf in zip(names, leaves, strict=True)}

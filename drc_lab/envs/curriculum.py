@@ -80,7 +80,7 @@ class CurriculumLevels(LevelStream[Levels]):
 def curriculum_levels(
     spec: Mapping[str, Any], generator: Callable[..., Any], own: Mapping[str, Any],
     finish: Callable[[Any], Any] = lambda made: made, **fixed: Any,
-) -> CurriculumLevels:  # fmt: skip
+) -> CurriculumLevels[Any]:  # fmt: skip
     """A curriculum over the levels of a generator.
 
     Args:

@@ -21,14 +21,16 @@ class BatchEnv(Protocol):
     says_success: bool  # whether it is known to say which episodes are solved; else their return is all there is
 
     @property
-    def single_observation_space(self) -> gym.Space:
+    def single_observation_space(self) -> gym.Space[Any]:
         """A Box of shape (C, H, W) or (F,); uint8 of 0 to 255, or float32."""
 
     @property
     def single_action_space(self) -> gym.spaces.Discrete:
         """Actions 0 to n - 1."""
 
-    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """New episodes everywhere. With a seed the stream of levels starts over, without one it goes on; from number
         ``options["first_level"]`` on, if that is given."""
 

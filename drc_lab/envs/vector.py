@@ -95,7 +95,7 @@ class LevelVectorEnv(VectorEnv):
     def __init__(
         self,
         batch: Batch,
-        levels: LevelStream,
+        levels: LevelStream[Any],
         max_steps: int | Sequence[int],
         autoreset: bool = True,
         copy: bool = True,
@@ -129,7 +129,9 @@ class LevelVectorEnv(VectorEnv):
         self.episodes = 0
         self._window: Window | None = None
 
-    def reset(self, *, seed: int | list[int] | None = None, options: dict | None = None):
+    def reset(
+        self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Puts a new level on every board. With a seed the stream of levels (and a curriculum) starts over.
 
         ``options["reset_mask"]`` (bool [B]) leaves the other boards as they are; ``options["first_level"]`` is the
@@ -149,7 +151,9 @@ class LevelVectorEnv(VectorEnv):
         self._load(np.flatnonzero(mask))
         return self._give(self.batch.observation), self._info(self._all)
 
-    def step(self, actions: np.ndarray, stands: np.ndarray | None = None):
+    def step(
+        self, actions: np.ndarray, stands: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Steps all boards, but for those that ``stands`` (bool [B]): they stay as they are, for no reward, and nothing
         is counted. Returns obs, rewards, terminations, truncations (bool [B]), info."""
         batch = self.batch
@@ -270,14 +274,16 @@ class LevelEnv(gym.Env):
         self.observation_space = vector.single_observation_space
         self.action_space = vector.single_action_space
 
-    def reset(self, *, seed: int | None = None, options: dict | None = None):
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         obs, info = self.vector.reset(seed=seed, options=options)
         if self.render_mode == "human":
             self.render()
         return obs[0], _first(info)
 
-    def step(self, action: int):
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         obs, reward, terminated, truncated, info = self.vector.step(np.array([action]))
         if self.render_mode == "human":
             self.render()
@@ -295,7 +301,7 @@ class LevelEnv(gym.Env):
         """See `LevelVectorEnv.set_state`."""
         self.vector.set_state(state)
 
-    def render(self):
+    def render(self) -> Any:
         frames = self.vector.render()
         return frames[0] if frames else None
 

@@ -18,7 +18,7 @@ class Actor:
     def __init__(self, policy: Policy):
         self.policy = policy
 
-    def ready(self) -> AbstractContextManager:
+    def ready(self) -> AbstractContextManager[Any]:
         """The context of one rollout, within which the weights stay as they are."""
         return self.policy.frozen()
 
@@ -52,7 +52,7 @@ class GraphedActor(Replays[RecordedStep], Actor):
 
     without = "algo.rollouts.cuda_graph: acting without"
 
-    def ready(self) -> AbstractContextManager:
+    def ready(self) -> AbstractContextManager[Any]:
         if self.recordings.failed:
             return super().ready()
         self.recordings.check()

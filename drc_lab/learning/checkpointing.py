@@ -112,7 +112,7 @@ class Checkpoints(Checkpoint):
             self._save_last(trainer)
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch: Rollout, batch_idx
+        self, trainer: L.Trainer, agent: L.LightningModule, outputs: Any, batch: Rollout, batch_idx: int
     ) -> None:
         assert isinstance(agent, Agent)
         self._ending = self._ending or trainer.should_stop

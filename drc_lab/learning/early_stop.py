@@ -1,5 +1,7 @@
 """Ends a training that has reached what it is for."""
 
+from typing import Any
+
 import lightning as L
 
 from drc_lab.arguments import takes
@@ -28,5 +30,7 @@ class EarlyStop(L.Callback):
     def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
         self._check(trainer)  # an evaluation that was cut short has just been made up for
 
-    def on_train_batch_end(self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch, batch_idx) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, agent: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         self._check(trainer)

@@ -41,7 +41,9 @@ class TrainingMetrics(L.Callback):
     def _add(self, name: str, total: Any, count: int = 1) -> None:
         _add(self.own, name, float(total), count)
 
-    def on_train_batch_end(self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch: Rollout, batch_idx):
+    def on_train_batch_end(
+        self, trainer: L.Trainer, agent: L.LightningModule, outputs: Any, batch: Rollout, batch_idx: int
+    ) -> None:
         assert isinstance(agent, Agent)
         values = torch.stack([part.to(agent.device) for part in agent.parts.values()]).tolist()
         for name, value in zip(agent.parts, values, strict=True):  # a GPU is waited for once

@@ -1,6 +1,7 @@
 """The progress line of a training."""
 
 from contextlib import ExitStack
+from typing import Any
 
 import lightning as L
 
@@ -31,7 +32,9 @@ class TrainingProgress(L.Callback):
         first = f"{agent.frames:,}/{self.total:,} frames, first rollout"
         self.line = self._shown.enter_context(self.display.line(first, self.total, at_once=True, done=agent.frames))
 
-    def on_train_batch_end(self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch, batch_idx) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, agent: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         assert isinstance(agent, Agent)
         now = self.display.clock()
         if now - self.drawn >= self.refresh_seconds or trainer.global_step == trainer.max_steps:

@@ -67,7 +67,7 @@ class TrialPruning(L.Callback):
         self._after_evaluation(trainer, agent)  # of one that has just been made up for
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch: Rollout, batch_idx
+        self, trainer: L.Trainer, agent: L.LightningModule, outputs: Any, batch: Rollout, batch_idx: int
     ) -> None:
         if batch.last:
             self._after_evaluation(trainer, agent)

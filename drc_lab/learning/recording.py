@@ -119,7 +119,7 @@ def like(tree: Any, repeats: Any) -> Hashable:
     return repeats, *((tensor.shape, tensor.dtype) for tensor in tree_leaves(tree))
 
 
-def uncached_autocast(device: torch.device) -> AbstractContextManager:
+def uncached_autocast(device: torch.device) -> AbstractContextManager[Any]:
     """The present autocast; with its cache it would hand a recording weights that it has cast before."""
     kind = device.type
     enabled = torch.is_autocast_enabled(kind)

@@ -52,7 +52,7 @@ class RolloutStream:
         seed: int,
         rank: int = 0,
         values: bool = False,
-        acting: Callable[[], AbstractContextManager] = nullcontext,
+        acting: Callable[[], AbstractContextManager[Any]] = nullcontext,
         actor: Actor | None = None,
         judges: Sequence[Judge] | None = None,
     ):

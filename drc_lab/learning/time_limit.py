@@ -1,6 +1,7 @@
 """A training that its time limit ends has come to the end of its learning-rate schedule."""
 
 from collections.abc import Callable
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Timer
@@ -25,7 +26,7 @@ class ScheduleInTime(L.Callback):
         self.say, self.told = say, False
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch: Rollout, batch_idx
+        self, trainer: L.Trainer, agent: L.LightningModule, outputs: Any, batch: Rollout, batch_idx: int
     ) -> None:
         assert isinstance(agent, Agent)
         timer = next((one for one in trainer.callbacks if isinstance(one, Timer)), None)  # type: ignore[attr-defined]

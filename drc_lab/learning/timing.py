@@ -38,7 +38,7 @@ class TimeShares(L.Callback):
         evaluate = self.evaluation._evaluate
         self._within = False  # a call that is timed: what it calls is part of it, and may not wait for the GPU
 
-        def timed(call: Callable, part: str) -> Callable:
+        def timed(call: Callable[..., Any], part: str) -> Callable[..., Any]:
             def run(*args: Any, **kwargs: Any) -> Any:
                 if self._within or self.evaluation.running or not self.timing:
                     return call(*args, **kwargs)
@@ -72,7 +72,9 @@ class TimeShares(L.Callback):
         if self.timing:
             self.seconds["backward"] += _now() - self._backward
 
-    def on_train_batch_end(self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch, batch_idx) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, agent: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         assert isinstance(agent, Agent)
         if not batch.last:
             return

@@ -42,7 +42,8 @@ class GraphedUnroll(Replays[RecordedUnroll]):
             return self.policy.unroll(obs, carry, resets, repeats)[0]
         for static, tensor in zip(recording.inputs, tree_leaves(given), strict=True):
             static.copy_(tensor)
-        return PolicyValue(*_Replayed.apply(recording, *self._weights()))
+        apply: Callable[..., tuple[Tensor, ...]] = _Replayed.apply  # torch's has no types
+        return PolicyValue(*apply(recording, *self._weights()))
 
     def _weights(self) -> list[Tensor]:
         return [p for p in self.policy.parameters() if p.requires_grad]
@@ -73,14 +74,14 @@ class GraphedUnroll(Replays[RecordedUnroll]):
 
 class _Replayed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, recording: RecordedUnroll, *weights: Tensor):
+    def forward(ctx: Any, recording: RecordedUnroll, *weights: Tensor) -> tuple[Any, ...]:
         ctx.recording = recording
         recording.forward()
         return tuple(x.clone() for x in recording.outputs)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, *d_outputs: Tensor):
+    def backward(ctx: Any, *d_outputs: Tensor) -> tuple[Any, ...]:
         recording = ctx.recording
         for static, gradient in zip(recording.d_outputs, d_outputs, strict=True):
             static.copy_(gradient)

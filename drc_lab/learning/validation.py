@@ -130,7 +130,7 @@ class HeldOutEvaluation(L.Callback):
             self._evaluate(trainer, agent, last=False)
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch: Rollout, batch_idx
+        self, trainer: L.Trainer, agent: L.LightningModule, outputs: Any, batch: Rollout, batch_idx: int
     ) -> None:
         assert isinstance(agent, Agent)
         last = agent.rollouts == agent.spec.rollouts

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 
@@ -48,7 +49,7 @@ class EpisodeVideos(L.Callback):
             run.log_artifact(path, "videos")
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch: Rollout, batch_idx
+        self, trainer: L.Trainer, agent: L.LightningModule, outputs: Any, batch: Rollout, batch_idx: int
     ) -> None:
         assert isinstance(agent, Agent)
         if self.every_frames is None or not batch.last:

@@ -17,7 +17,7 @@ from drc_lab.targets import told
 T, B = 3, 2  # steps and envs
 
 
-def check_policy(policy: Policy, space: gym.Space, num_actions: int, key: str, name: str) -> None:
+def check_policy(policy: Policy, space: gym.Space[Any], num_actions: int, key: str, name: str) -> None:
     """Plays a little, and moves no random generator.
 
     Args:

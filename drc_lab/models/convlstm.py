@@ -8,6 +8,7 @@ from drc_lab.models.drc_core import State
 from drc_lab.models.encoders import SimpleConvEncoder
 from drc_lab.models.grid import RecurrentGridPolicy
 from drc_lab.models.init import init_conv
+from drc_lab.models.policy import Device, DType
 from drc_lab.models.specs import ConvLSTMSpec
 
 
@@ -40,7 +41,9 @@ class ConvLSTMPolicy(RecurrentGridPolicy):
                 nn.init.constant_(conv.bias[C : 2 * C], spec.forget_bias)
         self.attach_head(spec.head, (C, *self.obs_shape[1:]), spec.proj_dim, spec.proj_init, spec.head_init)
 
-    def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> State:
+    def init_state(
+        self, batch: int, H: int | None = None, W: int | None = None, device: Device = None, dtype: DType = None
+    ) -> State:
         """Zeros: (h_list, c_list), each of L tensors [B, C, H, W]."""
         shape = (batch, self.hidden_channels, H or self.obs_shape[1], W or self.obs_shape[2])
         h, c = ([torch.zeros(shape, device=device, dtype=dtype) for _ in self.gates] for _ in range(2))

@@ -12,7 +12,7 @@ from drc_lab.models.compiled.acting import CompiledActing
 from drc_lab.models.drc_core import DRCStack, State
 from drc_lab.models.encoders import SimpleConvEncoder
 from drc_lab.models.heads import make_head
-from drc_lab.models.policy import Policy, PolicyValue, Repeats, as_floats
+from drc_lab.models.policy import Device, DType, Policy, PolicyValue, Repeats, as_floats
 from drc_lab.models.spatial import check_planes
 from drc_lab.models.specs import DRCSpec, check_obs_shape
 
@@ -44,7 +44,9 @@ class DRCPolicy(Policy):
         self.any_size = self.head.any_size
         self._acting: CompiledActing | None = None
 
-    def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> State:
+    def init_state(
+        self, batch: int, H: int | None = None, W: int | None = None, device: Device = None, dtype: DType = None
+    ) -> State:
         """Zeros: (h_list, c_list), each of L tensors [B, C, H, W]."""
         return self.stack.init_state(batch, H or self.obs_shape[1], W or self.obs_shape[2], device, dtype)
 

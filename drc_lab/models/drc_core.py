@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_map
 
 from drc_lab.models.compiled.engine import CompiledTicks
 from drc_lab.models.init import init_conv
+from drc_lab.models.policy import Device, DType
 from drc_lab.models.pooling import PoolAndInject
 from drc_lab.models.precision import has_bfloat16
 from drc_lab.models.spatial import boundary_channel, tap_kinds
@@ -146,7 +147,7 @@ class DRCStack(nn.Module):
             h[-1] = below
         return h, c
 
-    def init_state(self, batch: int, H: int, W: int, device=None, dtype=None) -> State:
+    def init_state(self, batch: int, H: int, W: int, device: Device = None, dtype: DType = None) -> State:
         """Zeros: (h_list, c_list), each of L tensors [B, C, H, W]."""
         shape = (batch, self.channels, H, W)
         h, c = ([torch.zeros(shape, device=device, dtype=dtype) for _ in self.cells] for _ in range(2))

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_map
 
 from drc_lab.models.drc_core import keep_masks
 from drc_lab.models.heads import Head, make_head
-from drc_lab.models.policy import Policy, PolicyValue, Repeats, as_floats
+from drc_lab.models.policy import Device, DType, Policy, PolicyValue, Repeats, as_floats
 from drc_lab.models.spatial import check_planes
 from drc_lab.models.specs import check_obs_shape
 from drc_lab.rules import at_least
@@ -54,7 +54,9 @@ class GridPolicy(Policy):
         """What comes between encoder and head: e [T, B, ...] -> [T, B, C, H, W], and the carry. Here, nothing."""
         return e, state
 
-    def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> Any:
+    def init_state(
+        self, batch: int, H: int | None = None, W: int | None = None, device: Device = None, dtype: DType = None
+    ) -> Any:
         """There is nothing to carry."""
         return ()
 
@@ -79,7 +81,9 @@ class RecurrentGridPolicy(GridPolicy):
     """
 
     @abstractmethod
-    def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> Any:
+    def init_state(
+        self, batch: int, H: int | None = None, W: int | None = None, device: Device = None, dtype: DType = None
+    ) -> Any:
         """See `Policy.init_state`."""
 
     @abstractmethod

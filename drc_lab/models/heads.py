@@ -1,6 +1,7 @@
 """From a map of features to policy logits and value: fixed to one board size, or for boards of any size."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +65,7 @@ class ActorCriticHead(Head):
 
     any_size = False
 
-    def __init__(self, shape: tuple[int, int, int], *args, **kwargs):
+    def __init__(self, shape: tuple[int, int, int], *args: Any, **kwargs: Any):
         channels, height, width = shape
         super().__init__(shape, *args, **kwargs, fan_in=channels * height * width)
 
@@ -79,7 +80,7 @@ class ActorCriticHead(Head):
 class MeanHead(Head):
     """Reads the mean of each channel over the board (global average pooling)."""
 
-    def __init__(self, shape: tuple[int, int, int], *args, **kwargs):
+    def __init__(self, shape: tuple[int, int, int], *args: Any, **kwargs: Any):
         super().__init__(shape, *args, **kwargs, fan_in=shape[0])
 
     def answers(self, hidden: Tensor, taps: Taps | None) -> tuple[Tensor, Tensor]:
@@ -89,7 +90,7 @@ class MeanHead(Head):
 class PooledHead(Head):
     """Reads the mean and the max of each channel over the board, whatever its size."""
 
-    def __init__(self, shape: tuple[int, int, int], *args, **kwargs):
+    def __init__(self, shape: tuple[int, int, int], *args: Any, **kwargs: Any):
         super().__init__(shape, *args, **kwargs, fan_in=2 * shape[0])
 
     def answers(self, hidden: Tensor, taps: Taps | None) -> tuple[Tensor, Tensor]:
@@ -103,7 +104,7 @@ class PerCellHead(Head):
     any size.
     """
 
-    def __init__(self, shape: tuple[int, int, int], *args, **kwargs):
+    def __init__(self, shape: tuple[int, int, int], *args: Any, **kwargs: Any):
         super().__init__(shape, *args, **kwargs, fan_in=shape[0])
         self.attention = nn.Linear(shape[0], 1, bias=False)  # a bias would cancel in the softmax
         init_linear(self.attention, "small", "head_init")
@@ -118,7 +119,7 @@ class PerCellHead(Head):
 HEADS: dict[str, type[Head]] = dict(zip(specs.HEADS, (ActorCriticHead, MeanHead, PooledHead, PerCellHead), strict=True))
 
 
-def make_head(kind: str, *args, **kwargs) -> Head:
+def make_head(kind: str, *args: Any, **kwargs: Any) -> Head:
     """The head of that name, see `Head` for the arguments.
 
     Raises:

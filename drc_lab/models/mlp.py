@@ -10,7 +10,7 @@ from drc_lab.arguments import takes
 from drc_lab.errors import ConfigError
 from drc_lab.models import specs
 from drc_lab.models.init import init_linear
-from drc_lab.models.policy import Policy, PolicyValue, Repeats, as_floats
+from drc_lab.models.policy import Device, DType, Policy, PolicyValue, Repeats, as_floats
 from drc_lab.models.specs import MLPSpec
 
 ACTIVATIONS = dict(zip(specs.ACTIVATIONS, (nn.Tanh, nn.ReLU), strict=True))
@@ -40,7 +40,9 @@ class MLPPolicy(Policy):
 
         self.policy, self.value = network(spec.num_actions), network(1)
 
-    def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> tuple:
+    def init_state(
+        self, batch: int, H: int | None = None, W: int | None = None, device: Device = None, dtype: DType = None
+    ) -> tuple[()]:
         """There is nothing to carry."""
         return ()
 

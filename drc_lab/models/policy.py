@@ -14,6 +14,8 @@ from drc_lab.models.specs import reads
 from drc_lab.models.taps import Taps, tapped
 
 Repeats = int | Sequence[int] | None
+Device = torch.device | None
+DType = torch.dtype | None
 
 
 class PolicyValue(NamedTuple):
@@ -50,7 +52,9 @@ class Policy(nn.Module, ABC):
     taps: Taps | None = None  # who is shown what is computed on the way; see `tapped`
 
     @abstractmethod
-    def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> Any:
+    def init_state(
+        self, batch: int, H: int | None = None, W: int | None = None, device: Device = None, dtype: DType = None
+    ) -> Any:
         """The carry at the start of an episode, for a board of H x W (default: the one the policy was built for).
 
         Tensors [batch, ...] in tuples, lists or dicts; () in a policy without memory.

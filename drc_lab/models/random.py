@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from drc_lab.models.policy import Policy, PolicyValue, Repeats
+from drc_lab.models.policy import Device, DType, Policy, PolicyValue, Repeats
 
 
 class RandomPolicy(Policy):
@@ -21,7 +21,9 @@ class RandomPolicy(Policy):
         self.obs_shape = obs_shape
         self.logits = torch.nn.Parameter(torch.zeros(num_actions), requires_grad=False)
 
-    def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> tuple:
+    def init_state(
+        self, batch: int, H: int | None = None, W: int | None = None, device: Device = None, dtype: DType = None
+    ) -> tuple[()]:
         """There is nothing to carry."""
         return ()
 

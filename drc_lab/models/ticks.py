@@ -5,6 +5,9 @@ all layers. What is left per layer and tick is one convolution of the recurrent 
 product for pool-and-inject, and the gates.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -16,7 +19,9 @@ from drc_lab.models.torch_ticks import TorchTicks
 
 class _Ticks(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, plan: TickPlan, weights: TickWeights, grad: bool, save: bool, e: Tensor, *flat: Tensor):
+    def forward(
+        ctx: Any, plan: TickPlan, weights: TickWeights, grad: bool, save: bool, e: Tensor, *flat: Tensor
+    ) -> tuple[Any, ...]:
         L = len(weights.recurrent)
         h, c = list(flat[-2 * L : -L]), list(flat[-L:])
         compiled = e.device.type == "cpu" and e.dtype == torch.float32
@@ -29,7 +34,7 @@ class _Ticks(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_top: Tensor, *grad_carry: Tensor):
+    def backward(ctx: Any, grad_top: Tensor, *grad_carry: Tensor) -> tuple[Any, ...]:
         (e, *before), ticks, L = ctx.saved_tensors, ctx.ticks, ctx.layers
         with torch.autocast(grad_top.device.type, enabled=False):  # as in the forward pass
             d_e, weights, dh, dc = ticks.backward(e, before[:L], before[L:], grad_top, grad_carry[:L], grad_carry[L:])
@@ -54,5 +59,6 @@ def run_ticks(
     """
     tensors = [e, weights.drive, weights.base, *weights.recurrent, *weights.inject, *h, *c]
     grad = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    h_top, *carry = _Ticks.apply(plan, weights, grad, grad and not recompute, *tensors)
+    apply: Callable[..., tuple[Tensor, ...]] = _Ticks.apply  # torch's has no types
+    h_top, *carry = apply(plan, weights, grad, grad and not recompute, *tensors)
     return h_top, carry[: len(h)], carry[len(h) :]

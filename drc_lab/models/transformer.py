@@ -14,6 +14,7 @@ from drc_lab.arguments import takes
 from drc_lab.models.encoders import SimpleConvEncoder
 from drc_lab.models.grid import RecurrentGridPolicy
 from drc_lab.models.init import init_conv_weight, init_linear
+from drc_lab.models.policy import Device, DType
 from drc_lab.models.specs import TransformerSpec
 
 
@@ -71,7 +72,9 @@ class LoopedTransformerPolicy(RecurrentGridPolicy):
         self.norm = nn.LayerNorm(D)
         self.attach_head(spec.head, (D, *self.obs_shape[1:]), spec.proj_dim, spec.proj_init, spec.head_init)
 
-    def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> Tensor:
+    def init_state(
+        self, batch: int, H: int | None = None, W: int | None = None, device: Device = None, dtype: DType = None
+    ) -> Tensor:
         """Zeros [B, P, D], with P = H * W cells."""
         cells = (H or self.obs_shape[1]) * (W or self.obs_shape[2])
         return torch.zeros(batch, cells, self.hidden_channels, device=device, dtype=dtype)

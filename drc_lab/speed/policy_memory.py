@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 
+from drc_lab.app.specs import PolicySpeedSpec
 from drc_lab.process import start_process
-from drc_lab.speed.policy_runs import PolicySpeedSpec, implementations
+from drc_lab.speed.policy_runs import implementations
 
 PROCESS = Path("/proc/self")
 

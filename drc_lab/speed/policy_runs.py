@@ -39,7 +39,7 @@ class Ours:
         self.policy, self.obs_shape = policy, obs_shape
         self.device = next(policy.parameters()).device
 
-    def ready(self) -> AbstractContextManager:
+    def ready(self) -> AbstractContextManager[Any]:
         """Within, steps are taken with the same weights."""
         return self.policy.frozen()
 
@@ -128,7 +128,7 @@ class Graphed(Ours):
     def _fail(self, line: str) -> None:
         raise UserError(f"task=policy_speed: {line}")
 
-    def ready(self) -> AbstractContextManager:
+    def ready(self) -> AbstractContextManager[Any]:
         return self.actor.ready()
 
     def step(self, obs: Tensor, state: Any) -> Any:

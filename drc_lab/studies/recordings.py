@@ -10,7 +10,8 @@ import torch
 from drc_lab.app.checked import evaluation_spec
 from drc_lab.app.held_out import check_fits, held_out_env
 from drc_lab.app.start import say
-from drc_lab.config import build_policy, plain
+from drc_lab.arguments import plain
+from drc_lab.config import build_policy
 from drc_lab.envs.external import our_ids
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError

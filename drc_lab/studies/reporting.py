@@ -11,7 +11,7 @@ import drc_lab
 from drc_lab.app.checked import evaluation_spec, report_spec
 from drc_lab.app.record import run_tags
 from drc_lab.app.start import console
-from drc_lab.config import plain
+from drc_lab.arguments import plain
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.measures.failures import failures, with_pictures

@@ -14,7 +14,7 @@ from drc_lab.app.checked import as_trained, evaluation_spec, size_key, thinking_
 from drc_lab.app.held_out import check_fits, held_out_env
 from drc_lab.app.precision import set_precision
 from drc_lab.app.start import check_accelerator, say
-from drc_lab.config import plain
+from drc_lab.arguments import plain
 from drc_lab.envs.external import our_ids
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import UserError

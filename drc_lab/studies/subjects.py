@@ -8,7 +8,8 @@ from omegaconf import DictConfig
 
 from drc_lab.app.checked import check_files, files_of_folder, subject_names, thinking_spec
 from drc_lab.app.store import checkpoint_file, reading_client
-from drc_lab.config import completed, plain
+from drc_lab.arguments import plain
+from drc_lab.config import completed
 from drc_lab.errors import ConfigError
 from drc_lab.studies.session import Subject, load_subject
 

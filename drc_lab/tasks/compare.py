@@ -11,15 +11,15 @@ from omegaconf import DictConfig
 
 from drc_lab.app.start import console
 from drc_lab.app.store import reading_client
-from drc_lab.arguments import errors_under, from_mapping
-from drc_lab.config import plain
+from drc_lab.arguments import errors_under, from_mapping, plain
 from drc_lab.evaluation.stats.curves import Group, MeanCurve, mean_curve, plot_groups
 from drc_lab.files import written
 from drc_lab.process import quieten_libraries
 from drc_lab.progress import working
 from drc_lab.tables import Column, FittedTable
 from drc_lab.tracking.naming import shortest_end
-from drc_lab.tracking.runs_table import MISSING, CompareSpec, Comparison, compare, short_value
+from drc_lab.tracking.runs_table import MISSING, Comparison, compare, short_value
+from drc_lab.tracking.spec import CompareSpec
 
 RUNS = "runs.csv"
 FEW = 24  # runs, of which a block each is still read

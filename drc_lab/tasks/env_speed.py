@@ -15,8 +15,7 @@ from omegaconf import DictConfig
 
 from drc_lab.app.specs import SpeedSpec
 from drc_lab.app.start import console
-from drc_lab.arguments import from_mapping
-from drc_lab.config import plain
+from drc_lab.arguments import from_mapping, plain
 from drc_lab.errors import UserError
 from drc_lab.process import machine_name
 from drc_lab.speed.timing import Run, timed
@@ -132,13 +131,11 @@ def jumanji(spec: SpeedSpec) -> Run:
     state, _ = jax.vmap(env.reset)(jax.random.split(key, spec.num_envs))
     actions = jax.random.randint(key, (spec.steps, spec.num_envs), 0, 4)
 
-    @jax.jit
-    def scan(state):
-        def step(state, action):
-            state, timestep = jax.vmap(env.step)(state, action)
-            return state, timestep.reward.sum() + timestep.observation.grid.sum()
+    def step(state: Any, action: Any) -> Any:
+        state, timestep = jax.vmap(env.step)(state, action)
+        return state, timestep.reward.sum() + timestep.observation.grid.sum()
 
-        return jax.lax.scan(step, state, actions)
+    scan = jax.jit(lambda state: jax.lax.scan(step, state, actions))
 
     def run() -> int:
         nonlocal state

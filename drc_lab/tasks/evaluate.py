@@ -8,7 +8,7 @@ from drc_lab.app.checked import check_single, evaluation_spec, report_spec, thin
 from drc_lab.app.continuing import continuable
 from drc_lab.app.record import evaluation_run, log_held_out
 from drc_lab.app.start import start
-from drc_lab.config import plain
+from drc_lab.arguments import plain
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.evaluation.means import metrics
 from drc_lab.evaluation.measures.failures import endings

@@ -16,8 +16,7 @@ from drc_lab.app.held_out import check_fits, held_out_env
 from drc_lab.app.precision import KEY, set_precision, wants_bfloat16
 from drc_lab.app.start import console, say, start
 from drc_lab.app.store import checkpoint_file
-from drc_lab.arguments import errors_under, from_mapping
-from drc_lab.config import plain
+from drc_lab.arguments import errors_under, from_mapping, plain
 from drc_lab.deploy.agreement import Row, logits_of, play, terminal_table, write_csv
 from drc_lab.deploy.formats import Play, runner, write
 from drc_lab.deploy.onnx_files import check_installed

@@ -9,8 +9,8 @@ from omegaconf import DictConfig
 
 from drc_lab.app.checked import check_weights
 from drc_lab.app.start import console, start
-from drc_lab.arguments import from_mapping
-from drc_lab.config import make_env, plain
+from drc_lab.arguments import from_mapping, plain
+from drc_lab.config import make_env
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError
 from drc_lab.files import written

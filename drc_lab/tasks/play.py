@@ -14,8 +14,7 @@ from drc_lab.app.precision import set_precision
 from drc_lab.app.specs import PlaySpec
 from drc_lab.app.start import console, start
 from drc_lab.app.store import checkpoint_file
-from drc_lab.arguments import from_mapping
-from drc_lab.config import plain
+from drc_lab.arguments import from_mapping, plain
 from drc_lab.evaluation.pictures.video import write_video
 from drc_lab.evaluation.play.evaluator import as_env_counts
 from drc_lab.learning.checkpoints import load_policy

@@ -10,9 +10,10 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 from torch.profiler import ProfilerActivity, profile
 
+from drc_lab.app.specs import PolicySpeedSpec
 from drc_lab.app.start import start
-from drc_lab.arguments import from_mapping
-from drc_lab.config import build, plain
+from drc_lab.arguments import from_mapping, plain
+from drc_lab.config import build
 from drc_lab.errors import ConfigError
 from drc_lab.models.flops import hoisted_flops
 from drc_lab.models.policy import Policy
@@ -25,7 +26,6 @@ from drc_lab.speed.policy_runs import (
     PASSES,
     SAVING,
     Ours,
-    PolicySpeedSpec,
     convolutions,
     implementations,
 )
@@ -64,7 +64,7 @@ def main(config: DictConfig, folder: Path) -> None:
     report(title, columns, profile_rows(subjects["ours"], spec), folder / "profile.csv", "own time, one thread")
 
 
-def compare(subjects: dict[str, Ours], spec: PolicySpeedSpec) -> tuple[dict, dict[tuple[str, int], float]]:
+def compare(subjects: dict[str, Ours], spec: PolicySpeedSpec) -> tuple[dict[Any, Any], dict[tuple[str, int], float]]:
     """Env-steps/s by (what, batch, implementation), and operations/s of the bare convolution by (pass, batch).
 
     All are timed in turns: a busy moment of the machine falls on both sides of every ratio.
@@ -79,7 +79,9 @@ def compare(subjects: dict[str, Ours], spec: PolicySpeedSpec) -> tuple[dict, dic
     return {key: speeds[key] for key in runs}, {key: speeds[key] for key in alone}
 
 
-def speed_rows(speeds: dict, throughput: dict[tuple[str, int], float], spec: PolicySpeedSpec) -> list[tuple]:
+def speed_rows(
+    speeds: dict[Any, Any], throughput: dict[tuple[str, int], float], spec: PolicySpeedSpec
+) -> list[tuple[Any, ...]]:
     """Ours beside the faster plain one, and the share of its time in which the machine could do the convolutions."""
     best = {name: max(flops for (of, _), flops in throughput.items() if of == name) for name in PASSES}
     seconds = {name: flops / best[name] for name, flops in hoisted_flops(spec.drc())._asdict().items()}
@@ -93,9 +95,9 @@ def speed_rows(speeds: dict, throughput: dict[tuple[str, int], float], spec: Pol
     return sorted(rows, key=lambda row: not row[0].startswith(STEP))
 
 
-def memory_rows(names: Iterable[str], spec: PolicySpeedSpec) -> list[tuple]:
+def memory_rows(names: Iterable[str], spec: PolicySpeedSpec) -> list[tuple[Any, ...]]:
     """MB that a gradient adds at its peak, ours to the thriftier plain one; no rows where that cannot be measured."""
-    rows: list[tuple] = []
+    rows: list[tuple[Any, ...]] = []
     for batch in spec.batches if can_measure(spec.device) else ():
         megabytes = {name: peak_memory(spec, name, batch) / 1e6 for name in names if GRAPHS not in name}
         naive = [megabytes.pop(name) for name in LAYOUTS]
@@ -121,7 +123,7 @@ def policies(spec: PolicySpeedSpec) -> Iterator[tuple[str, Policy]]:
         yield name, policy.to(spec.device)
 
 
-def policy_rows(others: dict[str, Policy], spec: PolicySpeedSpec) -> list[tuple]:
+def policy_rows(others: dict[str, Policy], spec: PolicySpeedSpec) -> list[tuple[Any, ...]]:
     """Parameters, and env-steps/s of one step and of a gradient."""
     subjects = {name: Ours(policy, spec.obs_shape) for name, policy in others.items()}
     runs = {(name, STEP): subject.stepping(spec.envs[0]) for name, subject in subjects.items()}
@@ -133,7 +135,7 @@ def policy_rows(others: dict[str, Policy], spec: PolicySpeedSpec) -> list[tuple]
     ]
 
 
-def profile_rows(subject: Ours, spec: PolicySpeedSpec) -> list[tuple]:
+def profile_rows(subject: Ours, spec: PolicySpeedSpec) -> list[tuple[Any, ...]]:
     """The operators of a forward and backward pass by their own time, longest first.
 
     On one thread: the profiler sees nothing of threads that a policy starts for itself. Compiled loops and the Python

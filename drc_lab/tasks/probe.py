@@ -12,8 +12,7 @@ from drc_lab.app.checked import check_single, evaluation_spec, thinking_spec
 from drc_lab.app.continuing import continuable
 from drc_lab.app.record import evaluation_run
 from drc_lab.app.start import start
-from drc_lab.arguments import from_mapping
-from drc_lab.config import plain
+from drc_lab.arguments import from_mapping, plain
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.measures.finding import Finding

@@ -6,11 +6,11 @@ from omegaconf import DictConfig
 
 from drc_lab.app.start import console
 from drc_lab.app.store import reading_client
-from drc_lab.arguments import errors_under, from_mapping
-from drc_lab.config import plain
+from drc_lab.arguments import errors_under, from_mapping, plain
 from drc_lab.process import quieten_libraries
 from drc_lab.progress import working
-from drc_lab.tracking.register import RegisterSpec, register
+from drc_lab.tracking.register import register
+from drc_lab.tracking.spec import RegisterSpec
 
 
 def main(config: DictConfig, folder: Path) -> None:

@@ -7,8 +7,7 @@ from omegaconf import DictConfig
 from drc_lab.app.checked import check_single, evaluation_spec
 from drc_lab.app.record import evaluation_run
 from drc_lab.app.start import start
-from drc_lab.arguments import from_mapping
-from drc_lab.config import plain
+from drc_lab.arguments import from_mapping, plain
 from drc_lab.interpretation.saliency import bytes_of_level, saliency
 from drc_lab.interpretation.spec import SaliencySpec
 from drc_lab.memory import check_memory

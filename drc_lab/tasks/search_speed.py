@@ -9,8 +9,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from drc_lab.app.specs import SearchSpec
-from drc_lab.arguments import from_mapping
-from drc_lab.config import plain
+from drc_lab.arguments import from_mapping, plain
 from drc_lab.envs.ricochet import BoardGenerator, solve_many
 from drc_lab.envs.sokoban import ReverseGenerator, RoomGenerator
 from drc_lab.envs.sokoban import solve_many as solve_sokoban
@@ -52,7 +51,7 @@ def levels_per_second(generate: Any, seconds: float) -> float:
     return made / (time.perf_counter() - started)
 
 
-def ricochet_times(count: int) -> list[tuple]:
+def ricochet_times(count: int) -> list[tuple[Any, ...]]:
     """Times by optimal length, over official-like 16x16 boards as they come."""
     boards = BoardGenerator(16, 16, 4, style="official", split=None)(np.random.default_rng(0), count)
     seconds = defaultdict(list)
@@ -66,7 +65,7 @@ def ricochet_times(count: int) -> list[tuple]:
             for optimal in sorted(seconds)]  # fmt: skip
 
 
-def sokoban_times(count: int) -> list[tuple]:
+def sokoban_times(count: int) -> list[tuple[Any, ...]]:
     """Times for the fewest moves and for the fewest pushes of 10x10 levels with four boxes."""
     levels, rows = ReverseGenerator()(np.random.default_rng(0), count), []
     solve_sokoban(levels.tiles[:1])

@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from drc_lab.app.checked import thinking_spec
 from drc_lab.app.record import evaluation_run, log_held_out
 from drc_lab.app.start import start
-from drc_lab.config import plain
+from drc_lab.arguments import plain
 from drc_lab.studies.session import tell_power
 from drc_lab.studies.several import play_several
 from drc_lab.studies.study import investigate, planned

@@ -25,9 +25,9 @@ from drc_lab.app.record import log_held_out, name_of, run_tags
 from drc_lab.app.resume import Beginning, beginning
 from drc_lab.app.start import check_accelerator, console, say, start
 from drc_lab.app.store import checkpoint_file
-from drc_lab.arguments import errors_under, from_mapping
+from drc_lab.arguments import errors_under, from_mapping, plain
 from drc_lab.checkpoint_names import LAST
-from drc_lab.config import build, build_a, build_policy, make_env, plain
+from drc_lab.config import build, build_a, build_policy, make_env
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.judge import Judge
 from drc_lab.envs.vector import game_of
@@ -35,7 +35,7 @@ from drc_lab.errors import ConfigError, UserError
 from drc_lab.files import written
 from drc_lab.launch import in_sweep
 from drc_lab.learning.agent import Agent
-from drc_lab.learning.checkpointing import BEST, AtomicCheckpointIO, Checkpoints, CheckpointSpec
+from drc_lab.learning.checkpointing import BEST, AtomicCheckpointIO, Checkpoints
 from drc_lab.learning.checkpoints import begin_with
 from drc_lab.learning.data import RolloutData
 from drc_lab.learning.losses import ActorCriticLoss
@@ -44,6 +44,7 @@ from drc_lab.learning.memory import check_rollouts
 from drc_lab.learning.metrics import TrainingMetrics
 from drc_lab.learning.progress import TrainingProgress
 from drc_lab.learning.rollout_spec import RolloutSpec
+from drc_lab.learning.specs import CheckpointSpec
 from drc_lab.learning.stop import GracefulStop
 from drc_lab.learning.time_limit import ScheduleInTime
 from drc_lab.learning.unroll import GraphedUnroll

@@ -177,7 +177,7 @@ class Store:
         except (ImportError, SQLAlchemyError) as error:
             raise UserError(f"tracking.uri: found {self.name!r}: {in_one_line(error)}") from error
 
-    def _alone(self) -> AbstractContextManager:
+    def _alone(self) -> AbstractContextManager[Any]:
         """One process of this machine at a time: two that make the tables of a database get in each other's way."""
         if self.uri.startswith("http"):
             return nullcontext()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mlflow.entities import Run
@@ -76,7 +77,7 @@ def listed(names: list[str]) -> str:
     return " | ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
-def pages(search: Callable[..., PagedList], *args: object, **kwargs: object) -> list:
+def pages(search: Callable[..., PagedList[Any]], *args: object, **kwargs: object) -> list[Any]:
     """All pages of a search: MLflow gives 1,000 results at a time."""
     page = search(*args, **kwargs)
     found = list(page)

@@ -30,7 +30,7 @@ class TrackingSpec:
     system_metrics_seconds: float | None = None
     patience_seconds: float = 60
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.patience_seconds >= 0:
             raise ConfigError("patience_seconds", self.patience_seconds, "at least 0")
         if self.tensorboard and find_spec("tensorboard") is None:

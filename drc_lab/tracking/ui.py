@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 from urllib.request import urlopen
 
 from mlflow.tracking import MlflowClient
@@ -82,7 +83,7 @@ def newest_study(client: MlflowClient, address: str) -> list[tuple[str, str]]:
 
 
 @contextlib.contextmanager
-def server(store: str, port: int) -> Iterator[subprocess.Popen]:
+def server(store: str, port: int) -> Iterator[subprocess.Popen[Any]]:
     """MLflow's server, which answers, as a process; it ends with the context.
 
     Raises:

@@ -8,7 +8,7 @@ import torch
 from published_files import bush_state, change_config, change_model, drc, leaf, resnet, written
 from reference_cleanba import original
 
-from drc_lab.config import plain
+from drc_lab.arguments import plain
 from drc_lab.envs.sokoban import level as sokoban
 from drc_lab.envs.sokoban.env import SokobanVectorEnv
 from drc_lab.errors import UserError

@@ -6,7 +6,7 @@ import hydra
 import pytest
 import torch
 
-from drc_lab.config import plain
+from drc_lab.arguments import plain
 from drc_lab.errors import ConfigError
 from drc_lab.models.resnet import ResNetPolicy
 from drc_lab.paths import CONF

@@ -6,7 +6,7 @@ from commands import TINY, run_here, store
 from test_configs import compose
 
 from drc_lab.app.resume import check_same_training
-from drc_lab.config import plain
+from drc_lab.arguments import plain
 from drc_lab.errors import ConfigError
 from drc_lab.tracking.mlflow import flatten
 

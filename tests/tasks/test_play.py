@@ -17,7 +17,8 @@ from commands import run_here
 from PIL import Image, ImageSequence
 
 from drc_lab.app.held_out import held_out_env
-from drc_lab.config import build_policy, make_env, plain
+from drc_lab.arguments import plain
+from drc_lab.config import build_policy, make_env
 from drc_lab.evaluation.pictures.video import CAPTION_HEIGHT
 from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.learning.checkpoints import load_policy

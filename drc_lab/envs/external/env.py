@@ -78,7 +78,9 @@ class GymVectorEnv(VectorEnv):
         """There is nothing to log."""
         return {}
 
-    def reset(self, *, seed: int | list[int] | None = None, options: dict | None = None):
+    def reset(
+        self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """New episodes everywhere. With a seed the stream of levels starts over, without one it goes on, or from number
         ``options["first_level"]`` on."""
         super().reset(seed=seed if seed is None or isinstance(seed, int) else seed[0])
@@ -90,7 +92,9 @@ class GymVectorEnv(VectorEnv):
         self._load(np.arange(self.num_envs))
         return self._observe(), self._info(np.ones(self.num_envs, bool))
 
-    def step(self, actions: np.ndarray, stands: np.ndarray | None = None):
+    def step(
+        self, actions: np.ndarray, stands: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Steps all envs but those that ``stands`` (bool [B]). Returns obs, rewards, terminations, truncations
         (bool [B]), info."""
         actions, count = np.asarray(actions, dtype=np.int64), self.single_action_space.n

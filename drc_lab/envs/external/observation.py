@@ -83,12 +83,12 @@ def find_observations(env: gym.Env, name: str, key: str | None, layout: str, sca
     return Observations(key, space, _find_layout(space.shape, layout), divisor)
 
 
-def _usable(space: gym.Space) -> bool:
+def _usable(space: gym.Space[Any]) -> bool:
     numbers = isinstance(space, Box) and space.dtype is not None and space.dtype.kind in "biuf"
     return numbers and 1 <= len(space.shape or ()) <= 3 and min(space.shape or (0,)) > 0
 
 
-def _find_entry(space: gym.Space, name: str, key: str | None) -> tuple[str | None, Box]:
+def _find_entry(space: gym.Space[Any], name: str, key: str | None) -> tuple[str | None, Box]:
     wanted = "a Box of rank 1 to 3"
     if not isinstance(space, Dict):
         if key is not None:
@@ -170,7 +170,7 @@ def _find_scale(space: Box, seen: float) -> float:
     return seen
 
 
-def describe(space: gym.Space) -> str:
+def describe(space: gym.Space[Any]) -> str:
     """A space in a few words."""
     if isinstance(space, Box):
         return f"Box{space.shape} of {space.dtype}"

@@ -67,7 +67,7 @@ class RicochetVectorEnv(LevelVectorEnv):
 class RicochetEnv(LevelEnv):
     """One board of a `RicochetVectorEnv`; takes the same arguments but for the number of envs."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         super().__init__(RicochetVectorEnv(num_envs=1, autoreset=False, **kwargs))
 
 

@@ -69,7 +69,7 @@ class SokobanVectorEnv(LevelVectorEnv):
 class SokobanEnv(LevelEnv):
     """One board of a `SokobanVectorEnv`; takes the same arguments but for the number of envs."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         super().__init__(SokobanVectorEnv(num_envs=1, autoreset=False, **kwargs))
 
 

@@ -123,7 +123,7 @@ def _by_step(judged: pd.DataFrame, confidence: float) -> Finding:
     )
 
 
-def _drawer(table: pd.DataFrame, x: str, label: str) -> Callable:
+def _drawer(table: pd.DataFrame, x: str, label: str) -> Callable[..., Any]:
     order: Sequence[str] = list(dict.fromkeys(table[x]))
 
     def draw(axes: Any) -> None:

@@ -145,7 +145,10 @@ def equal_compute(
         below, above = below.mean(axis), above.mean(axis)
         return (spent.mean(axis) - below) / (above - below)
 
-    def gain(score, spent, few_score, few_spent, many_score, many_spent, axis=-1):
+    def gain(
+        score: np.ndarray, spent: np.ndarray, few_score: np.ndarray, few_spent: np.ndarray, many_score: np.ndarray,
+        many_spent: np.ndarray, axis: int = -1,
+    ) -> Any:  # fmt: skip
         more = share(spent, few_spent, many_spent, axis)
         return score.mean(axis) - (1 - more) * few_score.mean(axis) - more * many_score.mean(axis)
 

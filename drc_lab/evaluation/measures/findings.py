@@ -181,7 +181,7 @@ def _rates(records: pd.DataFrame, masks: dict[str, np.ndarray], name: str, title
     return Finding(name, title, text, table, draw, in_terminal=False)
 
 
-def _hardness_drawer(hardness: dict[str, np.ndarray]) -> Callable:
+def _hardness_drawer(hardness: dict[str, np.ndarray]) -> Callable[..., Any]:
     def draw(axes: Any) -> None:
         longest = int(np.nanmax(hardness["all levels"]))
         bins = np.arange(0.5, longest + 1)

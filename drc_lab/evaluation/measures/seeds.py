@@ -9,7 +9,7 @@ levels, so a resample takes a seed with all its groups.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -136,7 +136,11 @@ def _by_group(played: pd.DataFrame, measure: Measure) -> np.ndarray:
 
 
 def _draw(
-    axis: "Axes", gains: Sequence[Mapping], single: Sequence[Mapping], names: Sequence[str], measure: Measure
+    axis: "Axes",
+    gains: Sequence[Mapping[str, Any]],
+    single: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    measure: Measure,
 ) -> None:
     """A dot for each seed, and the mean with its interval."""
     scale = measure.scale

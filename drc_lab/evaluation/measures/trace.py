@@ -191,7 +191,7 @@ def _by_tick(x: np.ndarray, groups: dict[str, np.ndarray], confidence: float) ->
     return table
 
 
-def _drawer(table: pd.DataFrame, label: str) -> Callable:
+def _drawer(table: pd.DataFrame, label: str) -> Callable[..., Any]:
     def draw(axes: Any) -> None:
         for name in table.columns.drop(["tick", "low", "high"]):
             axes.plot(table["tick"], table[name], label=name, **({"color": "black"} if name == "all" else {}))

@@ -13,7 +13,7 @@ from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.vector import game_of
 from drc_lab.evaluation import thinking_spec
 from drc_lab.evaluation.play.evaluator import Choose, most_probable, never, sampled
-from drc_lab.models.policy import Policy, PolicyValue, Repeats, num_actions
+from drc_lab.models.policy import Device, DType, Policy, PolicyValue, Repeats, num_actions
 from drc_lab.models.random import RandomPolicy
 
 Control = Callable[[Policy, BatchEnv, int], tuple[Policy, Choose | None]]  # policy, env, seed -> who plays, and how
@@ -72,7 +72,9 @@ class NoMemory(Policy):
         super().__init__()
         self.policy, self.obs_shape, self.repeats_per_step = policy, policy.obs_shape, policy.repeats_per_step
 
-    def init_state(self, batch: int, H: int | None = None, W: int | None = None, device=None, dtype=None) -> tuple:
+    def init_state(
+        self, batch: int, H: int | None = None, W: int | None = None, device: Device = None, dtype: DType = None
+    ) -> tuple[()]:
         """There is nothing to carry."""
         return ()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +53,6 @@ def replay(
             evaluate(policy, env, thinking, watchers=[watcher(chosen)], levels=range(len(chosen)))
 
 
-def is_over(env: LevelVectorEnv, info: dict, i: int) -> bool:
+def is_over(env: LevelVectorEnv, info: dict[str, Any], i: int) -> bool:
     """Whether the episode on board i has ended."""
     return bool(info["solved"][i]) or info["length"][i] >= env.limit[i]

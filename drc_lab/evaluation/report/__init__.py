@@ -2,9 +2,9 @@
 
 from drc_lab.evaluation.report.about import About
 from drc_lab.evaluation.report.figures import plot
-from drc_lab.evaluation.report.files import TABLE, write_findings, write_report
+from drc_lab.evaluation.report.files import write_findings, write_report
 from drc_lab.evaluation.report.summary import answer, by_policy, summarise
-from drc_lab.evaluation.report.tables import finding_tables, terminal_tables, write_csv
+from drc_lab.evaluation.report.tables import TABLE, finding_tables, terminal_tables, write_csv
 
 __all__ = [
     "TABLE",

@@ -1,6 +1,8 @@
 """Linear probes: logistic and ridge regression on what a policy computes, and how well they do on other levels."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -137,7 +139,7 @@ class OverLevels:
         draws: float64 [R, L], how often each level is drawn, alike for all that are compared.
     """
 
-    def __init__(self, sums: np.ndarray, score, draws: np.ndarray):
+    def __init__(self, sums: np.ndarray, score: Callable[[np.ndarray], Any], draws: np.ndarray):
         self.value = float(score(sums.sum(0)))
         flat = sums.reshape(len(sums), -1).astype(np.float64)
         self.resampled = score((draws @ flat).reshape(len(draws), *sums.shape[1:]))  # (R,)

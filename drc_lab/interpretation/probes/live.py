@@ -1,5 +1,7 @@
 """Curves of a plan in training: what probes read from the policy each time, beside what they read from observations."""
 
+from typing import Any
+
 import lightning as L
 import numpy as np
 
@@ -78,7 +80,7 @@ class ProbeCurves(L.Callback):
         }
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, agent: L.LightningModule, outputs, batch: Rollout, batch_idx
+        self, trainer: L.Trainer, agent: L.LightningModule, outputs: Any, batch: Rollout, batch_idx: int
     ) -> None:
         assert isinstance(agent, Agent)
         if self.spec.every_frames is None or not batch.last:

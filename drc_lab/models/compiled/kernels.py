@@ -56,7 +56,7 @@ def tile(features: int, width: int, kernel_size: int) -> Tile:
     return min(loads, key=lambda tile: loads[tile]) if loads else Tile(1, 1, lanes)
 
 
-def kernel(arguments: int) -> Callable[[Callable], Any]:
+def kernel(arguments: int) -> Callable[[Callable[..., Any]], Any]:
     """Compiles a function of so many int64, for `drc_lab.models.compiled.vectors.call`."""
     signature = types.void(*[types.int64] * arguments)
     return numba.cfunc(signature, error_model="numpy", fastmath=FASTMATH, cache=True)

@@ -80,7 +80,7 @@ def _size(shape: Any) -> int:
     return math.prod(shape)
 
 
-def _unchunked(node: dict) -> Tensor:
+def _unchunked(node: dict[str, Any]) -> Tensor:
     """The array that a map of chunks stands for."""
     shape, chunks = _listed(node.get("shape")), _listed(node.get("chunks"))
     if not chunks or len(shape) > MOST_AXES or any(isinstance(chunk, dict) for chunk in chunks):
@@ -91,7 +91,7 @@ def _unchunked(node: dict) -> Tensor:
     return whole.reshape(shape)
 
 
-def _listed(part: Any) -> list:
+def _listed(part: Any) -> list[Any]:
     """A list as flax keeps it, a map from "0", "1", ..."""
     if not isinstance(part, dict) or part.keys() != {str(i) for i in range(len(part))}:
         raise ValueError("its chunks are not numbered")

@@ -6,6 +6,7 @@ hidden state, and one over the boundary.
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -144,7 +145,7 @@ def _resnet(net: GuezResNetConfig, leaves: Leaves, boards: tuple[Board, Board]) 
     return Published(leaves.path.parent, ResNetPolicy, arguments, obs_shape, num_actions, weights | head)
 
 
-def _head(leaves: Leaves, dense: str, C: int, width: int, value_scale: float, boards: tuple[Board, Board]):
+def _head(leaves: Leaves, dense: str, C: int, width: int, value_scale: float, boards: tuple[Board, Board]) -> Any:
     """The head's weights and the board that it is for."""
     kernel = leaves.take(f"{dense}.kernel", None, width)
     cells, rest = divmod(len(kernel), C)
