@@ -49,7 +49,9 @@ class Bench:
             self.fit_at = self.fit_at[np.sort(rng.choice(len(self.fit_at), spec.max_rows, replace=False))]
         self.fit_y, self.test_y = (target.truth[tuple(at.T)] for at in (self.fit_at, self.test_at))
         self.shuffled_y = rng.permutation(self.fit_y)
-        self.level = recording.index["level"].to_numpy()[self.test_at[:, 0]]
+        self.fit_level, self.level = (
+            recording.index["level"].to_numpy()[at[:, 0]] for at in (self.fit_at, self.test_at)
+        )
         self.draws = draws_of(max(len(np.unique(self.level)), 1), spec.seed)
 
     @property
@@ -69,7 +71,7 @@ class Bench:
         if self.target.classes:
             probe = fit_classes(x, y, self.target.classes, self.spec.l2)
             return Fitted(probe, self.score(probe.predict(seen)), len(self.draws[0]))
-        probe = fit_number(x, y, self.spec.l2)
+        probe = fit_number(x, y, self.spec.l2, self.fit_level)
         return Fitted(probe, self.score(probe.scores(seen)[:, 0]), len(self.draws[0]))
 
     def features(self, maps: np.ndarray, kernel: int) -> np.ndarray:
