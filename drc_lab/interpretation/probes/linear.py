@@ -14,7 +14,7 @@ from drc_lab.evaluation.stats.intervals import Interval
 
 RESAMPLES = 2000
 MAX_ITERATIONS = 300
-SHRINKAGES = (1, 30, 1_000, 30_000)  # of a ridge regression: what its l2 may be multiplied by
+SHRINKAGES = (1, 10, 100, 1_000, 10_000, 100_000)  # of a ridge regression: what its l2 may be multiplied by
 
 
 @dataclass(frozen=True)
