@@ -14,7 +14,7 @@ from drc_lab.evaluation.stats.intervals import Interval
 
 RESAMPLES = 2000
 MAX_ITERATIONS = 300
-SHRINKAGES = (1, 10, 100, 1_000, 10_000, 100_000)  # of a ridge regression: what its l2 may be multiplied by
+SHRINKAGES = (1, 10, 100, 1_000, 10_000)  # of a ridge regression: what its l2 may be multiplied by
 
 
 @dataclass(frozen=True)
@@ -89,17 +89,19 @@ def fit_number(x: np.ndarray, y: np.ndarray, l2: float = 1.0, level: np.ndarray 
         x, y: [N, F] and [N].
         l2: weight of the squared weights; the least of those that are tried where levels are given.
         level: int64 [N]. A whole board has thousands of features and one number: without more shrinkage such a probe
-            learns its levels by heart. The weight is l2 times the one of `SHRINKAGES` that does best on a quarter of
-            the levels, fitted to the others.
+            learns its levels by heart. The weight is l2 times the one of `SHRINKAGES` that does best on each half
+            of the levels, fitted to the other half.
     """
     if level is not None and l2 > 0 and len(levels := np.unique(level)) >= 8:
-        tried = np.isin(level, levels[::4])
-        mean, scale = _scale(x[~tried])
-        seen, middle = ((x[~tried] - mean) / scale).astype(np.float64), float(y[~tried].mean())
-        gram, moment = seen.T @ seen, seen.T @ (y[~tried] - middle)
-        other = (x[tried] - mean) / scale
-        errors = {by: np.square(other @ _ridge(gram, moment, by * l2) + middle - y[tried]).mean() for by in SHRINKAGES}
-        l2 *= min(errors, key=lambda by: errors[by])
+        errors = np.zeros(len(SHRINKAGES))
+        for half in (levels[::2], levels[1::2]):
+            tried = np.isin(level, half)
+            mean, scale = _scale(x[~tried])
+            seen, middle = ((x[~tried] - mean) / scale).astype(np.float64), float(y[~tried].mean())
+            gram, moment, other = seen.T @ seen, seen.T @ (y[~tried] - middle), (x[tried] - mean) / scale
+            said = np.stack([other @ _ridge(gram, moment, by * l2) + middle for by in SHRINKAGES])
+            errors += np.square(said - y[tried]).sum(1)
+        l2 *= SHRINKAGES[errors.argmin()]
     mean, scale = _scale(x)
     seen, middle = ((x - mean) / scale).astype(np.float64), float(y.mean())
     return _unscaled(np.append(_ridge(seen.T @ seen, seen.T @ (y - middle), l2), middle)[None], mean, scale)
