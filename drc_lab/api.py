@@ -202,7 +202,7 @@ def thinking_sweep(
 ) -> pd.DataFrame:
     """Plays the same levels at several amounts of thinking, as task=thinking does.
 
-    Kinds are explained in docs/thinking.md; those that are not named are not played, but for the policy as it is.
+    Kinds are explained in docs/thinking.md; those that are not named are not played, but for the baseline policy.
 
     Args:
         policy, env, num_levels, split: see `evaluate`.

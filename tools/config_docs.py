@@ -53,6 +53,11 @@ def page() -> str:
         lines.append(f"## {group.name}\n")
         files = sorted(group.glob("*.yaml"), key=lambda path: (path.stem not in FULLEST, path.stem))
         known: dict[str, str] = {}
+        for base in sorted(group.glob("base/*.yaml")):  # what files of the group begin with
+            about, found = entries(base)
+            known |= {key: comment for key, _, comment in found}
+            lines += [f"In {', '.join(f'`{path.stem}`' for path in files if f'base/{base.stem}@' in path.read_text())}: {about}\n",
+                      *table(found), ""]  # fmt: skip
         for path in files:
             about, found = entries(path)
             new = [one for one in found if one[0] not in known]

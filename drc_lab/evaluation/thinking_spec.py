@@ -80,7 +80,7 @@ class ThinkingSpec:
                 raise ConfigError("thinking.controls", name, allowed)
 
     def settings(self, policy: "Policy", env: "BatchEnv") -> "list[Setting]":
-        """The settings for a policy in an env; the policy as it is comes first.
+        """The settings for a policy in an env; the baseline policy comes first.
 
         Raises:
             ConfigError: no-ops in an env that has none, or a control that looks ahead in one that cannot.

@@ -1,4 +1,4 @@
-"""The rollout stream: it steps the envs with the policy as it is now, and yields what the loss learns from.
+"""The rollout stream: it steps the envs with the baseline policy now, and yields what the loss learns from.
 
 It is a sized iterable. An unsized one would be prefetched by Lightning, and every rollout collected with the weights
 of one update earlier. Its whole state (env, carry, random numbers, counters) can be saved between rollouts.

@@ -47,5 +47,5 @@ def main(config: DictConfig, folder: Path) -> None:
 
 
 def settings_in(env: BatchEnv, config: DictConfig) -> list[Setting]:
-    """The policy as it is, and the controls that can play there."""
+    """The baseline policy, and the controls that can play there."""
     return [PLAIN, *thinking_spec(config).control_settings(env)]

@@ -37,5 +37,5 @@ def of_setting(kind: str, amount: float | None, measure: str) -> str:
     what = f"`{kind}`" if amount is None else f"`{kind}`, {amount:g} of it,"
     return (
         f"How well {what} plays the held-out levels. Look first at `{measure}`, and at `gain` from `gain_low` to "
-        "`gain_high`: what it adds to the policy as it is."
+        "`gain_high`: what it adds to the baseline policy."
     )

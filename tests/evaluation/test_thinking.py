@@ -75,7 +75,7 @@ def test_each_setting_plays_the_same_levels_and_the_policy_as_it_is_plays_once()
     # RIGHT needs 7 ticks: two steps of 3 are too few, one extra pass makes the second step right.
     assert [p.episodes.solved.tolist()[3] for p in played[:6]] == [False, True, True, False, False, True]
     # The first step solves one of the four boards, so that three go on: passes over all four are the first step's and
-    # the extra ones, and those of the policy as it is are made once.
+    # the extra ones, and those of the baseline policy are made once.
     assert [seen for seen in policy.seen if seen[0] == 4] == [(4, 3)] * (1 + 2 + 3) + [(4, 1), (4, 7)]
 
 

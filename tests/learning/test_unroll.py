@@ -1,4 +1,4 @@
-"""Learning by recordings: the gradients are those of the policy as it is, whatever came between."""
+"""Learning by recordings: the gradients are those of the baseline policy, whatever came between."""
 
 import pytest
 import torch

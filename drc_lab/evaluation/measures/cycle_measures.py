@@ -67,7 +67,7 @@ def vanished_cycles(records: pd.DataFrame, confidence: float = 0.95) -> Finding 
     return Finding(
         "vanished_cycles",
         "Do cycles vanish when it thinks in their place?",
-        "At the start of each level's first cycle the policy as it is thinks instead, `amount` times as long as the "
+        "At the start of each level's first cycle the baseline policy thinks instead, `amount` times as long as the "
         "cycle: extra passes, or steps in which it waits. vanished: share of levels in which no cycle closes within as "
         f"many steps after that as the first one had ({confidence:.0%} interval); not counted are levels "
         "without a cycle, and episodes that the step limit ended before. solved_before, solved: solve rates of these "

@@ -1,4 +1,4 @@
-"""Levels that the policy as it is does not solve: which, where it ends, and what more thinking does to them."""
+"""Levels that the baseline policy does not solve: which, where it ends, and what more thinking does to them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -102,7 +102,7 @@ def small_png(picture: np.ndarray) -> bytes:
 
 
 def endings(records: pd.DataFrame) -> Finding | None:
-    """How the episodes of the policy as it is end, by optimal length; None where the env says no success."""
+    """How the episodes of the baseline policy end, by optimal length; None where the env says no success."""
     if not measure_of(records).is_rate:
         return None
     plain = baseline_of(records)

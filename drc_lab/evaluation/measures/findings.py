@@ -114,7 +114,7 @@ def time_to_solve(records: pd.DataFrame) -> Finding:
 def only_with_thinking(records: pd.DataFrame, confidence: float = 0.95) -> Finding | None:
     """Levels that a kind of thinking gains and loses, and how hard they are; None without any kind.
 
-    Settings with fewer ticks a step than the policy has as it is are no more thinking, and do not count.
+    Settings with fewer ticks a step than the baseline policy has are no more thinking, and do not count.
     """
     plain = baseline_of(records)
     before, optimal = plain["solved"].to_numpy(), _known(plain["optimal"])
@@ -140,7 +140,7 @@ def only_with_thinking(records: pd.DataFrame, confidence: float = 0.95) -> Findi
     return Finding(
         "only_with_thinking",
         "Which levels are solved only with thinking?",
-        "gained: levels solved with it and not by the policy as it is; lost: the reverse. With the most of each kind, "
+        "gained: levels solved with it and not by the baseline policy; lost: the reverse. With the most of each kind, "
         "and then with any amount of it: some of several amounts gain and lose more by chance alone. optimum: mean "
         f"optimal length of the gained, with its {confidence:.0%} interval, and of the lost{known}.",
         pd.DataFrame(rows, columns=["kind", "amount", "gained", "lost", "optimum", "low", "high", "optimum_lost"]),

@@ -18,7 +18,7 @@ LISTED = 5  # settings in a sentence
 
 
 def gain_findings(rows: Sequence[Row], confidence: float = 0.95, power: float = 0.8) -> list[Finding]:
-    """One policy's settings beside the policy as it is: the tests and, of solve rates, what they could have found.
+    """One policy's settings beside the baseline policy: the tests and, of solve rates, what they could have found.
 
     Args:
         rows: of one policy, see `drc_lab.evaluation.measures.table.table`.
@@ -137,4 +137,4 @@ def _draw(axis: "Axes", rows: Sequence[Row], alpha: float) -> None:
     axis.axvline(0, color="black", linewidth=0.7)
     axis.set_yticks(range(len(rows)), [f"{row.kind} {row.amount:g}" for row in rows], fontsize="x-small")
     axis.invert_yaxis()
-    axis.set(xlabel=f"gain over the policy as it is, {rows[0].measure.unit} (filled: clear after the correction)")
+    axis.set(xlabel=f"gain over the baseline policy, {rows[0].measure.unit} (filled: clear after the correction)")

@@ -50,7 +50,7 @@ class Decisions(Watcher):
 
 
 def thinks_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
-    """Where the policy as it is chooses to think; none where the env has no such action."""
+    """Where the baseline policy chooses to think; none where the env has no such action."""
     if "thinks" not in records:
         return []
     plain = baseline_of(records)
@@ -88,7 +88,7 @@ def by_optimal(plain: pd.DataFrame) -> Finding:
     return Finding(
         "thinks_by_optimal_length",
         "Does it think more where levels are harder?",
-        "How often the policy as it is chooses to think, by moves of an optimal solution: means of an episode's "
+        "How often the baseline policy chooses to think, by moves of an optimal solution: means of an episode's "
         "thinks, and of those for each of its moves, as an episode that fails has more of these. rank_correlation: "
         "Spearman's, with the optimal length.",
         table,
@@ -114,7 +114,7 @@ def by_move(plain: pd.DataFrame, confidence: float = 0.95) -> Finding:
     return Finding(
         "thinks_by_move",
         "When does it think?",
-        "How often the policy as it is chooses to think before each move, 0 being the first: means over the levels "
+        "How often the baseline policy chooses to think before each move, 0 being the first: means over the levels "
         f"that have that move, with {confidence:.0%} intervals. ever: share of these in which it thinks there at all. "
         "Thinks that no move followed are left out.",
         table,
@@ -132,7 +132,7 @@ def label_thinks(axis: "Axes", x: str, y: str) -> None:
 def equal_finding(
     own: Played, fixed: dict[float, Played], drawn: Played, confidence: float, measure: Measure
 ) -> Finding:
-    """The policy as it is, beside fixed and drawn passes that cost as much, its action "think" forbidden.
+    """The baseline policy, beside fixed and drawn passes that cost as much, its action "think" forbidden.
 
     Args:
         own, fixed, drawn: on the same levels; ``fixed`` by number of first passes.

@@ -76,11 +76,11 @@ def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Findi
         Finding(f"seeds_{measure.metric}", f"{measure.means.capitalize()} over seeds",
                 f"{unit}, low and high its {confidence:.0%} t interval.", pd.DataFrame(rates)),
         Finding("seeds_gain", "Does thinking help over seeds?",
-                f"{unit} of the gain over the same policy as it is, low and high its {confidence:.0%} t interval. p: t "
+                f"{unit} of the gain over the same baseline policy, low and high its {confidence:.0%} t interval. p: t "
                 f"test against no gain. p_holm: corrected for all settings but the controls; clear where at most "
                 f"{alpha:.3g}. Empty where the seeds are alike and there is no spread to go by.",
                 pd.DataFrame(gains), (lambda axis: _draw(axis, gains, single, names, measure)) if gains else None),
-        Finding("seeds_single", "Gains of each seed", "Each training's gain over the same policy as it is.",
+        Finding("seeds_single", "Gains of each seed", "Each training's gain over the same baseline policy.",
                 pd.DataFrame(single), in_terminal=few),
         Finding("seeds_iqm", "Interquartile means over seeds and groups of levels",
                 "Over seeds and the levels of each optimal length, without the highest and the lowest quarter of the "

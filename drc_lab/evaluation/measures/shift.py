@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def world_findings(rows: Mapping[str, Sequence[Row]], confidence: float = 0.95) -> list[Finding]:
-    """A line for each world: the policy as it is, the random policy, and the best setting of more thinking.
+    """A line for each world: the baseline policy, the random policy, and the best setting of more thinking.
 
     Args:
         rows: of each world, see `drc_lab.evaluation.measures.table.table`; nothing if there is only one.
@@ -35,12 +35,12 @@ def world_findings(rows: Mapping[str, Sequence[Row]], confidence: float = 0.95) 
                              "low": best.difference_low, "high": best.difference_high,
                              "p_holm": best.p_adjusted})  # fmt: skip
     about_plain = (
-        f"{measure.column}: {measure.means} of the policy as it is, with its {confidence:.0%} interval; random: of "
+        f"{measure.column}: {measure.means} of the baseline policy, with its {confidence:.0%} interval; random: of "
         "the random policy. Each world has levels of its own, as hard as they happen to be there."
     )
     about_thinking = (
-        "best: of all settings with more thinking the best one there; gain: its difference from the policy "
-        f"as it is on the same levels, with a {confidence:.0%} paired interval that knows nothing of that choice. "
+        "best: of all settings with more thinking the best one there; gain: its difference from the "
+        f"baseline policy on the same levels, with a {confidence:.0%} paired interval that knows nothing of that choice. "
         "p_holm: corrected for all settings in that world."
     )
 

@@ -64,7 +64,7 @@ class Row:
 
     @property
     def is_thinking(self) -> bool:
-        """Whether it is a setting that is compared with the policy as it is, to see whether thinking helps."""
+        """Whether it is a setting that is compared with the baseline policy, to see whether thinking helps."""
         return self.optimal == "all" and self.kind not in NOT_MORE and not math.isnan(self.p_value)
 
 

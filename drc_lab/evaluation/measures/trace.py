@@ -127,7 +127,7 @@ def trace_findings(trace: Trace, baseline: pd.DataFrame, confidence: float = 0.9
 
     Args:
         trace: see there.
-        baseline: records of the policy as it is on the same levels; they may say which levels it solved.
+        baseline: records of the baseline policy on the same levels; they may say which levels it solved.
         confidence: of the intervals of the means.
     """
     assert (baseline["level"].to_numpy() == trace.level).all(), "records of other levels"

@@ -23,7 +23,7 @@ from drc_lab.models.policy import Policy, PolicyValue
 
 GAP = 12  # pixels between the two sides
 HOLD = 6  # times that the last picture of a level is repeated
-OF_EACH = 2  # levels that only thinking solves, and that only the policy as it is solves
+OF_EACH = 2  # levels that only thinking solves, and that only the baseline policy solves
 
 
 class Timeline(Watcher):
@@ -119,7 +119,7 @@ def best_passes(records: pd.DataFrame) -> int | None:
 
 
 def telling_levels(records: pd.DataFrame, passes: int) -> list[int]:
-    """Some levels that only ``passes`` extra first passes solve, some that only the policy as it is solves.
+    """Some levels that only ``passes`` extra first passes solve, some that only the baseline policy solves.
 
     Where there are none of either, or it is not known, the first level.
     """

@@ -50,7 +50,7 @@ def records_of(played: Played) -> pd.DataFrame:
 
 
 def baseline_of(records: pd.DataFrame) -> pd.DataFrame:
-    """Those of the policy as it is: of one setting, though it may be the baseline of several kinds."""
+    """Those of the baseline policy: of one setting, though it may be the baseline of several kinds."""
     theirs = records[records["baseline"]]
     first = theirs.iloc[0]
     return theirs[(theirs["kind"] == first["kind"]) & (theirs["amount"] == first["amount"])]

@@ -29,9 +29,9 @@ class Setting:
             step), "cycle_passes" and "cycle_noops" (at the start of each level's first cycle, as long as it, times
             ``amount``), "adaptive" (until successive ticks agree, ``amount`` in nats), or the name of a control. Of a
             policy that can choose to think, and may not: "fixed_passes" (as first_passes) and "drawn_passes" (before
-            each step a random number, ``amount`` times as many in the mean as the thinks of the policy as it is).
+            each step a random number, ``amount`` times as many in the mean as the thinks of the baseline policy).
         amount: how much of it.
-        thinking: what that is for the evaluator; what depends on how the policy as it is plays is added by `play`.
+        thinking: what that is for the evaluator; what depends on how the baseline policy plays is added by `play`.
         control: in place of the policy, if it is not the policy that plays.
         is_baseline: whether this is the policy's own amount.
     """
@@ -48,17 +48,17 @@ class Setting:
 
     @property
     def is_plain(self) -> bool:
-        """Whether that is the policy as it is."""
+        """Whether that is the baseline policy."""
         return self.control is None and self.thinking == Thinking() and not self.follows_plain
 
     @property
     def at_cycles(self) -> bool:
-        """Whether it depends on where the policy as it is runs in a cycle."""
+        """Whether it depends on where the baseline policy runs in a cycle."""
         return self.kind in (CYCLE_PASSES, CYCLE_NOOPS)
 
     @property
     def follows_plain(self) -> bool:
-        """Whether it depends on how the policy as it is plays."""
+        """Whether it depends on how the baseline policy plays."""
         return self.at_cycles or self.kind == DRAWN
 
 
@@ -162,7 +162,7 @@ def in_place_of_cycles(setting: Setting, cycles: Mapping[str, np.ndarray]) -> Th
 
     Args:
         setting: of kind "cycle_passes" or "cycle_noops".
-        cycles: what `Cycles` found in the episodes of the policy as it is.
+        cycles: what `Cycles` found in the episodes of the baseline policy.
     """
     start, length = cycles["cycle_start"], cycles["cycle_length"]
     steps = np.where(start == NONE, 0, in_its_place(setting.amount, length))

@@ -37,7 +37,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     """All panels of a sweep in one PNG, with a line for each policy.
 
     Args:
-        rows: of `drc_lab.evaluation.measures.table.table`; those of the policy as it is come first.
+        rows: of `drc_lab.evaluation.measures.table.table`; those of the baseline policy come first.
         path: of the picture.
     """
     found = panels(rows)

@@ -41,7 +41,7 @@ def panels(rows: Sequence[Row]) -> list[Panel]:
     """The panels of a sweep, with a line for each policy; those of one kind of thinking share their y-axis.
 
     Args:
-        rows: of `drc_lab.evaluation.measures.table.table`; those of the policy as it is come first.
+        rows: of `drc_lab.evaluation.measures.table.table`; those of the baseline policy come first.
     """
     means = rows[0].measure.means.capitalize()
     if any(row.is_thinking for row in rows):
@@ -101,14 +101,14 @@ def _shades(number: int) -> list[tuple[float, ...] | str]:
 
 def _name(row: Row) -> str:
     """Whose row it is, for a legend."""
-    return f"{row.checkpoint}, seed {row.seed}" if row.checkpoint else "policy as it is"
+    return f"{row.checkpoint}, seed {row.seed}" if row.checkpoint else "baseline policy"
 
 
 def _against_amount(axis: Axes, kinds: Sequence[str], overall: Sequence[Row], color: Any, alone: bool) -> None:
-    """One policy's means, with intervals; alone also the policy as it is and the controls, as lines."""
+    """One policy's means, with intervals; alone also the baseline policy and the controls, as lines."""
     base = overall[0]
     if alone:
-        axis.axhline(base.value, color=GREY, linewidth=1, label="policy as it is")
+        axis.axhline(base.value, color=GREY, linewidth=1, label="baseline policy")
         axis.axhspan(base.low, base.high, color=GREY, alpha=0.12, linewidth=0)
         for number, row in enumerate(row for row in overall if row.is_control):
             axis.axhline(row.value, **_as_control(number, row))
@@ -152,7 +152,7 @@ def _scale(axis: Axes, amounts: Sequence[float]) -> None:
 
 
 def _one_by_length(axis: Axes, rows: Sequence[Row]) -> None:
-    """The policy as it is, the best setting of each kind, and the controls."""
+    """The baseline policy, the best setting of each kind, and the controls."""
     overall = [row for row in rows if row.optimal == "all"]
     best: dict[str, Row] = {}
     for row in overall:
@@ -166,18 +166,18 @@ def _one_by_length(axis: Axes, rows: Sequence[Row]) -> None:
                   linewidth=1, label=f"{kind_words(row.kind).short}: {row.amount:g}")  # fmt: skip
     line = _of_setting(rows, overall[0], names)
     axis.errorbar(*_rates(rows, overall[0], names), yerr=_spread(line), color="black", marker="o", markersize=5,
-                  linewidth=1.8, capsize=3, label="policy as it is")  # fmt: skip
+                  linewidth=1.8, capsize=3, label="baseline policy")  # fmt: skip
     axis.set_title("by optimal length" + "; of each kind of thinking the best amount" * bool(best),
                    fontsize="medium")  # fmt: skip
     axis.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
 
 def _each_by_length(axis: Axes, policies: Sequence[Sequence[Row]]) -> None:
-    """Each policy as it is."""
+    """Each baseline policy."""
     names = _length_axis(axis, policies[0])
     for color, own in zip(_shades(len(policies)), policies, strict=True):
         axis.plot(*_rates(own, own[0], names), color=color, marker="o", label=_name(own[0]))
-    axis.set_title("by optimal length, each policy as it is", fontsize="medium")
+    axis.set_title("by optimal length, each baseline policy", fontsize="medium")
 
 
 def _length_axis(axis: Axes, rows: Sequence[Row]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The answer: how good a policy is as it is, and what more thinking and the controls come to beside it."""
+"""The answer: how good the baseline policy is, and what more thinking and the controls come to beside it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class Summary:
     """One policy's rows over all levels, sorted by who plays.
 
     Args:
-        baseline: the policy as it is.
+        baseline: the baseline policy.
         thinking: with more or less thinking than that.
         controls: other players.
         confidence: of the intervals, and 1 - alpha of what is called clear.
@@ -25,7 +25,7 @@ class Summary:
 
     @property
     def more(self) -> list[Row]:
-        """The settings with at least as many ticks a step as the policy has as it is."""
+        """The settings with at least as many ticks a step as the baseline policy has."""
         return [row for row in self.thinking if _per_step(row) >= _per_step(self.baseline) - 1e-6]
 
     @property
@@ -37,7 +37,7 @@ class Summary:
         """The answer in plain words, with intervals."""
         base = self.baseline
         does = f"solves {score(base)} % of" if base.measure.is_rate else f"reaches a return of {score(base)} on"
-        said = [f"As it is, the policy {does} {base.levels:,} held-out levels, in "
+        said = [f"The baseline policy {does} {base.levels:,} held-out levels, in "
                 f"{base.mean_length:.1f} steps a level."]  # fmt: skip
         said += self._verdict()
         if self.controls:
@@ -52,7 +52,7 @@ class Summary:
         base, best = self.baseline, self.best
         shown = "" if best is None else f"; most with {described(best.kind, best.amount)}: {_gained(best)}"
         who = f"{base.checkpoint} (seed {base.seed}, {base.frames:,} frames)"
-        return f"{who}: {'' if base.measure.is_rate else 'return '}{score(base)}{_percent(base)} as it is{shown}."
+        return f"{who}: {'' if base.measure.is_rate else 'return '}{score(base)}{_percent(base)} as baseline{shown}."
 
     def _verdict(self) -> list[str]:
         """What is clear after the correction for the number of settings; the best one's own interval knows of none."""

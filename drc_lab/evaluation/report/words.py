@@ -21,7 +21,7 @@ from drc_lab.evaluation.play.thinking import (
 )
 from drc_lab.evaluation.stats.intervals import Interval
 
-AS_IT_IS = "as it is"
+BASELINE = "baseline"
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ def described(kind: str, size: float) -> str:
 
 
 def player(row: Row, thinking: bool = True) -> str:
-    """Who plays, for a narrow column; without thinking to tell apart the policy is just as it is."""
-    return kind_words(row.kind).short if thinking or row.is_control else AS_IT_IS
+    """Who plays, for a narrow column; without thinking to tell apart the policy is the baseline."""
+    return kind_words(row.kind).short if thinking or row.is_control else BASELINE
 
 
 def percent(share: float, interval: tuple[float, float], sign: str = "") -> str:
@@ -116,7 +116,7 @@ def mean(row: Row) -> str:
 
 
 def gain(row: Row) -> str:
-    """The difference from the policy as it is, in points or of return, with its paired interval."""
+    """The difference from the baseline policy, in points or of return, with its paired interval."""
     shown = percent if row.measure.is_rate else number
     return shown(row.difference, Interval(row.difference_low, row.difference_high), "+")
 

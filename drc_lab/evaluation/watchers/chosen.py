@@ -14,7 +14,7 @@ from drc_lab.evaluation.watchers.watcher import Watcher
 
 def watchers(spec: ThinkingSpec, env: BatchEnv, threads: int = 1) -> Callable[[Setting], Sequence[Watcher]]:
     """For `sweep`: sizes and, where there is a choice, decisions to think at each setting; the exact solver for the
-    policy as it is and for its most first passes."""
+    baseline policy and for its most first passes."""
     most = max(spec.first_passes, default=0)
 
     def of(setting: Setting) -> list[Watcher]:
