@@ -56,8 +56,8 @@ def page() -> str:
         for base in sorted(group.glob("base/*.yaml")):  # what files of the group begin with
             about, found = entries(base)
             known |= {key: comment for key, _, comment in found}
-            lines += [f"In {', '.join(f'`{path.stem}`' for path in files if f'base/{base.stem}@' in path.read_text())}: {about}\n",
-                      *table(found), ""]  # fmt: skip
+            users = [f"`{path.stem}`" for path in files if f"base/{base.stem}@" in path.read_text()]
+            lines += [f"In {', '.join(users)}: {about}\n", *table(found), ""]
         for path in files:
             about, found = entries(path)
             new = [one for one in found if one[0] not in known]

@@ -13,10 +13,15 @@ from drc_lab.models.policy import Policy, PolicyValue
 
 
 class Actor:
-    """Acts with the present weights."""
+    """Acts with the present weights.
+
+    Attributes:
+        profile: what each step is told to, as the part "act"; a trainer's `Profiler.profile`, say.
+    """
 
     def __init__(self, policy: Policy):
         self.policy = policy
+        self.profile: Callable[[str], AbstractContextManager[Any]] = nullcontext
 
     def ready(self) -> AbstractContextManager[Any]:
         """The context of one rollout, within which the weights stay as they are."""

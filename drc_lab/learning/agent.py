@@ -1,6 +1,7 @@
 """The LightningModule: a policy, a loss on rollouts, an optimizer with a schedule in frames."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import lightning as L
@@ -34,6 +35,7 @@ class Agent(L.LightningModule):
         frames: env steps that the weights have learned from.
         schedule_share: of the learning-rate schedule that is to be behind, if it is to run ahead of the frames.
         unroll: takes the place of the policy's own where a whole minibatch is one sequence; None is the policy's.
+        profile: what passes over a rollout are told to, as the part "forward": the trainer's profiler.
         parts: of the last minibatch's loss, and "grad_norm" before clipping; of a minibatch that was left out only
             "kl_stop" (1 there, else 0).
     """
@@ -63,9 +65,13 @@ class Agent(L.LightningModule):
         self.frames = 0
         self.schedule_share = 0.0
         self.unroll: Callable[..., PolicyValue] | None = None
+        self.profile: Callable[[str], AbstractContextManager[Any]] = nullcontext
         self.parts: dict[str, Tensor] = {}
         self._far_enough = False  # the policy has moved as far from the one that acted as it may
         self._left_out = False  # whether the present minibatch is
+
+    def setup(self, stage: str) -> None:
+        self.profile = self.trainer.profiler.profile  # type: ignore[attr-defined] # Lightning's connector sets it
 
     @property
     def rollouts(self) -> int:
@@ -96,10 +102,12 @@ class Agent(L.LightningModule):
 
     def _loss(self, rollout: Rollout) -> Tensor:
         ranks = Ranks()
-        out = self._replay(rollout)
+        with self.profile("forward"):
+            out = self._replay(rollout)
         loss, self.parts = self.loss(out.policy_logits, out.value[..., 0], rollout.transitions, ranks)
         if rollout.progressive is not None:
-            out = self._progressive(rollout, rollout.progressive)
+            with self.profile("forward"):
+                out = self._progressive(rollout, rollout.progressive)
             more, parts = self.loss(out.policy_logits, out.value[..., 0], rollout.transitions, ranks)
             loss = torch.lerp(loss, more, self.spec.progressive_weight)
             self.parts["progressive"] = parts["total"]

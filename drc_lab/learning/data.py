@@ -52,6 +52,7 @@ class RolloutData(L.LightningDataModule):
         on_gpu = self.trainer.strategy.root_device.type == "cuda"
         envs = [self.make_env(size) for size in self.spec.group_sizes(ranks, on_gpu)]
         actor = GraphedActor(self.policy, self.say) if on_gpu and self.spec.cuda_graph else Actor(self.policy)
+        actor.profile = self.trainer.profiler.profile  # type: ignore[attr-defined] # Lightning's connector sets it
         acting = self.trainer.precision_plugin.forward_context
         judges = None if self.judge is None else [self.judge(env) for env in envs]
         self.stream = RolloutStream(self.spec, envs, self.policy, self.seed, rank, self.values, acting, actor, judges)

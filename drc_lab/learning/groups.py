@@ -60,7 +60,8 @@ class Group:
 
     def ask(self, actor: Actor, repeats: int) -> None:
         """Has the policy take a step; on a GPU without waiting for it."""
-        out, carry = actor.act(self.obs, self.carry, self.resets, repeats)
+        with actor.profile("act"):
+            out, carry = actor.act(self.obs, self.carry, self.resets, repeats)
         logits, value = (
             x.float().to("cpu", non_blocking=self.on_gpu) for x in (out.policy_logits[0], out.value[0, :, 0])
         )

@@ -1,14 +1,47 @@
 """Where the wall time of a training goes."""
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.profilers import Profiler
 
 from drc_lab.learning.agent import Agent
-from drc_lab.learning.validation import HeldOutEvaluation
+
+ACT, FORWARD, BACKWARD, EVALUATION, TOTAL = PARTS = ("act", "forward", "backward", "evaluation", "total")
+
+
+class PartsProfiler(Profiler):
+    """Adds up the seconds of the parts of a training that Lightning's trainer, the agent and the actor tell it of.
+
+    Attributes:
+        seconds: by part.
+        timing: whether it does; a GPU is waited for at both ends of each part meanwhile.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timing = True
+        self.reset()
+
+    def reset(self) -> None:
+        """Everything so far counts for nothing."""
+        self.seconds = dict.fromkeys(PARTS, 0.0)
+        self._started: dict[str, float] = {}
+
+    def start(self, action_name: str) -> None:
+        if self.timing and (part := _part(action_name)):
+            self._started[part] = _now()
+
+    def stop(self, action_name: str) -> None:
+        if (part := _part(action_name)) in self._started:
+            self.seconds[part] += _now() - self._started.pop(part)
+
+
+def _part(action: str) -> str | None:
+    """Of `PARTS`, for what Lightning and we call it."""
+    return action if action in PARTS else BACKWARD if action.endswith("Strategy.backward") else None
 
 
 class TimeShares(L.Callback):
@@ -18,59 +51,15 @@ class TimeShares(L.Callback):
     with the policy: there the parts are those of the first half of the fit, and its speed is that of the second.
 
     Args:
-        evaluation: the callback that evaluates.
         skip_rollouts: at the start, for compilation and first allocations.
 
     Attributes:
-        seconds: "act" (policy forward while collecting), "forward" (over whole rollouts), "backward", "evaluation"
-            (all of it), "total".
+        profiler: has to be the trainer's.
         frames_per_second: of the fit.
     """
 
-    def __init__(self, evaluation: HeldOutEvaluation, skip_rollouts: int = 5):
-        self.evaluation, self.skip_rollouts = evaluation, skip_rollouts
-        self.seconds = dict.fromkeys(("act", "forward", "backward", "evaluation", "total"), 0.0)
-        self.timing, self.frames_per_second = True, 0.0
-
-    def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
-        assert isinstance(agent, Agent)
-        actor = trainer.datamodule.stream.actor  # type: ignore[attr-defined]
-        evaluate = self.evaluation._evaluate
-        self._within = False  # a call that is timed: what it calls is part of it, and may not wait for the GPU
-
-        def timed(call: Callable[..., Any], part: str) -> Callable[..., Any]:
-            def run(*args: Any, **kwargs: Any) -> Any:
-                if self._within or self.evaluation.running or not self.timing:
-                    return call(*args, **kwargs)
-                started, self._within = _now(), True
-                try:
-                    return call(*args, **kwargs)
-                finally:
-                    self._within = False
-                    self.seconds[part] += _now() - started
-
-            return run
-
-        def timed_evaluate(*args: Any, **kwargs: Any) -> None:
-            if not self.timing:
-                return evaluate(*args, **kwargs)
-            started = _now()
-            evaluate(*args, **kwargs)
-            self.seconds["evaluation"] += _now() - started
-
-        actor.act = timed(actor.act, "act")
-        agent.policy.unroll = timed(agent.policy.unroll, "forward")  # type: ignore[method-assign]
-        if agent.unroll is not None:
-            agent.unroll = timed(agent.unroll, "forward")
-        self.evaluation._evaluate = timed_evaluate  # type: ignore[method-assign]
-
-    def on_before_backward(self, *args: Any) -> None:
-        if self.timing:
-            self._backward = _now()
-
-    def on_after_backward(self, *args: Any) -> None:
-        if self.timing:
-            self.seconds["backward"] += _now() - self._backward
+    def __init__(self, skip_rollouts: int = 5):
+        self.skip_rollouts, self.profiler, self.frames_per_second = skip_rollouts, PartsProfiler(), 0.0
 
     def on_train_batch_end(
         self, trainer: L.Trainer, agent: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -81,27 +70,28 @@ class TimeShares(L.Callback):
         skipped = self.skip_rollouts * agent.spec.frames_per_rollout
         if agent.frames <= skipped:
             self._begin(agent)
-            self.seconds = dict.fromkeys(self.seconds, 0.0)
+            self.profiler.reset()
             return
-        if self.timing:
-            self.seconds["total"] = _now() - self._started
-            self._measured = dict(self.seconds)  # what plays after the last rollout is not of the training
+        if self.profiler.timing:
+            # What plays after the last rollout is not of the training.
+            self._measured = self.profiler.seconds | {TOTAL: _now() - self._started}
         if agent.frames > self._start_frames:
             self.frames_per_second = (agent.frames - self._start_frames) / (_now() - self._started)
         half = (skipped + agent.spec.rollouts * agent.spec.frames_per_rollout) / 2
-        if self.timing and agent.device.type == "cuda" and agent.frames >= half:
-            self.timing = False
+        if self.profiler.timing and agent.device.type == "cuda" and agent.frames >= half:
+            self.profiler.timing = False
             self._begin(agent)
 
     def _begin(self, agent: Agent) -> None:
         self._started, self._start_frames = _now(), agent.frames
 
     def shares(self) -> dict[str, float]:
-        """Each part of the total; "policy" is acting, forward and backward together, "outside" all the rest, "other"
+        """Each part of the total: "act" (the policy's steps while collecting), "forward" (its passes over rollouts),
+        "backward", "evaluation" (all of it); "policy" is the first three together, "outside" all the rest, "other"
         what of it is not evaluation."""
-        parts = {k: v / self._measured["total"] for k, v in self._measured.items() if k != "total"}
-        policy = parts["act"] + parts["forward"] + parts["backward"]
-        return parts | {"policy": policy, "outside": 1 - policy, "other": 1 - policy - parts["evaluation"]}
+        parts = {part: seconds / self._measured[TOTAL] for part, seconds in self._measured.items() if part != TOTAL}
+        policy = parts[ACT] + parts[FORWARD] + parts[BACKWARD]
+        return parts | {"policy": policy, "outside": 1 - policy, "other": 1 - policy - parts[EVALUATION]}
 
 
 def _now() -> float:

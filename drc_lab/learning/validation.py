@@ -73,7 +73,8 @@ class HeldOutEvaluation(L.Callback):
 
     def _evaluate(self, trainer: L.Trainer, agent: Agent, last: bool) -> None:
         """One rank plays, all of them learn what came of it."""
-        played = self._play(agent, last) if trainer.is_global_zero else None
+        with trainer.profiler.profile("evaluation"):  # type: ignore[attr-defined] # Lightning's connector sets it
+            played = self._play(agent, last) if trainer.is_global_zero else None
         played = trainer.strategy.broadcast(played)
         if played is None:
             return

@@ -30,7 +30,8 @@ def time_training(config: DictConfig, folder: Path) -> list[float]:
     training = prepare(config, folder)
     if training.trainer.world_size > 1:
         raise ConfigError("trainer.devices", training.trainer.world_size, "1 in a benchmark")
-    timer = TimeShares(training.evaluation)
+    timer = TimeShares()
+    training.trainer.profiler = timer.profiler  # type: ignore[attr-defined]
     training.trainer.callbacks.append(timer)  # type: ignore[attr-defined]
     spec = training.agent.spec
     if spec.rollouts <= timer.skip_rollouts:

@@ -163,3 +163,20 @@ def test_minibatches_that_the_kl_stop_leaves_out_are_no_news(train):
     code, errors = train("algo=ppo", "algo.loss.target_kl=1e-6", "algo.rollouts.passes=2")
     assert (code, errors) == (0, "")
     assert any(value > 0 for name, _, value in curves("loss") if name == "loss/kl_stop")
+
+
+class Told(Callback):
+    """Writes down how often the trainer's profiler was told of what."""
+
+    def on_train_end(self, trainer, agent):
+        Path("told.json").write_text(json.dumps({k: len(v) for k, v in trainer.profiler.recorded_durations.items()}))
+
+
+def test_a_profiler_is_told_of_acting_of_passes_over_rollouts_and_of_evaluations(train):
+    """30 rollouts of 4 steps in two minibatches each, and three evaluations."""
+    assert train("+trainer.profiler=simple", "+callbacks.told._target_=test_training_callbacks.Told") == (0, "")
+    told = json.loads(Path("told.json").read_text())
+    assert {part: told[part] for part in ("act", "forward", "evaluation")} == {
+        "act": 30 * 4, "forward": 30 * 2, "evaluation": 3,
+    }  # fmt: skip
+    assert told["[Strategy]SingleDeviceStrategy.backward"] == 30 * 2

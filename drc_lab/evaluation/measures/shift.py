@@ -39,8 +39,8 @@ def world_findings(rows: Mapping[str, Sequence[Row]], confidence: float = 0.95) 
         "the random policy. Each world has levels of its own, as hard as they happen to be there."
     )
     about_thinking = (
-        "best: of all settings with more thinking the best one there; gain: its difference from the "
-        f"baseline policy on the same levels, with a {confidence:.0%} paired interval that knows nothing of that choice. "
+        "best: of all settings with more thinking the best one there; gain: its difference from the baseline policy on "
+        f"the same levels, with a {confidence:.0%} paired interval that knows nothing of that choice. "
         "p_holm: corrected for all settings in that world."
     )
 
