@@ -45,7 +45,7 @@ def process_state():
         "torch": (torch.get_num_threads(), torch.get_float32_matmul_precision()),
         "hydra": (GlobalHydra.instance().is_initialized(), HydraConfig.initialized()),
         "mlflow": (mlflow.active_run(), mlflow.get_tracking_uri()),
-        "frozen": gc.get_freeze_count(),
+        "frozen": gc.get_freeze_count() > 0,  # where something is hidden already, more may be
         "path": list(sys.path),
         "folder": os.getcwd(),
     }
