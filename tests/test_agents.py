@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from checkpoints import checkpoint
 from commands import run_here
-from test_play import checkpoint
 from tool import load_tool
 
 from drc_lab.app.held_out import held_out_env

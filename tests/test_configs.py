@@ -7,9 +7,9 @@ import sys
 import zipfile
 from pathlib import Path
 
-import hydra
 import pytest
 import torch
+from composed import compose
 
 from drc_lab.arguments import plain
 from drc_lab.check import check_training
@@ -22,11 +22,6 @@ from drc_lab.tracking.mlflow import flatten
 
 OPTIONS = [(path.parent.name, path.stem) for path in sorted(CONF.glob("*/*.yaml"))]
 EXPERIMENTS = [stem for group, stem in OPTIONS if group == "experiment"]
-
-
-def compose(*overrides):
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose("config", overrides=list(overrides))
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=[f"{group}/{option}" for group, option in OPTIONS])

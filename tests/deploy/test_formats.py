@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from test_step import OBS_SHAPE, PRESETS, policy_of
+from presets import OBS_SHAPE, PRESETS, policy_of
 from torch.utils._pytree import tree_leaves
 
 from drc_lab.deploy import onnx_files

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_ricochet import plain_distance, random_board
+from random_boards import plain_distance, random_board
 
 from drc_lab.envs.ricochet import Board, BoardGenerator, Boards, border, solve
 from drc_lab.envs.ricochet.search import LIMIT, SIZE, UNSOLVABLE, advance

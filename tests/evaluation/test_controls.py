@@ -4,7 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from test_thinking import NOTHING
+from no_thinking import NOTHING
 
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.envs.external import GymVectorEnv

@@ -4,7 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from test_evaluator import Counting
+from counting import Counting
 
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.evaluation.play.evaluator import Thinking, evaluate

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from counting import Counting
 from hand_records import records
-from test_evaluator import Counting
-from test_thinking import NOTHING
+from no_thinking import NOTHING
 
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.errors import ConfigError

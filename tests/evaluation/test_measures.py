@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from no_thinking import NOTHING
 from scipy import stats
-from test_thinking import NOTHING
 
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.envs.external import GymVectorEnv

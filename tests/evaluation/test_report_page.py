@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from made_records import setting
+from page_look import LOOK
 from PIL import Image
-from test_report import setting
 
 from drc_lab.evaluation.measures.all_findings import statistics_of
 from drc_lab.evaluation.measures.failures import endings, failures, small_png
@@ -16,16 +17,6 @@ from drc_lab.evaluation.report import About, write_report
 
 NARROW, WIDE = 360, 1200
 LONG = "a_long_word_without_a_place_to_break_it_" * 5
-# What a page is: its size, what it draws, the smallest letters in drawings, the colours of these and of the page.
-LOOK = """() => {
-  const box = element => element.getBoundingClientRect(), letters = [...document.querySelectorAll("svg text")];
-  const drawn = [...document.querySelectorAll(".plot svg")].map(svg => Math.min(box(svg).width, box(svg).height));
-  const right = [...document.querySelectorAll("svg text")].map(text => box(text).right);
-  const seen = [...document.images].map(image => image.complete && image.naturalWidth);
-  return {width: document.documentElement.scrollWidth, height: document.documentElement.scrollHeight, drawn, seen,
-    right: Math.max(...right), letters: Math.min(...letters.map(text => box(text).height)),
-    inks: [...new Set(letters.map(text => getComputedStyle(text).fill))], ink: getComputedStyle(document.body).color};
-}"""
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from made_records import records as solved_records
 from scipy import stats
-from test_report import records as solved_records
 
 from drc_lab.evaluation.measures.all_findings import statistics_of
 from drc_lab.evaluation.measures.failures import endings, failures

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from counting import ENV, Counting
 from PIL import Image, ImageSequence
-from test_evaluator import ENV, Counting
 
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.evaluation.measures.failures import Failure, small_png, with_pictures

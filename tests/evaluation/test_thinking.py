@@ -3,7 +3,8 @@
 import gymnasium as gym
 import pandas as pd
 import pytest
-from test_evaluator import Counting
+from counting import Counting
+from no_thinking import NOTHING
 
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.errors import ConfigError
@@ -12,13 +13,6 @@ from drc_lab.evaluation.play.records import joined, records_of
 from drc_lab.evaluation.play.sweep import Parts, sweep
 from drc_lab.evaluation.play.thinking import Setting, first_passes, play, repeats
 from drc_lab.evaluation.thinking_spec import ThinkingSpec
-
-NOTHING = {
-    "first_passes": [0], "noops": [], "repeats": [], "passes_at": [], "passes_at_step": 3, "cycle_passes": [],
-    "cycle_noops": [], "adaptive": [], "adaptive_max_ticks": 9, "adaptive_every_step": False, "controls": [],
-    "levels_at_once": 100, "solver_levels": 0, "solver_max_states": 1000, "trace_ticks": 0, "power": 0.8,
-    "run": None, "worlds": {},
-}  # fmt: skip
 
 
 def v1(n=4, **kwargs):

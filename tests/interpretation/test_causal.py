@@ -5,10 +5,10 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from small_sokoban import make_env
 from torch import nn
 
 from drc_lab.envs.ricochet import RicochetVectorEnv
-from drc_lab.envs.sokoban import SokobanVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.interpretation.causal.ablation import METHODS, ablation, without
@@ -49,13 +49,6 @@ class Planted(Policy):
             c = self.tapped("c", c, 0)
         logits = self.tapped("logits", c[:, :4].amax((-1, -2)) - c[:, :4].amin((-1, -2)))  # (B, 4)
         return PolicyValue(logits[None], logits.mean(-1, keepdim=True)[None]), c
-
-
-def make_env(num_envs=60, **settings):
-    return SokobanVectorEnv(
-        num_envs=num_envs, height=7, width=7, num_boxes=1, max_steps=8, max_optimal=8, observation="planes",
-        crop_border=True, autoreset=False, split="test", num_levels=num_envs, **settings,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

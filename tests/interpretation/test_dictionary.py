@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_probing import LABEL, made
+from made_recordings import LABEL, made
 
 from drc_lab.interpretation.dictionary import dictionary_finding, learn_dictionary
 from drc_lab.interpretation.probes.targets import Split, Target

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from shipped import OPTIONS, shipped
 from small_drc import sequence, small
-from test_policies import OPTIONS, shipped
 from torch.utils._pytree import tree_leaves
 
 from drc_lab.errors import ConfigError

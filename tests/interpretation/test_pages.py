@@ -2,7 +2,7 @@
 
 import pytest
 from commands import run_here
-from test_report_page import LOOK
+from page_look import LOOK
 
 SMALL = ["checkpoint=agents:/sokoban-one-box", "threads=1", "tracking=[]", "folder=out"]
 TASKS = {

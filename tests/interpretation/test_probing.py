@@ -1,27 +1,17 @@
 """Probes and their controls on made-up recordings: what is planted is found, and nothing is found in noise."""
 
 import numpy as np
-import pandas as pd
 import pytest
+from made_recordings import CLASSES, LABEL, made
 from scipy.stats import binom
 
 from drc_lab.errors import ConfigError
 from drc_lab.interpretation.labels import Label
 from drc_lab.interpretation.probes.probing import probe_all, probe_findings
 from drc_lab.interpretation.probes.targets import Split, Target
-from drc_lab.interpretation.recording import DECIDES, Recording
 from drc_lab.interpretation.spec import ProbeSpec
 
-CLASSES = ("never", "up", "down", "left", "right")
-LABEL = Label("direction", lambda episode: np.empty(0), CLASSES, True, "where it goes")
 NUMBER = Label("left", lambda episode: np.empty(0), (), False, "how far it is")
-
-
-def made(rng, tensors, levels=40, steps=5):
-    """A recording of levels with so many steps each."""
-    index = pd.DataFrame({"level": np.repeat(np.arange(levels), steps), "step": np.tile(np.arange(steps), levels),
-                          "thought": DECIDES})  # fmt: skip
-    return Recording(index, tensors, {"height": 3, "width": 3})
 
 
 def directions(rng, rows, classes=5):

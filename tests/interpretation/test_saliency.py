@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_causal import make_env
+from small_sokoban import make_env
 from torch import nn
 
 from drc_lab.interpretation.saliency import ACTION, METHODS, VALUE, attributions, contents, saliency

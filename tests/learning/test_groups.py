@@ -5,7 +5,7 @@ from itertools import islice
 import gymnasium as gym
 import pytest
 import torch
-from test_command_line import TINY, run_here
+from commands import TINY, run_here
 from torch.utils._pytree import tree_leaves, tree_map
 
 import drc_lab  # noqa: F401 - registers the envs

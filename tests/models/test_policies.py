@@ -5,41 +5,23 @@ import pydoc
 import re
 import subprocess
 import sys
-from functools import cache
 
-import hydra
 import pytest
 import torch
 import torch.nn.functional as F
-from omegaconf import OmegaConf
+from shipped import ACTIONS, OPTIONS, SHAPE, config_of, shipped
 from torch.utils._pytree import tree_leaves, tree_map
 
-from drc_lab.config import build
 from drc_lab.errors import ConfigError
 from drc_lab.models.heads import HEADS
-from drc_lab.models.policy import Policy
 from drc_lab.paths import CONF
 
-OPTIONS = sorted(path.stem for path in (CONF / "policy").glob("*.yaml"))
-SHAPE, ACTIONS = (3, 5, 6), 4
 every_policy = pytest.mark.parametrize("option", OPTIONS)
 
 
 @pytest.fixture(autouse=True)
 def _one_thread():
     torch.set_num_threads(1)  # tensors this small only wait for a second one
-
-
-@cache
-def config_of(option):
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose("config", overrides=[f"policy={option}"]).policy
-
-
-def shipped(option, obs_shape=SHAPE, num_actions=ACTIONS, seed=0, **settings) -> Policy:
-    torch.manual_seed(seed)
-    config = OmegaConf.merge(config_of(option), settings)
-    return build(config, "policy", obs_shape=obs_shape, num_actions=num_actions)
 
 
 def counted(option) -> list[int]:

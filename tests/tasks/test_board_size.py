@@ -5,8 +5,8 @@ import csv
 import hydra
 import pytest
 import torch
+from checkpoints import checkpoint, results
 from commands import TINY, run, run_here, store
-from test_play import checkpoint, play, results  # noqa: F401 (play is a fixture)
 
 from drc_lab.app.held_out import held_out_env
 from drc_lab.config import make_env
@@ -126,7 +126,7 @@ def test_a_size_for_levels_from_a_file_is_refused(config, tmp_path):
         held_out_env(config("env=sokoban", f"env.levels={tmp_path}/one.txt", "evaluation.board=6"), "valid")
 
 
-def test_an_agent_plays_larger_boards_by_one_key(play, tmp_path):  # noqa: F811
+def test_an_agent_plays_larger_boards_by_one_key(play, tmp_path):
     where = checkpoint(tmp_path / "a.ckpt", *ANY_SIZE, "evaluation.num_levels=5", "env.max_steps=3")
     fixed = [where, "play.video=null", "play.episodes=2"]
     for words, rows in ([], 4), (["evaluation.board=6"], 6), (["env.height=7"], 7):

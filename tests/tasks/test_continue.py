@@ -6,8 +6,8 @@ import signal
 
 import pandas as pd
 import pytest
+from checkpoints import checkpoint
 from commands import run, run_here, store
-from test_play import checkpoint
 
 FEW = ["evaluation.num_levels=120", "thinking.levels_at_once=30", "thinking.first_passes=[0,300]", "thinking.noops=[1]",
        "thinking.repeats=[2,50]", "thinking.trace_ticks=0", "thinking.solver_levels=10", "report.video=null",

@@ -4,7 +4,7 @@ import gymnasium as gym
 import pytest
 import torch
 import yaml
-from test_success import SMALL, Four
+from no_success import SMALL, Four
 
 from drc_lab import progress
 

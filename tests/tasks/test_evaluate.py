@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_command_line import run_here, store
-from test_play import checkpoint
+from checkpoints import checkpoint
+from commands import run_here, store
 
 SMALL = ["threads=1", "evaluation.num_levels=12", "env.max_steps=6", "folder=out"]
 FILES = {"findings", "levels.parquet", "parts", "report.html", "thinking.csv", "thinking.png", "tracking.jsonl"}

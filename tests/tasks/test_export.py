@@ -7,8 +7,8 @@ import re
 import numpy as np
 import pytest
 import torch
+from checkpoints import checkpoint
 from commands import run_here
-from test_play import checkpoint
 
 from drc_lab.app.held_out import held_out_env
 from drc_lab.config import make_env

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 from commands import run
-from test_resume import left, same
+from trainings import left, same
 
 TRAINING = [
     "env=ricochet_v1", "policy=mlp", "algo.optimizer.lr=1e-3",

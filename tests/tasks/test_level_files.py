@@ -3,7 +3,7 @@
 import pytest
 import torch
 from commands import TINY, run_here, store
-from test_configs import compose
+from composed import compose
 
 from drc_lab.app.resume import check_same_training
 from drc_lab.arguments import plain

@@ -2,9 +2,9 @@
 
 import pandas as pd
 import pytest
+from checkpoints import checkpoint
 from commands import run_here
-from test_configs import compose
-from test_play import checkpoint
+from composed import compose
 
 from drc_lab.app.worlds import told_of, worlds
 from drc_lab.errors import ConfigError

@@ -12,13 +12,11 @@ import time
 import hydra
 import numpy as np
 import pytest
-import torch
-from commands import run_here
+from checkpoints import checkpoint, results
 from PIL import Image, ImageSequence
 
 from drc_lab.app.held_out import held_out_env
-from drc_lab.arguments import plain
-from drc_lab.config import build_policy, make_env
+from drc_lab.config import make_env
 from drc_lab.evaluation.pictures.video import CAPTION_HEIGHT
 from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.learning.checkpoints import load_policy
@@ -28,37 +26,6 @@ from drc_lab.playing.keyboard import Keyboard, keys
 UP, DOWN, RIGHT, LEFT = (f"\x1b[{letter}" for letter in "ABCD")
 ROBOTS = [f"{robot} {move}" for robot in "AB" for move in ("up", "down", "left", "right")]
 FEW = "evaluation.num_levels=12"
-
-
-@pytest.fixture
-def play(tmp_path, monkeypatch, capsys):
-    """Runs the task in this process, with keys from a pipe: exit code, printed lines, complaint, run folders."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*overrides, keys=""):
-        monkeypatch.setattr(sys, "stdin", io.StringIO(keys))
-        return run_here(monkeypatch, capsys, "task=play", "threads=1", *overrides)
-
-    return run
-
-
-def checkpoint(path, *overrides):
-    """A policy of random weights, as a training would have saved it."""
-    sizes = ["policy.hidden_channels=4", "policy.num_layers=1", "policy.repeats_per_step=2", "policy.proj_dim=8"]
-    sizes = [] if {"policy=mlp", "policy=small_cnn"} & set(overrides) else sizes
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose("config", overrides=[*sizes, "policy.head_init=orthogonal", *overrides])
-    policy = build_policy(config.policy, make_env(config.env, num_envs=1))
-    weights = {f"policy.{name}": weight for name, weight in policy.state_dict().items()}
-    torch.save({"config": plain(config), "state_dict": weights}, path)
-    return f"checkpoint={path}"
-
-
-def results(output):
-    """(level, solved, steps, optimal) of each episode, from the lines at the end."""
-    pattern = r"^level (\d+): (not )?solved in (\d+) steps? \(optimal (\d+)\)$"
-    after = output[output.rindex("\n\n") if "\n\n" in output else 0 :]
-    return [(int(a), not b, int(c), int(d)) for a, b, c, d in re.findall(pattern, after, re.MULTILINE)]
 
 
 def test_an_agent_plays_as_it_is_evaluated(play, tmp_path):

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 import torch
+from checkpoints import checkpoint
+from commands import run_here, store
 from safetensors.numpy import load_file
-from test_command_line import run_here, store
-from test_play import checkpoint
 
 from drc_lab.paths import AGENTS
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from test_command_line import run_here
+from commands import run_here
 
 SMALL = ["task=saliency", "checkpoint=agents:/sokoban-one-box", "threads=1", "folder=out", "saliency.levels=20",
          "saliency.methods=[gradient,occlusion]", "tracking=[]"]  # fmt: skip

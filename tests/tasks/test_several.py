@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 import torch
+from checkpoints import checkpoint
 from commands import TINY, run_here, store
-from test_play import checkpoint
 
 LEVELS = ["threads=1", "evaluation.num_levels=30", "env.max_steps=6", "env.max_optimal=1"]
 SHORT = ["thinking.first_passes=[0,2]", "thinking.noops=[]", "thinking.repeats=[]", "thinking.cycle_passes=[]",

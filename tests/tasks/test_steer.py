@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from test_command_line import run_here, store
+from commands import run_here, store
 
 AGENT = "checkpoint=agents:/sokoban-one-box"
 SMALL = [AGENT, "threads=1", "folder=out", "probe.levels=60", "steer.levels=60", "steer.steered=20",

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_configs import compose
+from composed import compose
 
 from drc_lab.config import make_env, make_held_out_env
 from drc_lab.tracking.datasets import log_levels
