@@ -3,8 +3,8 @@
 import os
 from typing import TYPE_CHECKING, Any
 
-# Torch's threads would spin for milliseconds after each of its operations, on the cores that the tick loop's threads
-# wait for. OpenMP reads this when torch is imported.
+# Otherwise torch's threads busy-wait for milliseconds after each operation, on cores that the threads of the tick loop
+# need. OpenMP reads this variable when torch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 from drc_lab import envs
@@ -40,7 +40,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """What `drc_lab.api` has, which takes seconds to import: only once it is asked for."""
+    """Imports `drc_lab.api` on first use of one of its names, because the import takes seconds."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from drc_lab import api

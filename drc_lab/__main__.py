@@ -1,7 +1,7 @@
 """The command line: ``python -m drc_lab [group=option] [key=value] [+experiment=name]``.
 
-Exit codes: 0 done; 2 the user's mistake, told in one line; 130 stopped by Ctrl-C; 75 stopped by a scheduler's signal
-(the same command goes on); 1 an error of ours, or a training that diverged.
+Exit codes: 0 success; 2 a mistake of the user, reported in one line; 130 stopped by Ctrl-C; 75 stopped by a scheduler's
+signal (the same command resumes); 1 an internal error, or a training that diverged.
 """
 
 import gc
@@ -27,23 +27,23 @@ from drc_lab.paths import CONF
 from drc_lab.signals import STOPPING, Stopped, stop_at_once
 from drc_lab.targets import add_current_folder, drop_replaced
 
-OWN_CONFIGS = "DRC_LAB_CONFIGS"  # the environment's --config-dir
+OWN_CONFIGS = "DRC_LAB_CONFIGS"  # environment variable with the default of --config-dir
 
 
 def run_task(config: DictConfig) -> Any:
-    """Runs the task that the config names, in the folder that Hydra made.
+    """Runs the task that the config names, in the folder that Hydra created.
 
     Returns:
-        what the task returns; of a training, the objective of a sweep.
+        what the task returns; for a training this is the objective of a sweep.
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
-        add_current_folder(HydraConfig.get().runtime.cwd)  # of the command; a job may be in another process
+        add_current_folder(HydraConfig.get().runtime.cwd)  # the command's folder: a job may run in another process
         drop_replaced(config, HydraConfig.get().overrides.task)
         return task_of(config, folder).main(config, folder)
     except UserError as error:
         if in_sweep() and not in_a_row():
-            raise  # to the process that started this job
+            raise  # the process that started this job reports it
         sys.exit(complain(error))
     except Stopped as stop:
         put_back(stop)
@@ -55,25 +55,28 @@ def run_task(config: DictConfig) -> Any:
 
 
 def put_back(stop: Stopped) -> None:
-    """Lets submitit put a job of its own that was stopped back into the queue, as its handler of this signal does."""
+    """Requeues a stopped job of submitit's, by raising the signal whose handler in submitit does that."""
     if "SUBMITIT_EXECUTOR" in os.environ and stop.by != signal.SIGINT:
         signal.raise_signal(getattr(signal, f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}"))
 
 
 def in_a_row() -> bool:
-    """Whether jobs run one after the other in this process, so that the first mistake can end them all."""
+    """Whether a sweep's jobs run one after the other in this process, so that the first mistake can end them all."""
     choices = HydraConfig.get().runtime.choices
     return choices["hydra/launcher"] == choices["hydra/sweeper"] == "basic"
 
 
 def config_folders() -> list[Path]:
-    """Where configs are looked for: a folder of the user's own comes first."""
+    """The folders that are searched for configs; the user's own folder, if given, comes first."""
     own = get_args_parser().parse_args(sys.argv[1:]).config_dir
     return [*([Path(own).absolute()] if own else []), CONF]
 
 
 def help_text(overrides: list[str]) -> str:
-    """What Hydra would print for ``--help``, sooner: for its list of groups it copies all configs many times over."""
+    """The text that Hydra would print for ``--help``, made faster.
+
+    To list the config groups, Hydra copies all configs many times.
+    """
     folders = config_folders()
     groups: dict[str, set[str]] = {}
     for path in (path for folder in folders for path in folder.glob("*/*.yaml")):
@@ -89,8 +92,11 @@ def help_text(overrides: list[str]) -> str:
 
 
 def arranged(arguments: list[str]) -> list[str]:
-    """Options before all overrides, in whatever order they were given: Hydra takes overrides in one piece only, and
-    Lightning puts more at the end for the ranks that it starts."""
+    """The arguments with all options before all overrides, and with the overrides that these imply.
+
+    Hydra accepts overrides only in one contiguous block, and Lightning appends more of them for the ranks that it
+    starts.
+    """
     overrides = get_args_parser().parse_intermixed_args(arguments).overrides
     options = list(arguments)
     for override in overrides:
@@ -99,11 +105,11 @@ def arranged(arguments: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """Entry point: composes the config, runs the task, and turns mistakes into one line and an exit code."""
+    """Entry point: composes the config, runs the task, and reports mistakes in one line with an exit code."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     for number in set(STOPPING) - {signal.SIGINT}:
-        signal.signal(number, stop_at_once)  # ends a run as KILLED, as Ctrl-C does
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, instead of printing them and exiting with 1
+        signal.signal(number, stop_at_once)  # the run ends as KILLED, like after Ctrl-C
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its exceptions instead of printing them and exiting with 1
     sys.argv[1:] = arranged(sys.argv[1:])
     if (own := os.environ.get(OWN_CONFIGS)) and config_folders() == [CONF]:
         sys.argv[1:1] = ["--config-dir", own]
@@ -115,16 +121,16 @@ def main() -> None:
                 return
             with opened:
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run_task)()
-    except UserError as error:  # of Hydra, or of a job in another process
+    except UserError as error:  # from Hydra, or from a job in another process
         sys.exit(complain(error))
     except OSError as error:
         if any(frame.f_code is run_task.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)):
             raise
-        sys.exit(complain(f"folder: {error.filename}: {error.strerror}"))  # Hydra could not make it
+        sys.exit(complain(f"folder: {error.filename}: {error.strerror}"))  # Hydra could not create it
     except KeyboardInterrupt as stop:
         sys.exit(complain(f"stopped. {stop}".rstrip(), getattr(stop, "exit_code", 130)))
 
 
 if __name__ == "__main__":
     main()
-    gc.freeze()  # or the interpreter's end looks for garbage, twice
+    gc.freeze()  # saves time: the interpreter collects garbage twice when it shuts down

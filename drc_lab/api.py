@@ -1,7 +1,7 @@
-"""drc_lab in Python: load, play, measure and train, by the functions that the command line calls (docs/python.md).
+"""The Python API: load, evaluate and train policies with the functions that the command line uses (docs/python.md).
 
-All of it is there as ``drc_lab.NAME``. What cannot work is a `UserError` or `ConfigError` of one line. Nothing of what
-the command line sets for its process stays behind, see `drc_lab.process.process_kept`.
+All public names are available as ``drc_lab.NAME``. Mistakes raise a `UserError` or `ConfigError` with a one-line
+message. Process-wide settings that the command line changes are restored, see `drc_lab.process.process_kept`.
 """
 
 from collections.abc import Sequence
@@ -52,17 +52,17 @@ __all__ = [
 ]
 
 TRAININGS = ("train", "thinking_sweep")
-SAMPLED = "sampled"  # the control that plays a policy's actions at random, as its probabilities say
+SAMPLED = "sampled"  # the control that samples actions from the policy's probabilities
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came of playing levels.
+    """The results of playing levels.
 
     Args:
         levels: a record for each level, see `drc_lab.evaluation.play.records`.
-        metrics: means over levels, each with the ends of its interval: ``return``, ``length`` and, where they are
-            known, ``solve_rate``, ``optimality_gap`` and ``thinks``; ``NAME_low`` and ``NAME_high``.
+        metrics: means over levels by name: ``return``, ``length`` and, where known, ``solve_rate``, ``optimality_gap``
+            and ``thinks``; each has the ends of its confidence interval as ``NAME_low`` and ``NAME_high``.
     """
 
     levels: pd.DataFrame
@@ -70,7 +70,7 @@ class Evaluation:
 
     @property
     def solve_rate(self) -> float:
-        """The share of solved levels; nan where the env says no success."""
+        """The share of solved levels; nan if the env reports no success."""
         return self.metrics.get("solve_rate", float("nan"))
 
     def __str__(self) -> str:
@@ -81,19 +81,19 @@ class Evaluation:
 
 
 def load_policy(checkpoint: str | Path, *, root: str | Path = "outputs", tracking_uri: str | None = None) -> Policy:
-    """A trained policy, in evaluation mode, on the CPU.
+    """Loads a trained policy, in evaluation mode, on the CPU.
 
     Args:
-        checkpoint: a .ckpt file, agents:/NAME (that comes with the package), models:/NAME@ALIAS, models:/NAME/VERSION
-            or runs:/ID/checkpoints/FILE.
-        root: folder with MLflow's store, into which checkpoints that MLflow has are downloaded.
-        tracking_uri: of MLflow, if its store is elsewhere.
+        checkpoint: a .ckpt file, agents:/NAME (an agent that comes with the package), models:/NAME@ALIAS,
+            models:/NAME/VERSION or runs:/ID/checkpoints/FILE.
+        root: folder of MLflow's store; checkpoints are also downloaded from MLflow to this folder.
+        tracking_uri: MLflow's tracking URI, if its store is elsewhere.
 
     Returns:
         the policy. Its ``origin`` has the config of its training.
 
     Raises:
-        UserError: there is no such checkpoint, or none that this version can load.
+        UserError: there is no such checkpoint, or this version cannot load it.
     """
     with process_kept():
         config = _config()
@@ -113,23 +113,24 @@ def make_env(
     autoreset: bool = True,
     **settings: Any,
 ) -> BatchEnv:
-    """A batch env (`drc_lab.envs.interface.BatchEnv`): observations [B, C, H, W] or [B, F], actions int64 [B].
+    """Builds a batch env (`drc_lab.envs.interface.BatchEnv`): observations [B, C, H, W] or [B, F], actions int64 [B].
 
     Args:
-        of: a policy that was loaded, for what it was trained in; an id, as ``drc_lab/Sokoban-v0`` or any of
+        of: a loaded policy, for the env it was trained in; an id, such as ``drc_lab/Sokoban-v0`` or any of
             Gymnasium's; or the name of a config in conf/env.
-        split: train, valid or test: a fixed set of levels, dealt in order. None: levels without end, as in training.
+        split: train, valid or test: a fixed set of levels, played in order. None: endless levels, as in training.
         num_envs: B.
-        num_levels, level_seed: of the set; None is as the policy's training evaluates it, or as conf/evaluation says.
-        autoreset: whether the next episode begins in the step that ends one; ``info["final_obs"]`` then has the last
-            observation.
-        settings: keys of the env and their values, in place of those that there are.
+        num_levels, level_seed: size and seed of the fixed set; None takes them from the policy's training, or from
+            conf/evaluation.
+        autoreset: whether the step that ends an episode already starts the next one; ``info["final_obs"]`` then has
+            the last observation of the old episode.
+        settings: settings of the env by key, which replace its own.
 
     Raises:
-        ConfigError: no such env or split, or a setting that cannot be.
+        ConfigError: there is no such env or split, or a setting is invalid.
     """
     config = _config_of(of)
-    with hydra_in_one_line((), [CONF]):  # of settings that no config can hold
+    with hydra_in_one_line((), [CONF]):  # for settings that a config cannot hold
         config.env = OmegaConf.create(plain(config.env) | settings)
     e = config.evaluation
     e.env = {key: value for key, value in plain(e.env).items() if key not in settings}
@@ -153,21 +154,22 @@ def evaluate(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> Evaluation:
-    """Plays each level once, as task=evaluate does.
+    """Plays each level once, like task=evaluate.
 
     Args:
-        policy: any policy; one that was loaded where there is no ``env``.
-        env: plays as many levels at a time as it has envs; its levels should be a split, or every seed has others. None
-            is what the policy was trained for, with a no-op where the game can have one.
-        num_levels: None is as many as the env has, or as the policy's training evaluates.
-        thinking: how much more it thinks than it was trained to; default not at all.
-        greedy: whether it takes the most probable action, or else one as its probabilities say.
-        split: of the levels where there is no ``env``; None is what tasks report on, "test".
-        seed: of sampled actions.
-        confidence: of the intervals.
+        policy: the policy; it must be a loaded one if there is no ``env``.
+        env: the batch env, which plays as many levels in parallel as it has envs. It should have a split: with endless
+            levels, the levels depend on the seed. None is the env that the policy was trained in, with a no-op if the
+            game can have one.
+        num_levels: number of levels; None is as many as the env has, or as the policy's training evaluates.
+        thinking: extra thinking, beyond what the policy was trained with; None is none.
+        greedy: whether the policy takes the most probable action; else actions are sampled from its probabilities.
+        split: the split that is played if there is no ``env``; None is the one that tasks report on, "test".
+        seed: seed of sampled actions.
+        confidence: confidence level of the intervals.
 
     Raises:
-        ConfigError: the policy cannot play there, or so; or the env has not so many levels.
+        ConfigError: the policy cannot play in this env or with this thinking, or the env has fewer levels.
     """
     thinking = Thinking() if thinking is None else thinking
     _check(thinking)
@@ -200,29 +202,31 @@ def thinking_sweep(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
-    """Plays the same levels at several amounts of thinking, as task=thinking does.
+    """Plays the same levels with several amounts of thinking, like task=thinking.
 
-    Kinds are explained in docs/thinking.md; those that are not named are not played, but for the baseline policy.
+    docs/thinking.md explains the kinds of thinking. Only those for which amounts are given are played, and always the
+    baseline policy.
 
     Args:
         policy, env, num_levels, split: see `evaluate`.
         first_passes: numbers of extra passes on the first observation.
-        noops: numbers of steps at the start in which the env is told to do nothing.
+        noops: numbers of no-ops at the start of each episode.
         repeats: numbers of ticks at every step.
-        passes_at, passes_at_step: numbers of extra passes before that step.
-        cycle_passes, cycle_noops: passes or no-ops where a level's first cycle begins, in multiples of its length.
-        adaptive, adaptive_max_ticks, adaptive_every_step: single ticks until two that follow each other agree within
-            so many nats, at most so many, before every step or the first alone.
-        controls: random, sampled, no_memory, distance, never_thinks.
-        seed: of what is sampled.
-        confidence: of the intervals.
+        passes_at, passes_at_step: numbers of extra passes before step ``passes_at_step``.
+        cycle_passes, cycle_noops: extra passes or no-ops at the start of a level's first cycle, in multiples of the
+            cycle's length.
+        adaptive, adaptive_max_ticks, adaptive_every_step: single ticks until two successive ones agree within this many
+            nats (``adaptive``), up to a maximum; before the first step alone, or before every step.
+        controls: any of random, sampled, no_memory, distance and never_thinks.
+        seed: seed of everything that is sampled.
+        confidence: confidence level of the intervals.
 
     Returns:
-        what thinking.csv holds: a row for each setting on all levels (``optimal`` is "all") and on those of one optimal
-        length; columns are the fields of `drc_lab.evaluation.measures.table.Row`.
+        the content of thinking.csv: for each setting a row for all levels (``optimal`` is "all") and one for the levels
+        of each optimal length. The columns are the fields of `drc_lab.evaluation.measures.table.Row`.
 
     Raises:
-        ConfigError: a setting that cannot be, or that the env does not let be done.
+        ConfigError: a setting is invalid, or not possible in this env.
     """
     given: dict[str, Any] = {
         "first_passes": first_passes, "noops": noops, "repeats": repeats, "passes_at": passes_at,
@@ -241,24 +245,24 @@ def thinking_sweep(
 
 
 def train(overrides: Sequence[str] = ()) -> TrainingResult:
-    """What ``python -m drc_lab`` with these overrides does: a training, with ``task=thinking_sweep`` and its report.
+    """Trains a policy, like ``python -m drc_lab`` with these overrides; ``task=thinking_sweep`` adds a report.
 
-    Signals and Ctrl-C end it as they end the command: with a checkpoint, and as a KeyboardInterrupt that says the
-    command that goes on. The same overrides with the same ``folder`` go on here, too.
+    Signals and Ctrl-C end the training as they end the command: it writes a checkpoint and raises a KeyboardInterrupt
+    whose message is the command that resumes. Calling this again with the same overrides and ``folder`` resumes too.
 
     Args:
         overrides: group=option, key=value and +experiment=name, as on the command line.
 
     Raises:
-        UserError: a mistake in the config, told before anything is written.
-        Diverged: it came to numbers that are none.
+        UserError: there is a mistake in the config; nothing has been written yet.
+        Diverged: a NaN or an infinity appeared in the training.
     """
     with process_kept(), composed(overrides) as config:
         if config.task not in TRAININGS:
             raise ConfigError("task", config.task, " | ".join(TRAININGS))
         if config.trainer.devices not in (1, "1"):
             raise ConfigError("trainer.devices", config.trainer.devices, "1: the command line starts several processes")
-        config.folder = str(Path(config.folder).absolute())  # with the time in it, of which there is one
+        config.folder = str(Path(config.folder).absolute())  # resolved once: the default contains the time
         folder = Path(config.folder)
         task = task_of(config, folder)
         try:
@@ -278,7 +282,7 @@ def _config(overrides: Sequence[str] = ()) -> DictConfig:
 
 
 def _config_of(of: Policy | str) -> DictConfig:
-    """The config of an evaluation in what a policy was trained in, or in a named env."""
+    """The config of an evaluation in the env that a policy was trained in, or in a named env."""
     if isinstance(of, Policy):
         if of.origin is None:
             raise ConfigError("policy", type(of).__name__, "one of load_policy, which knows what it was trained in")
@@ -288,7 +292,7 @@ def _config_of(of: Policy | str) -> DictConfig:
 
 
 def _levels(policy: Policy, env: BatchEnv | None, num_levels: int | None, split: str | None) -> tuple[BatchEnv, int]:
-    """An env that the policy can play in, and how many of its levels are played."""
+    """Checks or makes the env that the policy plays in; returns it with the number of levels to play."""
     if env is None:
         config = _config_of(policy)
         e = config.evaluation
@@ -308,14 +312,14 @@ def _levels(policy: Policy, env: BatchEnv | None, num_levels: int | None, split:
 
 
 def _played(policy: Policy, env: BatchEnv, settings: Sequence[Setting], num_levels: int, seed: int) -> pd.DataFrame:
-    """The records of all settings; nothing is judged by the exact solver, which takes its time."""
+    """Plays all settings and returns the records. The exact solver judges nothing here, because it is slow."""
     spec = replace(thinking_spec(_config()), solver_levels=0)
     with working(f"playing: {len(settings)} settings on {num_levels:,} levels", len(settings) * num_levels) as advance:
         return sweep(policy, env, settings, num_levels, seed, tell=advance, watchers=watchers(spec, env))
 
 
 def _check(thinking: Thinking) -> None:
-    """One amount for all levels: an array, one for each, is for the evaluator alone."""
+    """Checks that each setting is one number for all levels; only the evaluator accepts arrays with one per level."""
     least = {"first_passes": 0, "noops": 0, "passes": 0, "at": -1, "repeats": 1, "pass_ticks": 1, "drawn": 0}
     for name, smallest in least.items():
         if (value := getattr(thinking, name)) is not None:

@@ -1,4 +1,4 @@
-"""Settings that come from outside, checked against the annotations of what they are arguments of."""
+"""Checks settings against the annotations of the functions and classes that take them as arguments."""
 
 import difflib
 import inspect
@@ -17,19 +17,24 @@ T = TypeVar("T")
 
 
 def check_types(function: Callable[..., Any], values: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """The values as the annotations of the arguments they are for want them (1e6 becomes an int, say).
+    """Converts values to the types that the function's annotations ask for (1e6 becomes an int, for example).
+
+    Args:
+        function: the function or class that takes the values.
+        values: the values by name of argument.
+        key: config key of the values, for messages.
 
     Raises:
-        ConfigError: naming the first value that does not fit, or that is for no argument at all.
+        ConfigError: about the first value that does not fit, or that no argument takes.
     """
     target = function.__init__ if inspect.isclass(function) else function
     try:
         arguments = inspect.signature(function).parameters
-    except ValueError:  # a builtin that does not tell its arguments
+    except ValueError:  # a builtin without a signature
         return dict(values)
     try:
         hints = get_type_hints(target)
-    except Exception:  # names that are there for type checkers alone
+    except Exception:  # the annotations use names that are imported only for type checkers
         hints = {}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in arguments.values())
     fitting = dict(values)
@@ -64,7 +69,7 @@ def join(key: str, name: str) -> str:
 
 @contextmanager
 def errors_under(key: str) -> Iterator[None]:
-    """Within this context a ConfigError about ``height`` becomes one about ``key.height``."""
+    """Turns a ConfigError about ``height`` into one about ``key.height`` within the context."""
     try:
         yield
     except ConfigError as error:
@@ -72,10 +77,10 @@ def errors_under(key: str) -> Iterator[None]:
 
 
 def from_mapping(function: Callable[..., T], values: Mapping[str, Any], key: str, **more: Any) -> T:
-    """Calls a class or function with the checked ``values``, and ``more`` arguments that need no check.
+    """Calls a class or function with ``values``, which are checked, and with ``more`` arguments, which are not.
 
     Raises:
-        ConfigError: about ``key.NAME``.
+        ConfigError: about ``key.NAME``: a value does not fit or is missing, or the function refuses it.
     """
     if not isinstance(values, Mapping):
         raise ConfigError(key, values, f"keys {', '.join(inspect.signature(function).parameters)}")
@@ -89,10 +94,10 @@ def from_mapping(function: Callable[..., T], values: Mapping[str, Any], key: str
 
 
 def takes(spec: Callable[P, S]) -> Callable[[Callable[[T, S], None]], Callable[Concatenate[T, P], None]]:
-    """Gives a constructor that is handed a spec the spec's arguments in its place.
+    """Decorates a constructor that takes a spec, so that it takes the spec's arguments instead.
 
-    Their names, types, defaults and rules stand in the spec alone, which the command line can check before it imports
-    what the constructor needs.
+    Their names, types, defaults and rules are then defined only in the spec, which the command line can check before it
+    imports the modules that the constructor needs.
     """
 
     def decorate(build: Callable[[T, S], None]) -> Callable[Concatenate[T, P], None]:

@@ -1,7 +1,7 @@
-"""A config's mistakes, found before torch, Lightning, MLflow and numba are imported, which takes seconds.
+"""Checks a config before torch, Lightning, MLflow and numba are imported, which takes seconds.
 
-Only what a task uses is looked at, and only as far as the config alone can tell; the rest shows when it is built, by
-the same rules: each stands in the spec that the constructor takes.
+Only the parts that a task uses are checked, and only as far as the config alone allows. The rest is checked when the
+objects are built. Both apply the same rules, which are defined in the specs that the constructors take.
 """
 
 import inspect
@@ -29,24 +29,33 @@ from drc_lab.speed.trainings import trainings
 from drc_lab.targets import TARGET
 from drc_lab.tracking.spec import CompareSpec, RegisterSpec, TrackingSpec
 
-BYTES_OF_A_POSITION = 3  # of a table of distances, with what it grows by
+BYTES_OF_A_POSITION = 3  # memory of a table of distances per position, including room to grow
 
-# In the place of what only the env can tell; no rule on a key of the config looks at it.
-OF_ANY_ENV: tuple[tuple[int, ...], int] = ((1, 1, 1), 1)  # observations, actions
+# Placeholder for envs that must be built to know their sizes; no rule on a config key depends on it.
+OF_ANY_ENV: tuple[tuple[int, ...], int] = ((1, 1, 1), 1)  # shape of an observation, number of actions
 
 
 def check_config(config: DictConfig, folder: Path) -> None:
-    """Looks for mistakes in what the task uses; ``folder`` is the run's.
+    """Checks the parts of the config that its task uses; ``folder`` is the run's folder.
 
     Raises:
-        UserError: the first one.
+        UserError: about the first mistake.
     """
     if (check := CHECKS.get(config.task)) is not None:
         check(config, folder)
 
 
 def check_node(node: Any, key: str, more: Mapping[str, Any] | None = None) -> Any:
-    """The arguments of a node's target, checked; None where it is a target that nothing is known of here."""
+    """Checks the arguments of a config node's target.
+
+    Args:
+        node: the node, with a ``_target_``.
+        key: config key of the node.
+        more: arguments that the config does not have.
+
+    Returns:
+        the spec with these arguments; None if no spec for the target is known here.
+    """
     if not OmegaConf.is_dict(node) or "_args_" in node:
         return None
     target, values = node.get(TARGET), {k: v for k, v in plain(node).items() if not k.startswith("_")}
@@ -60,7 +69,7 @@ def check_node(node: Any, key: str, more: Mapping[str, Any] | None = None) -> An
 
 
 def check_training(config: DictConfig, folder: Path) -> None:
-    """All that `drc_lab.tasks.train.prepare` builds."""
+    """Checks everything that `drc_lab.tasks.train.prepare` builds."""
     checked.process_spec(config)
     checked.resumed(config)
     checked.check_start(config, folder)
@@ -121,14 +130,14 @@ def check_thinking_sweep(config: DictConfig, folder: Path) -> None:
 
 
 def check_played(config: DictConfig, checkpoint: str, split: str, split_key: str) -> None:
-    """A checkpoint, and the held-out levels that it is to play, as far as they are known before it is read."""
+    """Checks a checkpoint and the held-out levels that it will play, as far as possible without loading it."""
     checked.check_checkpoint(config, checkpoint)
     if (known := checked.recorded(config, checkpoint)) is not None:
         checked.check_held_out(known, split, split_key)
 
 
 def check_of_checkpoints(config: DictConfig) -> list[str]:
-    """What all evaluations of checkpoints use; the names of these."""
+    """Checks what all evaluations of checkpoints use; returns the names of the checkpoints."""
     checked.process_spec(config)
     names = checked.subject_names(config)
     for name in names:

@@ -1,4 +1,4 @@
-"""How a checkpoint can be named: a file, what MLflow has, or an agent that comes with the package. Light to import."""
+"""Names of checkpoints: files, checkpoints in MLflow, and agents that come with the package. Light to import."""
 
 import re
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.paths import AGENTS
 
-FOLDER = "checkpoints"  # in a run's folder, and in its artifacts
-LAST = "last.ckpt"  # where a training goes on
+FOLDER = "checkpoints"  # the folder of checkpoints, in a run's folder and in its artifacts
+LAST = "last.ckpt"  # the checkpoint from which a training resumes
 MODEL = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/]+)|/(?P<version>\d+))")
 RUN = re.compile(rf"runs:/(?P<run>[^/]+)/(?P<path>{FOLDER}/[^/]+)")
 AGENT = "agents:/"
@@ -15,10 +15,10 @@ ALLOWED = f"a file, agents:/NAME, models:/NAME@ALIAS, models:/NAME/VERSION or ru
 
 
 def in_mlflow(checkpoint: str) -> bool:
-    """Whether that is the name of one that MLflow has.
+    """Whether a checkpoint is named as one in MLflow (models:/ or runs:/).
 
     Raises:
-        ConfigError: it is meant to be one, and is none.
+        ConfigError: the name begins like one in MLflow, but is malformed.
     """
     if not checkpoint.startswith(("models:", "runs:")):
         return False
@@ -33,7 +33,11 @@ def agents() -> list[str]:
 
 
 def local_file(checkpoint: str, key: str = "checkpoint") -> Path:
-    """The file of a checkpoint that MLflow has nothing to do with; ``key`` is what names it in the config.
+    """The file of a checkpoint that is not in MLflow.
+
+    Args:
+        checkpoint: path of a file, or agents:/NAME.
+        key: config key that names the checkpoint, for messages.
 
     Raises:
         UserError: there is no such file, or no such agent.
@@ -48,6 +52,6 @@ def local_file(checkpoint: str, key: str = "checkpoint") -> Path:
 
 
 def check_file(path: str | Path, key: str = "checkpoint") -> None:
-    """A UserError if there is no such file; ``key`` is what names it in the config."""
+    """Raises a UserError if there is no such file; ``key`` is the config key that names it."""
     if not Path(path).is_file():
         raise UserError(f"{key}: found no file {str(path)!r}, allowed: a .ckpt file that a training wrote")

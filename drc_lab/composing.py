@@ -1,4 +1,4 @@
-"""From the words of a command to a config and its task: what the command line and `drc_lab.api` have in common.
+"""Composes a config from the words of a command and finds its task, for the command line and `drc_lab.api`.
 
 Light to import.
 """
@@ -52,11 +52,10 @@ ENV_GROUPS = {"drc_lab/RicochetRobots-v0": "ricochet", "drc_lab/Sokoban-v0": "so
 
 @contextmanager
 def composed(overrides: Sequence[str]) -> Iterator[DictConfig]:
-    """The config that a command with these overrides has, while this context lasts; afterwards Hydra's global state is
-    as it was.
+    """Composes the config of a command with these overrides; Hydra's global state is restored when the context ends.
 
     Raises:
-        UserError: there is no such config. Also what Hydra complains of within.
+        UserError: there is no such config, or Hydra or OmegaConf raises an error about it within the context.
     """
     words = [*debug_last(list(overrides)), *implied(overrides)]
     before = HydraConfig.instance().cfg
@@ -74,14 +73,14 @@ def composed(overrides: Sequence[str]) -> Iterator[DictConfig]:
 
 
 def task_of(config: DictConfig, folder: Path) -> ModuleType:
-    """The module of the task that the config names, once the config is known to be good; ``folder`` is the run's.
+    """Checks the config and imports the module of the task that it names; ``folder`` is the run's folder.
 
     Raises:
-        UserError: no such task, or a mistake in the config.
+        UserError: there is no such task, or a mistake in the config.
     """
     if config.task not in TASKS:
         raise ConfigError("task", config.task, " | ".join(TASKS))
-    from drc_lab.check import check_config  # not for --help, nor for a key that is not there
+    from drc_lab.check import check_config  # imported here because --help and unknown keys do not need it
 
     check_config(config, folder)
     from drc_lab.progress import working
@@ -91,13 +90,14 @@ def task_of(config: DictConfig, folder: Path) -> ModuleType:
 
 
 def import_task(task: str) -> ModuleType:
-    """A task's module, with torch and MLflow, which take seconds: only once the config is known to be good.
+    """Imports a task's module without garbage collection.
 
-    They make half a million objects, all of which stay. Python would search them for garbage again and again, while
-    they are imported and later, which is a seventh of the wait for a short task.
+    This also imports torch and MLflow, which takes seconds, so the config should be checked before. These imports
+    create half a million objects, none of which are ever freed. Python would search them for garbage again and again,
+    during the import and later, which takes a seventh of the time of a short task.
     """
     name = f"drc_lab.tasks.{task}"
-    if name in sys.modules:  # of an earlier job, whose garbage is to be found
+    if name in sys.modules:  # imported by an earlier job, whose garbage must not be frozen
         return sys.modules[name]
     gc.disable()
     try:
@@ -109,7 +109,7 @@ def import_task(task: str) -> ModuleType:
 
 @contextmanager
 def hydra_in_one_line(words: Sequence[str], folders: Sequence[Path]) -> Iterator[None]:
-    """Within this context an error of Hydra or OmegaConf about a config becomes a UserError.
+    """Turns errors of Hydra or OmegaConf about a config into one-line UserErrors within the context.
 
     Args:
         words, folders: see `one_line`.
@@ -119,18 +119,18 @@ def hydra_in_one_line(words: Sequence[str], folders: Sequence[Path]) -> Iterator
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(one_line(error, words, folders)) from error
     except ValueError as error:
-        if not str(error).startswith("Config group override"):  # Hydra's, of env=3
+        if not str(error).startswith("Config group override"):  # Hydra raises this for env=3, for example
             raise
         raise UserError(one_line(error, words, folders)) from error
 
 
 def one_line(error: Exception, words: Sequence[str], folders: Sequence[Path]) -> str:
-    """An error of Hydra or OmegaConf in one line, with the closest keys where a key does not exist.
+    """The message of an error of Hydra or OmegaConf in one line; for unknown keys it names the closest known ones.
 
     Args:
-        error: what Hydra says of a config.
-        words: of the command.
-        folders: of configs, ours the last.
+        error: the error.
+        words: the words of the command.
+        folders: the folders of configs; ours is the last.
     """
     text = " ".join(str(error).split("Config search path")[0].split())
     if text.startswith("Could not override '"):
@@ -139,20 +139,23 @@ def one_line(error: Exception, words: Sequence[str], folders: Sequence[Path]) ->
             groups = {path.name for folder in folders for path in folder.iterdir() if path.is_dir()}
             choices = [word for word in words if word.split("=")[0].lstrip("+") in groups]
             said = OverridesParser.create().parse_overrides(choices)
-            chosen = [str(one.input_line) for one in said if not one.is_sweep_override()]  # their keys alone
+            # A sweep over a group's options is left out, because a single config cannot have several of them.
+            chosen = [str(one.input_line) for one in said if not one.is_sweep_override()]
             own = ",".join(f"'file://{folder}'" for folder in folders[:-1])
             config = hydra.compose("config", overrides=[*chosen, f"hydra.searchpath=[{own}]"])
             known = _keys(dict(OmegaConf.to_container(config, resolve=False)))  # type: ignore[arg-type]
         try:
             known = _with_own_targets(known, words)
-        except ConfigError as error:  # of a target that is not there
+        except ConfigError as error:  # a target does not exist
             return str(error)
-        same_group = [k for k in known if k.split(".")[0] == key.split(".")[0]]  # another may have the very same name
+        # Keys of the same group come first: another group may have a key of the very same name.
+        same_group = [k for k in known if k.split(".")[0] == key.split(".")[0]]
         close = difflib.get_close_matches(key, same_group, 3) or difflib.get_close_matches(key, known, 3)
         close = close or [k for k in known if k.endswith(key.split(".")[-1])]
         hint = f"closest: {', '.join(close)}" if close else "see --help"
         return f"{key}: no such key; {hint} (a new key needs a leading +)"
-    if found := re.fullmatch(r"In 'config': Could not load '(\w+)/(.*)'\.", text):  # what it says of one of several
+    # Hydra's message if one of several options of a group does not exist.
+    if found := re.fullmatch(r"In 'config': Could not load '(\w+)/(.*)'\.", text):
         group, option = found.groups()
         options = sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
         return f"{group}: found {option!r}, allowed: {' | '.join(options)}"
@@ -160,7 +163,7 @@ def one_line(error: Exception, words: Sequence[str], folders: Sequence[Path]) ->
 
 
 def _with_own_targets(known: list[str], arguments: Sequence[str]) -> list[str]:
-    """The keys, where targets that the command line names have theirs in the place of their predecessors'."""
+    """The known keys, where those of a replaced target give way to those of the target that the command line names."""
     for argument in arguments:
         if found := re.fullmatch(r"\+*([\w.]+)\._target_=([^,]+)", argument):
             names = taken(found[2], f"{found[1]}._target_")
@@ -180,7 +183,7 @@ def _keys(config: dict[Any, Any]) -> list[str]:
 
 
 def implied(arguments: Sequence[str]) -> list[str]:
-    """Choices of config groups that go without saying: ``env.id=CartPole-v1`` means the group for foreign envs, say."""
+    """Choices of config groups that other arguments imply: ``env.id=CartPole-v1`` implies ``env=gym``, for example."""
     given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     more = []
     if "env.id" in given and "env" not in given and "+experiment" not in given:
@@ -193,7 +196,7 @@ def implied(arguments: Sequence[str]) -> list[str]:
 
 
 def debug_last(overrides: list[str]) -> list[str]:
-    """The same with ``+debug=`` after ``+experiment=``: of two, the later one goes over the other."""
+    """The overrides with ``+debug=`` moved behind ``+experiment=``, because the later one takes precedence."""
     experiments = [i for i, override in enumerate(overrides) if override.startswith("+experiment=")]
     end = max(experiments, default=-1) + 1
     return sorted(overrides[:end], key=lambda override: override.startswith("+debug=")) + overrides[end:]

@@ -1,6 +1,6 @@
-"""From a node of the config to an object, with the user's mistakes told by config key.
+"""Builds objects from config nodes, and reports mistakes by config key.
 
-Configs mirror constructors one to one: ``_target_`` names what is built, every other key is one of its arguments.
+Configs mirror constructors one to one: ``_target_`` names the class or function, and every other key is an argument.
 """
 
 import inspect
@@ -25,19 +25,20 @@ from drc_lab.models.check import check_policy
 from drc_lab.models.policy import Policy
 from drc_lab.targets import TARGET, locate, own_frames, shipped, told
 
-BYTES_OF_A_WEIGHT = 16  # float32: itself, its gradient, and the two means of Adam
+BYTES_OF_A_WEIGHT = 16  # float32: the weight, its gradient, and the two moment estimates of Adam
 
 
 def build(node: DictConfig, key: str, **more: Any) -> Any:
     """Instantiates a config node.
 
     Args:
-        node: with a ``_target_``.
-        key: where the node is, for messages.
-        more: arguments that the config does not hold.
+        node: the node, with a ``_target_``.
+        key: config key of the node, for messages.
+        more: arguments that the config does not have.
 
     Raises:
-        ConfigError: a value of the wrong type, or one that the constructor refuses.
+        ConfigError: a value has the wrong type, or the constructor refuses it.
+        UserError: the constructor raised another error.
     """
     values = plain(node) if OmegaConf.is_dict(node) else {}
     function = locate(values.get(TARGET), join(key, TARGET))
@@ -53,14 +54,14 @@ def build(node: DictConfig, key: str, **more: Any) -> Any:
 
 
 def build_a(kind: type, node: DictConfig, key: str, **more: Any) -> Any:
-    """`build`, of a class that may be the user's own.
+    """`build` for targets that may be the user's own, which checks that the result is a ``kind``.
 
     Raises:
-        ConfigError: also where it is no ``kind``.
+        ConfigError: as in `build`, and if the result is not a ``kind``.
     """
     target = locate(node.get(TARGET) if OmegaConf.is_dict(node) else None, join(key, TARGET))
     returned = getattr(target, "__annotations__", {}).get("return")
-    known = target if inspect.isclass(target) else returned  # what a function without annotation makes is seen then
+    known = target if inspect.isclass(target) else returned  # None without annotation: checked once built
     built = None if inspect.isclass(known) and not issubclass(known, kind) else build(node, key, **more)
     if not isinstance(built, kind):
         name = f"{kind.__module__}.{kind.__qualname__}"
@@ -70,7 +71,7 @@ def build_a(kind: type, node: DictConfig, key: str, **more: Any) -> Any:
 
 @contextmanager
 def user_errors_under(key: str) -> Iterator[None]:
-    """`errors_under`, also for what Hydra's instantiate makes of an error."""
+    """`errors_under` that also handles the exceptions in which Hydra's instantiate wraps errors."""
     try:
         with errors_under(key):
             yield
@@ -80,16 +81,16 @@ def user_errors_under(key: str) -> Iterator[None]:
             raise cause.under(key) from None
         if isinstance(cause, UserError):
             raise cause from None
-        # A constructor refused what the config gave it; of the user's own code the line is told, too.
+        # A constructor refused its arguments. If it is the user's own code, the message includes the line.
         text = told(cause) if cause and own_frames(cause) else " ".join(str(cause or error).split())
         raise UserError(f"{key}: {text}") from error
 
 
 def make_env(node: DictConfig, num_envs: int, **more: Any) -> BatchEnv:
-    """The batch env that a config's ``env`` describes: its ``id``, every other key an argument.
+    """Builds the batch env that a config's ``env`` node describes by its ``id`` and arguments (all other keys).
 
     Raises:
-        ConfigError: an unknown id, or an argument that cannot work.
+        ConfigError: the id is unknown, or an argument is invalid.
     """
     settings = plain(node)
     return from_mapping(_env_class(settings["id"]), described(settings)[1], "env", num_envs=num_envs, **more)
@@ -104,17 +105,17 @@ def make_held_out_env(
     board_size: tuple[int, int] | None = None,
     **more: Any,
 ) -> BatchEnv:
-    """A batch env that deals each held-out level once, in order.
+    """Builds a batch env that plays each held-out level once, in order.
 
     Args:
-        node: the training env's.
-        split, num_levels, level_seed: of the levels; a fixed set that has no splits is taken whole.
-        num_envs: None is one for each level.
-        board_size: height and width of generated levels, if not training's.
-        more: arguments in place of the node's.
+        node: config node of the training env.
+        split, num_levels, level_seed: which levels; a fixed set without splits is used as a whole.
+        num_envs: number of envs; None is one for each level.
+        board_size: height and width of generated levels; None is as in training.
+        more: arguments that replace those of the node.
 
     Raises:
-        ConfigError: as `make_env`; about ``board`` where levels have a size of their own.
+        ConfigError: as in `make_env`, and about ``board`` if the levels have a fixed size.
     """
     settings = plain(node)
     values = held_out_arguments(*described(settings), split, num_levels, level_seed, board_size) | more
@@ -132,16 +133,16 @@ def _env_class(env_id: str) -> Any:
 
 
 def completed(env: Mapping[str, Any]) -> dict[str, Any]:
-    """An env's settings with the defaults of what they do not name, such as arguments that are newer than they are."""
+    """An env's settings, with defaults for missing arguments, such as those that were added after they were saved."""
     parameters = inspect.signature(SPECS.get(str(env["id"]), GymSpec)).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty} | dict(env)
 
 
 def check_size(node: DictConfig, obs_shape: Any, num_actions: int) -> None:
-    """Refuses a policy of ours with more weights than there is memory for.
+    """Refuses a policy of this package that has more weights than fit into memory.
 
     Raises:
-        ConfigError: it would be too large, or cannot be built.
+        ConfigError: the policy would be too large, or cannot be built.
     """
     if str(node.get(TARGET)).startswith("drc_lab."):
         with torch.device("meta"):  # nothing is allocated
@@ -151,10 +152,10 @@ def check_size(node: DictConfig, obs_shape: Any, num_actions: int) -> None:
 
 
 def build_policy(node: DictConfig, env: BatchEnv) -> Policy:
-    """The policy that a config's ``policy`` describes, for this env's observations and actions.
+    """Builds the policy that a config's ``policy`` node describes, for the observations and actions of an env.
 
     Raises:
-        ConfigError: ``_target_`` leads to no policy, or to one that does not do what `Policy` asks for.
+        ConfigError: ``_target_`` is not a policy, or does not fulfil the interface of `Policy`.
     """
     space, actions = env.single_observation_space, int(env.single_action_space.n)
     check_size(node, space.shape, actions)

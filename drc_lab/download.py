@@ -1,4 +1,4 @@
-"""Downloads of large files that go on where they stopped."""
+"""Resumable downloads of large files."""
 
 import json
 from pathlib import Path
@@ -10,23 +10,24 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from drc_lab.errors import UserError
 
-CHUNK = 2**14  # bytes; what has come of a chunk when the connection is cut is lost
-TIMEOUT = (10, 60)  # seconds until connected, and without any answer
+CHUNK = 2**14  # bytes; an incomplete chunk is lost when the connection is cut
+TIMEOUT = (10, 60)  # seconds to connect, and without any data
 
 
 def download(url: str, path: Path, console: Console) -> None:
-    """Downloads a file, or what is missing of it.
+    """Downloads a file, or the part of it that is missing.
 
-    Whatever stops a download (Ctrl-C, a cut connection), the bytes that came stay in ``path``, and the next call asks
-    only for the rest. It starts over if the server cannot do that, or has another version of the file by now.
+    If a download is interrupted (Ctrl-C, a lost connection), the bytes received so far stay in ``path``, and the next
+    call requests only the rest. It starts over if the server does not support this or has a different version by now.
 
     Args:
-        url: http or https.
-        path: of the file; beside it lies ``path``.json, which says what the bytes are of, until `forget` is called.
-        console: for the progress bar.
+        url: an http or https URL.
+        path: path of the file. Beside it ``path``.json records the URL and version that its bytes belong to, until
+            `forget` is called.
+        console: where the progress bar is shown.
 
     Raises:
-        UserError: the server or the way to it fails, or the file cannot be written.
+        UserError: the server or the connection fails, or the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,19 +42,19 @@ def download(url: str, path: Path, console: Console) -> None:
 
 
 def forget(path: Path) -> None:
-    """Removes a download and what is known of it."""
+    """Removes a download and its ``.json`` file."""
     path.unlink(missing_ok=True)
     _note(path).unlink(missing_ok=True)
 
 
 def _fetch_rest(url: str, path: Path, console: Console) -> bool:
-    """Adds what is missing to ``path``. Returns False if what is there is not the start of the server's file."""
+    """Downloads what is missing in ``path``. Returns False if ``path`` is not the beginning of the server's file."""
     known = _read_note(path)
     have = path.stat().st_size if path.exists() and known.get("url") == url else 0
     headers = {"Accept-Encoding": "identity"}  # so that bytes on the wire are bytes of the file
     if have:
         headers["Range"] = f"bytes={have}-"
-        if known["version"] and not known["version"].startswith("W/"):  # a weak tag says nothing about bytes
+        if known["version"] and not known["version"].startswith("W/"):  # weak tags do not imply equal bytes
             headers["If-Range"] = known["version"]
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
         if have and response.status_code == requests.codes.requested_range_not_satisfiable:
@@ -93,7 +94,7 @@ def _read_note(path: Path) -> dict[str, Any]:
 
 
 def _reason(error: requests.RequestException) -> str:
-    """The innermost cause: the outer ones repeat the address in many words."""
+    """The message of the innermost cause, because the outer exceptions only repeat the URL at length."""
     if error.response is not None:
         return f"the server says {error.response.status_code} {error.response.reason}"
     cause: BaseException = error

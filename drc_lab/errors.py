@@ -1,4 +1,4 @@
-"""The user's mistakes, each told in one line."""
+"""Errors that are reported to the user in one line."""
 
 import sys
 from functools import cache
@@ -8,7 +8,7 @@ from drc_lab.ranks import rank
 
 
 class UserError(Exception):
-    """Something the user gave is wrong. The command line prints it as one line and exits with code 2."""
+    """Something that the user provided is wrong. The command line prints it as one line and exits with code 2."""
 
 
 class ConfigError(UserError, ValueError):
@@ -17,27 +17,27 @@ class ConfigError(UserError, ValueError):
     Args:
         key: the dotted config key or argument name.
         found: the value that was given.
-        allowed: what would have worked, in words.
+        allowed: a description of the values that are allowed.
     """
 
     def __init__(self, key: str, found: Any, allowed: str):
         super().__init__(f"{key}: found {found!r}, allowed: {allowed}")
         self.key, self.found, self.allowed = key, found, allowed
 
-    def __reduce__(self) -> Any:  # from a sweep's worker to the command line
+    def __reduce__(self) -> Any:  # to be pickled when a sweep's worker sends it to the command line
         return ConfigError, (self.key, self.found, self.allowed)
 
     def under(self, prefix: str) -> "ConfigError":
-        """The same error with the key seen from further out, e.g. ``height`` under ``env`` is ``env.height``."""
+        """The same error with a prefix before its key: ``height`` under ``env`` becomes ``env.height``."""
         return ConfigError(f"{prefix}.{self.key}", self.found, self.allowed)
 
 
 class Diverged(Exception):
-    """A training came to numbers that are none. The command line prints it as one line and exits with code 1."""
+    """A NaN or an infinity appeared in a training. The command line prints it as one line and exits with code 1."""
 
 
 def complain(error: Exception | str, code: int = 2) -> int:
-    """Prints one line, once for all ranks; returns the exit code for it, by default that for the user's mistake."""
+    """Prints one line to stderr, on rank 0 only; returns the exit code (by default that of a mistake of the user)."""
     if rank() == 0:
         print(f"drc_lab: {error}", file=sys.stderr)
     return code
@@ -45,6 +45,6 @@ def complain(error: Exception | str, code: int = 2) -> int:
 
 @cache
 def note(text: str) -> None:
-    """Prints a line that the user should know of, once a process however often it is said; nothing if it is empty."""
+    """Prints a note to the user, each only once per process; prints nothing if it is empty."""
     if text:
         complain(text)

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Atomic writing of files and folders: they appear completely or not at all."""
 
 import os
 import shutil
@@ -14,17 +14,21 @@ UNFINISHED = ".unfinished-"
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
-    """A name to write a file or folder under, which becomes ``path`` at the end.
+    """Writes a file or folder atomically.
 
-    A file is on the disk before it takes the place of another: not even a power cut leaves half of it.
+    The new content is written to the disk before it replaces the old file, so that not even a power failure leaves an
+    incomplete one.
+
+    Yields:
+        a temporary path to write to, which is renamed to ``path`` when the context ends without an error.
 
     Raises:
-        UserError: it cannot be written there.
+        UserError: ``path`` cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=UNFINISHED) as folder:
-            part = Path(folder) / path.name  # some writers put the name into the file
+            part = Path(folder) / path.name  # the same name, because some file formats contain it
             yield part
             if part.is_file():
                 _to_disk(part)
@@ -45,10 +49,10 @@ def _to_disk(path: Path) -> None:
 
 
 def link(source: Path, path: Path) -> None:
-    """Gives a file a second name, in place of what had it; a copy where there are no hard links.
+    """Gives a file a second name ``path``, which replaces an existing file; copies it if hard links are not supported.
 
     Raises:
-        UserError: it cannot be written there.
+        UserError: ``path`` cannot be written.
     """
     with written(path) as part:
         try:
@@ -58,13 +62,13 @@ def link(source: Path, path: Path) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what `written` left in a folder, and in those in it, when its process was killed."""
+    """Removes the temporary files that killed processes left in `written`, in a folder and all its subfolders."""
     for path in list(folder.rglob(f"{UNFINISHED}*")):
         shutil.rmtree(path, ignore_errors=True)
 
 
 def writable(path: Path) -> None:
-    """Makes the folder of a file that is to be written, before the work and not after it.
+    """Creates the folder of an output file and checks that it is writable, before the work whose result goes there.
 
     Raises:
         UserError: nothing can be written there.
@@ -78,12 +82,12 @@ def writable(path: Path) -> None:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder."""
+    """Size in bytes of a file, or of all files in a folder."""
     return path.stat().st_size if path.is_file() else sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
 
 
 def remove_empty(folder: Path) -> None:
-    """Removes a folder if it is empty, then its parents as far as that leaves them empty."""
+    """Removes a folder if it is empty, then each parent that becomes empty by that."""
     for path in (folder, *folder.parents):
         if path.resolve() == Path.cwd() or not path.is_dir() or any(path.iterdir()):
             break

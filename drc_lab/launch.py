@@ -1,27 +1,27 @@
-"""What a process knows of the command line that started it: which job of a sweep it is, and what it was told."""
+"""How this process was started: as which job of a sweep, and with which words on the command line."""
 
 import os
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-# The environment reaches the jobs of every launcher.
-SWEEP = "DRC_LAB_SWEEP"  # a name that no other sweep has
-PARENT = "DRC_LAB_SWEEP_RUN"  # the MLflow run above the jobs
+# Environment variables, because every launcher passes the environment on to its jobs.
+SWEEP = "DRC_LAB_SWEEP"  # a unique name of the sweep
+PARENT = "DRC_LAB_SWEEP_RUN"  # id of the MLflow run that is the parent of the jobs' runs
 
 
 def in_sweep() -> bool:
-    """Whether this process runs a job of ``-m``."""
+    """Whether this process runs a job of a sweep (``-m``)."""
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def job() -> str | None:
-    """A name of this job that no other one has, of whatever sweep on whatever machine; None outside of sweeps."""
+    """A name of this job that is unique across all sweeps and machines; None outside of sweeps."""
     return f"{os.environ[SWEEP]}/{HydraConfig.get().job.num}" if in_sweep() and SWEEP in os.environ else None
 
 
 def words() -> list[str]:
-    """What this process was told after ``python -m drc_lab``: a folder of the user's own configs, and overrides."""
+    """The words after ``python -m drc_lab`` that started this process: the user's own config folder, and overrides."""
     config = HydraConfig.get()
     own = [source.path for source in config.runtime.config_sources if source.provider == "command-line"]
     paths = [override for override in config.overrides.hydra if override.startswith("hydra.searchpath=")]

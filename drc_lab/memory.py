@@ -1,4 +1,4 @@
-"""Whether what is asked for fits into memory: found out before it begins, not hours into it. Light to import."""
+"""Checks whether something fits into memory, before it starts and not hours into it. Light to import."""
 
 import psutil
 
@@ -6,15 +6,15 @@ from drc_lab.errors import ConfigError
 
 
 def check_memory(key: str, found: int, bytes_each: int) -> None:
-    """Refuses what would not fit into half of the memory that is free.
+    """Refuses a setting that needs more than half of the free memory.
 
     Args:
-        key: the setting.
-        found: its value: so many things at a time.
-        bytes_each: of one of them.
+        key: config key of the setting.
+        found: value of the setting, a number of things that are in memory at once.
+        bytes_each: bytes of each of them.
 
     Raises:
-        ConfigError: there would be too many.
+        ConfigError: they need more memory than that.
     """
     free = psutil.virtual_memory().available
     if found * bytes_each > free / 2:

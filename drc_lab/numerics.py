@@ -1,4 +1,4 @@
-"""Compiled loops: one numba decorator for the whole project."""
+"""The numba decorator with which all loops of the project are compiled."""
 
 import hashlib
 import os
@@ -10,8 +10,8 @@ from numba.core import event
 
 from drc_lab.progress import working
 
-# Numba's disk cache knows only the file a function stands in, and would go on with old code of what it calls in
-# others: the cache's place changes with any file that has compiled code in it.
+# Numba's disk cache checks only the file that contains a function, and would not notice changes in functions that it
+# calls from other files. So the cache folder depends on the content of all files with compiled code.
 _PACKAGE = Path(__file__).parent
 _COMPILED = [*(_PACKAGE / "models" / "compiled").glob("*.py"), *(_PACKAGE / "envs").rglob("*.py")]
 _SOURCES = [Path(__file__), *sorted(_COMPILED)]
@@ -20,20 +20,20 @@ if os.access(_PACKAGE, os.W_OK) and not os.environ.get("NUMBA_CACHE_DIR"):
     cache = _PACKAGE / "__pycache__" / f"numba-{_DIGEST}"
     numba.config.CACHE_DIR = str(cache)  # type: ignore[attr-defined]
 
-# Division by zero must not raise, or no loop with a division is vectorised. Reassociation and contraction are
-# allowed; "no NaNs" and "no infinities" are not, because a NaN has to come through to the guard that reports it.
+# Division by zero must not raise, because loops with such checks are not vectorised. Reassociation and contraction are
+# allowed; "no NaNs" and "no infinities" are not, because a NaN has to reach the guard that reports it.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 jit = numba.njit(error_model="numpy", fastmath=FASTMATH, cache=True, nogil=True)
 
 
 class _Compiling(event.Listener):
-    """Tells of compilation: what is not in the cache yet takes seconds."""
+    """Shows a progress line during compilation, which takes seconds for functions that are not in the cache."""
 
     def __init__(self) -> None:
         self.shown, self.depth = ExitStack(), 0
 
     def on_start(self, event: event.Event) -> None:
-        if not self.depth:  # else what calls it is being compiled
+        if not self.depth:  # not for functions that are compiled as part of their caller
             name = event.data["dispatcher"].py_func.__name__
             self.shown.enter_context(working(f"compiling {name}, for the first use"))
         self.depth += 1

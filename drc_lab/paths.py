@@ -1,10 +1,10 @@
-"""Where files of the package lie."""
+"""Paths of files that belong to the package."""
 
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 AGENTS = PACKAGE / "agents"  # trained agents, each a NAME.ckpt beside its model card NAME.md
 
-# Inside the installed package; in a checkout conf/ lies beside it, where people edit it.
+# The installed package contains conf/; in a checkout it is beside the package, where it is easier to edit.
 CONF = PACKAGE / "conf"
 CONF = CONF if CONF.is_dir() else PACKAGE.parent / "conf"

@@ -1,4 +1,4 @@
-"""How large, how fast and under which names pictures and videos can be made. Light to import."""
+"""Limits on the size, speed and file names of pictures and videos. Light to import."""
 
 from importlib import import_module
 from pathlib import Path
@@ -9,20 +9,20 @@ from drc_lab.errors import ConfigError, UserError
 DEFAULT_CELL_SIZE = 32
 SMALLEST_CELL, LARGEST_CELL = 8, 128
 SUFFIXES = (".gif", ".mp4")
-MAX_GIF_FPS = 50  # a GIF counts in hundredths of a second, and viewers slow down what is faster than two of them
+MAX_GIF_FPS = 50  # GIFs count in hundredths of a second, and viewers slow down those with less than two per picture
 
 
 def check_cell_size(cell_size: int) -> None:
-    """Raises a ConfigError about ``cell_size`` if no picture of a cell can be that many pixels high and wide."""
+    """Raises a ConfigError if ``cell_size``, the height and width of a cell in pixels, is out of range."""
     if not SMALLEST_CELL <= cell_size <= LARGEST_CELL:
         raise ConfigError("cell_size", cell_size, f"{SMALLEST_CELL} to {LARGEST_CELL} pixels")
 
 
 def check_video(path: Path, fps: float) -> None:
-    """Whether `drc_lab.evaluation.pictures.video.write_video` can write there, found out before a long recording.
+    """Checks, before a long recording, that `drc_lab.evaluation.pictures.video.write_video` can write the file.
 
     Raises:
-        ConfigError: an unknown suffix, or an fps that cannot be.
+        ConfigError: the suffix is unknown, or ``fps`` is out of range.
         UserError: the optional extra for MP4 is not installed.
     """
     if path.suffix not in SUFFIXES:
@@ -34,10 +34,10 @@ def check_video(path: Path, fps: float) -> None:
 
 
 def play_extra(module: str) -> ModuleType:
-    """A module of the optional extra ``play``, imported only when it is used.
+    """Imports a module of the optional extra ``play``.
 
     Raises:
-        UserError: it is not installed.
+        UserError: the module is not installed.
     """
     try:
         return import_module(module)

@@ -1,4 +1,4 @@
-"""Settings of the whole process: seeds, threads, memory, and what libraries print."""
+"""Process-wide settings: seeds, threads, memory, and what libraries print."""
 
 import ctypes
 import gc
@@ -22,26 +22,28 @@ from drc_lab.process_spec import ProcessSpec
 def start_process(
     seed: int, threads: int | None, matmul_precision: str = "highest", deterministic: bool = False
 ) -> None:
-    """Seeds every global generator, and sets torch's threads: its own guess counts cores that are not this process's.
+    """Seeds all global generators and configures torch.
+
+    Torch's default number of threads includes cores that this process may not use, so it is always set.
 
     Args:
         seed: 0 to 2^32 - 1.
-        threads: of torch; None is OMP_NUM_THREADS (torchrun and joblib set it), or else one for each core that this
-            process may use.
-        matmul_precision: of float32 products and convolutions: "highest" is float32, "high" TF32 on GPUs, "medium"
-            bfloat16 where the hardware has it (see `torch.set_float32_matmul_precision`).
+        threads: torch's threads; None is OMP_NUM_THREADS if it is set (torchrun and joblib do), else one for each core
+            that this process may use.
+        matmul_precision: precision of float32 matrix products and convolutions: "highest" is float32, "high" TF32 on
+            GPUs, "medium" bfloat16 where the hardware supports it (see `torch.set_float32_matmul_precision`).
         deterministic: whether torch may use only algorithms that give the same result each time, also on GPUs.
     """
     ProcessSpec(seed, threads, matmul_precision, deterministic)  # checks them
     seed_everywhere(seed)
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if threads is not None:
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # without it Lightning shares out the cores among ranks
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # else Lightning divides the cores among the ranks
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or allowed))
-    if deterministic != torch.are_deterministic_algorithms_enabled():  # to set it imports torch's compiler, in seconds
+    if deterministic != torch.are_deterministic_algorithms_enabled():  # the import that it needs takes seconds
         torch.use_deterministic_algorithms(deterministic)
     if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # is read when cuBLAS starts
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS is initialised
         torch.backends.cudnn.benchmark = False
     torch.set_float32_matmul_precision(matmul_precision)
     torch.backends.cudnn.allow_tf32 = matmul_precision != "highest"
@@ -49,7 +51,7 @@ def start_process(
 
 
 def seed_everywhere(seed: int) -> None:
-    """Seeds the global generators of torch, numpy and Python, as Lightning does, which takes seconds to import."""
+    """Seeds the global generators of torch, numpy and Python, like Lightning, whose import would take seconds."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - the global one is meant
     torch.manual_seed(seed)
@@ -64,7 +66,7 @@ def random_states() -> dict[str, Any]:
 
 
 def set_random_states(states: dict[str, Any]) -> None:
-    """Goes back to where `random_states` was called."""
+    """Restores states from `random_states`."""
     torch.set_rng_state(states["torch"])
     if torch.cuda.is_available():
         torch.cuda.set_rng_state_all(states["cuda"][: torch.cuda.device_count()])
@@ -74,7 +76,7 @@ def set_random_states(states: dict[str, Any]) -> None:
 
 @contextmanager
 def random_states_kept() -> Iterator[None]:
-    """Nothing drawn within moves the global generators."""
+    """Restores the states of the global generators when the context ends."""
     states = random_states()
     try:
         yield
@@ -84,10 +86,11 @@ def random_states_kept() -> Iterator[None]:
 
 @contextmanager
 def process_kept() -> Iterator[None]:
-    """What is set within for the whole process is afterwards as it was: random numbers, environment, torch's settings,
-    warnings and the levels of loggers that there were, and what is hidden from the search for garbage.
+    """Restores process-wide settings when the context ends.
 
-    What stays: modules that were imported, and how glibc reuses memory.
+    These are the states of random generators, environment variables, torch's settings, warning filters, the levels of
+    loggers that existed before, and whether objects are frozen for the garbage collector. Imported modules stay, and so
+    does how glibc reuses memory.
     """
     environment, threads, precision = dict(os.environ), torch.get_num_threads(), torch.get_float32_matmul_precision()
     deterministic = torch.are_deterministic_algorithms_enabled()
@@ -113,23 +116,23 @@ def process_kept() -> Iterator[None]:
 
 
 def reuse_freed_memory() -> None:
-    """Makes glibc keep freed blocks instead of handing them back to the system.
+    """Makes glibc keep freed memory instead of returning it to the system.
 
-    Each update frees and asks for the same tens of megabytes; with the default every page of them is faulted in anew.
+    Each update frees and allocates the same tens of megabytes; by default each of their pages would fault anew.
     """
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
     if mallopt is not None:
         m_trim_threshold, m_mmap_threshold = -1, -3
-        for largest in (2**30, 32 * 2**20):  # before 2.35 it took no more than the second
+        for largest in (2**30, 32 * 2**20):  # glibc before 2.35 accepts at most the second
             if mallopt(m_mmap_threshold, largest):
                 break
         mallopt(m_trim_threshold, 2**31 - 1)
 
 
 def machine_name(device: str = "cpu") -> str:
-    """The processor, or the GPU where ``device`` is one, for captions of what was measured on it."""
+    """The name of the processor, or of the GPU if ``device`` is "cuda", for captions of measurements."""
     if device == "cuda":
         return torch.cuda.get_device_name()
     try:
@@ -140,10 +143,10 @@ def machine_name(device: str = "cpu") -> str:
 
 
 def quieten_libraries() -> None:
-    """Leaves warnings and errors, drops banners, tips and notes about a library's own deprecations."""
+    """Suppresses libraries' banners, tips and notes about their own deprecations, but not warnings and errors."""
     for name in ("lightning", "lightning.pytorch", "lightning.fabric", "mlflow", "alembic", "matplotlib"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*", category=FutureWarning)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")  # its DataModule brings it back
-    warnings.filterwarnings("ignore", message=".*training_step. returned .None.*")  # PPO leaves a minibatch out
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")  # RolloutData restores its state
+    warnings.filterwarnings("ignore", message=".*training_step. returned .None.*")  # PPO skips minibatches

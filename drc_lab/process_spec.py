@@ -1,4 +1,4 @@
-"""What the settings of the whole process may be. Light to import."""
+"""Checks of the process-wide settings. Light to import."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ MATMUL_PRECISIONS = ("highest", "high", "medium")
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """Arguments of `drc_lab.process.start_process`, keys at the top level of the config."""
+    """Arguments of `drc_lab.process.start_process`; they are keys at the top level of the config."""
 
     seed: int
     threads: int | None

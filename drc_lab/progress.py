@@ -1,7 +1,7 @@
-"""What is being done, how far it is and how long it takes: the one live display of a process, for whoever watches.
+"""The live display of a process: what is being done, how far it is, and how long it takes.
 
-Without a terminal nothing of it is printed. Light to import: envs, evaluations and tasks of all kinds tell it what they
-do, and know of nobody who watches.
+Nothing is shown without a terminal. Light to import: envs, evaluations and tasks report their progress here without
+knowing whether it is shown.
 """
 
 import threading
@@ -17,16 +17,16 @@ from rich.text import Text
 
 from drc_lab.ranks import rank
 
-console = Console(quiet=rank() > 0)  # one rank of a training speaks
-QUICK = 1.0  # seconds; what takes less is not worth a line
-WIDTH = 10  # of a bar, so that all stands on a line of 80 columns
+console = Console(quiet=rank() > 0)  # only rank 0 of a training prints
+QUICK = 1.0  # seconds; tasks that take less get no line
+WIDTH = 10  # of a bar, so that a line fits into 80 columns
 
 Item = TypeVar("Item")
 Advance = Callable[[float], None]
 
 
 class _Times(ProgressColumn):
-    """The share that is done and the time that is left, or the time that has passed where these are not known."""
+    """The share that is done and the time that is left, or the elapsed time if these are unknown."""
 
     def render(self, task: Task) -> Text:
         left, passed = task.time_remaining, timedelta(seconds=int(task.elapsed or 0))
@@ -45,14 +45,14 @@ class _Lines(Progress):
 
 
 class Display:
-    """Lines beneath what is printed, one for each thing that is being done; gone once nothing is.
+    """Shows a line for each task in progress below the printed output, and disappears when there is none.
 
     Args:
-        console: where.
-        clock: seconds.
+        console: where the lines are shown.
+        clock: returns the time in seconds.
 
     Attributes:
-        seconds_aside: that were spent on what is not to be counted as training.
+        seconds_aside: seconds spent on work that does not count as training, such as evaluations.
     """
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic):
@@ -63,13 +63,16 @@ class Display:
 
     @contextmanager
     def line(self, text: str, total: float | None, at_once: bool = False, done: float = 0) -> Iterator["Line"]:
-        """A line, as long as this context lasts.
+        """Shows a line as long as the context lasts.
 
         Args:
             text: what is being done.
-            total: how much there is of it; None where that is not known.
-            at_once: whether it is shown from the beginning, and not only once it takes time.
-            done: how much of it was done before.
+            total: the total amount of work; None if it is unknown.
+            at_once: whether the line is shown immediately; else only once the work takes longer than `QUICK`.
+            done: how much of the work is done already.
+
+        Yields:
+            the line, to be updated.
         """
         main = threading.current_thread() is threading.main_thread()
         if not main or not self.console.is_terminal or self.console.quiet:
@@ -92,12 +95,15 @@ class Display:
 
     @contextmanager
     def working(self, what: str, total: float | None = None, aside: bool = False) -> Iterator[Advance]:
-        """A line that appears if this context lasts for more than a moment; takes how much more of the total is done.
+        """Shows a line if the context lasts longer than `QUICK`.
 
         Args:
-            what: see `line`.
-            total: see `line`.
-            aside: whether the time is not to be counted as training.
+            what: what is being done.
+            total: the total amount of work; None if it is unknown.
+            aside: whether the time of this work does not count as training.
+
+        Yields:
+            a function to be called with the amount of work done since its last call.
         """
         began, self._aside = self.clock(), self._aside + aside
         try:
@@ -110,13 +116,13 @@ class Display:
 
 
 class Line:
-    """One of the display's, or one that nobody sees."""
+    """A line of the display, or, without arguments, one that is not shown."""
 
     def __init__(self, lines: Progress | None = None, task: Any = None):
         self._lines, self._task = lines, task
 
     def advance(self, number: float) -> None:
-        """So much more is done."""
+        """Adds to the amount of work that is done."""
         if self._lines is not None:
             self._lines.advance(self._task, number)
 
@@ -131,7 +137,7 @@ working = display.working
 
 
 def tracked(items: Collection[Item], what: str) -> Iterator[Item]:
-    """The items, one after the other, with a line that says how many are done."""
+    """Iterates over the items, with a line that shows how many are done."""
     with working(what, len(items)) as advance:
         for item in items:
             yield item

@@ -1,12 +1,12 @@
-"""Which rank of a training this process is, known before torch is imported. Light to import: errors are told by it."""
+"""The rank of this process in a training, before torch is imported. Light to import, because errors depend on it."""
 
 import os
 
 
 def rank() -> int:
-    """The number of this process among those of one training; 0 is the one that speaks, records and writes."""
+    """The number of this process among those of one training; only rank 0 prints, records and writes files."""
     for name in ("RANK", "SLURM_PROCID"):  # torchrun; Slurm
         if name in os.environ:
             return int(os.environ[name])
-    # Lightning, on one machine or started by hand on each
+    # Set by Lightning on one machine, or by the user who starts the training on each of several machines.
     return int(os.environ.get("LOCAL_RANK", 0)) + int(os.environ.get("NODE_RANK", 0))

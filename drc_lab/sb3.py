@@ -1,7 +1,7 @@
-"""Stable-Baselines3: our encoders in its policies, and our batch envs for its algorithms (extra ``sb3``).
+"""Stable-Baselines3: our policies as feature extractors, and our batch envs for its algorithms (extra ``sb3``).
 
-Recurrent policies serve as encoders without memory here: they think for some ticks about each observation, from a zero
-carry, and forget. Whoever needs the memory trains with ``python -m drc_lab``.
+Recurrent policies serve as encoders without memory here: they run some ticks on each observation from a zero carry,
+which is then dropped. To train a policy with memory, use ``python -m drc_lab``.
 """
 
 from typing import Any
@@ -26,20 +26,21 @@ except ImportError as error:
 
 
 class PolicyFeatures(BaseFeaturesExtractor):
-    """One of our policies up to its head's shared layer, as a features extractor of ``proj_dim`` features.
+    """One of our policies, up to and including its head's shared layer, as an extractor of ``proj_dim`` features.
 
-    Use it as ``policy_kwargs=dict(features_extractor_class=PolicyFeatures, features_extractor_kwargs=dict(policy=...),
-    normalize_images=False, ortho_init=False)``: bytes are divided by 255 here, and would be a second time; and SB3's
-    orthogonal weights would take the place of ours, the forget gates' bias included.
+    Use it with ``policy_kwargs=dict(features_extractor_class=PolicyFeatures,
+    features_extractor_kwargs=dict(policy=...), normalize_images=False, ortho_init=False)``. Without
+    ``normalize_images=False`` SB3 would divide bytes by 255 a second time; without ``ortho_init=False`` its orthogonal
+    initialisation would overwrite ours, including the bias of the forget gates.
 
     Args:
         observation_space: a Box of (C, H, W); uint8 is divided by 255.
-        policy: a policy that has a head, such as SmallCNNPolicy, ConvLSTMPolicy, LoopedTransformerPolicy or DRCPolicy.
+        policy: a policy with a head, such as SmallCNNPolicy, ConvLSTMPolicy, LoopedTransformerPolicy or DRCPolicy.
         repeats: ticks for each observation, always from a zero carry; None is the policy's own number.
-        arguments: of the policy.
+        arguments: arguments of the policy's constructor.
 
     Raises:
-        ConfigError: an argument that cannot work, under ``features_extractor_kwargs``.
+        ConfigError: an argument that is not allowed; its key starts with ``features_extractor_kwargs``.
     """
 
     def __init__(
@@ -55,29 +56,30 @@ class PolicyFeatures(BaseFeaturesExtractor):
         if not isinstance(head, Head):
             raise ConfigError(f"{key}.policy", policy.__name__, "a policy with a head, such as SmallCNNPolicy")
         super().__init__(observation_space, head.proj.out_features)
-        head.add_module("policy", nn.Identity())  # what goes into the outputs comes out
+        head.add_module("policy", nn.Identity())  # so the head returns its shared layer's features
         head.add_module("value", nn.Identity())
         self.policy, self.repeats = built, repeats
         self.scale = 255 if observation_space.dtype == np.uint8 else 1
 
     def forward(self, observations: Tensor) -> Tensor:
-        """[B, C, H, W], as floats whatever the space says (SB3's preprocessing) -> [B, proj_dim]."""
+        """[B, C, H, W] -> [B, proj_dim]. SB3's preprocessing has already converted observations to floats."""
         return self.policy(observations / self.scale, repeats=self.repeats)[0].policy_logits
 
 
 class BatchVecEnv(VecEnv):
-    """A batch env as SB3's vector env, with what its Monitor would add: ``episode`` in infos, and ``is_success`` where
-    the env says success.
+    """A batch env as a vector env of SB3.
 
-    Observations are float32, bytes divided by 255. SB3 takes bytes of three axes for pictures and, on boards smaller
-    than their number of planes, transposes them.
+    Infos contain what SB3's Monitor would add, ``episode``, and ``is_success`` if the env reports whether a level was
+    solved. Observations are float32, with bytes divided by 255, because SB3 takes bytes with three axes for images,
+    and would transpose them on boards with fewer cells a side than planes.
 
     Args:
-        env: with same-step autoreset, for example ``gymnasium.make_vec("drc_lab/Sokoban-v0", num_envs=16)``, or
-            `drc_lab.envs.external.GymVectorEnv` around any Gymnasium env.
+        env: a batch env with same-step autoreset, for example
+            ``gymnasium.make_vec("drc_lab/Sokoban-v0", num_envs=16)``, or `drc_lab.envs.external.GymVectorEnv` around
+            any Gymnasium env.
 
     Raises:
-        ConfigError: an env without same-step autoreset.
+        ConfigError: the env does not have same-step autoreset.
     """
 
     def __init__(self, env: BatchEnv):
@@ -121,22 +123,26 @@ class BatchVecEnv(VecEnv):
         return list(self.env.render())  # type: ignore[attr-defined]
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """The batch env's attribute, once for each env."""
+        """Returns the batch env's attribute once for each env."""
         return [getattr(self.env, attr_name) for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Sets the batch env's attribute, and with it that of all envs."""
+        """Sets the batch env's attribute, for all envs together.
+
+        Raises:
+            ConfigError: ``indices`` is not None, because all envs are one object.
+        """
         if indices is not None:
             raise ConfigError("indices", indices, "None: all envs are one object")
         setattr(self.env, attr_name, value)
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        """What a method of the batch env (``action_masks``, say) returns for each env."""
+        """Calls a method of the batch env, for example ``action_masks``, and returns its results by env."""
         results = getattr(self.env, method_name)(*args, **kwargs)
         return [results[env] for env in self._get_indices(indices)]
 
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
-        """A Monitor would find nothing left to do."""
+        """True for SB3's Monitor, whose work is done here, so that SB3 adds none; False for any other wrapper."""
         return [wrapper_class is Monitor for _ in self._get_indices(indices)]
 
     def _floats(self, obs: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
-"""The signals that ask a task to stop, and what they lead to."""
+"""The signals that ask a task to stop, and the exception that they raise."""
 
 import signal
 from typing import Any
 
-# Ctrl-C; the end of a job; the warning before it that a scheduler can be asked for (Slurm's --signal=USR1@90).
+# Ctrl-C; the end of a job; the advance warning that a scheduler can be asked to send (Slurm's --signal=USR1@90).
 STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name))
 
 
@@ -11,12 +11,12 @@ class Stopped(KeyboardInterrupt):
     """A signal ended the task early.
 
     Args:
-        by: the signal.
-        message: how to go on.
+        by: number of the signal.
+        message: how to resume.
 
     Attributes:
-        exit_code: 130 for Ctrl-C. 75 (EX_TEMPFAIL of sysexits.h: try again later) for the others, for which a
-            scheduler can put the job back into its queue.
+        exit_code: 130 for Ctrl-C, else 75 (EX_TEMPFAIL of sysexits.h: try again later), by which a scheduler can
+            decide to requeue the job.
     """
 
     def __init__(self, by: int, message: str = ""):
@@ -26,5 +26,5 @@ class Stopped(KeyboardInterrupt):
 
 
 def stop_at_once(number: int, frame: Any = None) -> None:
-    """The handler for when there is nothing to save."""
+    """A signal handler for when there is nothing to save: raises `Stopped` immediately."""
     raise Stopped(number)

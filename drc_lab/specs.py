@@ -1,4 +1,4 @@
-"""What checks the arguments of the targets that configs name, without the imports that these need."""
+"""The specs that check the arguments of config targets without importing these."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from drc_lab.models import specs as models
 
 Spec = Callable[..., Any]
 
-# What a target takes, all of it.
+# Specs that have all arguments of their targets.
 SPECS: dict[str, Spec] = {
     "drc_lab.models.drc.DRCPolicy": models.DRCSpec,
     "drc_lab.models.convlstm.ConvLSTMPolicy": models.ConvLSTMSpec,
@@ -30,7 +30,7 @@ SPECS: dict[str, Spec] = {
     "drc_lab.learning.videos.EpisodeVideos": learning.VideosSpec,
     "drc_lab.interpretation.probes.live.ProbeCurves": interpretation.ProbeCurvesSpec,
 }
-# What the keys of the configs are, of targets that take more.
+# Specs that have only those arguments for which configs have keys; the targets take more.
 OF_LIBRARIES: dict[str, Spec] = {
     "torch.optim.Adam": library.AdamSpec,
     "torch.optim.AdamW": library.AdamSpec,

@@ -1,4 +1,4 @@
-"""Tables that fit the terminal: names are folded, what matters least is left out, or each row stands in a block."""
+"""Tables that fit the terminal: names are wrapped, unimportant columns left out, or each row becomes a block."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -11,11 +11,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-NARROWEST = 24  # terminal columns that a folded name keeps
-MOST_LINES = 3  # that it may take, to be read at a glance
-GAP = 2  # between two columns
-INDENT = 2  # of what stands in a block, under its row's names
-BETWEEN = "   "  # two values in a block
+NARROWEST = 24  # least width of a wrapped name, in characters
+MOST_LINES = 3  # most lines of a wrapped name, so that it can be read at a glance
+GAP = 2  # characters between two columns
+INDENT = 2  # of the values in a block, below its row's names
+BETWEEN = "   "  # separates two values in a block
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Column:
     """A column.
 
     Args:
-        title: of it.
-        words: whether it holds words, which stand to the left; numbers stand to the right.
-        name: whether it tells a row from the others: it is folded where it is too wide, and never left out.
-        rank: 0 is never left out; of the others those with the highest rank are left out first.
+        title: title of the column.
+        words: whether it has words, which are aligned left; numbers are aligned right.
+        name: whether it identifies the row. Such a column is wrapped if it is too wide, and never left out.
+        rank: columns of rank 0 are never left out; of the others, those with the highest rank are left out first.
     """
 
     title: str
@@ -36,17 +36,17 @@ class Column:
 
 
 class FittedTable:
-    """For a rich console of any width. No value is ever cut, and whatever is left out is said.
+    """A table for a rich console of any width. Values are never truncated, and the user is told what is left out.
 
-    A table that is too wide has its titles broken at spaces and its names folded. If that is not enough, columns are
-    left out by rank, and the line below says which and where they are. If those of rank 0 do not fit either, every row
-    becomes a block: its names, and below them all its values with their titles.
+    If the table is too wide, titles are broken at spaces and names are wrapped. If that is not enough, columns are left
+    out by rank, and a line below says which ones and where to find them. If the columns of rank 0 do not fit either,
+    every row becomes a block: its names, and below them all its values with their titles.
 
     Args:
-        title: stands above.
-        columns: at least one of them a name.
-        file: that holds every column, as it is called to the user; without it all columns have rank 0.
-        caption: stands below.
+        title: shown above the table.
+        columns: the columns, at least one of which is a name.
+        file: name of the file that has every column; if None, all columns must have rank 0.
+        caption: shown below the table.
     """
 
     def __init__(self, title: str, columns: Sequence[Column], file: str | None = None, caption: str = ""):
@@ -56,7 +56,7 @@ class FittedTable:
         self._rows: list[tuple[tuple[str, ...], bool, bool]] = []
 
     def add(self, *cells: str, dim: bool = False, last: bool = False) -> None:
-        """A row; dim is its style, and after the last of a section comes a line."""
+        """Adds a row; ``dim`` dims it, and ``last`` draws a line after it, as the last row of a section."""
         assert len(cells) == len(self.columns)
         self._rows.append((cells, dim, last))
 
@@ -74,7 +74,7 @@ class FittedTable:
             yield Text(self.caption, style="dim")
 
     def _layout(self, width: int) -> dict[int, int] | None:
-        """The width of each column that is shown, by its number; None if those of rank 0 do not fit."""
+        """The widths of the columns that are shown, by their numbers; None if those of rank 0 do not fit."""
         shown = list(range(len(self.columns)))
         optional = [i for i in shown if self.columns[i].rank and not self.columns[i].name]
         optional.sort(key=lambda i: (self.columns[i].rank, i))
@@ -85,7 +85,7 @@ class FittedTable:
         return dict(zip(shown, widths, strict=True))
 
     def _widths(self, shown: Sequence[int], room: int) -> list[int] | None:
-        """Widths of columns that share ``room``, None if they cannot."""
+        """Widths with which these columns fit into ``room`` characters; None if they do not fit."""
         values = [max((cell_len(cells[i]) for cells, _, _ in self._rows), default=0) for i in shown]
         titles = [self.columns[i].title for i in shown]
         widths = [max(value, cell_len(title)) for value, title in zip(values, titles, strict=True)]
@@ -112,7 +112,7 @@ class FittedTable:
         return table
 
     def _blocks(self, width: int) -> Iterator[RenderableType]:
-        """All rows with all their values; what is empty is nowhere."""
+        """All rows as blocks, with all their values except empty ones."""
         for cells, dim, _ in self._rows:
             names: list[str] = []
             values: list[str] = []
@@ -127,15 +127,16 @@ class FittedTable:
 
 def table_of(title: str, titles: Sequence[str], rows: Sequence[Sequence[str]], file: str | None, caption: str = "",
              words: Sequence[bool] | None = None) -> FittedTable:  # fmt: skip
-    """A table whose importance falls from left to right.
+    """Makes a table whose columns are in descending order of importance.
 
-    As many columns from the left are names as it takes to tell the rows apart; the next one is never left out.
+    The leftmost columns are names, as many as are needed to tell the rows apart. The column after them is never left
+    out either.
 
     Args:
-        title, file, caption: see `FittedTable`; without a file nothing is left out.
-        titles: of the columns.
-        rows: their cells.
-        words: which columns hold words; None is the first alone.
+        title, file, caption: see `FittedTable`; without a file no column is left out.
+        titles: titles of the columns.
+        rows: the cells of each row.
+        words: which columns have words; None is only the first.
     """
     names = names_of(rows)
     words = [i == 0 for i in range(len(titles))] if words is None else words
@@ -148,7 +149,7 @@ def table_of(title: str, titles: Sequence[str], rows: Sequence[Sequence[str]], f
 
 
 def names_of(rows: Sequence[Sequence[str]]) -> int:
-    """How many columns from the left tell all rows apart; one if not even all of them do."""
+    """How many columns from the left are needed to tell all rows apart; 1 if not even all of them are enough."""
     for count in range(1, len(rows[0]) if rows else 1):
         if len({tuple(row[:count]) for row in rows}) == len(rows):
             return count
@@ -156,7 +157,7 @@ def names_of(rows: Sequence[Sequence[str]]) -> int:
 
 
 def _filled(values: Sequence[str], width: int) -> list[str]:
-    """Lines with as many values as fit; none is broken that fits into a line."""
+    """Lines with as many values as fit; a value is broken only if it is longer than a line."""
     lines: list[str] = []
     for value in values:
         if lines and cell_len(lines[-1]) + len(BETWEEN) + cell_len(value) <= width:

@@ -1,6 +1,6 @@
-"""What a config's ``_target_`` names, which may be in a module of the user's own.
+"""Finds the class or function that a config's ``_target_`` names, which may be in a user's own module.
 
-Light to import: the command line looks here before torch is there.
+Light to import: the command line uses it before torch is imported.
 """
 
 import difflib
@@ -28,21 +28,22 @@ LIBRARIES = {Path(__file__).parent, *(Path(sysconfig.get_path(name)) for name in
 
 
 def add_current_folder(folder: str | None = None) -> None:
-    """Makes modules in the folder of the command importable, as ``python -m`` does and an installed script does not."""
+    """Makes modules in the command's folder importable, like ``python -m`` and unlike an installed script."""
     folder = folder or os.getcwd()
     if not sys.flags.safe_path and not {folder, ""} & set(sys.path):
         sys.path.append(folder)
 
 
 def locate(path: Any, key: str) -> Callable[..., Any]:
-    """The class or function of an import path.
+    """Imports the class or function of an import path.
 
     Args:
         path: ``module.Name``.
-        key: of the config, where it stands.
+        key: config key that has the path.
 
     Raises:
-        ConfigError: it leads to none: which part is missing, or which error ended the import.
+        ConfigError: there is no class or function at that path. The message says which part is missing, or which error
+            the import raised.
     """
 
     def mistake(why: str) -> ConfigError:
@@ -51,7 +52,7 @@ def locate(path: Any, key: str) -> Callable[..., Any]:
     def imported(name: str, parent: Any = None) -> Any:
         try:
             return import_module(name)
-        except Exception as error:  # whatever the module does when it is imported
+        except Exception as error:  # of any type, as importing a module runs its code
             if isinstance(error, ModuleNotFoundError) and error.name == name:
                 raise mistake(has_no(parent, *name.rsplit(".", 1)) if parent else no_module(name)) from None
             raise mistake(f"the import of {name} failed: {told(error)}") from error
@@ -74,14 +75,14 @@ def locate(path: Any, key: str) -> Callable[..., Any]:
 
 
 def no_module(name: str) -> str:
-    """Where it was looked for."""
+    """The message that there is no such module, with the places that were searched."""
     return (
         f"there is no module {name!r} in this folder ({os.getcwd()}) or among the installed packages (see PYTHONPATH)"
     )
 
 
 def has_no(parent: Any, name: str, part: str) -> str:
-    """That a module or class lacks a name, with those that it may have been meant for."""
+    """The message that a module or class has no such attribute, with the closest names."""
     close = difflib.get_close_matches(part, dir(parent), 3)
     file = getattr(parent, "__file__", None)
     return f"{name}{f' ({shown(file)})' if file else ''} has no {part}" + (
@@ -90,16 +91,16 @@ def has_no(parent: Any, name: str, part: str) -> str:
 
 
 def told(error: BaseException) -> str:
-    """An error's type and text in one line, and where in the user's own code it arose, if it did there."""
+    """An error's type and message in one line, with the place if it was raised in the user's own code."""
     text = " ".join(str(error).split())
-    if isinstance(error, SyntaxError) and error.filename:  # its text ends with the bare name of the file
+    if isinstance(error, SyntaxError) and error.filename:  # its text has the file's name without the folder
         return f"{type(error).__name__}: {error.msg}, at {shown(error.filename)}:{error.lineno}"
     places = [f"{shown(frame.filename)}:{frame.lineno} in {frame.name}" for frame in own_frames(error)]
     return f"{type(error).__name__}: {text}" + (f", at {' > '.join(places)}" if places else "")
 
 
 def own_frames(error: BaseException) -> list[traceback.FrameSummary]:
-    """The steps of a traceback that are neither in this package nor in a library, the callers first."""
+    """The frames of a traceback that are in the user's own code (neither this package nor a library), callers first."""
     frames = traceback.extract_tb(error.__traceback__)
     return [frame for frame in frames if is_own(Path(frame.filename))]
 
@@ -110,46 +111,47 @@ def is_own(path: Path) -> bool:
 
 
 def shown(path: str) -> str:
-    """A path as short as it can be told from here."""
+    """A path, relative to the current folder if it is inside it."""
     return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
 
 
 def shipped(thing: object) -> bool:
-    """Whether something is of a class of this package, which its tests cover."""
+    """Whether an object's class is part of this package, whose tests cover it."""
     return type(thing).__module__.startswith("drc_lab.")
 
 
 def taken(path: Any, key: str) -> set[str] | None:
-    """Names of a target's arguments; None where any name is taken, or nobody knows.
+    """Names of a target's arguments; None if it accepts any name, or if its signature is unknown.
 
     Raises:
-        ConfigError: a target that is not there.
+        ConfigError: the target does not exist.
     """
-    from drc_lab.specs import SPECS  # only where a target is named
+    from drc_lab.specs import SPECS  # imported here because only overridden targets need it
 
     target = SPECS.get(path) or locate(path, key)
     try:
         arguments = inspect.signature(target).parameters
-    except ValueError:  # a builtin that does not tell
+    except ValueError:  # a builtin without a signature
         return None
     return None if any(p.kind is p.VAR_KEYWORD for p in arguments.values()) else set(arguments)
 
 
 def drop_replaced(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """Takes from the config what only predecessors of its targets took: ``policy._target_=mine.Net`` leaves the keys of
-    the file that it stands in for behind, be it said on the command line or by an experiment.
+    """Removes keys from the config that only the replaced targets accepted.
 
-    Keys that the command line sets itself stay: `drc_lab.config.build` refuses those that the target does not take.
+    If the command line or an experiment replaces a target, as with ``policy._target_=mine.Net``, the config still has
+    the arguments of the old target, which come from its config file. Keys that the command line itself sets are kept:
+    `drc_lab.config.build` refuses those that the new target does not accept.
 
     Args:
-        config: as composed; is changed.
-        overrides: of the command line.
+        config: the composed config, which is changed in place.
+        overrides: the overrides of the command line.
 
     Returns:
         the same config.
 
     Raises:
-        ConfigError: a target that is not there.
+        ConfigError: a target does not exist.
     """
     typed = {key for one in OverridesParser.create().parse_overrides(list(overrides))
              for key in keys_within(one.key_or_group, one.value())}  # fmt: skip
@@ -167,7 +169,7 @@ def drop_replaced(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 
 def keys_within(key: str, value: Any) -> Iterator[str]:
-    """An override's key, and those inside of a dict that it sets."""
+    """The key of an override, and all keys inside the value if it is a dict."""
     yield key
     if isinstance(value, dict):
         for name, inner in value.items():
@@ -184,14 +186,14 @@ def _drop(node: DictConfig, key: str, names: set[Any], typed: set[str]) -> None:
 
 
 def _without_experiment() -> DictConfig:
-    """The config of the same groups, as their files have them."""
-    groups = {path.name for path in CONF.iterdir() if path.is_dir()} - {"experiment", "debug"}  # no defaults
+    """The config with the same choices of groups, but without the experiment and other overrides."""
+    groups = {path.name for path in CONF.iterdir() if path.is_dir()} - {"experiment", "debug"}  # without defaults
     choices = {g: c for g, c in HydraConfig.get().runtime.choices.items() if g in groups and c and c[0] != "["}
     return hydra.compose("config", [f"{group}={choice}" for group, choice in choices.items()])
 
 
 def _nodes(config: DictConfig, at: str = "") -> Iterator[tuple[str, DictConfig]]:
-    """All nodes that name a target, with their keys."""
+    """All nodes that have a ``_target_``, each with its key."""
     for name in config:
         node = None if OmegaConf.is_missing(config, name) else config._get_node(name)
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():

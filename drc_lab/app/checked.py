@@ -1,4 +1,5 @@
-"""What tasks ask of a config before they import what they need; they themselves read it by the same functions.
+"""Readers and checks of the config. They run before a task's heavy imports, so that mistakes show at once; the tasks
+then read the config with the same functions.
 
 Light to import.
 """
@@ -30,26 +31,30 @@ CONFIG = "config.yaml"  # in a run's folder
 
 
 def process_spec(config: DictConfig) -> ProcessSpec:
-    """The checked settings of the process."""
+    """Returns the checked settings of the process."""
     keys = [field.name for field in fields(ProcessSpec)]
     return ProcessSpec(**check_types(ProcessSpec, {key: config[key] for key in keys if key in config}, ""))
 
 
 def evaluation_spec(config: DictConfig) -> EvaluationSpec:
-    """The checked ``evaluation`` group."""
+    """Returns the checked ``evaluation`` group."""
     return from_mapping(EvaluationSpec, plain(config.evaluation), "evaluation")
 
 
 def thinking_spec(config: DictConfig) -> ThinkingSpec:
-    """The checked ``thinking`` group."""
+    """Returns the checked ``thinking`` group."""
     return from_mapping(ThinkingSpec, plain(config.thinking), "thinking")
 
 
 def report_spec(config: DictConfig, levels: int | None) -> ReportSpec:
-    """The checked ``report`` group, for so many held-out levels, where that is known.
+    """Returns the checked ``report`` group.
+
+    Args:
+        config: the whole config.
+        levels: how many held-out levels there are; None if that is not known.
 
     Raises:
-        ConfigError: also about a level that there is not.
+        ConfigError: a setting is invalid, or a level of the video does not exist.
     """
     spec = from_mapping(ReportSpec, plain(config.report), "report")
     for level in spec.video_levels or []:
@@ -59,7 +64,7 @@ def report_spec(config: DictConfig, levels: int | None) -> ReportSpec:
 
 
 def algo_spec(config: DictConfig) -> AlgoSpec:
-    """What stands in the ``algo`` group itself, checked."""
+    """Returns the checked keys of the ``algo`` group itself, without its subgroups."""
     return from_mapping(AlgoSpec, {field.name: config.algo[field.name] for field in fields(AlgoSpec)}, "algo")
 
 
@@ -67,10 +72,10 @@ def algo_spec(config: DictConfig) -> AlgoSpec:
 
 
 def held_out_settings(config: DictConfig) -> dict[str, Any]:
-    """The env's settings with those of ``evaluation.env`` in their place.
+    """Returns the env's settings, overridden by those of ``evaluation.env``.
 
     Raises:
-        ConfigError: a policy of the one could not play in the other.
+        ConfigError: only one of the two has the action "think", so that a policy of one cannot play in the other.
     """
     own, changed = plain(config.env), evaluation_spec(config).env
     check_thinks(own, own | changed, "evaluation.env.thinks")
@@ -79,7 +84,7 @@ def held_out_settings(config: DictConfig) -> dict[str, Any]:
 
 @contextmanager
 def told_by_origin(config: DictConfig, split_key: str = "evaluation.split") -> Iterator[None]:
-    """Within this context an error about held-out levels names the key that the setting comes from."""
+    """Makes errors about held-out levels within this context name the config key that the setting comes from."""
     e = evaluation_spec(config)
     origin = {"env.split": split_key} | {f"env.{name}": f"evaluation.{name}" for name in ("num_levels", "level_seed")}
     origin |= {f"env.{name}": f"evaluation.env.{name}" for name in e.env}
@@ -93,7 +98,7 @@ def told_by_origin(config: DictConfig, split_key: str = "evaluation.split") -> I
 
 
 def check_held_out(config: DictConfig, split: str, split_key: str = "evaluation.split") -> EnvSpec:
-    """Whether there can be held-out levels of a split; the arguments of their env.
+    """Checks that held-out levels of a split can be made; returns the arguments of their env.
 
     Raises:
         ConfigError: about the key that the setting comes from.
@@ -106,18 +111,22 @@ def check_held_out(config: DictConfig, split: str, split_key: str = "evaluation.
 
 
 def size_key(config: DictConfig, otherwise: str = "evaluation.env") -> str:
-    """The key that a board's size in an evaluation comes from."""
+    """Returns the key that sets the board size in an evaluation: ``evaluation.board`` if it is set, else
+    ``otherwise``."""
     return otherwise if config.evaluation.board is None else "evaluation.board"
 
 
 def check_reads(obs_shape: Sequence[int], can_read: bool, shape: Sequence[int], key: str) -> None:
-    """Whether a policy can read the observations of an env that may not be the one it was built for.
+    """Checks that a policy can read the observations of an env other than the one it was built for.
 
     Args:
-        obs_shape: that it was built for.
-        can_read: whether it can.
+        obs_shape: observation shape that the policy was built for.
+        can_read: whether it can read ``shape``.
         shape: of the env's observations.
-        key: what the env comes from.
+        key: config key that the env comes from.
+
+    Raises:
+        ConfigError: it cannot.
     """
     if not can_read:
         more = ""
@@ -127,18 +136,32 @@ def check_reads(obs_shape: Sequence[int], can_read: bool, shape: Sequence[int], 
 
 
 def check_actions(num_actions: int, actions: int, noop_more: bool, key: str) -> None:
-    """Whether it has as many actions as a policy chooses from; the policy need not know of a last no-op."""
+    """Checks that an env's number of actions fits the policy.
+
+    Args:
+        num_actions: that the policy chooses from.
+        actions: of the env.
+        noop_more: whether the env has one more action, a last no-op that the policy does not know.
+        key: config key that the env comes from.
+
+    Raises:
+        ConfigError: the numbers differ.
+    """
     if actions != num_actions + noop_more:
         raise ConfigError(key, f"{actions} actions", f"{num_actions}, which the policy chooses from")
 
 
 def check_thinks(trained: Mapping[str, Any], env: Mapping[str, Any], key: str) -> None:
-    """Whether two envs' settings agree on the action "think": their number of actions does not tell it from a no-op.
+    """Checks that either both envs have the action "think" or neither has. The number of actions alone cannot tell it
+    from a no-op.
 
     Args:
-        trained: those that the policy learns, or has learned, in.
-        env: those that it is to play in.
-        key: what these come from.
+        trained: settings of the env that the policy is trained in.
+        env: settings of the env that it is to play in.
+        key: config key that ``env`` comes from.
+
+    Raises:
+        ConfigError: only one of them has it.
     """
     has = trained.get("thinks") is not None
     if (env.get("thinks") is not None) != has:
@@ -150,7 +173,11 @@ def check_thinks(trained: Mapping[str, Any], env: Mapping[str, Any], key: str) -
 
 
 def store_uri(config: DictConfig) -> str:
-    """Where MLflow is, for what tasks read from it."""
+    """Returns the URI of MLflow's store, for tasks that read from it.
+
+    Raises:
+        ConfigError: the config names no store.
+    """
     uri = (config.get("tracking") or {}).get("uri")
     if uri is None:
         raise ConfigError("tracking.uri", None, "MLflow's store: tracking=mlflow")
@@ -158,7 +185,7 @@ def store_uri(config: DictConfig) -> str:
 
 
 def check_checkpoint(config: DictConfig, name: str) -> None:
-    """Whether a checkpoint can be there, and is if it is to be a file."""
+    """Checks that a checkpoint's file exists, or for one in MLflow that the config names a store."""
     if in_mlflow(name):
         store_uri(config)
     else:
@@ -166,7 +193,7 @@ def check_checkpoint(config: DictConfig, name: str) -> None:
 
 
 def check_start(config: DictConfig, folder: Path) -> None:
-    """The weights that a new training begins with, if any are named; one that goes on in its folder needs none."""
+    """Checks the checkpoint that a new training starts from, if one is named. A resumed training does not need it."""
     if config.checkpoint is None:
         return
     name, choice = one_checkpoint(config), resumed(config)
@@ -175,13 +202,14 @@ def check_start(config: DictConfig, folder: Path) -> None:
 
 
 def check_taught(config: DictConfig) -> None:
-    """Whether there is an exact solver for a loss that learns from one."""
+    """Checks that the game has an exact solver, for a loss that learns from optimal actions."""
     if config.env.id not in SPECS:
         raise ConfigError("env.id", config.env.id, f"{' | '.join(SPECS)}, as algo.loss learns from the exact solver")
 
 
 def as_trained(config: DictConfig, trained: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """The config with the env and the held-out levels of a training, but for what the command line sets itself."""
+    """Returns the config with the ``env`` and ``evaluation`` groups of a training, except for what the command line
+    sets."""
     config = config.copy()
     for group in ("env", "evaluation"):
         if group not in trained or any(override.startswith(f"{group}=") for override in overrides):
@@ -190,7 +218,8 @@ def as_trained(config: DictConfig, trained: DictConfig, overrides: Sequence[str]
         values = {key: OmegaConf.select(config, key) for key in keys_set}
         if group == "env" and "levels" in trained.env and any(re.match(r"data[.=]", o) for o in overrides):
             values |= {"env.levels": config.data.folder, "env.difficulty": config.data.difficulty} | values
-        # An env's keys depend on its game; what is new in an evaluation since that training has its default.
+        # Env keys depend on the game, so the trained group is taken whole. Evaluation keys that are newer than that
+        # training keep their defaults.
         known = trained[group] if group == "env" else {k: v for k, v in trained[group].items() if k in config[group]}
         config[group] = known if group == "env" else OmegaConf.merge(config[group], known)
         for key, value in values.items():
@@ -201,7 +230,8 @@ def as_trained(config: DictConfig, trained: DictConfig, overrides: Sequence[str]
 
 
 def recorded(config: DictConfig, name: str) -> DictConfig | None:
-    """`as_trained`, where the checkpoint still lies in its run's folder, beside the config; else only it can tell."""
+    """Returns `as_trained` if the checkpoint still lies in its run's folder, where ``config.yaml`` can be read; else
+    None, as the training's config is then in the checkpoint only."""
     path = Path(name)
     if path.parent.name != FOLDER or not (saved := path.parent.parent / CONFIG).is_file():
         return None
@@ -211,24 +241,32 @@ def recorded(config: DictConfig, name: str) -> DictConfig | None:
 
 
 def one_checkpoint(config: DictConfig) -> str:
-    """The name of the only one, in tasks that take no more."""
+    """Returns the checkpoint's name, for tasks that take one only.
+
+    Raises:
+        ConfigError: none or several are named.
+    """
     if not isinstance(config.checkpoint, str):
         raise ConfigError("checkpoint", config.checkpoint, "one; only task=thinking takes several")
     return config.checkpoint
 
 
 def exported_checkpoint(config: DictConfig) -> str:
-    """Of task=export, which cannot do without."""
+    """Returns the checkpoint's name for task=export, which needs one.
+
+    Raises:
+        ConfigError: none or several are named.
+    """
     if config.checkpoint is None:
         raise ConfigError("checkpoint", None, "a .ckpt file that a training wrote, agents:/NAME or models:/NAME@ALIAS")
     return one_checkpoint(config)
 
 
 def subject_names(config: DictConfig) -> list[str]:
-    """The checkpoints that are to be evaluated; none are named where ``thinking.run`` means all of a training.
+    """Returns the names of the checkpoints to evaluate; [] if ``thinking.run`` selects all checkpoints of a training.
 
     Raises:
-        ConfigError: none is named, or both are.
+        ConfigError: neither ``checkpoint`` nor ``thinking.run`` is set, or both are.
     """
     run = thinking_spec(config).run
     if run is not None:
@@ -245,25 +283,29 @@ def subject_names(config: DictConfig) -> list[str]:
 
 
 def check_single(names: Sequence[str]) -> None:
-    """Of task=evaluate."""
+    """Checks that only one checkpoint is named, for tasks that take no more."""
     if len(names) > 1:
         raise ConfigError("checkpoint", list(names), "one; task=thinking plays several")
 
 
 def check_several(config: DictConfig) -> None:
-    """What several checkpoints cannot have."""
+    """Checks that no ``thinking.worlds`` are set, which several checkpoints cannot be played in."""
     if worlds := thinking_spec(config).worlds:
         raise ConfigError("thinking.worlds", worlds, "{} with several checkpoints")
 
 
 def check_files(run: str, found: Sequence[Path]) -> None:
-    """Whether a run has any checkpoints."""
+    """Checks that a run has any checkpoints."""
     if not found:
         raise ConfigError("thinking.run", run, f"a run's folder with {FOLDER}/*.ckpt, or runs:/ID")
 
 
 def files_of_folder(run: str) -> list[Path]:
-    """The checkpoints in a run's folder, or in that of its checkpoints."""
+    """Returns the checkpoints of a run, given its folder or the folder of its checkpoints.
+
+    Raises:
+        ConfigError: there are none.
+    """
     folder = Path(run) / FOLDER
     found = sorted((folder if folder.is_dir() else Path(run)).glob("*.ckpt"))
     check_files(run, found)
@@ -271,7 +313,7 @@ def files_of_folder(run: str) -> list[Path]:
 
 
 def resumed(config: DictConfig) -> str:
-    """The checked choice of ``resume``."""
+    """Returns the checked value of ``resume``: auto, never or the path of a checkpoint."""
     choice = config.resume
     if not isinstance(choice, str):
         raise ConfigError("resume", choice, "auto | never | the path of a checkpoint")
@@ -284,16 +326,16 @@ def resumed(config: DictConfig) -> str:
 
 
 def check_played_level(level: int, levels: int | None) -> None:
-    """Of task=play, for so many levels, where that is known."""
+    """Checks ``play.level``; ``levels`` is how many there are, None if that is not known."""
     if levels is not None and not 0 <= level < levels:
         raise ConfigError("play.level", level, f"0 to {levels - 1}")
 
 
 def bank_plan(config: DictConfig) -> tuple[Path, BankSpec, dict[str, Any]]:
-    """Of task=make_bank: the file, how much goes into it, and the arguments of the generator.
+    """Returns what task=make_bank needs: the file, the settings of the bank, and the arguments of the generator.
 
     Raises:
-        UserError: there is such a file already, or a setting cannot be.
+        UserError: the file exists already, or a setting is invalid.
     """
     if config.env.id != RICOCHET:
         raise ConfigError("env.id", config.env.id, RICOCHET)
@@ -314,7 +356,8 @@ def bank_plan(config: DictConfig) -> tuple[Path, BankSpec, dict[str, Any]]:
 
 
 def levels_source(config: DictConfig) -> tuple[str, Path, str | None]:
-    """Of task=fetch_levels: the archive, the folder to make, and the archive's sum."""
+    """Returns what task=fetch_levels needs: the archive's URL, the folder to make, and the archive's SHA-256 or
+    None."""
     data = config.data
     if "url" not in data:
         raise ConfigError("data", "generated", "boxoban, to be fetched")
@@ -332,7 +375,7 @@ def check_sha256(sha256: str | None) -> None:
 
 
 def check_weights(config: DictConfig) -> None:
-    """Of task=import_weights: whether there is something to read."""
+    """Checks the config of task=import_weights, and that its path exists."""
     path = config.import_weights.path
     if not isinstance(path, str):
         raise ConfigError("path", path, "a folder or file of published weights")
@@ -345,6 +388,6 @@ def check_weights(config: DictConfig) -> None:
 
 
 def check_journal(folder: Path) -> None:
-    """Of task=sync."""
+    """Checks that the folder of task=sync is that of a run, with a journal."""
     if not (folder / FILE).is_file():
         raise UserError(f"folder: found no {FILE} in {str(folder)!r}, allowed: the folder of a run")

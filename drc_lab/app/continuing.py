@@ -1,4 +1,4 @@
-"""The command that goes on with a run that was stopped."""
+"""The command that resumes a stopped run."""
 
 import re
 import shlex
@@ -13,7 +13,7 @@ from drc_lab.tracking.run import python
 
 
 def resume_command(folder: Path) -> str:
-    """The command that goes on with the run of a folder: this one, with that folder."""
+    """Returns the command that resumes the run of a folder: the current command with ``folder`` set to it."""
     overrides = [word for word in words() if not word.startswith(("resume=", "folder="))]
     folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     quoted = str(folder) if re.fullmatch(r"[\w./-]+", str(folder)) else f"'{folder}'"  # for Hydra's grammar
@@ -22,14 +22,19 @@ def resume_command(folder: Path) -> str:
 
 @contextmanager
 def continuable(folder: Path, so_far: str = "") -> Iterator[None]:
-    """Within this context Ctrl-C and other signals tell the command that goes on with what is in a folder already.
+    """Makes Ctrl-C and other signals within this context print the command that resumes the run of a folder.
 
-    so_far: what has been done, in a sentence.
+    Args:
+        folder: of the run.
+        so_far: a sentence on what has been done already.
+
+    Raises:
+        Stopped: in place of a KeyboardInterrupt, with that command.
     """
     try:
         yield
     except KeyboardInterrupt as stop:
-        if str(stop):  # it has been told
+        if str(stop):  # its message has the command already
             raise
         by = getattr(stop, "by", signal.SIGINT)
         raise Stopped(by, f"{so_far} Go on with:  {resume_command(folder)}".lstrip()) from stop

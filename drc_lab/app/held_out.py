@@ -11,10 +11,16 @@ from drc_lab.models.policy import Policy
 
 
 def held_out_env(config: DictConfig, split: str, key: str = "evaluation.split", **more: Any) -> BatchEnv:
-    """The held-out levels of a split, see `make_held_out_env`; ``evaluation.env`` stands in for training's settings.
+    """Makes an env with the held-out levels of a split; ``evaluation.env`` overrides the training env's settings.
+
+    Args:
+        config: the whole config.
+        split: of the levels.
+        key: config key that the split comes from, for errors.
+        **more: further arguments of `make_held_out_env`.
 
     Raises:
-        ConfigError: about the key that the setting comes from; ``key`` is that of the split.
+        ConfigError: about the key that an invalid setting comes from.
     """
     e, node = evaluation_spec(config), OmegaConf.create(held_out_settings(config))
     with told_by_origin(config, key):
@@ -22,18 +28,19 @@ def held_out_env(config: DictConfig, split: str, key: str = "evaluation.split", 
 
 
 def check_fits(policy: Policy, num_actions: int, env: BatchEnv, key: str) -> None:
-    """Whether a policy can play in an env that may not be the one it was built for.
+    """Checks that a policy can play in an env other than the one it was built for.
 
     Args:
-        policy: chooses from ``num_actions``.
+        policy: the policy.
+        num_actions: that the policy chooses from.
         env: to play in.
-        key: what the env comes from.
+        key: config key that the env comes from.
 
     Raises:
-        ConfigError: its observations or actions are others than the policy's.
+        ConfigError: its observations or actions do not fit the policy.
     """
     shape, actions = env.single_observation_space.shape, int(env.single_action_space.n)
     assert shape is not None
     check_reads(policy.obs_shape, policy.reads(shape), shape, key)
-    game_actions = num_actions - (env.think_action is not None)  # of which the policy may not know a last no-op
+    game_actions = num_actions - (env.think_action is not None)  # the policy may not know a last no-op
     check_actions(num_actions, actions, env.noop_action == game_actions, key)

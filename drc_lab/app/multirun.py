@@ -1,4 +1,4 @@
-"""What the jobs of ``-m`` share: one MLflow run above them, opened before any of them starts.
+"""The parent run of a sweep (``-m``): one MLflow run above all jobs, opened before the first of them starts.
 
 Light to import: Hydra builds its callbacks in every process, ``--help`` included.
 """
@@ -19,16 +19,16 @@ from drc_lab.errors import UserError, complain
 from drc_lab.files import remove_empty
 from drc_lab.launch import PARENT, SWEEP, in_sweep
 
-opened = ExitStack()  # holds the run above the jobs; the command line closes it, with the outcome
+opened = ExitStack()  # holds the parent run; the command line closes it, with the outcome
 
 
 class SweepRun(Callback):
-    """Hydra's hook that opens the run above the jobs, and tells them of it."""
+    """Hydra callback that opens the parent run and passes its id on to the jobs."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         try:
             _open(config)
-        # Hydra makes a warning of what a callback raises, and would go on without the run; it lets an exit pass.
+        # Hydra would only warn of an exception in a callback and go on without the run. It lets SystemExit pass.
         except UserError as error:
             sys.exit(complain(error))
         except Exception:
@@ -64,20 +64,20 @@ def _open(config: DictConfig) -> None:
 
 
 def _remove_unused(folder: Path) -> None:
-    """Removes the folder of a sweep of which no job left anything."""
+    """Removes a sweep's folder if no job left anything in it."""
     if folder.is_dir() and {path.name for path in folder.iterdir()} <= {"multirun.yaml"}:
         (folder / "multirun.yaml").unlink(missing_ok=True)
         remove_empty(folder)
 
 
 def make_folder_of(storage: str | None) -> None:
-    """Of the SQLite file with an Optuna study."""
+    """Creates the folder of the SQLite file that an Optuna study is stored in, if ``storage`` is one."""
     if storage is not None and storage.startswith("sqlite:///"):
         Path(storage.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
 
 
 def job_tags() -> dict[str, str]:
-    """What makes a run the child of its sweep and tells it from the others; nothing for a run by itself."""
+    """Returns the tags that make a run a child of its sweep's run and identify the job; {} outside a sweep."""
     if not in_sweep() or PARENT not in os.environ:
         return {}
     hydra = HydraConfig.get()

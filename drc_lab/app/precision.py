@@ -1,4 +1,4 @@
-"""The key policy.recurrent_precision: in a training, and for a policy that was trained."""
+"""The key policy.recurrent_precision, in training and for trained policies."""
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -16,21 +16,22 @@ KEY = "policy.recurrent_precision"
 
 
 def check_trainable(policy: Policy, device: torch.device) -> None:
-    """A training in another precision than was asked for would not be the same training.
+    """Checks that the device can train in the policy's precision. Falling back to another precision, as evaluations do,
+    would silently make it another training.
 
     Raises:
-        ConfigError: the device has no instructions for what the policy asks for.
+        ConfigError: the policy asks for bfloat16 and the device has no instructions for it.
     """
     if wants_bfloat16(policy) and not has_bfloat16(device):
         raise ConfigError(KEY, "bfloat16", f"float32, as this {device.type} has no instructions for bfloat16")
 
 
 def set_precision(policy: Policy, config: DictConfig, device: torch.device) -> None:
-    """Leaves a trained policy's as it was trained, or as the command line says. Where the device has no instructions
-    for it, a line says that it computes in float32.
+    """Sets a trained policy's precision if the command line does; else it stays as it was in training. If the device
+    has no instructions for it, says that the policy computes in float32.
 
     Raises:
-        ConfigError: the command line asks for what this policy cannot do.
+        ConfigError: the command line asks for a precision that this policy cannot run in.
     """
     stack = getattr(policy, "stack", None)
     if isinstance(stack, DRCStack) and any(o.startswith(f"{KEY}=") for o in HydraConfig.get().overrides.task):
@@ -43,6 +44,6 @@ def set_precision(policy: Policy, config: DictConfig, device: torch.device) -> N
 
 
 def wants_bfloat16(policy: Policy) -> bool:
-    """Whether its recurrence is to be in bfloat16."""
+    """Whether the policy asks for its recurrence to run in bfloat16."""
     stack = getattr(policy, "stack", None)
     return isinstance(stack, DRCStack) and stack.recurrent_precision == "bfloat16"

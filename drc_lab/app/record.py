@@ -1,4 +1,4 @@
-"""What a training's run is called, its tags and its data."""
+"""How a run is recorded: its name, its tags and the levels that it uses."""
 
 import platform
 import re
@@ -24,14 +24,13 @@ from drc_lab.tracking.naming import run_name
 from drc_lab.tracking.run import Run, python, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
 
-COMMAND_LENGTH = 5000  # of a tag's value; MLflow takes 8,000
+COMMAND_LENGTH = 5000  # longest value of the tag, in characters; MLflow allows 8,000
 
 
 def name_of(config: DictConfig) -> str:
-    """The run's ``name``, or what the command line changes, see `run_name`.
+    """Returns the run's ``name``, or if there is none what the command line changes, see `run_name`.
 
-    The jobs of a sweep have their numbers before it, three digits long: sorted by name they are in order, whatever a
-    sweep varies.
+    Jobs of a sweep get their number as a prefix, with three digits, so that sorting by name puts them in order.
     """
     hydra = HydraConfig.get()
     changes = run_name(hydra.overrides.task, set(hydra.runtime.choices), str(config.study), int(config.seed))
@@ -40,7 +39,7 @@ def name_of(config: DictConfig) -> str:
 
 
 def run_tags(config: DictConfig) -> dict[str, str]:
-    """What runs are looked for by; git's commit and the user come with MLflow's own."""
+    """Returns the tags by which runs can be searched. MLflow itself adds the git commit and the user."""
     hydra = HydraConfig.get()
     choices = {**hydra.runtime.choices, **named_targets(hydra.overrides.task)}
     note = {MLFLOW_RUN_NOTE: RUNS[config.task]} if config.task in RUNS else {}
@@ -58,21 +57,21 @@ def run_tags(config: DictConfig) -> dict[str, str]:
 
 
 def named_targets(overrides: list[str]) -> dict[str, str]:
-    """What the command line puts in the place of a group's own class: ``policy._target_=mine.Net``."""
+    """Returns the classes of policy and algo that the command line sets, as in ``policy._target_=mine.Net``."""
     named = (re.fullmatch(r"\+*(policy|algo)\.(?:loss\.)?_target_=(.+)", override) for override in overrides)
     return {found[1]: found[2] for found in named if found}
 
 
 @contextmanager
 def evaluation_run(config: DictConfig, folder: Path) -> Iterator[Run]:
-    """The recorded run of an evaluation; the one in its folder goes on, if there is one."""
+    """Opens the recorded run of an evaluation; if its folder has one already, that run is resumed."""
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
     with tracked_run(spec, folder, config.study, name_of(config), run_tags(config), True, say) as run:
         yield run
 
 
 def log_held_out(run: Run, use: str, env: BatchEnv, config: dict[str, Any]) -> None:
-    """Records held-out levels (valid, test) that were made with a config, by `held_out_env`."""
+    """Records the held-out levels (``use`` is valid or test) that `held_out_env` made from a config."""
     e = config["evaluation"]
     split = e["split"] if use == "valid" else e["report_split"]
     settings = config["env"] | e["env"] | {"split": split} | {key: e[key] for key in ("num_levels", "level_seed")}

@@ -1,4 +1,4 @@
-"""Where a training begins: anew, or where the one in its folder stopped."""
+"""Where a training starts: from scratch, or from where the training in its folder stopped."""
 
 import math
 from collections.abc import Mapping
@@ -20,22 +20,23 @@ from drc_lab.tracking.journal import last_status
 from drc_lab.tracking.mlflow import flatten
 
 SAME = ("env", "policy", "algo", "seed", "checkpoint")  # groups of the config that the state of a training depends on
-# But for how fast it is collected. `RolloutStream` compares the number of groups itself, as null depends on the device.
+# Keys in them that may change, as they only affect speed. `RolloutStream` itself compares the number of groups, as
+# what null means depends on the device.
 FREE = ("algo.rollouts.groups", "algo.rollouts.cuda_graph", "algo.loss.threads")
 
 
 @dataclass(frozen=True)
 class Beginning:
-    """Where a training begins.
+    """Where a training starts.
 
     Args:
         folder: of the run.
-        checkpoint: to go on from; None begins anew.
-        trained: whether that one is of a training's end.
-        finished: whether the whole task came to its end, its record included.
-        best: held-out solve rate before the checkpoint, or return where the env says no success.
-        result: of the last held-out evaluation before it.
-        same_run: whether what is recorded is the run of that folder, if there is one.
+        checkpoint: to resume from; None starts from scratch.
+        trained: whether that checkpoint is from the end of its training.
+        finished: whether the whole task is finished, its record included.
+        best: best held-out solve rate before the checkpoint, or return if the env does not report success.
+        result: metrics of the last held-out evaluation before the checkpoint.
+        same_run: whether the recorded run of that folder, if there is one, is resumed.
     """
 
     folder: Path
@@ -52,15 +53,16 @@ class Beginning:
 
 
 def beginning(config: DictConfig, folder: Path) -> Beginning:
-    """What ``resume`` comes to.
+    """Decides from ``resume`` where a training starts.
 
-    ``auto`` goes on with ``folder``, also where no checkpoint was written yet. ``never`` begins anew. A path goes on in
-    the folder of the run that it is from; where that has come to its end and is now to be evaluated otherwise, or where
-    the file lies elsewhere, it goes on in ``folder`` as a new run.
+    ``auto`` resumes the run in ``folder``, even if it has no checkpoint yet. ``never`` starts from scratch. The path of
+    a checkpoint resumes the run that the checkpoint belongs to, in that run's folder. It becomes a new run in
+    ``folder`` if the checkpoint no longer lies in a run's folder, or if its training is finished and is now evaluated
+    with other settings.
 
     Raises:
-        ConfigError: no such choice, or the training that would go on is another one.
-        UserError: no file, or no checkpoint.
+        ConfigError: ``resume`` is invalid, or the settings differ from those of the training to be resumed.
+        UserError: the file does not exist or is no checkpoint.
     """
     choice = resumed(config)
     if choice == "never":
@@ -85,19 +87,21 @@ def beginning(config: DictConfig, folder: Path) -> Beginning:
 
 
 def recorded_evaluation(path: Path) -> Any:
-    """The ``evaluation`` group of a run's config.yaml."""
+    """Returns the ``evaluation`` group of a run's config.yaml."""
     return OmegaConf.select(OmegaConf.load(path), "evaluation")
 
 
 def check_same_training(before: dict[str, Any], now: DictConfig, which: str) -> None:
-    """A run goes on with the settings it began with, or its state would not fit or, worse, fit and mislead.
+    """Checks that a resumed training has the settings it started with. With others its state might not fit or, worse,
+    fit and give misleading results.
 
     Args:
         before: the checkpoint's config.
-        which: the run it is of, in words.
+        now: the current config.
+        which: describes the run that the checkpoint is from, for the error.
 
     Raises:
-        ConfigError: naming the first key that differs.
+        ConfigError: about the first key that differs.
     """
     old, new = (flatten(_with_defaults(config)) for config in (before, plain(now)))
     for key in sorted(old | new):
@@ -106,6 +110,6 @@ def check_same_training(before: dict[str, Any], now: DictConfig, which: str) -> 
 
 
 def _with_defaults(config: dict[str, Any]) -> dict[str, Any]:
-    """The config with the keys that are newer than it, as they are without being named."""
+    """Returns the config with defaults for env and rollout keys that are newer than it."""
     rollouts = {field.name: field.default for field in fields(RolloutSpec)} | config["algo"]["rollouts"]
     return config | {"env": completed(config["env"]), "algo": config["algo"] | {"rollouts": rollouts}}

@@ -1,4 +1,4 @@
-"""What the groups of the config that tasks have for themselves may be. Light to import."""
+"""Checked forms of the config groups that belong to a single task. Light to import."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,8 +45,8 @@ class BenchmarkSpec:
     """What task=benchmark times.
 
     Args:
-        trainings: the overrides of each training, by name. Those of the command come after them.
-        only: names of the trainings that are wanted; None is all.
+        trainings: the overrides of each training, by name. Overrides of the command line follow them.
+        only: names of the trainings to time; None is all.
     """
 
     trainings: dict[str, list[str]]
@@ -62,9 +62,9 @@ class SpeedSpec:
     """How task=env_speed times envs.
 
     Args:
-        num_envs: boards in a batch.
-        steps: of the batch in one timing.
-        timings: of each env, taken in turns; the median counts.
+        num_envs: number of boards in a batch.
+        steps: steps of the batch in one timing.
+        timings: how often each env is timed, in turns with the others; the median counts.
         peers: whether EnvPool and Jumanji are timed as well (extra ``bench``).
     """
 
@@ -82,9 +82,9 @@ class SearchSpec:
     """How much task=search_speed times.
 
     Args:
-        seconds: of each generator.
-        boards: of 16x16 with four robots that are solved, whatever their optimum.
-        levels: of 10x10 Sokoban that are solved.
+        seconds: how long each generator is timed.
+        boards: how many Ricochet boards, 16x16 with four robots and of any optimal length, are solved.
+        levels: how many 10x10 Sokoban levels are solved.
     """
 
     seconds: float = 5.0
@@ -99,18 +99,18 @@ class SearchSpec:
 
 @dataclass(frozen=True)
 class PolicySpeedSpec:
-    """What task=policy_speed times: a DRC in the guide's wiring beside the same net written plainly, and every policy
-    of conf/policy.
+    """What task=policy_speed times: a DRC with the default wiring beside a plain implementation of the same net, and
+    every policy of conf/policy.
 
     Args:
         obs_shape, num_actions: of all policies.
-        hidden_channels, num_layers, repeats_per_step: of the DRC that is compared.
-        envs: batches of one step without gradient; the first one is also that of the table of policies.
-        steps: T of a forward and backward pass.
-        recompute_steps: of the library's DRC where it saves memory, see `DRCSpec`.
-        batches: B of a pass; the first one is also that of the table of policies and of the profile.
-        conv_batches: of the bare convolution; the fastest counts.
-        timings: of everything, taken in turns; the median counts.
+        hidden_channels, num_layers, repeats_per_step: of the DRC.
+        envs: batch sizes of a step without gradient; the table of policies uses the first.
+        steps: number of steps T of a forward and backward pass.
+        recompute_steps: of the variant of the DRC that saves memory, see `DRCSpec`.
+        batches: batch sizes B of a forward and backward pass; the table of policies and the profile use the first.
+        conv_batches: batch sizes of the bare convolution; the fastest counts.
+        timings: how often everything is timed, in turns; the median counts.
         device: "cpu" or "cuda".
     """
 
@@ -137,11 +137,11 @@ class PolicySpeedSpec:
 
     @property
     def sizes(self) -> tuple[int, int, int, int]:
-        """Of the DRC that is compared."""
+        """num_actions, hidden_channels, num_layers and repeats_per_step of the DRC."""
         return self.num_actions, self.hidden_channels, self.num_layers, self.repeats_per_step
 
     def drc(self, **options: Any) -> "DRCPolicy":
-        """The DRC that is compared, with new weights; ``options`` of `DRCSpec`."""
+        """Makes the DRC with new weights on the device; ``options`` are further arguments of `DRCSpec`."""
         from drc_lab.models.drc import DRCPolicy
 
         return DRCPolicy(check_obs_shape(tuple(self.obs_shape)), *self.sizes, **options).to(self.device)
@@ -149,7 +149,7 @@ class PolicySpeedSpec:
 
 @dataclass(frozen=True)
 class WeightsSpec:
-    """Arguments of `drc_lab.models.published.read`, as far as they can be judged without the weights."""
+    """Arguments of `drc_lab.models.published.read`, checked as far as is possible without reading the weights."""
 
     path: str
     board: tuple[int, int] | None = None

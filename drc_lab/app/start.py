@@ -1,4 +1,4 @@
-"""How every task begins: the console it prints to, and the process set up as the config says."""
+"""How every task starts: it sets the process up from the config and has a console to print to."""
 
 from dataclasses import asdict
 from typing import Any
@@ -16,12 +16,12 @@ __all__ = ["check_accelerator", "console", "say", "start"]
 
 
 def say(text: str) -> None:
-    """A line for the user, as it is."""
+    """Prints a line for the user as plain text, without markup, highlighting or wrapping."""
     console.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
 def start(config: DictConfig) -> int:
-    """Sets the process up as ``seed``, ``threads`` and other keys say; the checked seed. Only one rank prints."""
+    """Sets up the process by ``seed``, ``threads`` and related keys; returns the checked seed. Only rank 0 prints."""
     spec = process_spec(config)
     start_process(**asdict(spec))
     quieten_libraries()
@@ -30,10 +30,10 @@ def start(config: DictConfig) -> int:
 
 
 def check_accelerator(accelerator: Any) -> None:
-    """Lightning says of a GPU that it cannot use neither what it found nor what to do.
+    """Checks that torch has the GPU that is asked for. Lightning's own error says neither what it found nor what to do.
 
     Raises:
-        ConfigError: a GPU is asked for, and torch has none.
+        ConfigError: a GPU is asked for and torch sees none.
     """
     if accelerator not in ("gpu", "cuda") or torch.cuda.is_available():
         return

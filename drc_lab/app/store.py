@@ -1,4 +1,4 @@
-"""What tasks read from the store that ``tracking`` names."""
+"""Access to MLflow's store, as the ``tracking`` group names it, for tasks that read from it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,21 +13,26 @@ if TYPE_CHECKING:
 
 
 def reading_client(config: DictConfig) -> "MlflowClient":
-    """A client of MLflow's store, which has to be there.
+    """Returns a client of MLflow's store.
 
     Raises:
-        UserError: it is not, or does not answer.
+        UserError: there is no such store, or it does not answer.
     """
-    from drc_lab.tracking.reading import open_store  # MLflow takes seconds, and a local checkpoint does not need it
+    from drc_lab.tracking.reading import open_store  # importing MLflow takes seconds, and local files do not need it
 
     return open_store(store_uri(config))
 
 
 def checkpoint_file(config: DictConfig, one: str | None = None) -> Path:
-    """The file of ``checkpoint``, or of one of several; one that MLflow has is downloaded to ``root/models``.
+    """Returns the file of a checkpoint; one in MLflow is downloaded to ``root/models``.
+
+    Args:
+        config: the whole config.
+        one: name of the checkpoint; None is the only one that ``checkpoint`` names.
 
     Raises:
-        UserError: MLflow does not have it, or is not there; or several are named where one is meant.
+        UserError: the file does not exist, MLflow does not have it or is away, or ``checkpoint`` does not name exactly
+            one.
     """
     checkpoint = one or one_checkpoint(config)
     if not in_mlflow(checkpoint):

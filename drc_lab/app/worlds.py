@@ -1,4 +1,4 @@
-"""Worlds other than the one that a policy was trained in: larger boards, more walls or boxes, collections of levels."""
+"""Worlds: held-out levels that differ from training's, with larger boards, more walls or boxes, or from collections."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +13,11 @@ BASE = "base"  # the levels that the evaluation group describes
 
 
 def worlds(config: DictConfig) -> dict[str, DictConfig]:
-    """The config of each world: BASE, then those of ``thinking.worlds``, with other values for keys of ``evaluation``.
+    """Returns the config of each world by name: BASE, then those of ``thinking.worlds``, which override keys of
+    ``evaluation``.
 
     Raises:
-        ConfigError: a world that is none.
+        ConfigError: a world has BASE's name, or anything but valid values for keys of ``evaluation``.
     """
     found = {BASE: config}
     for name, values in plain(config.thinking.worlds).items():
@@ -38,7 +39,7 @@ def worlds(config: DictConfig) -> dict[str, DictConfig]:
 
 @contextmanager
 def told_of(world: str) -> Iterator[None]:
-    """Within this context an error about the levels says which world they are of."""
+    """Makes errors about the levels within this context name the world that the levels are of."""
     try:
         yield
     except ConfigError as error:

@@ -1,1 +1,1 @@
-"""From a trained policy to files that run without drc_lab."""
+"""Exports trained policies to files; ONNX and torch.export files run without drc_lab."""

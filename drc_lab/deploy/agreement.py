@@ -1,4 +1,4 @@
-"""Exported files beside the policy they came from: size, latency, solve rate, and how far the logits are off."""
+"""Compares exported files with the original policy: size, latency, solve rate, and difference of the logits."""
 
 import csv
 from collections.abc import Sequence
@@ -17,15 +17,18 @@ from drc_lab.tables import Column, FittedTable
 
 @dataclass(frozen=True)
 class Row:
-    """One variant.
+    """The results of one exported variant, or of the original policy.
 
     Args:
-        variant, runtime: names.
-        megabytes: of the file; of the weights alone in the policy itself, whose checkpoint holds more than them.
-        milliseconds: of one step, the median, by batch size.
-        levels, measure, mean, low, high: greedy on held-out levels, what players are judged by, with the interval.
-        difference: the greatest absolute difference of a logit to the policy's, over the same observations, each with
-            a carry of its own.
+        variant, runtime: names of the variant and of what runs it.
+        megabytes: size of the file; for the original policy the size of its weights, because its checkpoint also holds
+            other things.
+        milliseconds: median time of one step, by batch size.
+        levels: number of held-out levels, played greedily.
+        measure, mean, low, high: solve rate, or return if the env does not report success; its mean over these levels,
+            and the confidence interval.
+        difference: largest absolute difference of a logit from the original policy's, on the same observations, where
+            each of the two has its own carry.
     """
 
     variant: str
@@ -42,7 +45,7 @@ class Row:
 
 @torch.no_grad()
 def play(policy: Policy, env: BatchEnv, steps: int, seed: int) -> tuple[Tensor, Tensor]:
-    """What a policy sees when it plays greedily: observations [T, B, ...] and resets bool [T, B]."""
+    """Plays greedily for ``steps`` steps, and returns the observations [T, B, ...] and resets, bool [T, B]."""
     first, _ = env.reset(seed=seed)
     now, over, state = torch.from_numpy(first.copy()), torch.ones(len(first), dtype=torch.bool), None
     seen, resets = [], []
@@ -58,12 +61,12 @@ def play(policy: Policy, env: BatchEnv, steps: int, seed: int) -> tuple[Tensor, 
 
 @torch.no_grad()
 def logits_of(policy: Policy, obs: Tensor, resets: Tensor, repeats: int | None) -> Tensor:
-    """[T, B, A] over a sequence that starts an episode everywhere."""
+    """The logits [T, B, A] over a sequence, starting from the carry at the start of an episode in all envs."""
     return policy.unroll(obs, policy.init_state(obs.shape[1], *obs.shape[3:]), resets, repeats)[0].policy_logits
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:
-    """One line for each variant."""
+    """Writes a CSV file with one line for each variant."""
     batches = [f"milliseconds_batch_{batch}" for batch in rows[0].milliseconds]
     rates = [f"{rows[0].measure.metric}{end}" for end in ("", "_low", "_high")]
     with path.open("w", newline="") as file:
@@ -77,7 +80,7 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
 
 
 def terminal_table(rows: Sequence[Row], confidence: float, file: str, caption: str) -> FittedTable:
-    """The same for the eye; ``file`` is what the CSV is called."""
+    """The same rows as a table for the terminal; ``file`` is the name of the CSV file."""
     title = f"Exported, beside the policy itself: {rows[0].levels} held-out levels, greedy"
     columns = [Column("variant", words=True, name=True), Column("runs in", words=True, rank=1), Column("MB", rank=2)]
     columns += [Column(f"ms at B = {batch}", rank=3 + number) for number, batch in enumerate(rows[0].milliseconds)]

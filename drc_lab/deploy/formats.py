@@ -1,4 +1,4 @@
-"""The formats a policy is exported to, the variants of each, and what writes and runs them."""
+"""Writes a policy in each export format and variant, and loads the files to run them."""
 
 import shutil
 import tempfile
@@ -21,16 +21,17 @@ Play = tuple[Tensor, Tensor]
 
 
 def write(format: str, step: PolicyStep, paths: dict[str, Path], played: Callable[[], Play]) -> None:
-    """Writes all variants, or none if something goes wrong with one.
+    """Writes all variants, or none of them if one fails.
 
     Args:
-        format: of `FORMATS`.
-        step: in float32.
-        paths: of the variants.
-        played: gives observations [T, B, ...] and resets [T, B] of a play, to measure the scales of int8 on.
+        format: key of `FORMATS`.
+        step: the step of the policy, in float32.
+        paths: file of each variant.
+        played: returns observations [T, B, ...] and resets [T, B] of some play, on which static int8 scales are
+            measured.
 
     Raises:
-        UserError: a file cannot be written, or the format cannot say what the policy is.
+        UserError: a file cannot be written, or the format cannot represent the policy.
     """
     with ExitStack() as stack:
         parts = {variant: stack.enter_context(written(path)) for variant, path in paths.items()}
@@ -49,7 +50,7 @@ def write(format: str, step: PolicyStep, paths: dict[str, Path], played: Callabl
 
 def _write_onnx(step: PolicyStep, parts: dict[str, Path], played: Callable[[], Play]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        float32 = Path(folder) / "float32.onnx"  # the others are made from it
+        float32 = Path(folder) / "float32.onnx"  # the other variants are made from it
         onnx_files.write_float32(step, float32)
         for variant, part in parts.items():
             if variant == FLOAT32:
@@ -63,7 +64,7 @@ def _write_onnx(step: PolicyStep, parts: dict[str, Path], played: Callable[[], P
 
 
 def runner(format: str, path: Path, interface: Interface, policy: Policy) -> Policy:
-    """What runs a file that `write` left; ``policy`` is the one it came from."""
+    """Loads a file written by `write` as a policy; ``policy`` is the one that was exported."""
     if format == "state_dict":
         return torch_files.with_weights(policy, path)
     if format == "flax":

@@ -1,4 +1,4 @@
-"""ONNX files of a step, in float32, with bf16 weights or in int8, and onnxruntime to run them (extra ``export``)."""
+"""Writes ONNX files of a step (float32, bf16 weights, int8), and runs them in onnxruntime (extra ``export``)."""
 
 import logging
 import tempfile
@@ -21,9 +21,10 @@ Feed = dict[str, Any]  # input name to numpy array
 
 
 def check_installed() -> None:
-    """
+    """Checks that the packages of the extra ``export`` can be imported.
+
     Raises:
-        UserError: a package of the extra is missing.
+        UserError: one of them is missing.
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         try:
@@ -34,7 +35,10 @@ def check_installed() -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Exporter and quantizer warn of themselves: their own deprecations, other packages, steps that are done here."""
+    """Suppresses the warnings of the exporter and quantizer, which do not concern the user.
+
+    They are about their own deprecations, about other packages, and about steps that this module does.
+    """
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -46,7 +50,7 @@ def quiet() -> Iterator[None]:
 
 
 def write_float32(step: PolicyStep, path: Path) -> None:
-    """The step as it is; inputs, outputs and weights keep their names, the batch axis is free."""
+    """Writes the step in float32; inputs, outputs and weights keep their names, and the batch size is free."""
     import onnx
 
     inputs, outputs = step.interface.inputs, step.interface.outputs
@@ -58,12 +62,15 @@ def write_float32(step: PolicyStep, path: Path) -> None:
     assert program is not None
     model = program.model_proto
     for node in model.graph.node:
-        del node.metadata_props[:]  # source lines and paths of the machine that exported
+        del node.metadata_props[:]  # source lines and paths of the machine that exports
     onnx.save(model, path)
 
 
 def write_bfloat16(float32: Path, path: Path) -> None:
-    """Weights stored in half the bytes. Runtimes without such kernels, as on most CPUs, compute in float32."""
+    """Writes a file with weights stored in bfloat16, which halves its size.
+
+    Runtimes without bfloat16 kernels, as on most CPUs, compute in float32.
+    """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -82,17 +89,21 @@ def write_bfloat16(float32: Path, path: Path) -> None:
 
 
 def write_int8_dynamic(float32: Path, path: Path) -> None:
-    """Weights in 8 bits; activations are given a scale anew in every call. Convolutions run as ConvInteger."""
+    """Writes a file with 8-bit weights; the scale of activations is computed in every call.
+
+    Convolutions run as ConvInteger.
+    """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    with quiet():  # signed weights would run in a ConvInteger several times slower on a CPU
+    with quiet():  # unsigned, because a ConvInteger with signed weights is several times slower on a CPU
         quantize_dynamic(_quantizable(float32), path, weight_type=QuantType.QUInt8, per_channel=True)
 
 
 def write_int8_static(float32: Path, path: Path, feeds: Sequence[Feed]) -> None:
-    """Weights and activations in 8 bits, with scales measured on ``feeds``; the outputs' own layers stay float32.
+    """Writes a file with 8-bit weights and activations, whose scales are measured on ``feeds``.
 
-    Weights are unsigned: CPUs without VNNI add two products with signed ones in 16 bits, which large ones overflow.
+    The output layers stay float32. Weights are unsigned: with signed weights, CPUs without VNNI add two products in 16
+    bits, which overflows if they are large.
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
@@ -111,7 +122,7 @@ def write_int8_static(float32: Path, path: Path, feeds: Sequence[Feed]) -> None:
 
 
 def _last_products(model: Any, outputs: Sequence[str]) -> list[str]:
-    """Names of the matrix products that outputs come from, with none in between."""
+    """Names of the last matrix products before the outputs, from which they follow without another one."""
     makers = {name: node for node in model.graph.node for name in node.output}
     found, left = set(), [makers[name] for name in outputs]
     while left:
@@ -124,7 +135,7 @@ def _last_products(model: Any, outputs: Sequence[str]) -> list[str]:
 
 
 def _quantizable(float32: Path) -> Any:
-    """The model with its constants folded, so that every weight is one, and no transposed matrices."""
+    """The model without transposed matrices, and with its constants folded, so that the quantizer sees every weight."""
     import onnx
     from onnx import numpy_helper
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -133,7 +144,7 @@ def _quantizable(float32: Path) -> Any:
         folded = Path(folder) / "folded.onnx"
         quant_pre_process(float32, folded, skip_symbolic_shape=True)
         model = onnx.load(folded)
-    # The quantizer transposes such a matrix in place for each node that reads it, and every tick is one.
+    # The quantizer transposes such a matrix in place once for each node that reads it, but all ticks share it.
     weights = {weight.name: weight for weight in model.graph.initializer}
     turned = set()
     for node in model.graph.node:
@@ -149,28 +160,35 @@ def _quantizable(float32: Path) -> Any:
 
 
 class OnnxProgram:
-    """An ONNX file in onnxruntime on the CPU, with as many threads as torch has."""
+    """Runs an ONNX file in onnxruntime on the CPU, with as many threads as torch uses."""
 
     def __init__(self, path: Path):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3  # errors
+        options.log_severity_level = 3  # errors only
         self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self.inputs = [node.name for node in self.session.get_inputs()]
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Takes and returns what `Interface` says."""
+        """Takes `Interface.inputs` in that order, returns `Interface.outputs`."""
         return tuple(torch.from_numpy(x) for x in self.session.run(None, self.feed(*inputs)))
 
     def feed(self, *inputs: Tensor) -> Feed:
-        """The inputs by name."""
+        """The inputs as numpy arrays by name."""
         return {name: x.numpy() for name, x in zip(self.inputs, inputs, strict=True)}
 
 
 def feeds(path: Path, interface: Interface, obs: Tensor, resets: Tensor) -> list[Feed]:
-    """All inputs that the step of a file gets, its carry included, over observations [T, B, ...] and resets [T, B]."""
+    """The inputs of each step, including the carry, when the file at ``path`` runs over a sequence.
+
+    Args:
+        path: an ONNX file in float32.
+        interface: its interface.
+        obs: observations [T, B, ...].
+        resets: bool [T, B].
+    """
     program, seen = OnnxProgram(path), []
 
     def noting(*inputs: Tensor) -> tuple[Tensor, ...]:

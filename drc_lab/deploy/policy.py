@@ -1,4 +1,4 @@
-"""An exported step in place of the policy it came from, so that an evaluation can run it."""
+"""Wraps an exported step as a policy, so that evaluations can run it."""
 
 from typing import Any, Protocol
 
@@ -18,18 +18,18 @@ class Program(Protocol):
 
 
 class ExportedPolicy(Policy):
-    """A policy whose step is an exported one. Its carry is a list of the tensors in `Interface.carry`."""
+    """A policy that runs an exported step. Its carry is a list of the tensors in `Interface.carry`."""
 
     def __init__(self, program: Program, interface: Interface):
         super().__init__()
         self.program, self.interface = program, interface
         self.obs_shape, self.repeats_per_step = interface.obs_shape, interface.repeats
-        self.nothing = nn.Parameter(torch.zeros(0), requires_grad=False)  # has a device and a dtype
+        self.nothing = nn.Parameter(torch.zeros(0), requires_grad=False)  # gives the policy a device and a dtype
 
     def init_state(
         self, batch: int, H: int | None = None, W: int | None = None, device: Device = None, dtype: DType = None
     ) -> list[Tensor]:
-        """Zeros, whatever else is asked for: the program takes only what its interface says."""
+        """Zeros in the shapes of the interface; board size, device and dtype are ignored, because they are fixed."""
         return self.interface.init_carry(batch)
 
     def unroll(
@@ -38,7 +38,7 @@ class ExportedPolicy(Policy):
         """See `Policy.unroll`.
 
         Raises:
-            ConfigError: ``repeats`` other than those that the step was exported with.
+            ConfigError: ``repeats`` differs from the number of ticks that the step was exported with.
         """
         if set(self.repeats_of(repeats, len(obs))) != {self.repeats_per_step}:
             raise ConfigError("repeats", repeats, f"{self.repeats_per_step}, with which this step was exported")

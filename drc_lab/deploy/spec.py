@@ -1,4 +1,4 @@
-"""What can be exported, and the ``export`` group of the config, checked. Light to import."""
+"""The export formats and their variants, and the ``export`` group of the config with its checks. Quick to import."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,12 @@ FLOAT32, BF16, INT8_DYNAMIC, INT8_STATIC = "float32", "bf16", "int8_dynamic", "i
 
 @dataclass(frozen=True)
 class Format:
-    """suffix: of its files, none for a folder. variants: name to what runs them and in which precision."""
+    """An export format.
+
+    Args:
+        suffix: suffix of its files; "" for a folder.
+        variants: name of each variant -> what runs it and in which precision.
+    """
 
     suffix: str
     variants: dict[str, str]
@@ -34,16 +39,20 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class ExportSpec:
-    """What is exported, and how it is compared with the policy it came from.
+    """What to export, and how to compare it with the original policy.
 
     Args:
         format: onnx | torch_export | state_dict | flax.
-        file: to write; variants but float32 have their name before the suffix. None is one in the run's folder.
-        variants: None is all that the format has.
-        repeats: ticks of the exported step; None is the policy's own number.
-        compare: whether size, latency and solve rate of each variant are measured.
-        batches: of the latencies.
-        timings: of each latency; the median counts.
+        file: file to write; variants other than float32 have their name before the suffix. None: a file in the run's
+            folder.
+        variants: names of the variants; None: all variants of the format.
+        repeats: ticks of the exported step; None: the policy's own number.
+        compare: whether to measure size, latency and solve rate of each variant.
+        batches: batch sizes at which latency is measured.
+        timings: number of measurements for each latency, of which the median is reported.
+
+    Raises:
+        ConfigError: naming the key whose value is not allowed.
     """
 
     format: str
@@ -75,12 +84,12 @@ class ExportSpec:
 
     @property
     def chosen(self) -> list[str]:
-        """The variants, each once."""
+        """The variants to export, without duplicates."""
         every = FORMATS[self.format].variants
         return list(every) if self.variants is None else list(dict.fromkeys(self.variants))
 
     def path(self, folder: Path) -> Path:
-        """The file of float32, after which the others are named; ``folder`` is the run's."""
+        """The file of the float32 variant, from which the others' names are derived; ``folder`` is the run's."""
         return folder / f"policy{FORMATS[self.format].suffix}" if self.file is None else Path(self.file)
 
     def paths(self, folder: Path) -> dict[str, Path]:

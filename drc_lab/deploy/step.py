@@ -1,4 +1,4 @@
-"""One step of a policy as a plain module of tensors in, tensors out, which exporters can trace."""
+"""One step of a policy as a module whose inputs and outputs are plain tensors, which exporters can trace."""
 
 import copy
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from drc_lab.models.taps import Taps
 
 @dataclass(frozen=True)
 class Interface:
-    """What goes into an exported step and what comes out, all with a leading batch axis of any length.
+    """The inputs and outputs of an exported step, all with a leading batch axis of any length.
 
     Args:
-        obs_shape: of one observation.
-        obs_dtype: "uint8" (0 to 255, scaled inside) or "float32" (taken as it is).
-        carry: name and shape of each tensor of the carry, float32, zeros at the start of an episode; none in a policy
+        obs_shape: shape of one observation.
+        obs_dtype: "uint8" (0 to 255, scaled inside the step) or "float32" (used unchanged).
+        carry: name and shape of each tensor of the carry, float32, zeros at the start of an episode; empty in a policy
             without memory.
-        repeats: ticks of the step.
+        repeats: number of ticks of the step.
     """
 
     obs_shape: tuple[int, ...]
@@ -34,16 +34,19 @@ class Interface:
 
     @property
     def inputs(self) -> list[str]:
-        """obs [B, ...], resets bool [B] (true: the carry is zeroed before it is used; only with a carry), carry."""
+        """Names of the inputs: obs [B, ...]; and with a carry also resets, bool [B], and the carry's tensors.
+
+        Where resets is true, the carry is zeroed before it is used.
+        """
         return ["obs", *(["resets"] if self.carry else []), *self.carry]
 
     @property
     def outputs(self) -> list[str]:
-        """logits [B, A], value [B, 1] and the carry after the step, all float32."""
+        """Names of the outputs: logits [B, A], value [B, 1] and the carry after the step, all float32."""
         return ["logits", "value", *(f"new_{name}" for name in self.carry)]
 
     def example(self, batch: int) -> tuple[Tensor, ...]:
-        """Inputs of zeros."""
+        """Inputs that are all zeros."""
         obs = torch.zeros(batch, *self.obs_shape, dtype=getattr(torch, self.obs_dtype))
         resets = (torch.zeros(batch, dtype=torch.bool),) if self.carry else ()
         return obs, *resets, *self.init_carry(batch)
@@ -57,13 +60,14 @@ class PolicyStep(nn.Module):
     """A copy of a policy, reduced to one step of inference.
 
     The compiled tick engine cannot be traced, so the stacks of the copy run `DRCStack.tick`, which is plain torch.
-    Inputs and outputs are those of `Interface` also once the step computes in another precision (`to`).
+    Inputs and outputs keep the dtypes of `Interface` if the step is converted to another precision with `to`.
 
     Args:
-        policy: any policy.
+        policy: any policy; it is not changed.
         obs_dtype: see `Interface`.
-        repeats: ticks of the step, fixed from now on; None is the policy's own number.
-        obs_shape: that the policy reads, fixed from now on; None is the one that it was built for.
+        repeats: ticks of the exported step, which are fixed; None: the policy's own number.
+        obs_shape: shape of the observations of the exported step, which is fixed; None: the shape that the policy was
+            built for.
 
     Raises:
         ConfigError: about ``repeats`` or ``obs_dtype``.
@@ -94,7 +98,7 @@ class PolicyStep(nn.Module):
         self.interface = Interface(shape, obs_dtype, shapes, ticks)
 
     def another(self) -> "PolicyStep":
-        """One that can be converted without touching this one."""
+        """A copy, which can be converted to another precision without changing this one."""
         return PolicyStep(self.policy, self.interface.obs_dtype, None, self.interface.obs_shape)
 
     def forward(self, obs: Tensor, *resets_and_carry: Tensor) -> tuple[Tensor, ...]:
@@ -102,7 +106,7 @@ class PolicyStep(nn.Module):
         if self.interface.carry:
             resets, *carry = resets_and_carry
         else:
-            resets, carry = torch.zeros(obs.shape[0], dtype=torch.bool), []  # len() would fix the batch
+            resets, carry = torch.zeros(obs.shape[0], dtype=torch.bool), []  # len() would fix the batch size
         dtype = next(self.parameters()).dtype
         obs = obs if obs.dtype == torch.uint8 else obs.to(dtype)
         state: Any = tree_unflatten([x.to(dtype) for x in carry], self._structure)
@@ -112,7 +116,7 @@ class PolicyStep(nn.Module):
 
 
 class PlainStack(DRCStack):
-    """A `DRCStack` for sequences of one step, tick by tick in plain torch."""
+    """A `DRCStack` for sequences of a single step, which runs tick by tick in plain torch."""
 
     def forward(
         self, e: Tensor, state: State, resets: Tensor, repeats: Sequence[int], taps: Taps | None = None
@@ -129,7 +133,7 @@ class PlainStack(DRCStack):
 
 
 def carry_names(state: Any, leaves: int) -> list[str]:
-    """h_0, h_1, ..., c_0, c_1, ... for the (h_list, c_list) of an LSTM; carry_0, ... for anything else."""
+    """Names of the carry's tensors: h_0, h_1, ..., c_0, c_1, ... for (h_list, c_list) of an LSTM, else carry_0, ..."""
     if isinstance(state, tuple) and len(state) == 2 and all(isinstance(part, list) for part in state):
         return [f"{letter}_{i}" for letter, part in zip("hc", state, strict=True) for i in range(len(part))]
     return [f"carry_{i}" for i in range(leaves)]

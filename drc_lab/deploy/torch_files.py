@@ -1,4 +1,4 @@
-"""A step as a program of `torch.export`, and a policy's bare weights."""
+"""Writes and runs a step as a program of `torch.export`, and a policy's weights alone."""
 
 import copy
 from pathlib import Path
@@ -14,9 +14,9 @@ from drc_lab.models.policy import Policy
 
 @torch.no_grad()
 def traced(step: PolicyStep) -> ExportedProgram:
-    """The step as a graph, with a free batch axis and no source lines of the machine that exported."""
-    example = step.interface.example(batch=2)  # one or none would be taken for constants
-    step(*example)  # fills the caches of constant planes, or those of the tracer would stay in them
+    """Traces the step to a graph with a free batch size, without the source lines of the machine that exports."""
+    example = step.interface.example(batch=2)  # the tracer would take sizes 0 and 1 for constants
+    step(*example)  # fills the caches of constant planes first, so that they don't keep the tracer's tensors
     program = torch.export.export(step, example, dynamic_shapes=free_axes(step.interface))
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)
@@ -24,37 +24,37 @@ def traced(step: PolicyStep) -> ExportedProgram:
 
 
 def free_axes(interface: Interface) -> dict[str, Any]:
-    """The batch axis of every input of a step, as the tracer wants it."""
+    """The batch axis of every input of a step, in the form of the tracer's ``dynamic_shapes``."""
     first, *others = ({0: Dim("batch")} for _ in interface.inputs)
     return {"obs": first} | ({"resets_and_carry": tuple(others)} if others else {})
 
 
 def write_program(step: PolicyStep, path: Path) -> None:
-    """A .pt2 file for ``torch.export.load(path).module()``."""
+    """Writes a .pt2 file for ``torch.export.load(path).module()``."""
     torch.export.save(traced(step), path)
 
 
 def write_weights(policy: Policy, path: Path, dtype: torch.dtype) -> None:
-    """A file of tensors by parameter name for ``torch.load(path, weights_only=True)``."""
+    """Writes a file of tensors by parameter name for ``torch.load(path, weights_only=True)``."""
     weights = {name: x.detach().cpu() for name, x in policy.state_dict().items()}
-    with path.open("wb") as file:  # opened here, a full disk is an OSError
+    with path.open("wb") as file:  # torch.save with an open file raises an OSError if the disk is full
         torch.save({name: x.to(dtype) if x.is_floating_point() else x for name, x in weights.items()}, file)
 
 
 def with_weights(policy: Policy, path: Path) -> Policy:
-    """The policy with the weights of a file."""
+    """A copy of the policy with the weights of a file that `write_weights` wrote."""
     policy = copy.deepcopy(policy)
     policy.load_state_dict(torch.load(path, weights_only=True))
     return policy
 
 
 class TorchProgram:
-    """A .pt2 file in torch."""
+    """Runs a .pt2 file in torch."""
 
     def __init__(self, path: Path):
         self.module: Any = torch.export.load(path).module()
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Takes and returns what `Interface` says."""
+        """Takes `Interface.inputs` in that order, returns `Interface.outputs`."""
         with torch.no_grad():
             return tuple(self.module(*inputs))

@@ -1,4 +1,4 @@
-"""Puzzle worlds. Importing this package registers them with Gymnasium."""
+"""Puzzle games. Importing this package registers them with Gymnasium."""
 
 from importlib import import_module
 from types import ModuleType
@@ -17,7 +17,8 @@ for name, game, prefix in (
 
 
 def __getattr__(name: str) -> ModuleType:
-    """``drc_lab.envs.ricochet`` without an import of its own; compiled code is loaded only when it is asked for."""
+    """Imports ``drc_lab.envs.ricochet`` and ``drc_lab.envs.sokoban`` on first use, as their compiled code is slow to
+    load."""
     if name in ("ricochet", "sokoban"):
         return import_module(f"drc_lab.envs.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

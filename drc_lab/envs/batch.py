@@ -1,4 +1,4 @@
-"""What a game is to the batch env: arrays for B boards with a compiled step."""
+"""What a game provides to the batch env: arrays for B boards, and a compiled step that updates them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -10,9 +10,9 @@ import numpy as np
 from drc_lab.envs.distances import Distances
 from drc_lab.memory import check_memory
 
-NOOP = "no-op"  # the last action, of games that have it
-STANDS = -1  # in the place of an action: the board stays as it is, and nothing is counted
-COPIES = 3  # of an observation, while a step's is made and given away
+NOOP = "no-op"  # name of the no-op, which is a game's last action if it has one
+STANDS = -1  # in place of an action: the board does not change, and nothing is counted
+COPIES = 3  # of the observations that are in memory at once during a step
 
 
 class Batch(ABC):
@@ -23,9 +23,9 @@ class Batch(ABC):
         observation_space: of one board.
         reward: float64 [B], of the last step.
         solved: bool [B], after the last step.
-        optimal: int64 [B], the fewest steps that solve each board, -1 if unknown.
+        optimal: int64 [B], the fewest steps that solve each board's level from its start, -1 if unknown.
         action_names: one for each action.
-        STATE: names of the arrays that the future depends on.
+        STATE: names of the arrays that the boards' future depends on.
     """
 
     observation: np.ndarray
@@ -42,40 +42,41 @@ class Batch(ABC):
 
     @abstractmethod
     def step(self, actions: np.ndarray) -> None:
-        """One step of all boards; actions int64 [B], in range, or STANDS: then there is no reward."""
+        """Steps all boards. actions: int64 [B], each a valid action, or STANDS, which gives no reward."""
 
     @abstractmethod
     def observe(self, envs: np.ndarray) -> None:
-        """Writes the whole observation of some boards anew."""
+        """Rewrites the whole observation of the boards ``envs`` (int64 [n])."""
 
     @abstractmethod
     def action_masks(self) -> np.ndarray:
-        """bool [B, A]: which actions change anything; doing nothing on purpose counts as allowed."""
+        """bool [B, A]: which actions would change anything; the no-op is always allowed."""
 
     @abstractmethod
     def sizes(self) -> np.ndarray:
-        """int64 [B, 2]: height and width of each board's own level, without what fills it up to the batch's size."""
+        """int64 [B, 2]: height and width of each board's level, without the padding to the batch's size."""
 
     @abstractmethod
     def remaining(self, envs: np.ndarray, max_states: int, threads: int = 1) -> np.ndarray:
-        """The fewest steps that solve some boards as they are now, by the exact solver.
+        """The fewest steps that solve some boards from their current positions, by the exact solver.
 
         Args:
-            envs: int64 [n].
-            max_states: positions to look at for one board before giving up.
-            threads: boards solved at a time.
+            envs: int64 [n], the boards.
+            max_states: positions to search for one board before giving up.
+            threads: boards solved in parallel.
 
         Returns:
-            int64 [n]: 0 where the board is solved; UNSOLVABLE or LIMIT, see `drc_lab.envs.search`.
+            int64 [n]: the number of steps, 0 where the board is solved, or UNSOLVABLE or LIMIT, see
+            `drc_lab.envs.search`.
         """
 
     @abstractmethod
     def distances(self, max_positions: int) -> Distances:
-        """Tables of what `remaining` says, of levels with at most so many positions."""
+        """Tables that answer `remaining` at once for each position of a level with at most ``max_positions``."""
 
     @abstractmethod
     def distance(self) -> np.ndarray:
-        """float64 [B]: how far each board is from solved at a glance, 0 where it is."""
+        """float64 [B]: a cheap estimate of how far each board is from solved, 0 where it is solved."""
 
     @abstractmethod
     def text(self, env: int) -> str:
@@ -86,7 +87,11 @@ class Batch(ABC):
         """One board as uint8 [rows, columns, 3]."""
 
     def after_each_action(self, read: Callable[[], np.ndarray]) -> np.ndarray:
-        """What ``read`` (-> [B]) says of the boards after each action: [B, A]. The boards are left as they were."""
+        """Tries each action on the current boards and calls ``read`` (-> [B]) after it, then restores the boards.
+
+        Returns:
+            [B, A]: what ``read`` returned after each action.
+        """
         state, reward = self.get_state(), self.reward.copy()
         found = []
         for action in range(len(self.action_names)):
@@ -97,28 +102,28 @@ class Batch(ABC):
         return np.stack(found, axis=1)
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Copies of all arrays that the future depends on."""
+        """Copies of all arrays that the boards' future depends on."""
         return {name: getattr(self, name).copy() for name in self.STATE}
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
-        """Writes them back."""
+        """Writes a state of `get_state` back, and rewrites all observations."""
         for name, array in state.items():
             getattr(self, name)[:] = array
         self.observe(np.arange(len(self.solved)))
 
 
 def no_observations(num_envs: int, space: gym.spaces.Box) -> np.ndarray:
-    """Zeros [B, ...] to write observations into, the first array that a batch makes.
+    """Zeros [B, ...] to write observations into. Games allocate this array first, as it checks the memory.
 
     Raises:
-        ConfigError: so many boards do not fit into memory.
+        ConfigError: this many boards do not fit into memory.
     """
     check_memory("num_envs", num_envs, COPIES * int(np.prod(space.shape)) * space.dtype.itemsize)
     return np.zeros((num_envs, *space.shape), space.dtype)
 
 
 def extents(inside: np.ndarray) -> np.ndarray:
-    """int64 [B, 2]: height and width of the smallest rectangle around what is true in bool [B, H, W]."""
+    """int64 [B, 2]: height and width of the smallest rectangle around the true cells of ``inside`` (bool [B, H, W])."""
     spans = []
     for across in (2, 1):
         lines = np.asarray(inside.any(axis=across))  # [B, H], then [B, W]

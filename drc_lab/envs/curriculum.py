@@ -9,16 +9,16 @@ from drc_lab.arguments import errors_under
 from drc_lab.envs.levels import GeneratedLevels, Levels, LevelStream, hashed, mix64
 from drc_lab.envs.specs.levels import CurriculumSpec, stage_key, stages
 
-_STAGE_BITS = 40  # a level's id has its stage above these bits
+_STAGE_BITS = 40  # a level's id holds its stage in the bits above these
 
 
 class CurriculumLevels(LevelStream[Levels]):
-    """Levels of the present stage, with some of earlier ones; the next stage follows on a success rate.
+    """Deals levels of the current stage and some of earlier stages; a high enough solve rate starts the next stage.
 
     Args:
         streams: one for each stage, easiest first; all levels have the same shape.
         spec: see `CurriculumSpec`.
-        seed: of the streams and of which stage each level is from.
+        seed: of the streams, and of the draw of each level's stage.
     """
 
     def __init__(self, streams: Sequence[LevelStream[Levels]], spec: CurriculumSpec, seed: int = 0):
@@ -33,7 +33,7 @@ class CurriculumLevels(LevelStream[Levels]):
             stream.reseed(int(mix64(np.uint64(seed) + np.uint64(number)) >> np.uint64(2)))
 
     def take(self, count: int) -> tuple[np.ndarray, Levels, np.ndarray]:
-        # Hashes of the place in the stream, so that nothing but the place has to be saved.
+        # Hashes of the position in the stream, so that only the position has to be saved.
         place = np.arange(self.position, self.position + count).astype(np.uint64)
         self.position += count
         drawn = hashed(self.seed, place) / 2.0**64
@@ -87,7 +87,7 @@ def curriculum_levels(
         spec: arguments of `CurriculumSpec`.
         generator: class of the generator.
         own: the env's settings that a stage may replace.
-        finish: what is done to each stage's generator, so that all make levels of the same shape.
+        finish: is applied to each stage's generator, so that all of them make levels of the same shape.
         fixed: the settings that no stage may replace.
 
     Raises:
@@ -98,5 +98,5 @@ def curriculum_levels(
     for number, made in enumerate(generators):
         with errors_under(stage_key(number)):
             streams.append(GeneratedLevels(finish(made)))
-            streams[-1].take(1)  # a stage without levels shows now, and not when training gets there
-    return CurriculumLevels(streams, curriculum)  # which starts all streams over
+            streams[-1].take(1)  # a stage that cannot make levels fails now, not when training gets there
+    return CurriculumLevels(streams, curriculum)  # resets all streams

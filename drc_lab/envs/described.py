@@ -1,4 +1,4 @@
-"""From the ``env`` group of a config to the arguments of a batch env, checked as far as they are. Light to import."""
+"""Turns the ``env`` group of a config into checked arguments of a batch env. Loads no compiled code."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -19,10 +19,12 @@ SPECS: dict[str, type[RicochetSpec] | type[SokobanSpec]] = {RICOCHET: RicochetSp
 
 
 def described(env: Mapping[str, Any]) -> tuple[EnvSpecClass, dict[str, Any]]:
-    """The class of an env's arguments, and those that its settings hold: all but the number of envs.
+    """The class of an env's arguments, and the arguments that its config gives.
+
+    ``num_envs``, ``autoreset`` and ``copy`` are missing, because the task sets them.
 
     Raises:
-        ConfigError: an id that cannot be, or settings that are the task's or another env's.
+        ConfigError: an unknown id, or settings that belong to the task or to another env.
     """
     env_id, values = str(env["id"]), dict(env)
     for name in ("num_envs", "autoreset", "copy"):
@@ -47,11 +49,11 @@ def held_out_arguments(
 
     Args:
         spec, values: of the training env, see `described`.
-        split, num_levels, level_seed: of the levels; a fixed set that has no splits is taken whole.
-        board_size: height and width of generated levels, if not training's.
+        split, num_levels, level_seed: of the held-out levels; a fixed set without splits is used as a whole instead.
+        board_size: height and width of generated levels, if they differ from training's.
 
     Raises:
-        ConfigError: about ``board`` where levels have a size of their own.
+        ConfigError: about ``board``, if a size is asked for and the levels already have one.
     """
     if board_size is not None:
         values = spec.resized(values, *board_size)
@@ -59,7 +61,7 @@ def held_out_arguments(
 
 
 def check_env(env: Mapping[str, Any]) -> EnvSpec:
-    """Whether the settings of a training env can be, without making it; its arguments.
+    """Checks the settings of a training env without creating it. Returns its arguments.
 
     Raises:
         ConfigError: about ``env.KEY``.
@@ -68,11 +70,11 @@ def check_env(env: Mapping[str, Any]) -> EnvSpec:
 
 
 def made(spec: Callable[..., EnvSpec], values: Mapping[str, Any]) -> EnvSpec:
-    """The arguments of an env, checked."""
+    """Makes an env's arguments from their values, which checks them."""
     return from_mapping(spec, values, "env")
 
 
 def check_own_game(env_id: str) -> None:
-    """Whether a person can play it."""
+    """Raises a ConfigError for an env that a person cannot play: any but the project's own games."""
     if env_id not in SPECS:
         raise ConfigError("env.id", env_id, "one of the project's own games, to be played")

@@ -1,4 +1,4 @@
-"""The fewest remaining steps of every position of a level, worked out once, backwards from where it is solved."""
+"""Tables of the fewest remaining steps of every position of a level, computed backwards from the solved positions."""
 
 from abc import ABC, abstractmethod
 
@@ -10,15 +10,17 @@ MOST_STEPS = np.iinfo(np.int16).max
 
 
 class Distances(ABC):
-    """Tables of the levels that some boards of a game have. They depend on the level alone, not on where it is played
-    from, and are nothing where there are too many positions to tell apart.
+    """Distance tables of the levels on the boards of a batch.
+
+    A table depends on the level alone, not on the current position of its board. A level with too many positions has
+    no table.
 
     Args:
-        num_envs: boards.
-        max_positions: of a table.
+        num_envs: number of boards.
+        max_positions: the most positions of a level that gets a table.
 
     Attributes:
-        steps: int16 [B, S], of each board's positions, -1 where there is no solution.
+        steps: int16 [B, S], the fewest remaining steps of each position, -1 where there is no solution.
     """
 
     def __init__(self, num_envs: int, max_positions: int):
@@ -26,10 +28,10 @@ class Distances(ABC):
         self.steps = np.zeros((num_envs, 0), np.int16)
 
     def fill(self, envs: np.ndarray, threads: int = 1) -> np.ndarray:
-        """Makes the tables of the levels that some boards (int64 [n]) have now.
+        """Computes the tables of the current levels of some boards (int64 [n]).
 
         Returns:
-            bool [n]: whether there is one.
+            bool [n]: whether the board has a table.
         """
         made = list(in_threads(self.table, envs.tolist(), threads))
         longest = max((len(steps) for steps in made), default=0)
@@ -42,9 +44,11 @@ class Distances(ABC):
 
     @abstractmethod
     def table(self, env: int) -> np.ndarray:
-        """int16 [positions]: a row of ``steps``; empty where there are too many. Several are made at a time."""
+        """int16 [positions]: one board's row of ``steps``; empty if there are too many positions. Runs in threads."""
 
     @abstractmethod
     def look_up(self, envs: np.ndarray) -> np.ndarray:
-        """int64 [n]: the fewest steps that solve some boards as they are now, 0 where they are solved, or UNSOLVABLE
-        (see `drc_lab.envs.search`). All of them have a table."""
+        """int64 [n]: the fewest steps that solve some boards from their current positions, or UNSOLVABLE.
+
+        It is 0 where a board is solved; for UNSOLVABLE see `drc_lab.envs.search`. All of the boards must have a table.
+        """

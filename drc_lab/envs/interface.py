@@ -1,4 +1,4 @@
-"""What training and evaluation use of a batch env, whoever made it."""
+"""The interface of a batch env as training and evaluation use it, for own games and other packages' envs alike."""
 
 from typing import Any, Protocol
 
@@ -9,16 +9,16 @@ import numpy as np
 class BatchEnv(Protocol):
     """B copies of an env in one process, with Gymnasium's vector API.
 
-    Info has, for each env: ``level`` (number of the episode's level), ``optimal`` (-1 if unknown), ``length`` (steps so
-    far), ``return`` (undiscounted), ``solved`` where the env says success, and ``thinks`` (so far) where there is the
-    action for them. With same-step autoreset, ``final_obs`` and ``final_info`` hold what the ended episodes left;
-    without it these are in the observation and info itself.
+    Info has, for each env: ``level`` (id of the episode's level), ``optimal`` (-1 if unknown), ``length`` (steps so
+    far), ``return`` (undiscounted), ``solved`` if the env reports success, and ``thinks`` (number so far) if there is a
+    think action. With same-step autoreset, ``final_obs`` and ``final_info`` hold the last observations and infos of
+    ended episodes; without autoreset these are in the returned observation and info themselves.
     """
 
     num_envs: int
-    noop_action: int | None  # the one that does nothing, if there is one
-    think_action: int | None  # the one, the last, with which the policy stays where it is to think on, if there is one
-    says_success: bool  # whether it is known to say which episodes are solved; else their return is all there is
+    noop_action: int | None  # the no-op, if there is one
+    think_action: int | None  # the last action, with which the policy chooses an extra pass, if there is one
+    says_success: bool  # whether the env is known to report which episodes are solved; if not, only returns tell
 
     @property
     def single_observation_space(self) -> gym.Space[Any]:
@@ -31,20 +31,24 @@ class BatchEnv(Protocol):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """New episodes everywhere. With a seed the stream of levels starts over, without one it goes on; from number
-        ``options["first_level"]`` on, if that is given."""
+        """Starts new episodes in all envs. With a seed the stream of levels starts over, without one it continues.
+
+        ``options["first_level"]``, if given, is the position in the stream from which levels are taken.
+        """
 
     def step(
         self, actions: np.ndarray, stands: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Observations, rewards, terminations and truncations (bool [B], never both), info. Envs that ``stands``
-        (bool [B]) are left as they are, for no reward."""
+        """Steps all envs except those where ``stands`` (bool [B]) is true, which do not change and get no reward.
+
+        Returns observations, rewards, terminations and truncations (bool [B], never both), info.
+        """
 
     def metrics(self) -> dict[str, float]:
-        """What there is to log about the env itself (the stage of a curriculum, say), by metric name."""
+        """Values to log about the env itself (the stage of a curriculum, say), by metric name."""
 
     def get_state(self) -> dict[str, Any]:
-        """All that the future depends on, as nested dicts of arrays and plain types."""
+        """Everything the future of the env depends on, as nested dicts of arrays and plain types."""
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes back to where `get_state` was called."""
+        """Restores a state that `get_state` returned."""

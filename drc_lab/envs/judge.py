@@ -1,4 +1,4 @@
-"""Which moves are optimal, by the games' exact solvers."""
+"""Finds which moves are optimal, with the games' exact solvers."""
 
 import numpy as np
 
@@ -7,20 +7,20 @@ from drc_lab.envs.search import LIMIT
 
 
 class Judge:
-    """The fewest remaining steps of boards, each position of a level asked for once: players run in cycles.
+    """Finds the fewest remaining steps of boards. Each position of a level is solved once, as players return to them.
 
     Args:
-        game: whose boards are judged as they are when it is asked.
-        max_states: positions that the solver looks at for one board.
-        threads: boards solved at a time.
+        game: its boards are judged in their positions at the time of each call.
+        max_states: positions that the solver searches for one board before giving up.
+        threads: boards solved in parallel.
     """
 
     def __init__(self, game: Batch, max_states: int, threads: int = 1):
         self.game, self.max_states, self.threads = game, max_states, threads
-        self.known: list[dict[bytes, int]] = [{} for _ in game.solved]  # of each board's level
+        self.known: list[dict[bytes, int]] = [{} for _ in game.solved]  # of each board, by position
 
     def remaining(self, envs: np.ndarray) -> np.ndarray:
-        """int64 [n], see `Batch.remaining`; ``envs`` have had the same levels ever since they were forgotten."""
+        """int64 [n], see `Batch.remaining`. Boards that have got new levels must go through `forget` first."""
         keys = [(env, self.game.observation[env].tobytes()) for env in envs.tolist()]
         new = np.array([key not in self.known[env] for env, key in keys], bool)
         found = iter(self.game.remaining(envs[new], self.max_states, self.threads).tolist())
@@ -30,8 +30,10 @@ class Judge:
         return np.array([self.known[env][key] for env, key in keys], np.int64)
 
     def optimal_moves(self, envs: np.ndarray) -> np.ndarray:
-        """float64 [n, A]: 1 for each action that brings a board a step nearer to its end, 0 for others; all nan where
-        that is not known, as the board is solved, unsolvable, or too hard to tell."""
+        """float64 [n, A]: 1 for each action that brings a board one step closer to its solution, 0 for the others.
+
+        A board's row is nan if this is undefined or unknown: the board is solved, unsolvable, or too hard to solve.
+        """
         now = self.remaining(envs)
 
         def after() -> np.ndarray:
@@ -45,18 +47,20 @@ class Judge:
         return optimal
 
     def forget(self, envs: np.ndarray) -> None:
-        """Some boards (int64 [n]) have new levels."""
+        """Drops what is known about boards (int64 [n]) that have got new levels."""
         for env in envs.tolist():
             self.known[env].clear()
 
 
 class TableJudge(Judge):
-    """The same for many steps on each level: all positions of a level at once, where they are not too many, and a
-    search for each in others. What it says depends on a board alone, not on what it was asked before.
+    """A `Judge` for many steps on each level.
+
+    It computes all positions of a level at once if there are not too many, and otherwise searches from each position.
+    Its answers depend on the board alone, not on earlier calls.
 
     Args:
         game, max_states, threads: see `Judge`.
-        max_positions: of a level that is worked out at once.
+        max_positions: the most positions of a level that is computed at once.
     """
 
     def __init__(self, game: Batch, max_positions: int, max_states: int, threads: int = 1):

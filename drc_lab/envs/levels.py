@@ -1,8 +1,8 @@
-"""Levels as every game keeps them: sets of arrays, streams that hand them out, and the split into train/valid/test.
+"""How all games store levels: sets of arrays, streams that deal them out, and the split into train/valid/test.
 
 The split is a property of the level itself, not of the order in which levels were drawn: each game reduces a level to
 a 64-bit identity that its symmetries leave unchanged, and `split_of` maps that number to a split. Streams of any
-seed and length are therefore disjoint across splits, and no mirrored or turned copy of a training level is held out.
+seed and length are therefore disjoint across splits, and no mirrored or rotated copy of a training level is held out.
 """
 
 import time
@@ -20,8 +20,8 @@ from drc_lab.memory import check_memory
 from drc_lab.numerics import jit
 from drc_lab.progress import working
 
-BYTES_OF_A_NUMBER = 100  # in a set of Python's
-LONG = 60.0  # seconds that nobody should wait for without having been told
+BYTES_OF_A_NUMBER = 100  # memory that one number takes in a Python set
+LONG = 60.0  # seconds; the user is told beforehand about a longer wait
 
 
 @jit
@@ -34,7 +34,8 @@ def mix64(x):
 
 @jit
 def hashed(seed, numbers):
-    """Random numbers that depend on a seed and on each of ``numbers`` alone: uint64 [n] -> uint64 [n]."""
+    """Hashes each of ``numbers`` (uint64 [n]) with a seed. Returns uint64 [n], each entry a function of its own number
+    and the seed alone."""
     drawn = np.empty(len(numbers), np.uint64)
     for i in range(len(numbers)):
         drawn[i] = mix64(mix64(np.uint64(seed)) + numbers[i])
@@ -49,7 +50,7 @@ def split_of(identity):
 
 
 def drawn(available: int, count: int, seed: int) -> np.ndarray:
-    """int64 [count]: some of ``available`` levels, drawn without repetition; a ConfigError if there are not as many."""
+    """int64 [count]: indices of levels, drawn without repetition from ``available``; a ConfigError if that is fewer."""
     if not 1 <= count <= available:
         raise ConfigError("num_levels", count, f"1 to {available}, the number of levels there are, or null for all")
     return np.random.default_rng(seed).permutation(available)[:count]
@@ -68,18 +69,21 @@ class LevelSet:
 
     @property
     def nbytes(self) -> int:
-        """Of all its arrays."""
+        """Size of all arrays together, in bytes."""
         return sum(getattr(self, f.name).nbytes for f in fields(self))
 
     def pick(self, rows: np.ndarray) -> "tuple[Self, np.ndarray]":
-        """A set and the rows in it that are levels ``rows`` (int64 [n]) of this one: itself, as all is in memory."""
+        """A set in memory, and the rows in it that hold levels ``rows`` (int64 [n]) of this one.
+
+        Here both are unchanged, because all levels are in memory already.
+        """
         return self, rows
 
     def sample(self, count: int | None, seed: int) -> Self:
-        """``count`` of the levels drawn without repetition, in the order of the draw; None is all of them as they are.
+        """``count`` levels drawn without repetition, in the order of the draw; None returns the whole set unchanged.
 
         Raises:
-            ConfigError: there are not as many.
+            ConfigError: the set has fewer levels.
         """
         if count is None:
             return self
@@ -95,16 +99,16 @@ Made = TypeVar("Made", bound=LevelSet, covariant=True)
 
 
 class LevelSource(Protocol[Made]):
-    """A `LevelSet`, or a set that is read from files when it is needed."""
+    """A `LevelSet`, or a set whose levels are read from files when they are needed."""
 
     def __len__(self) -> int: ...
 
     def pick(self, rows: np.ndarray) -> tuple[Made, np.ndarray]:
-        """A set in memory, and the rows in it that are levels ``rows`` (int64 [n]) of this one."""
+        """A set in memory, and the rows in it that hold levels ``rows`` (int64 [n]) of this one."""
 
 
 class LevelStream(ABC, Generic[Levels]):
-    """Hands out levels one after the other; its whole state is a few numbers."""
+    """Deals out levels one after the other; its whole state is a few numbers."""
 
     @abstractmethod
     def reseed(self, seed: int) -> None:
@@ -115,27 +119,27 @@ class LevelStream(ABC, Generic[Levels]):
         """The next ``count`` levels: their ids (int64 [count]), a set that holds them, and their rows in it."""
 
     def record(self, ids: np.ndarray, solved: np.ndarray) -> None:
-        """Is told how episodes on levels of this stream ended: ids int64 [n], solved bool [n]."""
+        """Receives how episodes on levels of this stream ended (ids int64 [n], solved bool [n]), for a curriculum."""
 
     def metrics(self) -> dict[str, float]:
-        """What there is to log about the stream, by metric name."""
+        """Values to log about the stream, by metric name."""
         return {}
 
     def skip_to(self, position: int) -> None:
-        """Goes on from that place in the stream."""
+        """Continues from this position in the stream."""
         self.set_state(self.get_state() | {"position": position})
 
     @abstractmethod
     def get_state(self) -> dict[str, Any]:
-        """Where the stream is, as plain types."""
+        """The seed, the position and whatever else the future of the stream depends on, as plain types."""
 
     @abstractmethod
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes back to where `get_state` was called."""
+        """Restores a state that `get_state` returned."""
 
 
 class GeneratedLevels(LevelStream[Levels]):
-    """An endless stream from a generator, made in chunks so that any place in it can be found again.
+    """An endless stream from a generator, made in chunks so that any position in it can be made again.
 
     Args:
         generate: (numpy Generator, count) -> count levels.
@@ -175,12 +179,12 @@ class GeneratedLevels(LevelStream[Levels]):
 
 
 class FixedLevels(LevelStream[Levels]):
-    """A given set, over and over: in its order, or in a new order each time round.
+    """A given set, repeated endlessly: always in its own order, or shuffled anew for each repetition.
 
     Args:
         levels: the set.
         order: "sequential" or "shuffled".
-        seed: of the orders.
+        seed: of the shuffling.
     """
 
     def __init__(self, levels: Levels | LevelSource[Levels], order: str = "shuffled", seed: int = 0):
@@ -220,10 +224,10 @@ class FixedLevels(LevelStream[Levels]):
 
 
 class AugmentedLevels(LevelStream[Levels]):
-    """Another stream's levels, each turned, mirrored or recoloured at random.
+    """Another stream's levels, each rotated, mirrored or recoloured at random.
 
     Args:
-        stream: where they come from.
+        stream: the other stream.
         augment: (a random uint64 for each level, n levels) -> n levels of the same shape.
     """
 
@@ -239,7 +243,7 @@ class AugmentedLevels(LevelStream[Levels]):
         ids, levels, rows = self.stream.take(count)
         place = np.arange(self.position, self.position + count).astype(np.uint64)
         self.position += count
-        # Another seed than that of step limits and stages, which are drawn by the same places.
+        # Not the seed itself: step limits and curriculum stages are hashes of it and of the same positions.
         return ids, self.augment(hashed(self.seed + 1, place), levels[rows]), np.arange(count)
 
     def record(self, ids: np.ndarray, solved: np.ndarray) -> None:
@@ -262,16 +266,16 @@ class AugmentedLevels(LevelStream[Levels]):
 
 def draw_distinct(generate: Callable[[np.random.Generator, int], Levels], count: int, seed: int,
                   identity: Callable[[Levels], np.ndarray]) -> Levels:  # fmt: skip
-    """A set of ``count`` levels, no two of them the same up to symmetry.
+    """A set of ``count`` generated levels, no two of them the same up to symmetry.
 
     Raises:
-        ConfigError: the generator's settings do not have that many, or memory has no room for them.
+        ConfigError: the generator cannot make that many with its settings, or they do not fit into memory.
     """
     stream, kept, seen = GeneratedLevels(generate, seed, chunk=max(64, min(count, 1024))), [], set[int]()
     chunks, began = 20 + 4 * count // stream.chunk, 0.0
     with working(f"drawing {count:,} distinct levels", count) as advance:
         for n in range(chunks):
-            if n == 1:  # before it, the generator was compiled
+            if n == 1:  # chunk 0 includes compiling the generator
                 began = time.monotonic()
             _, levels, rows = stream.take(stream.chunk)
             levels, before = levels[rows], len(seen)
@@ -283,7 +287,7 @@ def draw_distinct(generate: Callable[[np.random.Generator, int], Levels], count:
             kept.append(levels[np.array(fresh, dtype=np.int64)])
             advance(len(seen) - before)
             if n == 0:
-                check_memory("num_levels", count, 2 * levels.nbytes // len(levels) + BYTES_OF_A_NUMBER)  # joined below
+                check_memory("num_levels", count, 2 * levels.nbytes // len(levels) + BYTES_OF_A_NUMBER)  # 2: concat
             elif n == 1:
                 more = min(chunks, count / max(1, len(seen) - before))
                 seconds = int((time.monotonic() - began) * more)
@@ -299,7 +303,7 @@ def generated_levels(generate: Callable[[np.random.Generator, int], Levels], num
     """An endless stream from a generator, or, with ``num_levels``, a fixed set of distinct levels.
 
     Args:
-        level_seed: draws the fixed set, whatever the env's seed is.
+        level_seed: the seed of the fixed set, which does not depend on the env's seed.
         order: of the fixed set.
     """
     if num_levels is None:

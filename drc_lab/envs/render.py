@@ -1,4 +1,4 @@
-"""What the pictures of all games share: drawing a cell at any size, and a window on the screen."""
+"""Shared by the pictures of all games: drawing a cell at any size, and a window on the screen."""
 
 import os
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from drc_lab.pictures import check_cell_size, play_extra
 
 Colour = tuple[int, int, int]
 
-SMALLEST_LETTER_CELL = 12  # in smaller cells a letter is no more than dirt
+SMALLEST_LETTER_CELL = 12  # pixels; in smaller cells letters are illegible
 SUPERSAMPLING = 8
 
 INK: Colour = (30, 34, 43)  # outlines, and the walls of Ricochet Robots
@@ -23,12 +23,12 @@ GRID: Colour = (223, 218, 207)
 
 
 class Pen:
-    """Draws one cell in coordinates from 0 to 1, several times as large as asked for, so that edges come out smooth.
+    """Draws one cell, in coordinates from 0 to 1. A new cell shows bare floor.
 
-    It starts as a piece of floor.
+    It draws at SUPERSAMPLING times the final size and scales down, so that edges are smooth.
 
     Args:
-        cell_size: pixels of the finished cell.
+        cell_size: side of the finished cell, in pixels.
     """
 
     def __init__(self, cell_size: int):
@@ -52,21 +52,21 @@ class Pen:
         self._draw.polygon([(a * self.scale, b * self.scale) for a, b in corners], colour)
 
     def line(self, points: Sequence[tuple[float, float]], width: float, colour: Colour) -> None:
-        """Through all points, with round joints and ends."""
+        """Draws a line through all points, with round joints and ends."""
         scaled = [(x * self.scale, y * self.scale) for x, y in points]
         self._draw.line(scaled, colour, round(width * self.scale), joint="curve")
         for x, y in points:
             self.disc(x, y, width / 2, colour)
 
     def letter(self, letter: str, height: float, colour: Colour) -> None:
-        """A capital letter in the middle of the cell; none where a cell is too small to read it."""
+        """Draws a capital letter in the middle of the cell, or nothing if the cell is too small to read it."""
         if self.cell_size >= SMALLEST_LETTER_CELL:
             bold = round(0.02 * self.scale)
             place = {"anchor": "mm", "font": font(round(height * self.scale)), "stroke_width": bold}
             self._draw.text((0.5 * self.scale, 0.5 * self.scale), letter, colour, **place)  # type: ignore[arg-type]
 
     def cell(self) -> np.ndarray:
-        """What has been drawn: uint8 [cell_size, cell_size, 3], read-only because callers keep it."""
+        """The finished cell: uint8 [cell_size, cell_size, 3], read-only because callers cache it."""
         pixels = np.asarray(self._image.reduce(SUPERSAMPLING)).copy()
         pixels.flags.writeable = False
         return pixels
@@ -74,7 +74,7 @@ class Pen:
 
 @cache
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The font that Pillow brings along, ``size`` pixels high."""
+    """Pillow's built-in font, ``size`` pixels high."""
     return ImageFont.load_default(size)
 
 
@@ -85,7 +85,7 @@ def mosaic(cells: np.ndarray) -> np.ndarray:
 
 
 def tint(colour: Colour, share: float) -> Colour:
-    """The floor with so much of a colour in it."""
+    """The floor's colour mixed with a ``share`` (0 to 1) of another colour."""
     red, green, blue = (round((1 - share) * f + share * c) for f, c in zip(FLOOR, colour, strict=True))
     return red, green, blue
 
@@ -97,14 +97,14 @@ def text_colour(background: Colour) -> Colour:
 
 
 class Window:
-    """Shows pictures on the screen, at a pace, and hands on the keys that are pressed in it.
+    """A window that shows pictures at a limited rate and returns the keys that are pressed in it.
 
-    The window opens with the first picture and changes its size with them. Closing it by hand ends nothing by itself:
-    `is_open` turns False and `show` does nothing more.
+    It opens with the first picture and takes the size of each. If the user closes it, nothing is raised: `is_open`
+    turns False, and `show` does nothing from then on.
 
     Args:
         title: of the window.
-        fps: `show` waits so that no more than this many pictures appear in a second.
+        fps: the most pictures per second; `show` waits accordingly.
 
     Raises:
         UserError: pygame is not installed, or there is no screen.
@@ -139,7 +139,7 @@ class Window:
     def key(self) -> str:
         """Waits for a key: its character, or "up", "down", "left", "right"; "" when the window is closed."""
         while self.is_open:
-            event = self._pygame.event.wait(100)  # Ctrl-C in the terminal gets through only between waits
+            event = self._pygame.event.wait(100)  # short, as Ctrl-C in the terminal takes effect only between waits
             if event.type == self._pygame.QUIT:
                 self.close()
             elif event.type == self._pygame.KEYDOWN:
@@ -149,6 +149,6 @@ class Window:
         return ""
 
     def close(self) -> None:
-        """Takes the window off the screen; it can be called more than once."""
+        """Closes the window; it can be called more than once."""
         self.is_open = False
         self._pygame.display.quit()

@@ -1,10 +1,10 @@
-"""What the solvers of all games share: their three answers, and many searches at a time."""
+"""Shared by the solvers of all games: the codes of their answers, and searches in parallel."""
 
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-UNSOLVABLE, LIMIT = -1, -2  # in place of a length: proven, or not known
+UNSOLVABLE, LIMIT = -1, -2  # in place of a length: proven unsolvable, or no answer within the limit
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -15,7 +15,8 @@ class SearchLimitReached(Exception):
 
 
 def in_threads(function: Callable[[Item], Answer], items: Collection[Item], threads: int) -> Iterator[Answer]:
-    """The function of each item, in order; compiled code runs in several threads. Ctrl-C drops what is not begun."""
+    """Yields the function's result for each item, in order. Only compiled code runs in parallel. Ctrl-C cancels the
+    items that have not begun."""
     if threads == 1:
         yield from map(function, items)
         return

@@ -9,7 +9,7 @@ import numpy as np
 from drc_lab.numerics import jit
 
 COUNT = 8
-TRANSPOSE = 4  # the bit of the symmetries that turn an H x W board into a W x H one
+TRANSPOSE = 4  # this bit is set in the symmetries that turn an H x W board into a W x H one
 
 
 def _direction_table() -> np.ndarray:

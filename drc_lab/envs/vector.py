@@ -31,7 +31,7 @@ def _in_range(actions, count):
 
 @jit
 def _end_episodes(actions, reward, solved, limit, length, total, terminated, truncated):
-    """Counts the step in, and says which episodes it ended. Returns how many."""
+    """Counts the step and marks the episodes that it ended. Returns how many it ended."""
     ended = 0
     for b in range(len(reward)):
         length[b] += actions[b] != STANDS
@@ -44,7 +44,7 @@ def _end_episodes(actions, reward, solved, limit, length, total, terminated, tru
 
 @jit
 def _stand(actions, think, free, thinks, length):
-    """Counts the thinks, and puts STANDS in their place; those beyond the free ones are steps of the episode."""
+    """Counts the think actions and replaces each by STANDS. Those beyond the free ones also count as steps."""
     for b in range(len(actions)):
         if actions[b] == think:
             actions[b] = STANDS
@@ -54,7 +54,10 @@ def _stand(actions, think, free, thinks, length):
 
 @jit
 def _begin_episodes(envs, first, seed, low, high, limit, length, total):
-    """Episodes ``first``, ``first + 1``, ... begin; the limit of each is drawn by its number alone."""
+    """Starts episodes ``first``, ``first + 1``, ... on the boards ``envs``.
+
+    The step limit of an episode depends on ``seed`` and its number alone.
+    """
     for i in range(len(envs)):
         b, number = envs[i], np.uint64(first + i)
         limit[b] = low
@@ -67,27 +70,29 @@ def _begin_episodes(envs, first, seed, low, high, limit, length, total):
 class LevelVectorEnv(VectorEnv):
     """B boards with levels from a stream.
 
-    An episode is terminated when its level is solved and truncated after ``max_steps`` steps. With autoreset (same
-    step) the returned observation is the next episode's first, and ``info["final_obs"]`` and ``info["final_info"]``
-    hold what the ended episode left. Info has, per env: ``level`` (id), ``optimal`` (-1 if unknown), ``solved``,
-    ``length`` (steps so far), ``return`` (undiscounted) and, if asked for, ``action_mask`` (bool [B, A]).
+    An episode is terminated when its level is solved and truncated after ``max_steps`` steps. With (same-step)
+    autoreset the step that ends an episode returns the first observation of the next one; the last observation and
+    the info of the ended episode are in ``info["final_obs"]`` and ``info["final_info"]``. Info has, per env: ``level``
+    (id), ``optimal`` (-1 if unknown), ``solved``, ``length`` (steps so far), ``return`` (undiscounted) and, if asked
+    for, ``action_mask`` (bool [B, A]).
 
-    With ``thinks`` there is one more action, the last, with which a policy says that it wants to think: the board stays
-    as it is, there is no reward, and the policy sees the same observation again. The game knows nothing of it. Info
-    then has ``thinks``, how often it was chosen in the episode so far.
+    ``thinks`` adds a think action, the last one, with which a policy chooses an extra pass: the board does not change,
+    the reward is 0, and the policy sees the same observation again. The game itself never gets this action. Info then
+    has ``thinks``, how often it was chosen in the episode so far.
 
     Args:
         batch: the game.
         levels: where levels come from.
-        max_steps: step limit of an episode; two numbers draw each episode's from that range, both included.
+        max_steps: step limit of an episode; if two numbers, each episode's limit is drawn from that range, both ends
+            included.
         autoreset: whether a finished board gets its next level at once.
-        copy: whether returned arrays are copies; if not, the next step overwrites them, and allocates none but for
-            what ended episodes leave.
-        action_masks: whether info has ``action_mask``; the method `action_masks` is always there.
+        copy: whether returned arrays are copies; if not, the next step overwrites them, and steps allocate arrays only
+            for the final observations and infos of ended episodes.
+        action_masks: whether info has ``action_mask``; the method `action_masks` works either way.
         render_mode: "ansi", "rgb_array" or, for one board, "human".
-        cell_size: pixels of a cell in pictures.
-        thinks: None for no such action, or how often it is free in an episode; from then on each is a step of it
-            (``length`` + 1), so that every episode ends.
+        cell_size: side of a cell in pictures, in pixels.
+        thinks: None for no think action, or the number of free thinks in an episode. Each further think counts as a
+            step (``length`` + 1), so that every episode ends.
     """
 
     says_success = True
@@ -124,7 +129,7 @@ class LevelVectorEnv(VectorEnv):
         self.total = np.zeros(self.num_envs)
         self.terminated, self.truncated = (np.zeros(self.num_envs, bool) for _ in range(2))
         self._all = np.ones(self.num_envs, bool)
-        self._all.flags.writeable = False  # infos show it
+        self._all.flags.writeable = False  # because returned infos share it
         self.seed: int | None = None
         self.episodes = 0
         self._window: Window | None = None
@@ -134,8 +139,8 @@ class LevelVectorEnv(VectorEnv):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Puts a new level on every board. With a seed the stream of levels (and a curriculum) starts over.
 
-        ``options["reset_mask"]`` (bool [B]) leaves the other boards as they are; ``options["first_level"]`` is the
-        place in the stream from which levels are dealt.
+        ``options["reset_mask"]`` (bool [B]) restricts the reset to the boards where it is true;
+        ``options["first_level"]`` is the position in the stream from which levels are taken.
         """
         super().reset(seed=seed if seed is None or isinstance(seed, int) else seed[0])
         mask = (options or {}).get("reset_mask", self._all)
@@ -154,17 +159,20 @@ class LevelVectorEnv(VectorEnv):
     def step(
         self, actions: np.ndarray, stands: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Steps all boards, but for those that ``stands`` (bool [B]): they stay as they are, for no reward, and nothing
-        is counted. Returns obs, rewards, terminations, truncations (bool [B]), info."""
+        """Steps all boards except those where ``stands`` (bool [B]) is true.
+
+        A board that stands does not change, gets no reward, and its step is not counted. Returns observations, rewards,
+        terminations, truncations (bool [B]), info.
+        """
         batch = self.batch
-        actions = np.asarray(actions, dtype=np.int64)  # compiled code checks nothing
+        actions = np.asarray(actions, dtype=np.int64)  # compiled code does not check its arguments
         if actions.shape != (self.num_envs,) or not _in_range(actions, len(self.action_names)):
             count = len(self.action_names)
             raise ValueError(f"actions: found {actions!r}, allowed: {self.num_envs} of 0 to {count - 1}")
         if stands is not None:
             actions = np.where(stands, STANDS, actions)
         if self.free_thinks is not None:
-            actions = actions.copy()  # the caller's stay as they are
+            actions = actions.copy()  # the caller's array must not change
             _stand(actions, self.think_action, self.free_thinks, self.thinks, self.length)
         batch.step(actions)
         ended = _end_episodes(
@@ -177,7 +185,7 @@ class LevelVectorEnv(VectorEnv):
         return give(batch.observation), give(batch.reward), give(self.terminated), give(self.truncated), info
 
     def _next_levels(self) -> dict[str, Any]:
-        """New levels for the boards whose episode has ended, and what the old ones leave in the info."""
+        """Deals new levels to the boards whose episode has ended. Returns the info entries of the ended episodes."""
         done = self.terminated | self.truncated
         envs = np.flatnonzero(done)
         final_obs, final_info = np.full(self.num_envs, None, dtype=object), self._info(done, copy=True)
@@ -188,13 +196,15 @@ class LevelVectorEnv(VectorEnv):
         return {"final_obs": final_obs, "_final_obs": done, "final_info": final_info, "_final_info": done}
 
     def action_masks(self) -> np.ndarray:
-        """bool [B, A]: false where an action would change nothing; doing that on purpose, by the no-op or by thinking,
-        is always allowed."""
+        """bool [B, A]: false where an action would change nothing.
+
+        The no-op and the think action, which change nothing on purpose, are always allowed.
+        """
         masks = self.batch.action_masks()
         return masks if self.think_action is None else np.pad(masks, ((0, 0), (0, 1)), constant_values=True)
 
     def render(self) -> tuple[Any, ...] | None:
-        """All boards: text ("ansi") or uint8 [rows, columns, 3] each ("rgb_array"); "human" shows the only one."""
+        """All boards: text ("ansi") or uint8 [rows, columns, 3] each ("rgb_array"); "human" shows a single board."""
         if self.render_mode is None:
             return None
         if self.render_mode == "ansi":
@@ -214,7 +224,7 @@ class LevelVectorEnv(VectorEnv):
             self._window = None
 
     def metrics(self) -> dict[str, float]:
-        """What there is to log about the stream of levels, by metric name."""
+        """Values to log about the stream of levels (the stage of a curriculum, say), by metric name."""
         return self.levels.metrics()
 
     def get_state(self) -> dict[str, Any]:
@@ -224,7 +234,7 @@ class LevelVectorEnv(VectorEnv):
         return {"batch": self.batch.get_state(), "levels": self.levels.get_state(), "episodes": episodes}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes back to where `get_state` was called."""
+        """Restores a state that `get_state` returned."""
         self.batch.set_state(state["batch"])
         self.levels.set_state(state["levels"])
         episodes = dict(state["episodes"])
@@ -259,7 +269,7 @@ class LevelVectorEnv(VectorEnv):
 
 
 def game_of(env: Any) -> Batch | None:
-    """The game that a batch env plays; None if all that is known of it is Gymnasium's interface."""
+    """The game that a batch env plays; None for other packages' envs, which have only Gymnasium's interface."""
     return env.batch if isinstance(env, LevelVectorEnv) else None
 
 

@@ -1,4 +1,4 @@
-"""Means over the levels that a policy has played, each with its interval."""
+"""Means over the levels that a policy has played, each with its confidence interval."""
 
 import numpy as np
 import pandas as pd
@@ -8,11 +8,15 @@ from drc_lab.evaluation.stats.intervals import mean_interval, rate_interval
 
 
 def metrics(played: pd.DataFrame, confidence: float = 0.95) -> dict[str, float]:
-    """Of the records of one setting: solve_rate, return, length, thinks and optimality_gap, each also with the ends of
-    its interval, NAME_low and NAME_high.
+    """Means of one setting: ``solve_rate``, ``return``, ``length``, ``thinks`` and ``optimality_gap``.
 
-    Those that nothing is known of are left out: the solve rate, where the env says no success; steps beyond the
-    optimum, where no optimum is known.
+    Each has the ends of its interval beside it, as NAME_low and NAME_high. Metrics that cannot be computed are left
+    out: the solve rate and the gap if the env does not report success, the gap if no solved level has a known optimum,
+    the thinks if the env has no action "think".
+
+    Args:
+        played: records of one setting, see `drc_lab.evaluation.play.records`.
+        confidence: of the intervals.
     """
     length, optimal, found = played["length"].to_numpy(), played["optimal"].to_numpy(), {}
     measured = {"return": played["return"].to_numpy(), "length": length}

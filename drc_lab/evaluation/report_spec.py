@@ -10,7 +10,7 @@ from drc_lab.rules import all_at_least, at_least
 
 @dataclass(frozen=True)
 class ReportSpec:
-    """What evaluations show; conf/report/default.yaml says what each key is."""
+    """What the reports of evaluations show; conf/report/default.yaml explains each key."""
 
     failures: int
     video: str | None

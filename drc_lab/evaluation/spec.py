@@ -12,14 +12,15 @@ class EvaluationSpec:
     """Which held-out levels are played, and when.
 
     Args:
-        split: of the levels played while training, which choose the best checkpoint.
+        split: of the levels played during training; the best checkpoint is chosen on them.
         report_split: of the levels that evaluations and thinking sweeps report on.
-        num_levels, level_seed: how many, and the seed that draws them.
-        board: size of the levels in place of training's, N for N x N or [H, W]; only where they are generated.
-        env: settings of the env in place of training's, for example {"difficulty": "medium"}.
-        every_frames: between two evaluations while training, rounded to whole rollouts.
-        live_first_passes: amounts of extra first passes while training, beside the greedy evaluation without any.
-        live_every: at each so many-th evaluation, and at the last, actions are also sampled and those amounts tried.
+        num_levels, level_seed: number of levels, and the seed that selects them.
+        board: size of the levels if not that of training, N for N x N or [H, W]; only for generated levels.
+        env: settings of the env that replace those of training, for example {"difficulty": "medium"}.
+        every_frames: frames between two evaluations during training, rounded to whole rollouts.
+        live_first_passes: numbers of extra first passes tried during training, in addition to none.
+        live_every: sampled actions and ``live_first_passes`` are only evaluated at every ``live_every``-th evaluation,
+            and at the last.
         confidence: of all intervals.
     """
 

@@ -1,4 +1,4 @@
-"""The ``thinking`` group of the config, checked: at which settings a policy is played."""
+"""The ``thinking`` group of the config, checked: the settings at which a policy is played."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 NO_MEMORY, DISTANCE, NEVER_THINKS = "no_memory", "distance", "never_thinks"
 CONTROLS = ("random", "sampled", NO_MEMORY, DISTANCE, NEVER_THINKS)
-NO_MEMORY_PASSES = "no_memory_passes"  # comes with NO_MEMORY, where there are passes
+NO_MEMORY_PASSES = "no_memory_passes"  # added to NO_MEMORY if there are extra first passes
 NOOPS_BY_DEFAULT = (1, 2, 4, 8)
-MOST_POWER = 0.999  # more would ask for ever more levels
+MOST_POWER = 0.999  # the number of levels needed grows without bound towards 1
 
 
 @dataclass(frozen=True)
 class ThinkingSpec:
-    """Settings of a thinking sweep; conf/thinking/default.yaml says what each key is."""
+    """Settings of a thinking sweep; conf/thinking/default.yaml explains each key."""
 
     first_passes: list[int]
     noops: list[int] | None
@@ -61,15 +61,15 @@ class ThinkingSpec:
             one_of("controls", name, CONTROLS)
 
     def check_possible(self, can_wait: bool, is_game: bool, can_think: bool) -> None:
-        """Whether an env lets it be done.
+        """Checks that an env supports these settings.
 
         Args:
-            can_wait: it has an action that does nothing.
-            is_game: it can be tried out a step ahead.
-            can_think: it has the action "think".
+            can_wait: whether it has a no-op.
+            is_game: whether it is one of the project's games, in which a player can try each action one step ahead.
+            can_think: whether it has the action "think".
 
         Raises:
-            ConfigError: no-ops in an env that has none, or a control that is not for it.
+            ConfigError: there are no-ops but the env has none, or a control cannot play the env.
         """
         if self.noops and not can_wait:
             raise ConfigError("thinking.noops", self.noops, "null or [], as the env has no action that does nothing")
@@ -83,9 +83,9 @@ class ThinkingSpec:
         """The settings for a policy in an env; the baseline policy comes first.
 
         Raises:
-            ConfigError: no-ops in an env that has none, or a control that looks ahead in one that cannot.
+            ConfigError: see `check_possible`.
         """
-        from drc_lab.envs.vector import game_of  # takes seconds, as does the next
+        from drc_lab.envs.vector import game_of  # this import and the next take seconds
         from drc_lab.evaluation.play import thinking as kinds
 
         own, can_wait = policy.repeats_per_step, env.noop_action is not None
@@ -109,10 +109,10 @@ class ThinkingSpec:
         ]
 
     def control_settings(self, env: "BatchEnv") -> "list[Setting]":
-        """The players to compare with.
+        """The settings of the controls.
 
         Raises:
-            ConfigError: one that looks ahead, in an env that cannot.
+            ConfigError: a control cannot play the env.
         """
         from drc_lab.envs.vector import game_of
         from drc_lab.evaluation.play import controls

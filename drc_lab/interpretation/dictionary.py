@@ -1,4 +1,4 @@
-"""A dictionary of what cells hold: a small sparse autoencoder on cell vectors, of which k features are active at a time
+"""A dictionary of features of single cells: a small top-k sparse autoencoder on the channel vectors of a state's cells
 (Gao et al. 2024, arXiv 2406.04093)."""
 
 from collections.abc import Callable, Sequence
@@ -16,20 +16,20 @@ from drc_lab.interpretation.probes.targets import Split, Target
 from drc_lab.interpretation.recording import Recording
 
 STEPS, BATCH, RATE = 1500, 1024, 3e-3
-TOLD = 100  # steps between two words of progress
-EXAMPLES = 5  # places that excite a feature most
+TOLD = 100  # steps between two reports of progress
+EXAMPLES = 5  # places listed for each feature, those that activate it most
 SHOWN = 6  # features in a picture
 
 
 @dataclass(frozen=True)
 class Dictionary:
-    """x is about ``mean + active features @ decoder``.
+    """A top-k sparse autoencoder that approximates x by ``mean + features @ decoder``.
 
     Args:
         mean: float32 [C].
         encoder, decoder: float32 [C, F] and [F, C]; the decoder's rows have norm 1.
         bias: float32 [F].
-        k: features that are active at a time, at most.
+        k: largest number of features that are active at a time.
     """
 
     mean: Tensor
@@ -39,11 +39,11 @@ class Dictionary:
     k: int
 
     def features(self, x: Tensor) -> Tensor:
-        """[N, C] -> [N, F], 0 or more; all but the k largest are 0."""
+        """Encodes vectors [N, C] as features [N, F], 0 or more; all but the k largest are 0."""
         return _largest(torch.relu((x - self.mean) @ self.encoder + self.bias), self.k)
 
     def restored(self, features: Tensor) -> Tensor:
-        """[N, F] -> [N, C]."""
+        """Decodes features [N, F] to vectors [N, C]."""
         return self.mean + features @ self.decoder
 
 
@@ -55,14 +55,14 @@ def _largest(x: Tensor, k: int) -> Tensor:
 def learn_dictionary(
     x: np.ndarray, features: int, k: int, seed: int = 0, tell: Callable[[int], object] = lambda number: None
 ) -> Dictionary:
-    """Learned from vectors [N, C].
+    """Learns a dictionary from vectors.
 
     Args:
         x: float32 [N, C].
-        features: F.
-        k: active at a time.
+        features: number of features, F.
+        k: largest number of features that are active at a time.
         seed: of weights and batches.
-        tell: is told of each `TOLD` steps.
+        tell: called with 1 after every `TOLD` steps.
     """
     generator = torch.Generator().manual_seed(seed)
     data = torch.from_numpy(np.asarray(x, np.float32))
@@ -80,7 +80,7 @@ def learn_dictionary(
         error = batch - active @ decoder
         loss = error.square().sum(1).mean()
         silent = torch.where(active.detach().sum(0) > 0, 0, silent + BATCH)
-        if (dead := silent > 20 * BATCH).any():  # dead features learn from what the others leave over
+        if (dead := silent > 20 * BATCH).any():  # dead features learn to reconstruct the residual of the others
             spare = _largest(dense * dead, min(k, int(dead.sum())))
             loss = loss + (error.detach() - spare @ decoder).square().sum(1).mean() / 32
         optimizer.zero_grad()
@@ -99,15 +99,15 @@ def dictionary_finding(
     recording: Recording, name: str, targets: Sequence[Target], split: Split, features: int, k: int, seed: int = 0,
     tell: Callable[[int], object] = lambda number: None, env: LevelVectorEnv | None = None,
 ) -> Finding:  # fmt: skip
-    """The features of one place, learned on some levels and measured on the others.
+    """Learns a dictionary of one recorded tensor on the training levels and describes its features on the test levels.
 
     Args:
         recording: of the policy.
-        name: of a map, [rows, C, H, W].
-        targets: labels of cells, that features are compared with.
-        split: levels to learn from, and to measure on.
+        name: of a tensor [rows, C, H, W].
+        targets: labels that features are compared with; only those of cells are used.
+        split: of the rows into training and test levels.
         features, k, seed, tell: see `learn_dictionary`.
-        env: of the game, whose first board pictures are taken of; None for no pictures.
+        env: of the game; its first board is overwritten to draw pictures. None for no pictures.
     """
     maps = recording.tensor(name).transpose(0, 2, 3, 1)  # (rows, H, W, C)
     with torch.enable_grad():
@@ -163,8 +163,15 @@ def dictionary_finding(
 
 
 def _best_label(on: np.ndarray, targets: Sequence[Target], test: np.ndarray) -> tuple[float, float, str]:
-    """Share, lift and name of the class that stands out most where a feature is on, bool [rows, H, W]; of classes that
-    are on at least a tenth of these cells."""
+    """Returns share, lift and name of the class that is most over-represented in the cells where a feature is active.
+
+    Only classes that make up at least a tenth of these cells are considered.
+
+    Args:
+        on: bool [rows, H, W], where the feature is active in the test rows.
+        targets: labels; those that are not of cells are skipped.
+        test: bool [rows of the recording], which are the test rows.
+    """
     best = (np.nan, 0.0, "")
     for target in targets:
         if not target.label.cells:

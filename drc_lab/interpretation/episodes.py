@@ -1,4 +1,4 @@
-"""An episode as labels read it: the boards, what was done on them, and what came of it."""
+"""A recorded episode, from which labels are computed: its boards, actions and outcome."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ class Episode:
     """One episode of T steps on one level.
 
     Args:
-        level: its number.
-        boards: the game's arrays (`drc_lab.envs.batch.Batch.STATE`) by name, [T + 1, ...]: before each step, and at the
+        level: number of the level.
+        boards: the game's arrays (`drc_lab.envs.batch.Batch.STATE`) by name, [T + 1, ...]: before each step and at the
             end.
         actions: int64 [T].
-        waits: bool [T], which steps moved nothing on purpose: a no-op that the policy was told to do, or a think.
+        waits: bool [T], which steps leave the board as it is on purpose: no-ops that the evaluation forces, and thinks.
         returns: float64 [T + 1], the undiscounted return so far.
-        solved: at the end. An episode that is not was cut off by the step limit.
+        solved: whether the level is solved at the end; if not, the step limit cut the episode off.
         height, width: of the boards.
     """
 

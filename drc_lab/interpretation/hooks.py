@@ -3,10 +3,10 @@
     out, cache = run_with_cache(policy, obs, state, ["*.*.h", "value"])
     with hooks(policy, {"0.1.c": lambda c, point: c + shift}): ...
 
-Names are ``layer.tick.what``, or ``what`` for what comes before and after the ticks, all counted from 0; ``*`` stands
-for anything. The hook names of the published agents' PyTorch port
-(``...cell_list.{layer}.hook_{what}.{step}.{tick}``) are understood, too. There the gate that multiplies the new content
-is called j, and the content i: ours are i and g.
+A name is ``layer.tick.what``, or only ``what`` for tensors before and after the ticks. Layers and ticks count from 0;
+``*`` matches anything. The hook names of the published agents' PyTorch port
+(``...cell_list.{layer}.hook_{what}.{step}.{tick}``) work too. That port calls the input gate j and the new content that
+it multiplies i; here they are i and g.
 """
 
 import re
@@ -24,19 +24,19 @@ from drc_lab.errors import ConfigError
 from drc_lab.models.policy import Policy, PolicyValue
 from drc_lab.models.taps import Point, Taps
 
-Hook = Callable[[Tensor, Point], Tensor | None]  # [B, ...] and where it is -> what takes its place; None leaves it
+Hook = Callable[[Tensor, Point], Tensor | None]  # tensor [B, ...] and its point -> its replacement, or None to leave it
 PORT = re.compile(r"(?:.*\.)?cell_list\.(\d+|\*)\.hook_([a-z]+)\.(\d+|\*)\.(\d+|\*)")
 PORT_WHATS = {"h": "h", "c": "c", "i": "g", "j": "i", "f": "f", "o": "o"}
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which points a name means.
+    """The points that a name selects.
 
     Args:
-        given: as the user wrote it.
-        pattern: of our names.
-        step: of the sequence, or None for all.
+        given: the name as the user wrote it.
+        pattern: the same in the notation of this module, to match the names of points.
+        step: the only step of a sequence that is selected; None selects all.
     """
 
     given: str
@@ -45,7 +45,7 @@ class Wanted:
 
     @classmethod
     def read(cls, name: str) -> "Wanted":
-        """A name of ours or of the PyTorch port."""
+        """Parses a name in the notation of this module or of the PyTorch port."""
         port = PORT.fullmatch(name)
         if port is None or port[2] not in PORT_WHATS:
             return cls(name, name)
@@ -56,15 +56,15 @@ class Wanted:
         return fnmatchcase(point.name, self.pattern) and self.step in (None, point.step)
 
 
-_POINTS: WeakKeyDictionary[Policy, dict[int | None, list[Point]]] = WeakKeyDictionary()  # of policies, by ticks
+_POINTS: WeakKeyDictionary[Policy, dict[int | None, list[Point]]] = WeakKeyDictionary()  # by policy, then ticks
 
 
 def points_of(policy: Policy, repeats: int | None = None) -> list[Point]:
-    """All that a step of the policy computes and names, in that order.
+    """Lists the named points of one step of a policy, in the order in which they are computed.
 
     Args:
         policy: any.
-        repeats: ticks; None is the policy's own number.
+        repeats: number of ticks; None is the policy's own.
     """
     ticks = getattr(policy, "repeats_per_step", None) if repeats is None else repeats
     known = _POINTS.setdefault(policy, {})
@@ -82,7 +82,7 @@ def _points(policy: Policy, repeats: int | None) -> list[Point]:
         return value
 
     weight, before = next(policy.parameters()), policy.taps
-    policy.taps = Taps(note)  # alone: hooks that are in place are not told of a board that nobody plays
+    policy.taps = Taps(note)  # replaces active taps: they must not see this dummy observation
     try:
         policy(torch.zeros(1, *policy.obs_shape, device=weight.device), repeats=repeats)
     finally:
@@ -91,17 +91,17 @@ def _points(policy: Policy, repeats: int | None) -> list[Point]:
 
 
 def last_states(policy: Policy, what: str) -> dict[int, str]:
-    """The name of each layer's state (``h``, ``c``) after a step's last tick; {} of a policy that has none."""
+    """Returns by layer the name of its state ``what`` (``h``, ``c``) after a step's last tick; {} if there is none."""
     return {point.layer: point.name for point in points_of(policy) if point.what == what and point.layer is not None}
 
 
 def read_names(
     policy: Policy, names: Sequence[str], repeats: int | None = None, key: str = "names"
 ) -> tuple[list[Wanted], list[Point]]:
-    """What each name means, and all points that are meant, those of step 0.
+    """Parses names; returns what each one selects, and all selected points of a single step.
 
     Raises:
-        ConfigError: about ``key``: a name means none of the policy's.
+        ConfigError: about ``key``: a name selects no point of the policy.
     """
     points, wanted = points_of(policy, repeats), [Wanted.read(name) for name in names]
     for each in wanted:
@@ -124,7 +124,7 @@ def _allowed(points: Sequence[Point]) -> str:
 
 @contextmanager
 def tapping(policy: Policy, taps: Taps) -> Iterator[None]:
-    """Within, ``taps`` see what the policy computes, after those that do already."""
+    """Activates ``taps`` on the policy within this context. Taps that are active already run first."""
     before = policy.taps
     if before is not None:
         first, then = before.on, taps.on
@@ -139,17 +139,18 @@ def tapping(policy: Policy, taps: Taps) -> Iterator[None]:
 
 @contextmanager
 def hooks(policy: Policy, functions: Mapping[str, Hook], repeats: int | None = None) -> Iterator[None]:
-    """Within, each function sees the points that its name means, and may return something else in their place.
+    """Calls each function on the tensors that its name selects within this context, and uses what it returns instead.
 
-    The policy runs operation by operation meanwhile. Functions are called in the order of the mapping.
+    Meanwhile the policy runs operation by operation, not in its fused loop, which is slower. Functions are called in
+    the order of the mapping.
 
     Args:
-        policy: any; its steps may be part of an evaluation or of a gradient.
+        policy: any; it may be evaluated or differentiated.
         functions: by name.
-        repeats: the most ticks that it will be run for, where these are more than its own.
+        repeats: largest number of ticks that it will be run for, if more than its own; names may refer to these ticks.
 
     Raises:
-        ConfigError: a name means nothing; or, when the policy runs, something of another shape was returned.
+        ConfigError: a name selects nothing; or, while the policy runs, a function returned a tensor of another shape.
     """
     wanted = list(zip(read_names(policy, list(functions), repeats)[0], functions.values(), strict=True))
 
@@ -174,22 +175,23 @@ def run_with_cache(
     repeats: int | None = None,
     resets: Tensor | None = None,
 ) -> tuple[tuple[PolicyValue, Any], dict[str, Tensor]]:
-    """A step or a sequence, and what was computed on the way.
+    """Runs the policy on a step or a sequence; returns its outputs and the intermediate tensors.
 
     Args:
         policy: any.
-        obs: [B, ...], a step, or [T, B, ...].
+        obs: [B, ...] for a step, [T, B, ...] for a sequence.
         state: the carry before it; None starts an episode.
-        names: of what is kept; None is all. Hidden and cell states alone come from the fused loop, at its speed.
+        names: of the tensors to keep; None keeps all. If they are only hidden and cell states, the policy still runs
+            its fused loop, at full speed.
         repeats: ticks of each step; None is the policy's own number.
-        resets: bool [T, B] of a sequence: where an episode begins.
+        resets: bool [T, B] for a sequence: where an episode begins; None is nowhere.
 
     Returns:
-        what ``policy(obs, state)`` returns (of a sequence what `Policy.unroll` does), and the tensors by name, [B, ...]
-        or [T, B, ...].
+        what ``policy(obs, state)`` returns (for a sequence, what `Policy.unroll` returns), and the tensors by name,
+        [B, ...] or [T, B, ...].
 
     Raises:
-        ConfigError: a name means nothing.
+        ConfigError: a name selects nothing.
     """
     wanted, points = read_names(policy, list(names) if names is not None else [], repeats)
     sequence = obs.ndim == len(policy.obs_shape) + 2

@@ -1,14 +1,15 @@
-"""What a policy computes while it plays: kept on disk as safetensors, with an index as Parquet.
+"""Recordings of what a policy computes while it plays: tensors on disk as safetensors, with a Parquet index.
 
-A recording is a folder. For each batch of levels there is ``NUMBER.safetensors``, with one row for each time that the
-policy was run, and ``NUMBER.parquet`` that says what each row is:
+A recording is a folder. Each batch of levels has a file ``NUMBER.safetensors`` with one row for each pass of the
+policy, and a file ``NUMBER.parquet`` with the same rows, which describes them:
 
-- ``level``, ``step`` (of the episode), ``thought`` (0, 1, ... for extra passes before the step; -1 for the pass that
-  decides), ``action`` and ``waits`` (of that pass; -1 and false for the others);
-- ``solved``, ``length``, ``optimal`` of the level's episode, alike in all its rows.
+- ``level``, ``step`` (of the episode), ``thought`` (0, 1, ... for extra passes before the step; -1 for the deciding
+  pass, which chooses the action), ``action`` and ``waits`` (of the deciding pass; -1 and false for extra passes);
+- ``solved``, ``length``, ``optimal`` of the level's episode, the same in all its rows.
 
-Tensors are named as in `drc_lab.interpretation.hooks`: ``0.1.h`` is [rows, C, H, W]. ``obs`` are the observations,
-``boards.NAME`` the game's own arrays for each level before each step and at its end, ``returns`` likewise.
+Tensors are named as in `drc_lab.interpretation.hooks`: ``0.1.h`` is [rows, C, H, W]. ``obs`` holds the observations.
+``boards.NAME`` (the game's own arrays) and ``returns`` have T + 1 entries for each level instead: one before each of
+its T steps and one at its end.
 """
 
 import hashlib
@@ -37,27 +38,27 @@ from drc_lab.interpretation.spec import RECORDED_AS
 from drc_lab.models.policy import Policy, PolicyValue
 from drc_lab.models.taps import Point, Taps
 
-DECIDES = -1  # of `thought`
+DECIDES = -1  # value of `thought` in the rows of deciding passes
 ABOUT = "recording.json"
 DTYPES = dict(zip(RECORDED_AS, (np.float32, np.float16), strict=True))
 
 
 class Recorder(Watcher):
-    """Keeps what a policy computes in one evaluation, as `Recording` has it.
+    """Collects what a policy computes in one evaluation, in the layout of `Recording`.
 
     Args:
-        policy: the one that plays.
-        env: whose boards it plays.
-        names: of what is kept.
-        dtype: of what is kept, float32 or float16.
+        policy: the policy that plays.
+        env: the env that it plays in.
+        names: of the tensors to keep, see `drc_lab.interpretation.hooks`.
+        dtype: of the kept tensors, float32 or float16.
     """
 
     def __init__(self, policy: Policy, env: LevelVectorEnv, names: Sequence[str], dtype: Any = np.float32):
         self.wanted, self.points = read_names(policy, names)
         self.env, self.dtype = env, dtype
         self.now: dict[str, np.ndarray] = {}
-        self.rows: list[dict[str, np.ndarray]] = []  # of each run of the policy: columns of the index
-        self.kept: list[dict[str, np.ndarray]] = []  # and tensors
+        self.rows: list[dict[str, np.ndarray]] = []  # one entry for each run of the policy: columns of the index
+        self.kept: list[dict[str, np.ndarray]] = []  # for the same runs: tensors
         self.boards: list[dict[str, np.ndarray]] = []
         self.step = -1
         self.taps = Taps(self._keep, frozenset(point.what for point in self.points))
@@ -97,7 +98,7 @@ class Recorder(Watcher):
         self.now = {}
 
     def shard(self) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-        """The index and the tensors, by level, step and thought."""
+        """Returns the index and the tensors, sorted by level, step and thought (the deciding pass last)."""
         index = pd.concat([pd.DataFrame(row) for row in self.rows], ignore_index=True)
         for name, column in (("solved", self.solved), ("length", self.length), ("optimal", self.optimal)):
             index[name] = column[index["env"]]
@@ -113,12 +114,13 @@ class Recorder(Watcher):
 
 @dataclass(frozen=True)
 class Recording:
-    """What was kept of a policy's episodes.
+    """What was recorded of a policy's episodes.
 
     Args:
-        index: a row for each run of the policy, see above.
+        index: one row for each pass of the policy, with the columns that the module docstring lists.
         tensors: by name.
-        about: plain facts: ``game``, ``height``, ``width``, ``weights`` (a digest), ``names`` and more.
+        about: where the recording comes from: ``game``, ``height``, ``width``, ``weights`` (a digest), ``names`` and
+            more.
     """
 
     index: pd.DataFrame
@@ -127,25 +129,25 @@ class Recording:
 
     @classmethod
     def read(cls, folder: Path) -> "Recording":
-        """A whole recording.
+        """Reads a complete recording from its folder.
 
         Raises:
-            UserError: there is none, or it cannot be read.
+            UserError: the folder has no recording, or it cannot be read.
         """
         try:
             about = json.loads((folder / ABOUT).read_text())
             parts = sorted(folder.glob("*.parquet"))
             index = pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True)
             shards = [load_file(part.with_suffix(".safetensors")) for part in parts]
-        except Exception as error:  # the libraries raise whatever the broken bytes lead to
+        except Exception as error:  # which exception a damaged file raises depends on the library and the damage
             raise UserError(f"{folder}: found no whole recording of drc_lab ({type(error).__name__})") from error
         return cls(index, {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}, about)
 
     def tensor(self, name: str) -> np.ndarray:
-        """float32 [rows, ...].
+        """Returns a recorded tensor as float32 [rows, ...].
 
         Raises:
-            ConfigError: nothing of that name was kept.
+            ConfigError: no tensor of that name was recorded.
         """
         if name not in self.tensors:
             raise ConfigError("names", name, " | ".join(self.names))
@@ -153,23 +155,23 @@ class Recording:
 
     @property
     def board(self) -> tuple[int, int]:
-        """Height and width of what the policy sees."""
+        """Height and width of the policy's observations."""
         return self.tensors["obs"].shape[2], self.tensors["obs"].shape[3]
 
     @property
     def names(self) -> list[str]:
-        """Of what the policy computed."""
+        """Names of the recorded tensors that the policy computed: all but observations, returns and boards."""
         own = [name for name in self.tensors if name not in ("obs", "returns") and not name.startswith("boards.")]
         return sorted(own, key=_place)
 
     @cached_property
     def deciding(self) -> np.ndarray:
-        """bool [rows]: those that a step followed."""
+        """bool [rows]: which rows are deciding passes, each followed by a step."""
         return (self.index["thought"] == DECIDES).to_numpy()
 
     @cached_property
     def episodes(self) -> list[Episode]:
-        """In the order of their levels, as their rows are."""
+        """The recorded episodes, sorted by level like the rows."""
         found, at = [], 0
         boards = {
             name.removeprefix("boards."): each for name, each in self.tensors.items() if name.startswith("boards.")
@@ -187,20 +189,20 @@ class Recording:
 
 
 def _place(name: str) -> tuple[int, int, str]:
-    """To sort by: those outside of the ticks first, then by tick and layer."""
+    """Sort key of a name: names outside the ticks come first, the others by tick, then layer."""
     layer, tick, what = name.split(".") if name.count(".") == 2 else ("-1", "-1", name)
     return int(tick), int(layer), what
 
 
 def size_of(env: LevelVectorEnv) -> tuple[int, int]:
-    """Height and width of the game's boards."""
+    """Returns height and width of the game's boards, which observations may show without their border."""
     width = env.batch.width  # type: ignore[attr-defined]
     cells = next(each.shape[1] for name, each in vars(env.batch).items() if name in ("tiles", "walls"))
     return cells // width, width
 
 
 def bytes_computed(policy: Policy, names: Sequence[str], dtype: str) -> int:
-    """Of all that is named in one run of the policy on one board."""
+    """Returns the bytes of all tensors that ``names`` select in one pass of the policy on one board."""
     sizes: dict[str, int] = {}
 
     def measure(point: Point, value: Tensor) -> Tensor:
@@ -215,7 +217,7 @@ def bytes_computed(policy: Policy, names: Sequence[str], dtype: str) -> int:
 
 
 def bytes_of(policy: Policy, env: LevelVectorEnv, names: Sequence[str], dtype: str) -> int:
-    """Of one run of the policy in a recording."""
+    """Returns the bytes that one pass on one board takes in a recording, observation and board included."""
     batch = env.batch
     own = [batch.observation, *(getattr(batch, name) for name in batch.STATE)]
     return bytes_computed(policy, names, dtype) + sum(array[:1].nbytes for array in own)
@@ -233,22 +235,23 @@ def record(
     actions: Mapping[int, np.ndarray] | None = None,
     seed: int = 0,
 ) -> Iterator[int]:
-    """Plays levels greedily and keeps what the policy computes; batches that are there already are not played again.
+    """Plays levels greedily and records what the policy computes. Batches that are on disk already are skipped, so
+    that an interrupted recording can be resumed.
 
     Args:
         policy: in evaluation mode.
         env: without autoreset; ``env.num_envs`` levels are played at a time.
-        names: see `drc_lab.interpretation.hooks`.
-        num_levels: the first so many.
+        names: of the tensors to record, see `drc_lab.interpretation.hooks`.
+        num_levels: how many levels to play, from the first.
         folder: of the recording.
-        about: plain facts, of which what is kept depends on all.
-        thinking: extra passes, which are kept too.
+        about: everything else that the recording depends on; part of the digest that identifies it (`key_of`).
+        thinking: extra passes, which are recorded too.
         dtype: float32 | float16.
-        actions: int64 by level: played in place of the policy's own, as far as they go.
+        actions: int64 [T] by level, one for each step: played in place of the policy's own actions.
         seed: of the env.
 
     Yields:
-        how many more levels are done.
+        how many levels were finished since the last value.
 
     Raises:
         UserError: the folder holds another recording, or cannot be written to.
@@ -287,14 +290,18 @@ def key_of(
     dtype: str = "float32",
     actions: Mapping[int, np.ndarray] | None = None,
 ) -> str:
-    """A digest of all that a recording depends on, see `record`."""
+    """Returns a digest of everything that a recording depends on; `record` explains the arguments."""
     told = {str(level): each.tolist() for level, each in (actions or {}).items()}
     facts = {**about, "names": list(names), "thinking": repr(thinking), "dtype": dtype, "actions": told}
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def check_folder(folder: Path, key: str) -> None:
-    """Whether a recording may be written, or go on, there."""
+    """Checks that a recording with this key can be started or resumed in the folder.
+
+    Raises:
+        UserError: the folder holds a recording with another key.
+    """
     path = folder / ABOUT
     if not path.exists():
         return

@@ -1,4 +1,4 @@
-"""What a decision reads: attributions of the value and of the greedy action to the cells of the board, by Captum."""
+"""Saliency: attributions of a policy's value and greedy action to the cells of the board, computed with Captum."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,23 +24,25 @@ if TYPE_CHECKING:
 
 GRADIENT, INTEGRATED, _ = METHODS = ATTRIBUTIONS
 ACTION, VALUE = ATTRIBUTED
-PATHS = 24  # points on the way of an integrated gradient
-AT_ONCE = 256  # boards in one pass of it
-SHOWN, CELL = 6, 24  # boards in a picture, and pixels of their cells
+PATHS = 24  # points on the path of integrated gradients
+AT_ONCE = 256  # boards that integrated gradients processes in one batch
+SHOWN, CELL = 6, 24  # boards in a picture; side of a cell in pixels
 
 
 def attributions(policy: Policy, obs: Tensor, method: str, of: str = ACTION, repeats: int | None = None) -> Tensor:
-    """How much each cell has to do with what the policy says of a first observation: float32 [N, H, W], 0 or more.
+    """Attributes a policy's output on first observations to the cells of the board: float32 [N, H, W], 0 or more.
 
-    The sum over channels of absolute attributions; what is taken away, or come from, is an observation of zeros.
+    Attributions are absolute. Those of gradients are summed over channels; occlusion hides all channels of a cell at
+    once. The reference, for occlusion and integrated gradients, is an observation of zeros.
 
     Args:
         policy: in evaluation mode.
         obs: [N, C, H, W].
-        method: ``gradient``: of the observation; ``integrated``: gradients on the way from zeros, times the observation
-            (Sundararajan et al. 2017); ``occlusion``: one cell at a time is zeros in all channels.
-        of: the logit of its greedy ``action``, or the ``value``.
-        repeats: ticks; None is the policy's own number.
+        method: ``gradient``: with respect to the observation; ``integrated``: gradients along the path from zeros to
+            the observation, times the observation (Sundararajan et al. 2017); ``occlusion``: one cell at a time is set
+            to zero in all channels.
+        of: which output: the logit of the greedy ``action``, or the ``value``.
+        repeats: number of ticks; None is the policy's own.
     """
     x = as_floats(obs, next(policy.parameters()).dtype)
     with torch.no_grad():
@@ -64,19 +66,24 @@ def attributions(policy: Policy, obs: Tensor, method: str, of: str = ACTION, rep
             found = Occlusion(says).attribute(
                 x, sliding_window_shapes=window, baselines=0.0, additional_forward_args=(chosen,)
             )
-            return found[:, 0].abs()  # alike in all channels
+            return found[:, 0].abs()  # the same in all channels
     return found.detach().abs().sum(1)
 
 
 def bytes_of_level(policy: Policy) -> int:
-    """Memory that the attributions of one level take, about: what a backward pass keeps, and its gradients; the points
-    of a path."""
+    """Estimates the bytes of memory that the attributions of one level take: the activations that a backward pass
+    keeps, their gradients, and the points of an integrated gradient's path."""
     obs = np.prod(policy.obs_shape) * np.dtype(np.float32).itemsize
     return 2 * bytes_computed(policy, ["*"], "float32") + PATHS * int(obs)
 
 
 def contents(batch: Any, board: tuple[int, int]) -> dict[str, np.ndarray]:
-    """What the cells of a game's boards hold, bool [N, H, W] by name, without a border that the policy does not see."""
+    """Returns masks of what the cells hold, bool [N, H, W] by name; {} for unknown games.
+
+    Args:
+        batch: the game's boards.
+        board: height and width of the observations, which may lack the boards' border; the masks lack it too.
+    """
     if isinstance(batch, SokobanBatch):
         tiles = batch.tiles.reshape(len(batch.tiles), -1, batch.width)
         names = {"player": (5, 6), "box": (3, 4), "target": (2, 3, 6), "wall": (0,), "floor": (1,)}
@@ -104,15 +111,16 @@ def saliency(
     confidence: float = 0.95,
     tell: Callable[[int], object] = lambda number: None,
 ) -> list[Finding]:
-    """Where attributions lie on the env's first observations, by what is there, after each number of ticks.
+    """Measures which kinds of cells (boxes, walls, ...) attributions on first observations lie on, for each number of
+    ticks.
 
     Args:
-        policy: reads planes or pictures, one pixel a cell.
-        env: as many levels as it has boards.
+        policy: reads planes, or pictures with one pixel a cell.
+        env: with one board for each level.
         methods, of: see `attributions`.
         seed: of the env.
         confidence: of the intervals.
-        tell: is told of each combination that is done.
+        tell: called with 1 after each combination of method, output and number of ticks.
     """
     obs, _ = env.reset(seed=seed)
     seen = torch.from_numpy(obs).to(next(policy.parameters()).device)
@@ -125,7 +133,7 @@ def saliency(
             for ticks in range(1, policy.repeats_per_step + 1):
                 found = attributions(policy, seen, method, what, ticks).cpu().numpy()
                 share = found / np.maximum(found.sum((1, 2), keepdims=True), 1e-12)
-                maps[method, what] = share  # of the last tick, in the end
+                maps[method, what] = share  # overwritten until only that of all ticks is left
                 for name, where in holds.items():
                     each = (share * where).sum((1, 2))
                     by_chance = where.mean((1, 2))

@@ -14,23 +14,24 @@ ATTRIBUTED = ("action", "value")
 
 @dataclass(frozen=True)
 class ProbeSpec:
-    """What is recorded, and what is looked for in it.
+    """What is recorded of a policy, and which probes are fitted to it.
 
     Args:
-        names: of what is read, see `drc_lab.interpretation.hooks`; None is all hidden and cell states.
-        labels: what is looked for; None is all that the game has.
-        levels: how many of the held-out levels are played; all numbers are about levels, and so are the splits.
-        kernels: sides of the square of cells that a probe reads around its own; odd.
-        passes: extra passes on the first observation, for how a plan is refined.
-        train_share: of the levels, on which probes are fitted.
-        max_rows: that a probe is fitted to, drawn from those of its levels.
+        names: of the tensors that probes read, see `drc_lab.interpretation.hooks`; None is all hidden and cell states.
+        labels: what probes predict; None is all labels of the game.
+        levels: how many held-out levels are played. Intervals and the split are over levels, not over steps.
+        kernels: side lengths, odd, of the square of cells that a probe reads around the cell it predicts.
+        passes: extra passes on the first observation, to measure how a plan is refined; 0 for none.
+        train_share: share of the levels on which probes are fitted.
+        max_rows: largest number of rows that a probe is fitted to, drawn at random from those of its levels.
         l2: weight of the squared weights, see `drc_lab.interpretation.probes.linear.fit_classes`.
-        unsolved: whether episodes that were cut off count: what an agent would have done next is not known there.
-        dtype: of what is kept, float32 or float16.
-        features: of a dictionary of the last layer's cell state, see `drc_lab.interpretation.dictionary`; 0 for none.
-        active: of them at a time.
-        video_levels: how many levels, of those that no probe is fitted to, are shown in a video; 0 for none.
-        seed: of the split, of what is drawn, and of the control without training.
+        unsolved: whether unsolved episodes count. They were cut off, so what the agent would have done next is unknown.
+        dtype: of the recorded tensors, float32 or float16.
+        features: size of a dictionary of the last layer's cell state, see `drc_lab.interpretation.dictionary`; 0 for
+            none.
+        active: largest number of these features that are active at a time.
+        video_levels: how many of the levels that no probe is fitted to are shown in a video; 0 for no video.
+        seed: of the split, of random draws, and of the weights of the untrained control.
     """
 
     names: Sequence[str] | None = None
@@ -70,11 +71,12 @@ class ProbeCurvesSpec:
     """Arguments of `drc_lab.interpretation.probes.live.ProbeCurves`.
 
     Args:
-        every_frames: between two looks, rounded to whole rollouts, and when training ends; None never looks.
-        levels: how many of the held-out levels are played, at most as many as are evaluated on.
-        labels: what is looked for, those of cells; None is all that the game has.
-        max_rows: that a probe is fitted to.
-        seed: of the split of the levels, and of what is drawn.
+        every_frames: frames between two measurements, rounded to whole rollouts; one more follows when training ends.
+            None measures nothing.
+        levels: how many held-out levels are played, at most as many as are evaluated on.
+        labels: what probes predict, only labels of cells; None is all of the game.
+        max_rows: largest number of rows that a probe is fitted to.
+        seed: of the split of the levels, and of random draws.
     """
 
     every_frames: int | None = None
@@ -89,25 +91,27 @@ class ProbeCurvesSpec:
         self.probes()
 
     def probes(self) -> ProbeSpec:
-        """What is fitted each time."""
+        """Returns the settings of the probes that are fitted each time."""
         return ProbeSpec(labels=self.labels, levels=self.levels, kernels=(1,), max_rows=self.max_rows, seed=self.seed)
 
 
 @dataclass(frozen=True)
 class SteerSpec:
-    """How a policy is tested causally.
+    """Causal tests of a policy: steering, ablation and patching.
 
     Args:
-        label: what is written into it: one that stands for a single move; None is the game's.
-        alphas: what the probe's vectors are multiplied by.
-        moves: of the routes that it is steered along; 1 among them.
-        steered: how many of the held-out levels it is steered on, each in all symmetries of its size.
-        levels: how many of them are played without channels, and patched.
-        channels: how many are taken out of a layer's cell state, those that the probe reads most from; () for none.
-        methods: of that: zero, mean, resample.
-        draws: of as many random channels.
+        label: the label that is written into the policy's cell state, one that stands for a single move; None is the
+            game's default.
+        alphas: factors by which the probe's vectors are multiplied.
+        moves: lengths of the routes that the policy is steered along; 1 must be among them.
+        steered: how many held-out levels it is steered on, each in all symmetries of its size.
+        levels: how many held-out levels are used for ablation and patching.
+        channels: how many channels are ablated in a layer's cell state, those with the largest weights in the probe;
+            () for no ablation.
+        methods: of ablation: zero, mean, resample.
+        draws: how many random sets of as many channels are ablated for comparison.
         patch: names of the places that are patched; () for none.
-        seed: of all that is drawn.
+        seed: of all random draws.
     """
 
     label: str | None = None
@@ -140,12 +144,12 @@ class SteerSpec:
 
 @dataclass(frozen=True)
 class SaliencySpec:
-    """What attributions are made.
+    """Which attributions are computed.
 
     Args:
         methods: gradient, integrated, occlusion, see `drc_lab.interpretation.saliency.attributions`.
-        of: action, value.
-        levels: how many of the held-out levels, all at once.
+        of: the outputs that are attributed: action, value.
+        levels: how many held-out levels, processed all at once.
         seed: of the env.
     """
 

@@ -1,4 +1,4 @@
-"""The policy's step while experience is collected: as it is written, or replayed as a CUDA graph."""
+"""Runs the policy's steps while rollouts are collected, either directly or as a replayed CUDA graph."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -13,10 +13,11 @@ from drc_lab.models.policy import Policy, PolicyValue
 
 
 class Actor:
-    """Acts with the present weights.
+    """Runs single steps of the policy with its current weights.
 
     Attributes:
-        profile: what each step is told to, as the part "act"; a trainer's `Profiler.profile`, say.
+        profile: makes a context manager that times each step under the name "act", such as a trainer's
+            `Profiler.profile`.
     """
 
     def __init__(self, policy: Policy):
@@ -24,17 +25,17 @@ class Actor:
         self.profile: Callable[[str], AbstractContextManager[Any]] = nullcontext
 
     def ready(self) -> AbstractContextManager[Any]:
-        """The context of one rollout, within which the weights stay as they are."""
+        """The context manager for one rollout, within which the weights must not change."""
         return self.policy.frozen()
 
     def act(self, obs: Tensor, carry: Any, resets: Tensor, repeats: int) -> tuple[PolicyValue, Any]:
-        """One step. On a GPU it does not wait for the answer, nor, from pinned memory, for what it sends.
+        """Runs one step. On a GPU it returns before the result is computed, and copies from pinned memory do not block.
 
         Args:
             obs: [B, ...], on the CPU.
-            carry: before the step, on the policy's device.
+            carry: the carry before the step, on the policy's device.
             resets: bool [B], on the CPU.
-            repeats: ticks.
+            repeats: ticks of this step.
 
         Returns:
             logits [1, B, A] and values [1, B, 1], and the carry after the step, all on the policy's device.
@@ -45,7 +46,7 @@ class Actor:
 
 
 class RecordedStep(NamedTuple):
-    """``replay`` reads the inputs and writes the outputs, always the same tensors."""
+    """A recorded step: ``replay`` reads ``inputs`` and overwrites ``outputs``, the same tensors each time."""
 
     inputs: list[Tensor]
     replay: Callable[[], None]
@@ -53,7 +54,7 @@ class RecordedStep(NamedTuple):
 
 
 class GraphedActor(Replays[RecordedStep], Actor):
-    """Records the step once for each number of ticks and shape, and replays it; see `drc_lab.learning.recording`."""
+    """Records a CUDA graph of the step for each number of ticks and shape; see `drc_lab.learning.recording`."""
 
     without = "algo.rollouts.cuda_graph: acting without"
 
@@ -61,7 +62,7 @@ class GraphedActor(Replays[RecordedStep], Actor):
         if self.recordings.failed:
             return super().ready()
         self.recordings.check()
-        return nullcontext()  # not frozen
+        return nullcontext()  # not `Policy.frozen`: a recording must contain what the policy derives from its weights
 
     def act(self, obs: Tensor, carry: Any, resets: Tensor, repeats: int) -> tuple[PolicyValue, Any]:
         given = obs, carry, resets

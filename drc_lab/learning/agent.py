@@ -1,4 +1,4 @@
-"""The LightningModule: a policy, a loss on rollouts, an optimizer with a schedule in frames."""
+"""The LightningModule: a policy, a loss on rollouts, and an optimizer whose schedule counts frames."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -24,20 +24,22 @@ class Agent(L.LightningModule):
 
     Args:
         policy: see `drc_lab.models.policy.Policy`.
-        loss: on rollouts.
+        loss: the loss on rollouts.
         optimizer: parameters -> torch optimizer.
-        spec: sizes of the rollouts, and how they are gone through.
-        schedule: optimizer -> torch schedule, with lengths in frames; None keeps the learning rate.
-        head_l2_coef: weight of the SUM of squares of all weights and biases that give logits and value.
-        config: the whole resolved config as plain types; goes into every checkpoint.
+        spec: sizes of the rollouts, and how the learner goes through them.
+        schedule: optimizer -> torch schedule, with lengths in frames; None keeps the learning rate constant.
+        head_l2_coef: weight of the SUM of squares of all weights and biases of the output layers (logits and value).
+        config: the whole resolved config as plain types; saved in every checkpoint.
 
     Attributes:
         frames: env steps that the weights have learned from.
-        schedule_share: of the learning-rate schedule that is to be behind, if it is to run ahead of the frames.
-        unroll: takes the place of the policy's own where a whole minibatch is one sequence; None is the policy's.
-        profile: what passes over a rollout are told to, as the part "forward": the trainer's profiler.
-        parts: of the last minibatch's loss, and "grad_norm" before clipping; of a minibatch that was left out only
-            "kl_stop" (1 there, else 0).
+        schedule_share: share of the learning-rate schedule (0 to 1) that should be completed. It only has an effect if
+            it is ahead of the frames.
+        unroll: replaces `Policy.unroll` where a whole minibatch is one sequence; None uses the policy's.
+        profile: makes a context manager that times passes over a rollout under the name "forward" (the trainer's
+            profiler).
+        parts: the last minibatch's loss by part, and "grad_norm" before clipping. With a ``target_kl`` also "kl_stop",
+            which is 1 for a skipped minibatch and its only part, else 0.
     """
 
     def __init__(
@@ -67,19 +69,19 @@ class Agent(L.LightningModule):
         self.unroll: Callable[..., PolicyValue] | None = None
         self.profile: Callable[[str], AbstractContextManager[Any]] = nullcontext
         self.parts: dict[str, Tensor] = {}
-        self._far_enough = False  # the policy has moved as far from the one that acted as it may
-        self._left_out = False  # whether the present minibatch is
+        self._far_enough = False  # whether the policy's KL divergence from the one that acted exceeds the limit
+        self._left_out = False  # whether the current minibatch is skipped
 
     def setup(self, stage: str) -> None:
         self.profile = self.trainer.profiler.profile  # type: ignore[attr-defined] # Lightning's connector sets it
 
     @property
     def rollouts(self) -> int:
-        """Rollouts that the weights have learned from."""
+        """Number of rollouts that the weights have learned from."""
         return self.frames // self.spec.frames_per_rollout
 
     def training_step(self, rollout: Rollout, batch_idx: int) -> Tensor | None:
-        """The minibatch's loss. Where the policy has moved far enough in this rollout, the weights stay as they are."""
+        """The minibatch's loss. Once the policy exceeds ``target_kl``, the rollout's other minibatches are skipped."""
         self.frames = rollout.frames
         loss = None
         if not self._far_enough:
@@ -93,12 +95,12 @@ class Agent(L.LightningModule):
         return loss
 
     def _nothing(self) -> Tensor | None:
-        """A loss that makes no step: None, or for several ranks, which Lightning lets skip none, a gradient of zero."""
+        """The loss of a skipped minibatch: None, or with several ranks, where Lightning cannot skip, a zero loss."""
         return 0 * torch.stack([p.sum() for p in self.policy.parameters()]).sum() if Ranks().size > 1 else None
 
     def on_after_backward(self) -> None:
         if self._left_out:
-            self.zero_grad()  # an optimizer with momentum moves by a zero, too
+            self.zero_grad()  # sets gradients to None: an optimizer with momentum would move even for a gradient of 0
 
     def _loss(self, rollout: Rollout) -> Tensor:
         ranks = Ranks()
@@ -119,7 +121,11 @@ class Agent(L.LightningModule):
         return loss
 
     def _replay(self, rollout: Rollout) -> PolicyValue:
-        """Logits [T + 1, B, A] and values [T + 1, B, 1] of the rollout, with gradients through bptt_steps steps."""
+        """Runs the policy over the rollout, with gradients through at most bptt_steps steps.
+
+        Returns:
+            logits [T + 1, B, A] and values [T + 1, B, 1].
+        """
         carry, resets, T = rollout.carry, rollout.transitions.resets, len(rollout.transitions.rewards)
         length = min(self.spec.bptt_steps or T, T)
         if self.unroll is not None and length == T and rollout.context is None:
@@ -135,7 +141,7 @@ class Agent(L.LightningModule):
                         )
         outputs = []
         for start in range(0, T, length):
-            end = start + length if start + length < T else T + 1  # the step to bootstrap from goes with the last
+            end = start + length if start + length < T else T + 1  # the last sequence includes the bootstrap step
             out, carry = self.policy.unroll(
                 rollout.obs[start:end], carry, resets[start:end], rollout.repeats[start:end]
             )
@@ -144,7 +150,7 @@ class Agent(L.LightningModule):
         return PolicyValue(*(torch.cat(each) for each in zip(*outputs, strict=True)))
 
     def _progressive(self, rollout: Rollout, progressive: Progressive) -> PolicyValue:
-        """As `_replay`, but each step by itself, from its own carry: free ticks, then learned ones with gradients."""
+        """Like `_replay`, but each step runs separately from its own carry: first free ticks, then learned ticks."""
         shape = rollout.transitions.resets.shape  # (T + 1, B)
         obs = rollout.obs.flatten(0, 1)[None]  # (1, (T + 1) B, ...)
         resets = rollout.transitions.resets.flatten()[None]  # (1, (T + 1) B)
@@ -160,16 +166,19 @@ class Agent(L.LightningModule):
         self.measure_gradients()
 
     def measure_gradients(self) -> None:
-        """Puts "grad_norm" among the parts, if there are gradients. Lightning tells callbacks first, and it is once."""
+        """Adds "grad_norm" to the parts, if there are gradients and it is not there yet.
+
+        Lightning calls the callbacks' `on_before_optimizer_step` first, and one of them may need the norm.
+        """
         gradients = [p.grad for p in self.policy.parameters() if p.grad is not None]
         if gradients and "grad_norm" not in self.parts:
             self.parts["grad_norm"] = torch.nn.utils.get_total_norm(gradients)
 
     def on_train_epoch_end(self) -> None:
-        self.trainer.should_stop = True  # the stream is one epoch; a second would find it empty, over and over
+        self.trainer.should_stop = True  # the stream is a single epoch: later epochs would be empty and never end
 
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
-        """To all loggers with env frames as the step, and to callbacks (progress bar)."""
+        """Sends metrics to all loggers, with env frames as the step, and to callbacks such as the progress bar."""
         for logger in self.loggers:
             logger.log_metrics(dict(metrics), step=self.frames)
         self.trainer.callback_metrics.update({k: torch.tensor(v) for k, v in metrics.items()})
@@ -184,7 +193,7 @@ class Agent(L.LightningModule):
         }
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """One step of the schedule, or as many as it takes to come to ``schedule_share``."""
+        """Advances the schedule by one step, or by as many as it takes to reach ``schedule_share``."""
         total = self.spec.optimizer_steps
         ahead = round(self.schedule_share * total) - scheduler.last_epoch
         for _ in range(min(max(1, ahead), total - scheduler.last_epoch)):

@@ -1,4 +1,4 @@
-"""The checkpoints that a training keeps: the last, the best ones, and what is written when."""
+"""The checkpoints that a training keeps (the last one and the best ones), and when they are written."""
 
 import time
 from pathlib import Path
@@ -22,10 +22,10 @@ BEST = "best.ckpt"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """A checkpoint appears when all of it is on the disk; until then the one of that name before it stays.
+    """Writes checkpoints atomically: the old file of that name stays until all of the new one is on the disk.
 
     Raises:
-        UserError: it cannot be written (a full disk, say).
+        UserError: the checkpoint cannot be written (because the disk is full, for example).
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -34,26 +34,27 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class Checkpoints(Checkpoint):
-    """Writes checkpoints, always of the end of a rollout: only there is a run's state small and whole.
+    """Writes checkpoints, always at the end of a rollout, the only point where a run's state is small and complete.
 
-    ``last.ckpt`` is written after each evaluation, every so many rollouts and minutes, and when training ends.
-    A training that goes on begins where that file was written: what was still to do at the end of that rollout (an
-    evaluation that was cut short, the end of the training) is done before the first rollout, in `on_train_start`.
-    The best have their frames in their names, and ``best.ckpt`` is a second name of the first of them; of equals the
-    earlier one is kept. All of them resume exactly. Lightning calls a `Checkpoint` after all other callbacks, so that
-    what they count is in the file.
+    ``last.ckpt`` is written after each evaluation, at regular intervals, and when training ends.
+    A resumed training continues from that point: anything still pending at the end of that rollout (an interrupted
+    evaluation, the end of the training) is done in `on_train_start`, before the first rollout.
+    The best checkpoints have their frames in their names, and ``best.ckpt`` is a second name of the very best; of
+    equally good ones the earlier is kept. A training can be resumed exactly from any of them. Lightning calls a
+    `Checkpoint` after all other callbacks, so the file includes their updated state.
 
     Args:
-        folder: for the files; other checkpoints of a training in there are removed.
-        spec: how many and how often.
-        every_rollouts: rollouts between two writings of the last one.
-        evaluation: its solve rate where the env says success, then its return, say what is best.
-        stop: tells of signals.
+        folder: folder of the files; other checkpoints of a training in it are removed.
+        spec: how many checkpoints are kept, and how often they are written.
+        every_rollouts: rollouts between two writes of ``last.ckpt``.
+        evaluation: ranks the checkpoints, by solve rate where the env reports success, then by return.
+        stop: knows whether a signal asked to stop.
 
     Attributes:
-        kept: the best, best first: name, frames, return, and solve_rate where the env says success.
-        finished: whether the training came to its end; is in the checkpoint.
-        stopped: whether a signal ended it.
+        kept: the best checkpoints, best first, each with name, frames, return, and solve_rate where the env reports
+            success.
+        finished: whether the training ran to its end; saved in the checkpoint.
+        stopped: whether a signal ended the training.
     """
 
     def __init__(
@@ -69,8 +70,8 @@ class Checkpoints(Checkpoint):
         self.kept: list[dict[str, Any]] = []
         self.judged_at, self.finished, self.stopped = 0, False, False
         self._ending, self._saved_at = False, time.monotonic()
-        self._source: Path | None = None  # the file of the last rollout's end
-        self._position: dict[str, Any] = {}  # Lightning's counters in there
+        self._source: Path | None = None  # the checkpoint that was last written, or that this fit resumes from
+        self._position: dict[str, Any] = {}  # Lightning's counters, read from that file
 
     @property
     def last(self) -> Path:
@@ -78,7 +79,7 @@ class Checkpoints(Checkpoint):
 
     @property
     def best(self) -> Path:
-        """The best so far; the last where none was evaluated."""
+        """The best checkpoint so far; the last one if there was no evaluation yet."""
         return self.folder / BEST if self.kept else self.last
 
     def on_fit_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
@@ -92,19 +93,21 @@ class Checkpoints(Checkpoint):
             else:
                 self._bring_along(self._source.parent)
             self._remove_others(trainer)
-        # A checkpoint that was moved names files that are not beside it any more. Ranks may name folders differently.
+        # A checkpoint that was moved may list files that are no longer beside it. Rank 0 decides for all ranks, because
+        # they may have different names for the folder.
         self.kept = trainer.strategy.broadcast([one for one in self.kept if (self.folder / one["name"]).is_file()])
         if trainer.is_global_zero:
             self._link_best()
 
     def _bring_along(self, source: Path) -> None:
-        """What was best in the folder that the training goes on from, if it is another one."""
+        """Links the best checkpoints of the folder that the training resumes from, if it is another folder."""
         for one in self.kept:
             if not (self.folder / one["name"]).exists() and (source / one["name"]).exists():
                 link(source / one["name"], self.folder / one["name"])
 
     def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
-        # Whoever wanted to end the training where `last.ckpt` was written; other checkpoints are there to go on from.
+        # If the training was about to end when `last.ckpt` was written, it ends now. Resuming from any other checkpoint
+        # means that it should go on.
         self._ending &= self._source is not None and self._source.name == LAST
         self._ending |= trainer.should_stop
         trainer.should_stop = self.stop.requested(trainer) or self._ending
@@ -116,7 +119,7 @@ class Checkpoints(Checkpoint):
     ) -> None:
         assert isinstance(agent, Agent)
         self._ending = self._ending or trainer.should_stop
-        trainer.should_stop = False  # whoever wants to end a training waits for the end of a rollout
+        trainer.should_stop = False  # a request to stop takes effect at the end of the rollout
         if not batch.last:
             return
         trainer.should_stop = self.stop.requested(trainer) or self._ending
@@ -128,7 +131,7 @@ class Checkpoints(Checkpoint):
     def on_train_end(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
         assert isinstance(agent, Agent)
         self.stopped = self.stop.requested(trainer)
-        if self.stopped and agent.frames == 0:  # the next start begins anew
+        if self.stopped and agent.frames == 0:  # nothing was learned yet: the next start is a fresh one
             return
         self._position = self._counted()
         new = self._keep_best(trainer, agent)
@@ -140,9 +143,11 @@ class Checkpoints(Checkpoint):
         checkpoint |= {"finished": self.finished, **self._position}
 
     def _counted(self) -> dict[str, Any]:
-        """Lightning's counters at the end of the last rollout. After it they move on, and differently in a process
-        that begins there."""
-        if self._source is None:  # not on this rank, which writes nothing
+        """Lightning's counters at the end of the last rollout, read from the checkpoint.
+
+        When a fit ends, Lightning advances its counters further, and not in the same way in a resumed process.
+        """
+        if self._source is None:  # this rank writes no checkpoints
             return {}
         state = torch.load(self._source, map_location="cpu", weights_only=True)
         return {name: state[name] for name in ("epoch", "global_step", "loops")}
@@ -153,7 +158,7 @@ class Checkpoints(Checkpoint):
         return trainer.strategy.reduce_boolean_decision(over, all=False)
 
     def _keep_best(self, trainer: L.Trainer, agent: L.LightningModule) -> bool:
-        """Whether there was a new evaluation; its weights are kept if they are among the best."""
+        """Keeps the weights if a new evaluation ranks them among the best; whether there was a new evaluation."""
         assert isinstance(agent, Agent)
         if self.judged_at == agent.frames or self.evaluation.evaluated_at != agent.frames:
             return False
@@ -177,7 +182,7 @@ class Checkpoints(Checkpoint):
             link(self.folder / self.kept[0]["name"], self.folder / BEST)
 
     def _save_last(self, trainer: L.Trainer) -> None:
-        for run in recorders(trainer):  # what was logged is on the disk before the state that goes on from there
+        for run in recorders(trainer):  # metrics must be on the disk before the state that continues after them
             run.sync()
         self._saved_at = time.monotonic()
         trainer.save_checkpoint(self.last)
@@ -186,7 +191,7 @@ class Checkpoints(Checkpoint):
             self._remove_others(trainer)
 
     def _remove_others(self, trainer: L.Trainer) -> None:
-        """Those that are not among the best any more, or come from what this training does not go on with."""
+        """Removes checkpoints that are no longer among the best, or that another training left in the folder."""
         names = {one["name"] for one in self.kept}
         for path in self.folder.glob("frames-*.ckpt"):
             if path.name not in names:
@@ -199,9 +204,9 @@ class Checkpoints(Checkpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.kept, self.judged_at = state_dict["kept"], state_dict["judged_at"]
-        self._ending = state_dict.get("ending", False)  # older checkpoints do not say
+        self._ending = state_dict.get("ending", False)  # missing in older checkpoints
 
 
 def recorders(trainer: L.Trainer) -> list[Any]:
-    """Of the loggers, those that keep checkpoints."""
+    """The runs of those of the trainer's loggers that also record checkpoints and artifacts."""
     return [logger.run for logger in trainer.loggers if hasattr(logger, "run")]

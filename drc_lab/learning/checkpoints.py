@@ -1,4 +1,4 @@
-"""From a checkpoint file to a policy and the config it was trained with. Nothing in the file is executed."""
+"""Loads a policy and its training config from a checkpoint file. No code in the file is executed."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,20 +14,25 @@ from drc_lab.config import build_policy, make_env
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.models.policy import Origin, Policy
 
-MORE_ACTIONS = ("noop", "thinks")  # settings of an env with one action more, which their number does not tell apart
+# Settings of an env that each add one action: the number of actions does not tell them apart.
+MORE_ACTIONS = ("noop", "thinks")
 NONE = (None, False)
 
 
 def read_checkpoint(path: str | Path, key: str = "checkpoint") -> dict[str, Any]:
-    """The checkpoint as tensors and plain types: a file or agents:/NAME. ``key`` is what names it in the config.
+    """Reads a checkpoint as tensors and plain types.
+
+    Args:
+        path: of a file, or agents:/NAME.
+        key: config key that names the checkpoint, for messages.
 
     Raises:
-        UserError: there is no such file, or it is no checkpoint of drc_lab.
+        UserError: there is no such file, or it is not a checkpoint of drc_lab.
     """
     path = local_file(str(path), key)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever the broken bytes lead to
+    except Exception as error:  # damaged files make torch raise errors of many types
         raise UserError(f"{key}: {str(path)!r} cannot be read, it is damaged or not one of drc_lab") from error
     if not isinstance(checkpoint, dict) or not {"config", "state_dict"} <= set(checkpoint):
         raise UserError(f"{key}: {str(path)!r} holds no config and state_dict, it is not one of drc_lab")
@@ -35,29 +40,31 @@ def read_checkpoint(path: str | Path, key: str = "checkpoint") -> dict[str, Any]
 
 
 def load_policy(path: str | Path) -> tuple[Policy, DictConfig]:
-    """The trained policy of a file or of agents:/NAME, in evaluation mode, and its resolved config."""
+    """Loads the trained policy from a file or agents:/NAME, in evaluation mode, with its resolved config."""
     return policy_of(read_checkpoint(path))
 
 
 def weights_in(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
-    """The policy's part of a checkpoint that has been read."""
+    """The policy's weights from the result of `read_checkpoint`."""
     prefix = "policy."
     return {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
 
 
 def begin_with(policy: Policy, path: Path, name: str, env: Mapping[str, Any]) -> int:
-    """Gives a policy that is to be trained the weights of a checkpoint.
+    """Initialises a policy that will be trained with the weights of a checkpoint.
 
     Args:
-        path: of the file.
-        name: the checkpoint's, for messages.
-        env: settings of the env that it is to be trained in.
+        policy: the policy, changed in place.
+        path: of the checkpoint file.
+        name: the checkpoint's name, for messages.
+        env: settings of the env that the policy will be trained in.
 
     Returns:
-        the frames that these have learned from.
+        the number of frames that these weights have learned from.
 
     Raises:
-        UserError: no checkpoint, one of other actions, or one whose weights the policy has no place for.
+        UserError: there is no such checkpoint, it was trained with other actions, or its weights differ from the
+            policy's in name or shape.
     """
     checkpoint = read_checkpoint(path)
     trained = checkpoint["config"]["env"]
@@ -75,14 +82,15 @@ def begin_with(policy: Policy, path: Path, name: str, env: Mapping[str, Any]) ->
 
 
 def policy_of(checkpoint: dict[str, Any]) -> tuple[Policy, DictConfig]:
-    """The same of a checkpoint that has been read.
+    """`load_policy` for the result of `read_checkpoint`.
 
     Raises:
-        UserError: its policy or env is not to be had here any more, or is another one than was trained.
+        UserError: the policy or env no longer exists here, or the policy's weights are no longer those that were
+            trained.
     """
     config = OmegaConf.create(checkpoint["config"])
     assert isinstance(config, DictConfig)
-    with errors_under("checkpoint"):  # whose config names them
+    with errors_under("checkpoint"):  # the keys are those of the checkpoint's config
         policy = build_policy(config.policy, make_env(config.env, num_envs=1))
     try:
         policy.load_state_dict(weights_in(checkpoint))

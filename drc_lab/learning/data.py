@@ -1,4 +1,4 @@
-"""The DataModule: envs and rollouts, and their place in the checkpoint."""
+"""The DataModule: builds the envs and the rollout stream, and saves their state in the checkpoint."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,17 +16,17 @@ from drc_lab.models.policy import Policy
 
 
 class RolloutData(L.LightningDataModule):
-    """Hands Lightning the rollout stream and saves its state, so that a resumed run sees the same rollouts.
+    """Gives Lightning the rollout stream and saves its state, so that a resumed run sees the same rollouts.
 
     Args:
-        spec: sizes, of all ranks together.
-        make_env: builds the training env with a number of envs.
-        policy: the one that is being trained.
-        seed: of the stream.
-        values: whether the loss asks for the values that the policy had while acting.
-        held_out: builds an env of the first so many held-out levels, without autoreset: for callbacks.
-        say: is told in one line what the user should know.
-        judge: makes what finds the optimal actions in an env, if the loss asks for them.
+        spec: sizes of the rollouts, summed over all ranks.
+        make_env: builds the training env, given the number of envs.
+        policy: the policy that is being trained.
+        seed: seed of the stream.
+        values: whether the loss needs the values that the policy estimated while acting.
+        held_out: builds an env without autoreset on the first N held-out levels, given N; used by callbacks.
+        say: called with one-line messages for the user.
+        judge: makes the judge that finds the optimal actions in an env, if the loss needs them.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class RolloutData(L.LightningDataModule):
         return self.stream
 
     def state_dict(self) -> dict[str, Any]:
-        """The streams of all ranks, in their order. Every rank has to call it."""
+        """The states of all ranks' streams, in the order of ranks. Collective: every rank has to call it."""
         if self.stream is None:
             return {}
         return {"streams": Ranks().gather(self.stream.get_state())}

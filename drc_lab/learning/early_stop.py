@@ -1,4 +1,4 @@
-"""Ends a training that has reached what it is for."""
+"""Ends a training that has reached a target."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from drc_lab.learning.specs import EarlyStopSpec
 class EarlyStop(L.Callback):
     """Ends the training once a metric reaches a target.
 
-    Lightning's `EarlyStopping` asks only after epochs or its own validation, which a stream of rollouts does not have.
+    Lightning's `EarlyStopping` checks only after epochs or its own validation, and a stream of rollouts has neither.
 
     See `EarlyStopSpec` for the arguments.
     """
@@ -28,7 +28,7 @@ class EarlyStop(L.Callback):
             trainer.should_stop = True
 
     def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
-        self._check(trainer)  # an evaluation that was cut short has just been made up for
+        self._check(trainer)  # an evaluation that a stop had interrupted has just been repeated
 
     def on_train_batch_end(
         self, trainer: L.Trainer, agent: L.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -1,4 +1,4 @@
-"""Where a NaN or an infinity came from."""
+"""Finds the tensor where a NaN or an infinity first appeared."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,10 +11,10 @@ from drc_lab.models.policy import Policy
 
 
 def first_not_finite(tensors: Iterable[tuple[str, Any]]) -> tuple[str, str] | None:
-    """The name of the first tensor with such a value, and "nan" or "inf"; None where all are finite.
+    """The name of the first tensor that has a NaN or an infinity, and "nan" or "inf"; None if all are finite.
 
     Args:
-        tensors: names and trees of tensors; other leaves are passed over.
+        tensors: pairs of a name and a tree of tensors; leaves that are not floating-point tensors are skipped.
     """
     for name, tree in tensors:
         for tensor in tree_leaves(tree):

@@ -1,4 +1,4 @@
-"""The envs of a rank in groups: while the policy sees to one of them on a GPU, the others step on the CPU."""
+"""The envs of a rank in groups: while a GPU runs the policy for one group, the envs of another step on the CPU."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -17,7 +17,14 @@ from drc_lab.models.policy import Policy
 
 
 class Answer(NamedTuple):
-    """What the policy says: logits [B, A] and values [B], float32 on the CPU once ``arrived`` has, and the carry."""
+    """The policy's output for one step of a group.
+
+    Attributes:
+        logits: [B, A], float32 on the CPU, valid once ``arrived`` has completed.
+        value: [B], likewise.
+        carry: the carry after the step, on the policy's device.
+        arrived: marks the end of the copy from a GPU; None on a CPU.
+    """
 
     logits: Tensor
     value: Tensor
@@ -26,23 +33,24 @@ class Answer(NamedTuple):
 
 
 class Group:
-    """A batch env, what the policy knows of it, and what it is asked about it.
+    """A batch env with the policy's carry, its next observations and the policy's pending answer to them.
 
-    What is sent to a GPU, and what comes back, lies in pinned memory: each time in another block, which torch's
-    allocator takes back only when the copy is over, so nothing has to be kept from being overwritten.
+    Tensors that are copied to or from a GPU are in pinned memory, in a new block each time. Torch's allocator reuses a
+    block only after its copy has finished, so asynchronous copies need no further protection from being overwritten.
 
     Args:
-        env: with same-step autoreset.
-        policy: acts.
-        seed: of levels and actions.
-        spec: which passes there are.
-        judge: of the env's boards, if their optimal actions are asked for.
+        env: a batch env with same-step autoreset.
+        policy: the policy that acts.
+        seed: seeds the levels, the sampled actions and the drawn passes and no-ops.
+        spec: says which passes and no-ops are drawn.
+        judge: finds the optimal actions on the env's boards, if the loss needs them.
 
     Attributes:
-        obs: [B, ...], on the CPU, what the policy sees next.
-        resets: bool [B], on the CPU, where that is the first of an episode.
-        carry: before it, on the policy's device.
-        passes, noops: int64 [B], to come before each env's next step, and then before the first that is chosen.
+        obs: [B, ...], on the CPU: the observations that the policy sees next.
+        resets: bool [B], on the CPU: true where that observation is the first of its episode.
+        carry: the carry before that observation, on the policy's device.
+        passes: int64 [B], extra passes that are still to come before each env's next step.
+        noops: int64 [B], no-ops that are still to come after those, before the first action that the policy chooses.
     """
 
     def __init__(self, env: BatchEnv, policy: Policy, seed: int, spec: RolloutSpec, judge: Judge | None = None):
@@ -59,7 +67,7 @@ class Group:
         self._draw(np.ones(env.num_envs, bool))
 
     def ask(self, actor: Actor, repeats: int) -> None:
-        """Has the policy take a step; on a GPU without waiting for it."""
+        """Starts a step of the policy; on a GPU it returns before the result is computed."""
         with actor.profile("act"):
             out, carry = actor.act(self.obs, self.carry, self.resets, repeats)
         logits, value = (
@@ -72,15 +80,17 @@ class Group:
         self._asked = Answer(logits, value, carry, arrived)
 
     def answer(self) -> Answer:
-        """What the policy said, waited for."""
+        """The result of the last `ask`; waits until it has arrived."""
         assert self._asked is not None
         if self._asked.arrived is not None:
             self._asked.arrived.synchronize()
         return self._asked
 
     def optimal_actions(self) -> Tensor:
-        """bool [B, K] of the game's own K actions, as the boards are now; none where nothing is known, or where the
-        policy does not choose."""
+        """The optimal ones of the game's own K actions on the current boards, bool [B, K].
+
+        A row is all false where the judge has no verdict, and where the policy does not choose (passes and no-ops).
+        """
         assert self.judge is not None
         chooses = np.flatnonzero((self.passes == 0) & (self.noops == 0))
         optimal = np.zeros((self.env.num_envs, len(self.judge.game.action_names)), bool)
@@ -89,10 +99,17 @@ class Group:
         return torch.from_numpy(optimal)
 
     def step(self, actions: Tensor, ticks: int) -> tuple[Tensor, Tensor, Tensor, EndedEpisodes]:
-        """Takes the actions [B] that follow from the answer, but where there is a pass or a no-op. Returns rewards,
-        truncations, and what was not chosen, all [B]; ``ticks`` are those of the answer, which a think is charged for.
+        """Steps the env with the chosen actions, except where an extra pass or a no-op is due.
 
-        An episode that ends with a no-op counts as truncated by it, whatever the env says.
+        An episode that ends with a no-op counts as truncated, whatever the env reports.
+
+        Args:
+            actions: [B], sampled from the answer.
+            ticks: ticks of the answer's step, for which ``spec.think_price`` is charged where the policy thinks.
+
+        Returns:
+            rewards [B]; truncations bool [B]; bool [B], true where the policy did not choose and the episode has not
+            ended; and the episodes that ended.
         """
         self.carry = self.answer().carry
         chosen, stands = actions.numpy(), self.passes > 0
@@ -125,7 +142,12 @@ class Group:
             self.judge.forget(envs)
 
     def _draw(self, first: np.ndarray, later: np.ndarray | None = None) -> None:
-        """Of envs (bool [B]) whose next step is the first of an episode, and of those that took one before it."""
+        """Draws the extra passes and no-ops that come before the envs' next steps.
+
+        Args:
+            first: bool [B], envs whose next step is the first of an episode.
+            later: bool [B], envs that took a chosen step that did not end the episode.
+        """
         if self.spec.first_passes is not None:
             self.passes[first] = self._drawn(self.spec.first_passes, int(first.sum()))
         if self.spec.noops is not None:
@@ -139,31 +161,31 @@ class Group:
         return self.passes_rng.integers(low, high + 1, count)
 
     def _to_send(self, array: np.ndarray) -> Tensor:
-        """A copy, as the env writes over what it gave."""
+        """A copy, pinned if the policy is on a GPU: the env overwrites the arrays that it returns."""
         return torch.from_numpy(array).pin_memory() if self.on_gpu else torch.from_numpy(array.copy())
 
     def get_state(self) -> dict[str, Any]:
-        """Of env and actions, as tensors and plain types."""
+        """The state of the env, of action sampling and of drawn passes, as tensors and plain types."""
         env = tree_map(lambda x: torch.from_numpy(x) if isinstance(x, np.ndarray) else x, self.env.get_state())
         own = {"left": torch.from_numpy(self.passes.copy()), "noops": torch.from_numpy(self.noops.copy()),
                "rng": self.passes_rng.bit_generator.state}  # fmt: skip
         return {"env": env, "generator": self.generator.get_state(), "passes": own}
 
     def set_state(self, state: dict[str, Any], obs: Tensor, resets: Tensor, carry: Any) -> None:
-        """Goes on where `get_state` was called, and where these were its own."""
+        """Restores a state from `get_state`, with the ``obs``, ``resets`` and ``carry`` that the group had then."""
         self.env.set_state(tree_map(lambda x: x.numpy() if isinstance(x, Tensor) else x, state["env"]))
         self._forget(np.arange(self.env.num_envs))
         self.generator.set_state(state["generator"])
-        if "passes" in state:  # or of a training from before there were any
+        if "passes" in state:  # older checkpoints have neither passes nor no-ops
             self.passes = state["passes"]["left"].numpy().copy()
             self.passes_rng.bit_generator.state = state["passes"]["rng"]
-            if "noops" in state["passes"]:  # the same
+            if "noops" in state["passes"]:
                 self.noops = state["passes"]["noops"].numpy().copy()
         self.obs, self.resets, self.carry = self._to_send(obs.numpy()), self._to_send(resets.numpy()), carry
 
 
 def group_seed(seed: int, rank: int, group: int) -> int:
-    """Of a group's levels and actions: the training's for the first of all, others for all others."""
+    """The seed of a group: the training's for the first group of rank 0, a derived one for every other group."""
     if rank == group == 0:
         return seed
     place = [seed, rank, group] if group else [seed, rank]
@@ -171,10 +193,10 @@ def group_seed(seed: int, rank: int, group: int) -> int:
 
 
 def join(parts: Sequence[Any]) -> Any:
-    """Trees of tensors [B of a group, ...] as one of [B, ...]."""
+    """Concatenates the groups' trees of tensors along the first axis (envs)."""
     return parts[0] if len(parts) == 1 else tree_map(lambda *each: torch.cat(each), *parts)
 
 
 def split(whole: Any, parts: int) -> list[Any]:
-    """The reverse of `join`, for groups of equal size."""
+    """The inverse of `join`, for groups of equal size."""
     return [tree_map(lambda x, part=part: x.chunk(parts)[part], whole) for part in range(parts)]

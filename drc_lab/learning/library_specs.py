@@ -1,5 +1,7 @@
-"""Rules of what torch and Lightning build, for the keys of the configs: these libraries take seconds to import, and say
-less of a mistake. Keys that are not here are left to them.
+"""Rules for the config keys that torch and Lightning take.
+
+They are checked here because these libraries take seconds to import and give less helpful errors. Keys without a rule
+are left to the libraries.
 """
 
 import re
@@ -18,7 +20,7 @@ PRECISIONS = (
 
 @dataclass(frozen=True)
 class AdamSpec:
-    """Of torch.optim.Adam and AdamW."""
+    """Arguments of torch.optim.Adam and AdamW."""
 
     lr: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
@@ -35,7 +37,7 @@ class AdamSpec:
 
 @dataclass(frozen=True)
 class LinearLRSpec:
-    """Of torch.optim.lr_scheduler.LinearLR; its length is for `schedule_lengths`."""
+    """Arguments of torch.optim.lr_scheduler.LinearLR; ``total_iters`` is checked by `schedule_lengths`."""
 
     start_factor: float = 1 / 3
     end_factor: float = 1.0
@@ -50,7 +52,7 @@ class LinearLRSpec:
 
 @dataclass(frozen=True)
 class TrainerSpec:
-    """Of lightning.Trainer, where the config holds plain values."""
+    """Those arguments of lightning.Trainer for which the config has plain values."""
 
     accelerator: str = "auto"
     devices: int | str | list[int] = "auto"
@@ -86,7 +88,7 @@ class TrainerSpec:
 
     @property
     def ranks(self) -> int | None:
-        """Of the whole training, where the config says how many; None where the machine does."""
+        """Number of ranks of the training; None if it depends on the machine."""
         devices = self.devices
         if isinstance(devices, str) and devices.isdigit():
             devices = int(devices)

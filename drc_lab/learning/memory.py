@@ -1,4 +1,4 @@
-"""Whether the rollouts of a training fit into memory: found out before a run is begun."""
+"""Checks whether the rollouts of a training fit into memory, before the run begins."""
 
 import math
 
@@ -9,17 +9,18 @@ from drc_lab.models.policy import Policy
 
 
 def check_rollouts(spec: RolloutSpec, env: BatchEnv, policy: Policy, machines: int = 1, kept: bool = True) -> None:
-    """Refuses more envs, steps or ticks than there is memory for.
+    """Refuses more envs, steps or ticks than fit into memory.
 
     Args:
-        spec: of all ranks.
+        spec: sizes of the rollouts, summed over all ranks.
         env: a copy of the training env.
-        policy: that learns.
-        machines: that the envs are shared out over.
-        kept: whether what a backward pass needs lies in this memory, and not in a GPU's.
+        policy: the policy that learns.
+        machines: number of machines that the envs are divided among.
+        kept: whether the activations for the backward pass are in this memory (and not in a GPU's).
 
     Raises:
-        ConfigError: about ``num_envs``, or about what is too large even for one of them.
+        ConfigError: about ``num_envs``, or about ``num_steps`` or ``max_repeats`` if these are too large even for a
+            single env.
     """
     space = env.single_observation_space
     observation = math.prod(space.shape or ()) * space.dtype.itemsize  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""The training's own metrics, as means over some rollouts."""
+"""The metrics of training itself, as means over several rollouts."""
 
 from statistics import fmean
 from typing import Any
@@ -11,21 +11,22 @@ from drc_lab.learning.ranks import Ranks
 from drc_lab.learning.rollout import Rollout
 from drc_lab.learning.specs import AlgoSpec
 
-Sums = dict[str, list[float]]  # of each metric: its total, and how many it is the mean of
+Sums = dict[str, list[float]]  # for each metric: the sum of its values, and their number
 EPISODE_METRICS = {"train/solve_rate": "solved", "train/return": "returns", "train/length": "lengths",
                    "train/thinks": "thinks"}  # fmt: skip
 
 
 class TrainingMetrics(L.Callback):
-    """Logs loss/*, train/* and lr as means over some rollouts and all ranks. Has to come before whatever saves a
-    checkpoint.
+    """Logs loss/* and train/* as means over several rollouts and all ranks, and the current lr.
+
+    It has to come before callbacks that save checkpoints.
 
     Args:
-        log_every_rollouts: rollouts in one mean.
+        log_every_rollouts: number of rollouts in each mean.
 
     Attributes:
-        sums: since the last logging, over all ranks.
-        own: of this rank, in the present rollout.
+        sums: totals since metrics were last logged, over all ranks.
+        own: totals of this rank in the current rollout.
     """
 
     def __init__(self, log_every_rollouts: int):
@@ -46,7 +47,7 @@ class TrainingMetrics(L.Callback):
     ) -> None:
         assert isinstance(agent, Agent)
         values = torch.stack([part.to(agent.device) for part in agent.parts.values()]).tolist()
-        for name, value in zip(agent.parts, values, strict=True):  # a GPU is waited for once
+        for name, value in zip(agent.parts, values, strict=True):  # stacked, so that a GPU is waited for only once
             self._add(f"loss/{name}", value)
         if not batch.last:
             return
@@ -79,7 +80,7 @@ def _add(sums: Sums, name: str, total: float, count: float) -> None:
 
 
 def _over_ranks(sums: Sums, device: torch.device) -> Sums:
-    """The sums of all ranks together; all have the same names."""
+    """The sums over all ranks; every rank must have the same metrics."""
     if Ranks().size == 1:
         return sums
     totals = Ranks().sum(torch.tensor(list(sums.values()), dtype=torch.float64, device=device))  # (metrics, 2)
@@ -87,6 +88,6 @@ def _over_ranks(sums: Sums, device: torch.device) -> Sums:
 
 
 def _mean(metrics: list[dict[str, float]]) -> dict[str, float]:
-    """Of each metric, over the ranks and groups that have it: an env may not have measured it yet."""
+    """Means over the ranks and groups that have each metric: some envs may not have measured it yet."""
     names = {name for each in metrics for name in each}
     return {name: fmean(each[name] for each in metrics if name in each) for name in sorted(names)}

@@ -13,14 +13,13 @@ from drc_lab.learning.rollout import Rollout
 
 
 class NaNGuard(L.Callback):
-    """Checks loss and gradient norm before each optimizer step, and the weights after it.
+    """Checks the loss and the gradient norm before each optimizer step, and the weights after it.
 
-    Only where one of them is not finite does it look for the first tensor that is not, in the order in which they are
-    computed: weights, what the rollout holds, the loss's parts, gradients. Checkpoints are left as they are: all of
-    them are of finite weights.
+    If one of them is not finite, it searches for the first tensor that is not, in the order of computation: weights,
+    the rollout's tensors, the loss's parts, gradients. Checkpoints are not touched: they all hold finite weights.
 
     Raises:
-        Diverged: naming that tensor and the frames.
+        Diverged: names that tensor and the number of frames.
     """
 
     def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
@@ -38,9 +37,9 @@ class NaNGuard(L.Callback):
         assert isinstance(agent, Agent)
         agent.measure_gradients()
         names = ["total"]
-        if getattr(trainer.precision_plugin, "scaler", None) is None:  # a scaler leaves out such a step, and goes on
+        if getattr(trainer.precision_plugin, "scaler", None) is None:  # a gradient scaler skips such a step by itself
             names.append("grad_norm")
-        values = [agent.parts[name] for name in names if name in agent.parts]  # none where the KL stop left it out
+        values = [agent.parts[name] for name in names if name in agent.parts]  # empty if the KL limit skipped it
         if values and not torch.stack(values).isfinite().all():
             raise Diverged(self._message(agent, self._tensors(agent)))
 
@@ -53,12 +52,12 @@ class NaNGuard(L.Callback):
         yield from weights(agent.policy)
         yield from (("observations", self._batch.obs), ("carry", self._batch.carry))
         yield from self._batch.transitions._asdict().items()
-        parts = sorted(agent.parts.items(), key=lambda part: part[0] == "total")  # which is the sum of the others
+        parts = sorted(agent.parts.items(), key=lambda part: part[0] == "total")  # the sum of the others comes last
         yield from ((f"loss/{name}", value) for name, value in parts if name != "grad_norm")
         yield from ((f"gradient of {name}", weight.grad) for name, weight in agent.policy.named_parameters())
 
     def _message(self, agent: Agent, tensors: Iterator[tuple[str, Any]]) -> str:
-        # Of finite gradients the squares may overflow.
+        # If all are finite, the squares of the gradients overflowed in their norm.
         where, found = first_not_finite(tensors) or ("the gradients' norm", "inf")
         return (
             f"{where} is {found} at {agent.frames:,} frames; the training stops, and its last checkpoint stays as it is"

@@ -11,13 +11,13 @@ from drc_lab.progress import Display
 
 
 class TrainingProgress(L.Callback):
-    """Frames, frames a second, solve rates (or returns) and time left: live in a terminal, in one line at the end.
+    """Shows frames, frames per second, solve rates (or returns) and time left: live in a terminal, and once at the end.
 
-    The time of evaluations and videos is not in the frames a second.
+    Frames per second exclude the time of evaluations and videos.
 
     Args:
-        display: where it is shown.
-        refresh_seconds: between two changes of the line.
+        display: where the line is shown.
+        refresh_seconds: minimum seconds between two updates of the line.
     """
 
     def __init__(self, display: Display, refresh_seconds: float = 0.5):
@@ -42,7 +42,7 @@ class TrainingProgress(L.Callback):
             self._tell(trainer, agent)
 
     def _tell(self, trainer: L.Trainer, agent: Agent) -> None:
-        """What there is to see now."""
+        """Updates the line with the current frames, speed and metrics."""
         seen = trainer.callback_metrics
         judged = {"train": judged_by(seen, "train/"), "held-out": judged_by(seen, "valid/")}
         rates = [f" {name} {_shown(key, float(seen[key]))}" for name, key in judged.items() if key in seen]

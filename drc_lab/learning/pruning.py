@@ -1,7 +1,7 @@
-"""Ends the trials of an Optuna study that do worse than others did at the same point.
+"""Ends trials of an Optuna study that do worse than other trials did at the same point.
 
-Hydra's sweeper asks Optuna for trials and tells it their values, but a job does not learn which trial it is. So each
-trial is given the name of its job when it is asked for (`name_trial`), and `TrialPruning` finds it by that name.
+Hydra's sweeper asks Optuna for trials and reports their values, but does not tell a job which trial it runs. So
+`name_trial` labels each trial with the name of its job when it is created, and `TrialPruning` finds it by that name.
 """
 
 import os
@@ -22,22 +22,25 @@ JOB = "job"  # the trial's user attribute
 
 
 def name_trial(config: DictConfig, trial: Any) -> None:
-    """For ``hydra.sweeper.custom_search_space``, which sees every trial: adds nothing to the search space."""
+    """Labels a trial with its job's name.
+
+    To be used as ``hydra.sweeper.custom_search_space``, which Hydra calls with every trial. It adds nothing to the
+    search space.
+    """
     sweep = os.environ[SWEEP]
     before = [t for t in trial.study.get_trials(deepcopy=False) if t.user_attrs.get(JOB, "").startswith(f"{sweep}/")]
     trial.set_user_attr(JOB, f"{sweep}/{len(before)}")
 
 
 class TrialPruning(L.Callback):
-    """Reports each held-out solve rate (or return, where the env says no success) to the study, and ends the training
-    where the pruner says so.
+    """Reports each held-out solve rate to the study, and ends the training if the pruner says so.
 
-    A trial that was pruned is a complete one for Optuna: its value is the best that it reached. Outside of a sweep
-    nothing is done.
+    Where the env reports no success, it reports the return instead. Optuna counts a pruned trial as complete, with the
+    best value that it reached. Outside of a sweep this callback does nothing.
 
     Args:
-        storage: URL of the database with the study.
-        study: its name.
+        storage: URL of the database that has the study.
+        study: name of the study.
         pruner: compares trials after the same number of evaluations.
     """
 
@@ -55,7 +58,7 @@ class TrialPruning(L.Callback):
             return
         import optuna
 
-        # Several jobs write to one SQLite file: each waits for its turn. Other databases have no such setting.
+        # Several jobs may write to one SQLite file, so each waits for the lock. Other databases have no such setting.
         wait = {"connect_args": {"timeout": 60}} if self.storage.startswith("sqlite") else None
         self.rdb = optuna.storages.RDBStorage(self.storage, engine_kwargs=wait)
         self.study = optuna.load_study(study_name=self.study_name, storage=self.rdb, pruner=self.pruner)
@@ -64,7 +67,7 @@ class TrialPruning(L.Callback):
         )
 
     def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
-        self._after_evaluation(trainer, agent)  # of one that has just been made up for
+        self._after_evaluation(trainer, agent)  # an evaluation that a stop had interrupted may just have been repeated
 
     def on_train_batch_end(
         self, trainer: L.Trainer, agent: L.LightningModule, outputs: Any, batch: Rollout, batch_idx: int
@@ -73,7 +76,7 @@ class TrialPruning(L.Callback):
             self._after_evaluation(trainer, agent)
 
     def _after_evaluation(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
-        """Reports an evaluation of the present weights, once."""
+        """Reports the evaluation of the current weights, once, and asks the trainer to stop if the trial is pruned."""
         assert isinstance(agent, Agent)
         (evaluation,) = (one for one in trainer.callbacks if isinstance(one, HeldOutEvaluation))  # type: ignore[attr-defined]
         if self.job is None or evaluation.evaluated_at != agent.frames or self.reported_at == agent.frames:
@@ -93,6 +96,6 @@ class TrialPruning(L.Callback):
         self.reported_at = state_dict["reported_at"]
 
     def _report(self, number: int, value: float) -> bool:
-        """Whether the trial should end now."""
+        """Reports the value of evaluation ``number``; whether the trial should end now."""
         self.rdb.set_trial_intermediate_value(self.trial, number, value)
         return self.study.pruner.prune(self.study, self.rdb.get_trial(self.trial))

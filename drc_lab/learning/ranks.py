@@ -1,4 +1,4 @@
-"""The processes of a distributed training, as far as a loss or a metric has to know of them."""
+"""Communication between the processes (ranks) of a distributed training, as losses and metrics need it."""
 
 from typing import Any
 
@@ -8,21 +8,21 @@ from torch import Tensor
 
 
 class Ranks:
-    """All ranks of this training; one where nothing is distributed."""
+    """All ranks of this training; a single one if nothing is distributed."""
 
     @property
     def size(self) -> int:
         return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
     def sum(self, value: Tensor) -> Tensor:
-        """Over all ranks, the same on each; without gradient."""
+        """The sum over all ranks, the same on each; without gradient."""
         value = value.detach().clone()
         if self.size > 1:
             dist.all_reduce(value)
         return value
 
     def gather(self, value: Any) -> list[Any]:
-        """The values of all ranks, in their order, the same on each."""
+        """The values of all ranks in the order of ranks, the same list on each."""
         values = [value] * self.size
         if self.size > 1:
             dist.all_gather_object(values, value)
@@ -33,13 +33,13 @@ class Ranks:
 
 
 class OneRank(Ranks):
-    """This process by itself, whatever else is running."""
+    """This process alone, even if the training has more ranks."""
 
     size = 1
 
 
 def standardized(values: Tensor, used: Tensor, ranks: Ranks) -> Tensor:
-    """``values`` less their mean, over their standard deviation, both over the ``used`` ones of all ranks."""
+    """``values`` minus their mean, divided by their standard deviation, both taken over all ranks where ``used``."""
     chosen = values[used]
     count, total = ranks.sum(torch.stack([used.sum().to(values.dtype), chosen.sum()]))
     mean = total / count.clamp(min=1)

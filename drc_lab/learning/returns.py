@@ -10,8 +10,8 @@ class VTrace(NamedTuple):
     """All [T, B], without gradients.
 
     errors: value target minus value.
-    pg_advantages: what multiplies the log-probability's gradient.
-    q_estimates: return estimates that the advantages come from.
+    pg_advantages: advantages of the policy gradient, which multiply the log-probability.
+    q_estimates: the return estimates that the advantages are computed from.
     """
 
     errors: Tensor
@@ -34,10 +34,10 @@ def vtrace(
     With rhos of 1 the errors are those of the n-step advantage actor-critic (lam = 1) or GAE(lam).
 
     Args:
-        values: [T + 1, B], the last row bootstraps.
+        values: [T + 1, B]; the last row is the bootstrap value.
         rewards, discounts: [T, B]; a discount is gamma, or 0 where the episode ended with that step.
-        rhos: [T, B], target over behaviour probability of the action taken.
-        lam: mixing of n-step returns.
+        rhos: [T, B], probability of the action taken under the target policy over that under the behaviour policy.
+        lam: lambda, which mixes n-step returns.
         clip_rho, clip_pg_rho: upper bounds of the ratios in value targets and in advantages.
     """
     value, next_value = values[:-1], values[1:]
@@ -53,15 +53,15 @@ def gae(values: Tensor, rewards: Tensor, discounts: Tensor, lam: float) -> Tenso
     """Generalised advantages [T, B] (Schulman et al. 2016, arXiv 1506.02438, equation 16).
 
     Args:
-        values: [T + 1, B], the last row bootstraps.
+        values: [T + 1, B]; the last row is the bootstrap value.
         rewards, discounts: [T, B]; a discount is gamma, or 0 where the episode ended with that step.
-        lam: 0 is the one-step error, 1 the whole return less the value.
+        lam: lambda; 0 gives the one-step error, 1 the whole return minus the value.
     """
     return _discounted(rewards + discounts * values[1:] - values[:-1], discounts * lam)
 
 
 def _discounted(terms: Tensor, decay: Tensor) -> Tensor:
-    """Sums from each step on, a step's successor counting ``decay`` of that step. All [T, B]."""
+    """Decayed sums from each step to the end: sum[t] = terms[t] + decay[t] * sum[t + 1]. All [T, B]."""
     sums = torch.empty_like(terms)
     following = torch.zeros_like(terms[0])
     for t in reversed(range(len(terms))):

@@ -1,4 +1,4 @@
-"""What the loss learns from: some steps of all envs, or of a minibatch of them."""
+"""The data that the loss learns from: T steps of all envs, or of a minibatch of the envs."""
 
 from typing import Any, NamedTuple
 
@@ -10,8 +10,14 @@ from drc_lab.learning.losses import Transitions
 
 
 class EndedEpisodes(NamedTuple):
-    """Episodes that ended in a rollout, one entry each: return (undiscounted), length in steps, whether solved, and how
-    often the policy chose to think. The last two are empty where the env does not say, or has no such action."""
+    """The episodes that ended in a rollout, one entry each.
+
+    Attributes:
+        returns: undiscounted.
+        lengths: in steps.
+        solved: bool; empty if the env does not report success.
+        thinks: how often the policy chose to think; empty if the env has no action for it.
+    """
 
     returns: np.ndarray
     lengths: np.ndarray
@@ -20,9 +26,13 @@ class EndedEpisodes(NamedTuple):
 
 
 class Context(NamedTuple):
-    """The K steps of each env before a rollout, to bring its carry up to date with the present weights.
+    """The K steps of each env before a rollout, from which its carry is recomputed with the current weights.
 
-    obs [K, B, ...]; carry before the first of them, as it was then; resets bool [K, B]; repeats: K of them.
+    Attributes:
+        obs: [K, B, ...].
+        carry: the carry before the first of these steps, as it was while acting.
+        resets: bool [K, B].
+        repeats: ticks of each of the K steps.
     """
 
     obs: Tensor
@@ -32,9 +42,12 @@ class Context(NamedTuple):
 
 
 class Progressive(NamedTuple):
-    """For the progressive loss: the carry before each of the T + 1 steps, and how many ticks go on from there.
+    """What the progressive loss needs: the carry before each of the T + 1 steps, and how many ticks to run from there.
 
-    carries [T + 1, B, ...]; free ticks run without gradient, then learned ones with it.
+    Attributes:
+        carries: [T + 1, B, ...].
+        free: number of ticks that run first, without gradient.
+        learned: number of ticks that follow, with gradient.
     """
 
     carries: Any
@@ -43,11 +56,18 @@ class Progressive(NamedTuple):
 
 
 class Rollout(NamedTuple):
-    """T steps of B envs, or the minibatch of some of those envs.
+    """T steps of B envs, or a minibatch of some of those envs.
 
-    obs [T + 1, B, ...] as the env gave it, the last is the one to bootstrap from; carry before the first step;
-    repeats: ticks of each of the T + 1 steps; frames: env steps taken since the start of training, this rollout
-    included; last: whether this is the last minibatch of its rollout.
+    Attributes:
+        obs: [T + 1, B, ...] as the env returned them; the last one is the bootstrap step.
+        carry: the carry before the first step.
+        repeats: ticks of each of the T + 1 steps.
+        transitions: what was done in the T steps, see `Transitions`.
+        episodes: the episodes that ended in the rollout, of all envs also in a minibatch.
+        frames: env steps since the start of training, including this rollout.
+        last: whether this is the last minibatch of its rollout.
+        context: the steps before the rollout; None if no step is replayed or there are none yet.
+        progressive: None without the progressive loss.
     """
 
     obs: Tensor
@@ -62,9 +82,9 @@ class Rollout(NamedTuple):
 
 
 def select(rollout: Rollout, envs: Tensor) -> Rollout:
-    """The same rollout for some of the envs. A carry has envs first, everything else time first."""
+    """The rollout restricted to some envs. The first axis of a carry is envs; that of all other tensors is time."""
 
-    here = {envs.device: envs}  # on each device once: what lies on a GPU would wait for the CPU's numbers
+    here = {envs.device: envs}  # copied to each device once: indexing a GPU tensor with CPU indices synchronises
 
     def chosen(x: Tensor) -> Tensor:
         return here.setdefault(x.device, envs.to(x.device))

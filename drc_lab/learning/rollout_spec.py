@@ -1,4 +1,4 @@
-"""The sizes of rollouts, and how they are gone through."""
+"""The sizes of rollouts, and how training goes through them."""
 
 import math
 from collections.abc import Sequence
@@ -9,37 +9,40 @@ from drc_lab.errors import ConfigError
 
 @dataclass(frozen=True)
 class RolloutSpec:
-    """How experience is collected, and how it is gone through.
+    """How experience is collected, and how the learner goes through it.
 
     Args:
-        num_envs: of all ranks together.
-        num_steps: T.
-        minibatches: parts that a rollout is split into, over envs; each is one optimizer step.
-        passes: times that every rollout is gone through.
+        num_envs: number of envs, summed over all ranks.
+        num_steps: T, the steps of each env in a rollout.
+        minibatches: number of parts that a rollout is split into along the envs; each is one optimizer step.
+        passes: number of times that the learner goes through every rollout.
         frames: env steps of the whole training, rounded up to whole rollouts.
-        bptt_steps: steps that a gradient reaches back through time at most; None is the rollout's. With fewer, the
-            rollout is cut into sequences; with more, the steps before it are gone through again.
-        burn_in: steps before those that are gone through without gradient, for a carry of the present weights.
-        min_repeats, max_repeats: ticks per env step are drawn from this range, alike for all envs; null is the
-            policy's own number at every step.
-        draw_repeats: "step", anew for each step, or "rollout", the same for all steps of one.
-        growing_frames: over so many frames the upper end grows from min_repeats to max_repeats: few ticks at first,
-            more later. None has all of them from the start.
-        first_passes: [low, high] of the passes on the first observation of each episode, drawn for each; None is none.
-            In a pass the env stands still: the policy takes a step of its own, which gets no reward, counts for no
-            step limit and no loss, and through which gradients flow. It is one of the rollout's steps.
-        later_passes: the same before a later step, each of which it comes before with ``later_chance``.
-        later_chance: of passes before a step that is not the first.
-        noops: [low, high] of the steps that each episode begins with, after those passes, in which the env is told to
-            do nothing while the policy goes on watching; drawn for each. They count for the step limit, but no loss.
-        think_price: taken off the reward for each tick of a step in which the policy chose to think (``env.thinks``).
-            Such a step is one as any other to the loss, which is how its use is learned.
-        groups: that the envs of a rank are in, which take turns: one steps on the CPU while a GPU runs the policy for
-            another. None is 2 on a GPU, if their number is even, and 1 on CPUs.
+        bptt_steps: the most steps back in time that gradients flow; None is ``num_steps``. If it is smaller, the
+            rollout is cut into sequences; if it is larger, the steps before the rollout are replayed.
+        burn_in: steps before all that gradients flow through, replayed without gradient so that the carry comes from
+            the current weights.
+        min_repeats, max_repeats: the ticks of each env step are drawn from this range, the same for all envs; None is
+            the policy's own number at every step.
+        draw_repeats: "step" draws the ticks for each step, "rollout" draws them once for all steps of a rollout.
+        growing_frames: the upper end of the range grows from min_repeats to max_repeats over this many frames, so that
+            training begins with few ticks. None uses the whole range from the start.
+        first_passes: [low, high]: the number of extra passes on the first observation of each episode is drawn from
+            this range; None is no such passes. In an extra pass the env stands still. It is one of the rollout's steps,
+            and gradients flow through it, but it has no reward and counts neither for the step limit nor in the loss.
+        later_passes: the same before later steps, each of which gets extra passes with probability ``later_chance``.
+        later_chance: probability of extra passes before a step that is not the first of its episode.
+        noops: [low, high]: the number of no-ops at the start of each episode, after ``first_passes``, is drawn from
+            this range. In a no-op the env's action does nothing, while the policy continues to observe. It counts for
+            the step limit, but not in the loss.
+        think_price: subtracted from the reward for each tick of a step in which the policy chose to think
+            (``env.thinks``). The loss treats such a step like any other, so the policy learns when to think.
+        groups: number of groups that the envs of a rank are split into. Groups take turns: one steps on the CPU while a
+            GPU runs the policy for another. None is 2 on a GPU if the rank's number of envs is even, else 1.
         cuda_graph: whether a GPU replays the policy's step and the learner's pass over a minibatch as CUDA graphs, see
             `drc_lab.learning.recording`.
-        progressive_weight: share of the loss on what the net says after a random number of ticks, of which a random
-            number carry gradients (Bansal et al. 2022, arXiv 2202.05826); the rest is the ordinary loss.
+        progressive_weight: weight of the progressive loss (Bansal et al. 2022, arXiv 2202.05826), which is computed on
+            the outputs after a random number of ticks, of which a random number carry gradients. The ordinary loss has
+            the remaining weight.
     """
 
     num_envs: int = 64
@@ -100,8 +103,16 @@ class RolloutSpec:
             raise ConfigError("later_chance", self.later_chance, "more than 0 with later_passes, 0 without")
 
     def check_possible(self, can_think: bool, can_wait: bool, limit: int | None = None) -> None:
-        """Whether an env has the actions that are asked for, one that thinks for a price and one that does nothing, and
-        steps left after no-ops; ``limit``: the fewest of an episode, if it is known."""
+        """Checks these settings against an env.
+
+        Args:
+            can_think: whether the env has an action that thinks, which ``think_price`` needs.
+            can_wait: whether the env has a no-op action, which ``noops`` needs.
+            limit: the lowest step limit of an episode, None if unknown; ``noops`` must leave steps to choose.
+
+        Raises:
+            ConfigError: about ``noops`` or ``think_price``.
+        """
         if self.noops is not None and not can_wait:
             raise ConfigError("noops", list(self.noops), "null, as the env has no action that does nothing (env.noop)")
         if self.noops is not None and limit is not None and self.noops[1] >= limit:
@@ -110,7 +121,7 @@ class RolloutSpec:
             raise ConfigError("think_price", self.think_price, "0, as the env has no action that thinks (env.thinks)")
 
     def most_repeats(self, frames: int) -> int:
-        """The upper end of the range that ticks are drawn from after so many frames."""
+        """The upper end of the range that ticks are drawn from, after this many frames."""
         low, high = self.min_repeats or 1, self.max_repeats or 1
         return (
             high if self.growing_frames is None else min(high, low + (high - low + 1) * frames // self.growing_frames)
@@ -122,7 +133,7 @@ class RolloutSpec:
 
     @property
     def draws_steps(self) -> bool:
-        """Whether there are steps that the policy does not choose."""
+        """Whether some steps are not chosen by the policy (extra passes or no-ops)."""
         return self.draws_passes or self.noops is not None
 
     @property
@@ -130,7 +141,7 @@ class RolloutSpec:
         return self.num_envs * self.num_steps
 
     def in_rollouts(self, frames: int) -> int:
-        """The number of rollouts that is closest to so many frames, at least one."""
+        """This many frames rounded to whole rollouts, at least one."""
         return max(1, round(frames / self.frames_per_rollout))
 
     @property
@@ -143,24 +154,24 @@ class RolloutSpec:
 
     @property
     def optimizer_steps(self) -> int:
-        """Of the whole training."""
+        """Optimizer steps of the whole training."""
         return self.rollouts * self.optimizer_steps_per_rollout
 
     @property
     def learned_context(self) -> int:
-        """Steps before the rollout that gradients reach."""
+        """Number of steps before the rollout that gradients flow through."""
         return max(0, (self.bptt_steps or 0) - self.num_steps)
 
     @property
     def context(self) -> int:
-        """Steps before the rollout that are gone through again."""
+        """Number of steps before the rollout that are replayed."""
         return self.burn_in + self.learned_context
 
     def share(self, ranks: int) -> int:
-        """Envs of one rank.
+        """Number of envs on one rank.
 
         Raises:
-            ConfigError: they cannot be shared out evenly.
+            ConfigError: they cannot be divided evenly among ranks, minibatches or groups.
         """
         if self.num_envs % (ranks * self.minibatches):
             needed = f"a multiple of minibatches x ranks = {self.minibatches} x {ranks}"
@@ -171,7 +182,7 @@ class RolloutSpec:
         return share
 
     def group_sizes(self, ranks: int, on_gpu: bool) -> list[int]:
-        """Envs of each group of one rank."""
+        """Number of envs in each group of one rank."""
         share = self.share(ranks)
         groups = self.groups or (2 if on_gpu and share % 2 == 0 else 1)
         return [share // groups] * groups

@@ -1,7 +1,8 @@
-"""The rollout stream: it steps the envs with the baseline policy now, and yields what the loss learns from.
+"""The rollout stream: steps the envs with the current policy and yields the minibatches that the loss learns from.
 
-It is a sized iterable. An unsized one would be prefetched by Lightning, and every rollout collected with the weights
-of one update earlier. Its whole state (env, carry, random numbers, counters) can be saved between rollouts.
+It is an iterable with a length: Lightning prefetches from iterables without one, and every rollout would then be
+collected with weights that are one update old. Its whole state (envs, carry, random generators, counters) can be saved
+between rollouts.
 """
 
 from collections import deque
@@ -28,20 +29,21 @@ from drc_lab.process import random_states, seed_everywhere, set_random_states
 
 
 class RolloutStream:
-    """Yields the minibatches of one rollout after the other.
+    """Collects rollouts one after the other and yields their minibatches.
 
     Args:
-        spec: sizes, of all ranks together.
-        envs: this rank's batch envs with same-step autoreset, all of one size. Where there are several, each steps on
-            the CPU while a GPU runs the policy for another; groups have levels and actions of their own, as ranks do.
-        policy: acts; it is read anew for every rollout.
-        seed: of levels, actions, ticks and minibatches.
-        rank: of this process in a distributed training: ranks see other levels and draw other actions, but run the
-            same numbers of ticks.
-        values: whether the loss asks for the values that the policy had while acting.
-        acting: context that the policy acts in, as it learns in the trainer's (autocast of a mixed precision).
-        actor: runs the policy's steps; None runs them as they are written.
-        judges: one for each env, if the loss asks for the optimal actions.
+        spec: sizes of the rollouts, summed over all ranks.
+        envs: this rank's batch envs with same-step autoreset, all of the same size. If there are several, each steps on
+            the CPU while a GPU runs the policy for another. Each has its own levels and sampled actions, as ranks do.
+        policy: the policy that acts; every rollout uses its current weights.
+        seed: seeds the levels, the sampled actions, the drawn ticks and the split into minibatches.
+        rank: rank of this process in a distributed training. Ranks see different levels and sample different actions,
+            but run the same numbers of ticks.
+        values: whether the loss needs the values that the policy estimated while acting.
+        acting: makes the context manager in which the policy acts, to match the one in which the trainer computes the
+            loss (autocast for mixed precision).
+        actor: runs the policy's steps; None runs them without CUDA graphs.
+        judges: one for each env, if the loss needs the optimal actions.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class RolloutStream:
         for env in envs:
             spec.check_possible(env.think_action is not None, env.noop_action is not None)
         self.rollouts_done = 0
-        self._random: dict[str, Any] | None = None  # the states that the next rollout begins with, if not the present
+        self._random: dict[str, Any] | None = None  # states to restore when iteration begins, None to seed generators
         self._own_seed = group_seed(seed, rank, 0)
         self.judged = judges is not None
         self.groups = [
@@ -74,17 +76,17 @@ class RolloutStream:
 
     @property
     def frames(self) -> int:
-        """Of all ranks."""
+        """Env steps collected so far, summed over all ranks."""
         return self.rollouts_done * self.spec.frames_per_rollout
 
     @property
     def obs(self) -> Tensor:
-        """[B, ...], what the policy sees next."""
+        """The observations [B, ...] that the policy sees next."""
         return join([group.obs for group in self.groups])
 
     @property
     def resets(self) -> Tensor:
-        """bool [B]."""
+        """bool [B], true where the next observation is the first of its episode."""
         return join([group.resets for group in self.groups])
 
     @property
@@ -92,11 +94,12 @@ class RolloutStream:
         return join([group.carry for group in self.groups])
 
     def __len__(self) -> int:
-        """Minibatches of the whole training, those already yielded included."""
+        """Number of minibatches in the whole training, including those already yielded."""
         return self.spec.optimizer_steps
 
     def __iter__(self) -> Iterator[Rollout]:
-        # Only now: what a start draws depends on what is there already (a run in MLflow, say).
+        # Seed here and not in the constructor: setting up a training draws random numbers, and how many depends on what
+        # already exists (an MLflow run, for example).
         if self._random is None:
             seed_everywhere(self._own_seed)
         else:
@@ -115,7 +118,7 @@ class RolloutStream:
 
     @torch.no_grad()
     def collect(self) -> Rollout:
-        """Steps all envs T times with the present weights; the carry goes on from the last rollout."""
+        """Steps all envs T times with the current weights, starting from the carry at the end of the last rollout."""
         with self.actor.ready(), self.acting():
             return self._collect()
 
@@ -125,7 +128,7 @@ class RolloutStream:
             repeats = self.next_repeats * T + self._draw_repeats(1)
         else:
             repeats = self.next_repeats + self._draw_repeats(T)
-        self.next_repeats = repeats[-1:]  # of the step to bootstrap from, which the next rollout begins with
+        self.next_repeats = repeats[-1:]  # the bootstrap step is also the first step of the next rollout
         context, carry = self._context(), self.carry
         carries, observations, resets, taken = ([] for _ in range(4))
         ended: list[EndedEpisodes] = []
@@ -138,7 +141,7 @@ class RolloutStream:
             observations.append(self.obs)
             resets.append(self.resets)
             steps = []
-            for group in self.groups:  # one steps while the policy sees to the others
+            for group in self.groups:  # one group's envs step on the CPU while a GPU runs the policy for the others
                 optimal = (group.optimal_actions(),) if self.judged else ()
                 answer = group.answer()
                 action = self._sample(group, answer)
@@ -151,7 +154,7 @@ class RolloutStream:
         columns = (list(column) for column in zip(*taken, strict=True))
         actions, logits, values, rewards, truncations, unchosen, *optimal_actions = columns
         self.rollouts_done += 1
-        if self.values:  # the carry stays: the next rollout takes this step again, with newer weights
+        if self.values:  # the carry is not advanced: the next rollout repeats this step with newer weights
             values.append(join([group.answer().value for group in self.groups]))
         episodes = EndedEpisodes(*(np.concatenate(x) for x in zip(*ended, strict=True)))
         transitions = Transitions(
@@ -169,10 +172,11 @@ class RolloutStream:
                        False, context, progressive)  # fmt: skip
 
     def _sample(self, group: Group, answer: Answer) -> Tensor:
-        """Actions [B] of a group.
+        """Samples actions [B] for a group.
 
         Raises:
-            Diverged: the logits are no numbers; it names what was not before them.
+            Diverged: the logits contain NaN or infinity. The error names the first tensor that does: a weight, the
+                observation, the carry or the logits.
         """
         try:
             return torch.multinomial(torch.softmax(answer.logits, -1), 1, generator=group.generator)[:, 0]
@@ -185,7 +189,7 @@ class RolloutStream:
             raise Diverged(f"{name} is {value} while acting after {self.frames:,} frames") from None
 
     def _context(self) -> Context | None:
-        """Of the rollout that begins now; shorter, or none, at the start of a training."""
+        """The steps before the rollout that begins now: fewer at the start of a training, None if there are none."""
         if not self.past:
             return None
         obs, carries, resets, repeats = zip(*self.past, strict=True)
@@ -204,10 +208,10 @@ class RolloutStream:
         return tuple(int(r) for r in drawn)
 
     def get_state(self) -> dict[str, Any]:
-        """Everything the coming rollouts depend on but the weights: tensors and plain types only."""
+        """Everything that future rollouts depend on except the weights, as tensors and plain types."""
         return {
             "rollouts_done": self.rollouts_done,
-            "random": self._random or random_states(),  # a policy may draw from the global generators
+            "random": self._random or random_states(),  # because a policy may draw from the global generators
             "repeats_rng": self.repeats_rng.bit_generator.state,
             "next_repeats": list(self.next_repeats),
             "groups": [group.get_state() for group in self.groups],
@@ -218,12 +222,12 @@ class RolloutStream:
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on exactly where `get_state` was called.
+        """Restores a state from `get_state`, so that the stream continues exactly from there.
 
         Raises:
-            ConfigError: the envs were in another number of groups.
+            ConfigError: the state was saved with a different number of groups.
         """
-        states = state.get("groups", [state])  # checkpoints from before there were groups have the state of one
+        states = state.get("groups", [state])  # older checkpoints have no groups, only the state of a single one
         if len(states) != len(self.groups):
             raise ConfigError("algo.rollouts.groups", len(self.groups), f"{len(states)}, as in the run that goes on")
         self.rollouts_done = state["rollouts_done"]

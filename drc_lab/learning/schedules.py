@@ -1,4 +1,4 @@
-"""Learning-rate schedules of torch, with their lengths in env frames."""
+"""Torch's learning-rate schedules with their lengths in env frames."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,11 +13,11 @@ Schedule = Callable[[Optimizer], LRScheduler]
 
 
 def in_optimizer_steps(schedule: Schedule, frames_per_step: float) -> Schedule:
-    """A schedule whose lengths, given in env frames, are in optimizer steps, which is what torch counts.
+    """Converts a schedule's lengths from env frames to optimizer steps, which torch counts.
 
     Args:
-        schedule: a partial of one of torch's, for the optimizer.
-        frames_per_step: env frames to an optimizer step.
+        schedule: a partial of one of torch's schedules, which lacks only the optimizer; others are returned unchanged.
+        frames_per_step: env frames per optimizer step.
 
     Raises:
         ConfigError: a length below 1.

@@ -1,4 +1,4 @@
-"""What the arguments of losses, agents, callbacks and checkpoints may be, without torch and Lightning."""
+"""Checks of the arguments of losses, agents, callbacks and checkpoints, without importing torch or Lightning."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from drc_lab.errors import ConfigError
 from drc_lab.pictures import SUFFIXES, check_cell_size, check_video
 from drc_lab.rules import all_at_least, at_least, one_of
 
-LENGTHS = ("total_iters", "T_max", "T_0", "step_size", "milestones", "total_steps")  # torch's names, of schedules
+LENGTHS = ("total_iters", "T_max", "T_0", "step_size", "milestones", "total_steps")  # arguments of torch's schedules
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,12 @@ class LossSpec:
     """Coefficients of every `drc_lab.learning.losses.ActorCriticLoss`.
 
     Args:
-        gamma: discount.
-        lam: of the mix of n-step returns.
-        vf_coef: weight of the value loss, the mean of plain squares.
+        gamma: discount factor.
+        lam: lambda, which mixes n-step returns.
+        vf_coef: weight of the value loss, the mean squared error (without a factor of 1/2).
         ent_coef: weight of the entropy bonus.
-        logit_l2_coef: weight of the SUM of squared logits, the last step's included.
-        normalize_advantages: whether advantages are brought to mean 0 and std 1.
+        logit_l2_coef: weight of the SUM of squared logits, including those of the bootstrap step.
+        normalize_advantages: whether advantages are normalised to mean 0 and standard deviation 1.
     """
 
     gamma: float = 0.97
@@ -43,10 +43,10 @@ class LossSpec:
 
 @dataclass(frozen=True)
 class VTraceSpec(LossSpec):
-    """And of V-trace.
+    """Coefficients of `LossSpec` and those of V-trace.
 
     Args:
-        clip_rho, clip_pg_rho: upper bounds of the ratios in value targets and in advantages.
+        clip_rho, clip_pg_rho: upper bounds of the importance ratios in value targets and in advantages.
     """
 
     clip_rho: float = 1.0
@@ -61,13 +61,14 @@ class VTraceSpec(LossSpec):
 
 @dataclass(frozen=True)
 class PPOSpec(LossSpec):
-    """And of PPO.
+    """Coefficients of `LossSpec` and those of PPO.
 
     Args:
-        clip_ratio: a ratio earns nothing beyond 1 - clip_ratio .. 1 + clip_ratio.
-        clip_value: a value earns nothing for moving further than this from the one it had while acting; None is free.
-        target_kl: the rest of a rollout's minibatches is left out once the mean KL divergence of one from the policy
-            that acted is above 1.5 times this; None never.
+        clip_ratio: a probability ratio gains nothing from leaving the range 1 - clip_ratio to 1 + clip_ratio.
+        clip_value: a value gains nothing from moving further than this from the one estimated while acting; None does
+            not clip.
+        target_kl: the remaining minibatches of a rollout are skipped once a minibatch's mean KL divergence from the
+            policy that acted exceeds 1.5 times this; None never skips any.
     """
 
     normalize_advantages: bool = True
@@ -85,12 +86,12 @@ class PPOSpec(LossSpec):
 
 @dataclass(frozen=True)
 class ImitationSpec(LossSpec):
-    """And of learning from the exact solver.
+    """Coefficients of `LossSpec` and settings for learning from the exact solver.
 
     Args:
-        max_positions: of a level all of whose positions are worked out at once.
-        max_states: positions that the solver looks at for one board of a larger level; beyond, it has no verdict.
-        threads: levels or boards solved at a time.
+        max_positions: levels with up to this many positions are solved completely in one go.
+        max_states: for a board of a larger level, the solver gives no verdict after examining this many positions.
+        threads: number of levels or boards solved in parallel.
     """
 
     ent_coef: float = 0.0
@@ -108,7 +109,7 @@ class ImitationSpec(LossSpec):
 
 @dataclass(frozen=True)
 class AlgoSpec:
-    """What stands in the ``algo`` group itself.
+    """The keys at the top level of the ``algo`` config group.
 
     Args:
         head_l2_coef: see `drc_lab.learning.agent.Agent`.
@@ -125,7 +126,7 @@ class AlgoSpec:
 
 
 def schedule_lengths(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Those arguments of a schedule that are lengths, in frames.
+    """The arguments of a schedule that are lengths, in frames.
 
     Raises:
         ConfigError: a length below 1.
@@ -139,12 +140,13 @@ def schedule_lengths(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class CheckpointSpec:
-    """The ``checkpoints`` group of the config, checked.
+    """The ``checkpoints`` config group.
 
     Args:
-        keep_best: so many checkpoints that are best on held-out levels are kept.
-        every_frames: between two writings of the last one, rounded to whole rollouts; None is as often as evaluations.
-        every_minutes: of wall time, at most, between two writings of the last one; None is no limit.
+        keep_best: number of checkpoints that are kept because they are best on held-out levels.
+        every_frames: frames between two writes of ``last.ckpt``, rounded to whole rollouts; None writes it as often as
+            there are evaluations.
+        every_minutes: most minutes of wall time between two writes of ``last.ckpt``; None is no limit.
     """
 
     keep_best: int
@@ -162,7 +164,7 @@ class CheckpointSpec:
 
 @dataclass(frozen=True)
 class NothingSpec:
-    """Of what takes no arguments."""
+    """The spec of classes without arguments."""
 
 
 @dataclass(frozen=True)
@@ -170,8 +172,8 @@ class EarlyStopSpec:
     """Arguments of `drc_lab.learning.early_stop.EarlyStop`.
 
     Args:
-        target: least value of the metric; None never ends a training.
-        monitor: the metric; None is ``valid/solve_rate``, or ``valid/return`` where the env says no success.
+        target: the training ends once the metric is at least this; None never ends it.
+        monitor: the metric; None is ``valid/solve_rate``, or ``valid/return`` where the env reports no success.
     """
 
     target: float | None = None
@@ -183,10 +185,10 @@ class VideosSpec:
     """Arguments of `drc_lab.learning.videos.EpisodeVideos`.
 
     Args:
-        levels: how many, one after the other in a video.
-        every_frames: between two videos, rounded to whole rollouts; None makes one at the end only.
-        cell_size: pixels of a cell.
-        fps: frames a second.
+        levels: number of levels, shown one after the other in a video.
+        every_frames: env frames between two videos, rounded to whole rollouts; None makes one at the end only.
+        cell_size: width and height of a cell in pixels.
+        fps: video frames per second.
         suffix: ".gif" or ".mp4".
     """
 

@@ -1,4 +1,4 @@
-"""A training that is asked to stop ends in good order."""
+"""Ends a training cleanly when a signal asks it to stop."""
 
 import signal
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ def stopping(trainer: L.Trainer) -> bool:
 
 
 class GracefulStop(L.Callback):
-    """Notes a signal that asks to stop: Ctrl-C, SIGTERM, or the warning of a scheduler (SIGUSR1, SIGUSR2).
+    """Records a signal that asks to stop: Ctrl-C, SIGTERM, or the warning of a scheduler (SIGUSR1, SIGUSR2).
 
-    The training then ends with its rollout, see `drc_lab.learning.checkpointing.Checkpoints`; a held-out evaluation
-    ends at once, and before the first rollout of a process none is begun. A second Ctrl-C interrupts. Has to come
-    before the callbacks that work in `on_train_start`.
+    The training then ends after the current rollout, see `drc_lab.learning.checkpointing.Checkpoints`. A held-out
+    evaluation ends at once, and none is started before the first rollout. A second Ctrl-C interrupts immediately.
+    This callback has to come before those that do work in `on_train_start`.
 
     Attributes:
-        signal: the one that came, else None.
+        signal: the first signal that was received, else None.
     """
 
     def __init__(self) -> None:
@@ -35,12 +35,12 @@ class GracefulStop(L.Callback):
         self.signal = self.signal or signal.Signals(number)
 
     def requested(self, trainer: L.Trainer) -> bool:
-        """Whether any process of this training was asked; all of them have to call it."""
+        """Whether any rank of this training was asked to stop. Collective: every rank has to call it."""
         return trainer.strategy.reduce_boolean_decision(self.signal is not None, all=False)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Within this context the signals are noted."""
+        """Records these signals within the context, and restores the previous handlers afterwards."""
         previous = {number: signal.signal(number, self._on_signal) for number in STOPPING}
         try:
             yield
@@ -49,8 +49,8 @@ class GracefulStop(L.Callback):
                 signal.signal(number, handler)
 
     def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
-        # In place of the handlers that Lightning has set meanwhile, which would end the fit in mid-rollout, or put a
-        # job of Slurm's back into its queue.
+        # Replaces the handlers that Lightning has installed meanwhile, which would end the fit in the middle of a
+        # rollout, or requeue a Slurm job.
         for number in STOPPING:
             signal.signal(number, self._on_signal)
-        trainer._signal_connector.received_sigterm = False  # one that came before is noted here
+        trainer._signal_connector.received_sigterm = False  # a SIGTERM that came before is already recorded here

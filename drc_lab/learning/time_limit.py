@@ -1,4 +1,4 @@
-"""A training that its time limit ends has come to the end of its learning-rate schedule."""
+"""Completes the learning-rate schedule of a training that its time limit ends."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,17 +9,17 @@ from lightning.pytorch.callbacks import Timer
 from drc_lab.learning.agent import Agent
 from drc_lab.learning.rollout import Rollout
 
-SLACK = 0.05  # share of the training that may be behind without a word: a start that compiles is slower than the rest
+SLACK = 0.05  # share of the training that frames may lag behind the clock: compilation makes the start slower
 
 
 class ScheduleInTime(L.Callback):
-    """Lets the schedule follow the clock where ``trainer.max_time`` will come before the last frame.
+    """Makes the schedule follow the clock if ``trainer.max_time`` will be reached before the last frame.
 
-    Without it such a training ends at a learning rate that was meant for its middle. As long as frames keep up with
-    the time, or without a limit, nothing changes, and the training depends on no clock.
+    Without this, such a training would end at a learning rate that was meant for its middle. Without a time limit, or
+    as long as frames keep up with the clock, nothing changes, and the training does not depend on a clock.
 
     Args:
-        say: is told once, in one line, when the clock takes over.
+        say: called once, with a one-line message, when the schedule begins to follow the clock.
     """
 
     def __init__(self, say: Callable[[str], object]):
@@ -33,7 +33,7 @@ class ScheduleInTime(L.Callback):
         if timer is None or not batch.last or agent.make_schedule is None:
             return
         share = timer.time_elapsed() / (timer.time_elapsed() + (timer.time_remaining() or 0.0))
-        share = min(1.0, trainer.strategy.broadcast(share))  # all ranks have the clock of the first
+        share = min(1.0, trainer.strategy.broadcast(share))  # all ranks use the clock of rank 0
         if share - agent.rollouts / agent.spec.rollouts > SLACK:
             agent.schedule_share = share
             if not self.told:

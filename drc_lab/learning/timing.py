@@ -1,4 +1,4 @@
-"""Where the wall time of a training goes."""
+"""Measures where the wall time of a training goes."""
 
 import time
 from typing import Any
@@ -13,11 +13,11 @@ ACT, FORWARD, BACKWARD, EVALUATION, TOTAL = PARTS = ("act", "forward", "backward
 
 
 class PartsProfiler(Profiler):
-    """Adds up the seconds of the parts of a training that Lightning's trainer, the agent and the actor tell it of.
+    """Adds up the seconds of the parts of a training, as reported by Lightning's trainer, the agent and the actor.
 
     Attributes:
-        seconds: by part.
-        timing: whether it does; a GPU is waited for at both ends of each part meanwhile.
+        seconds: seconds by part.
+        timing: whether it measures. If so, it waits for the GPU at the start and end of each part.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class PartsProfiler(Profiler):
         self.reset()
 
     def reset(self) -> None:
-        """Everything so far counts for nothing."""
+        """Discards everything that was measured so far."""
         self.seconds = dict.fromkeys(PARTS, 0.0)
         self._started: dict[str, float] = {}
 
@@ -40,22 +40,23 @@ class PartsProfiler(Profiler):
 
 
 def _part(action: str) -> str | None:
-    """Of `PARTS`, for what Lightning and we call it."""
+    """The one of `PARTS` that an action's name stands for (Lightning's names or ours); None for other actions."""
     return action if action in PARTS else BACKWARD if action.endswith("Strategy.backward") else None
 
 
 class TimeShares(L.Callback):
     """Times the policy's forward passes, the backward pass and held-out evaluation over a whole fit.
 
-    A GPU is waited for at both ends of each part, which takes time itself and keeps groups of envs from overlapping
-    with the policy: there the parts are those of the first half of the fit, and its speed is that of the second.
+    Timing waits for the GPU at the start and end of each part, which costs time and keeps the envs of one group from
+    running at the same time as the policy for another. So on a GPU the parts are measured in the first half of the fit,
+    and the speed in the second.
 
     Args:
-        skip_rollouts: at the start, for compilation and first allocations.
+        skip_rollouts: rollouts at the start that are not measured, because of compilation and first allocations.
 
     Attributes:
-        profiler: has to be the trainer's.
-        frames_per_second: of the fit.
+        profiler: must also be the trainer's profiler.
+        frames_per_second: speed of the fit.
     """
 
     def __init__(self, skip_rollouts: int = 5):
@@ -73,7 +74,7 @@ class TimeShares(L.Callback):
             self.profiler.reset()
             return
         if self.profiler.timing:
-            # What plays after the last rollout is not of the training.
+            # Updated after every rollout, so that what runs after the last one (a final evaluation) does not count.
             self._measured = self.profiler.seconds | {TOTAL: _now() - self._started}
         if agent.frames > self._start_frames:
             self.frames_per_second = (agent.frames - self._start_frames) / (_now() - self._started)
@@ -86,9 +87,13 @@ class TimeShares(L.Callback):
         self._started, self._start_frames = _now(), agent.frames
 
     def shares(self) -> dict[str, float]:
-        """Each part of the total: "act" (the policy's steps while collecting), "forward" (its passes over rollouts),
-        "backward", "evaluation" (all of it); "policy" is the first three together, "outside" all the rest, "other"
-        what of it is not evaluation."""
+        """Shares of the total time by part.
+
+        Returns:
+            "act" (the policy's steps while collecting), "forward" (its passes over rollouts), "backward" and
+            "evaluation"; "policy" (the sum of the first three), "outside" (everything else), and "other" (everything
+            else but evaluation).
+        """
         parts = {part: seconds / self._measured[TOTAL] for part, seconds in self._measured.items() if part != TOTAL}
         policy = parts[ACT] + parts[FORWARD] + parts[BACKWARD]
         return parts | {"policy": policy, "outside": 1 - policy, "other": 1 - policy - parts[EVALUATION]}

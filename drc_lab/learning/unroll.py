@@ -1,4 +1,4 @@
-"""The policy's pass over a minibatch, with gradients: as it is written, or replayed as CUDA graphs there and back."""
+"""The policy's pass over a minibatch with gradients, replayed as two CUDA graphs: forward and backward."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -13,8 +13,11 @@ from drc_lab.models.policy import PolicyValue
 
 
 class RecordedUnroll(NamedTuple):
-    """``forward`` reads the inputs and writes the outputs, ``backward`` reads their gradients and writes those of the
-    weights, None for a weight that has no say; always the same tensors."""
+    """A recorded forward and backward pass, which read and write the same tensors each time.
+
+    ``forward`` reads ``inputs`` and writes ``outputs``. ``backward`` reads ``d_outputs`` and writes ``gradients``, one
+    for each weight, None for a weight that the outputs do not depend on.
+    """
 
     inputs: list[Tensor]
     forward: Callable[[], None]
@@ -25,15 +28,16 @@ class RecordedUnroll(NamedTuple):
 
 
 class GraphedUnroll(Replays[RecordedUnroll]):
-    """Logits and values of a sequence, recorded once for each shape and its ticks; see `drc_lab.learning.recording`.
+    """Logits and values of a sequence, recorded once for each shape and sequence of ticks.
 
-    A backward pass belongs to the last forward pass of its shape: the one before it is no longer there.
+    A backward pass is only valid for the last forward pass of its shape, which overwrites the activations of the one
+    before. See `drc_lab.learning.recording`.
     """
 
     without = "algo.rollouts.cuda_graph: learning without"
 
     def __call__(self, obs: Tensor, carry: Any, resets: Tensor, repeats: Sequence[int]) -> PolicyValue:
-        """See `Policy.unroll`; the carry is taken as it is, without gradient."""
+        """See `Policy.unroll`. No gradient flows into the carry, and the new carry is not returned."""
         given, ticks = (obs, carry, resets), tuple(repeats)
         self.recordings.check()
         key = like(given, ticks), torch.is_autocast_enabled(obs.device.type)
@@ -42,7 +46,7 @@ class GraphedUnroll(Replays[RecordedUnroll]):
             return self.policy.unroll(obs, carry, resets, repeats)[0]
         for static, tensor in zip(recording.inputs, tree_leaves(given), strict=True):
             static.copy_(tensor)
-        apply: Callable[..., tuple[Tensor, ...]] = _Replayed.apply  # torch's has no types
+        apply: Callable[..., tuple[Tensor, ...]] = _Replayed.apply  # torch does not annotate it
         return PolicyValue(*apply(recording, *self._weights()))
 
     def _weights(self) -> list[Tensor]:
@@ -57,7 +61,7 @@ class GraphedUnroll(Replays[RecordedUnroll]):
                 return self.policy.unroll(obs, carry, resets, ticks)[0]
 
         def backward(outputs: PolicyValue, d_outputs: PolicyValue) -> tuple[Tensor | None, ...]:
-            with torch.autocast(obs.device.type, enabled=False):  # as a trainer does it
+            with torch.autocast(obs.device.type, enabled=False):  # as in a trainer's backward pass
                 return torch.autograd.grad(tuple(outputs), weights, tuple(d_outputs), allow_unused=True)
 
         def both() -> None:

@@ -1,4 +1,4 @@
-"""Held-out evaluation while training: what the best checkpoint is chosen by, and whether thinking begins to help."""
+"""Held-out evaluation during training: it ranks checkpoints and shows whether extra thinking begins to help."""
 
 import math
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ from drc_lab.progress import working
 
 
 class CutShort(Exception):
-    """An evaluation that a signal ended."""
+    """Raised within an evaluation when a signal asks to stop."""
 
 
 class UntilStopped(Watcher):
-    """Ends an evaluation when a signal has come.
+    """Interrupts an evaluation when a signal asks to stop.
 
     Args:
-        stop: tells of it.
+        stop: knows whether a signal was received.
     """
 
     def __init__(self, stop: GracefulStop):
@@ -42,22 +42,22 @@ class UntilStopped(Watcher):
 
 
 class HeldOutEvaluation(L.Callback):
-    """Plays the held-out levels every so many rollouts and when training ends.
+    """Plays the held-out levels every ``every_rollouts`` rollouts and when training ends.
 
-    Greedily each time (valid/*, best/*); at every ``spec.live_every``-th time and the last one also with
-    sampled actions (valid_sampled/*) and with extra first passes (valid_thinking/*). Draws no random number that
-    training uses. One that a signal cuts short is made up for when the training goes on.
+    Each evaluation plays greedily (valid/*, best/*). Every ``spec.live_every``-th one and the last also play with
+    sampled actions (valid_sampled/*) and with extra passes on the first observation (valid_thinking/*). Evaluations do
+    not affect the random numbers of training. One that a signal interrupts is repeated when the training resumes.
 
     Args:
         env: a batch env with one held-out level for each env in the batch.
-        spec: amounts of thinking, and how often.
+        spec: the amounts of thinking, and how often they are played.
         every_rollouts: rollouts between two evaluations.
-        stop: tells of signals.
+        stop: knows whether a signal asked to stop.
 
     Attributes:
-        evaluated_at: frames before the last evaluation.
-        result: its means over levels.
-        running: whether an evaluation is going on.
+        evaluated_at: frames of training at the last evaluation.
+        result: means over levels of the last greedy evaluation.
+        running: whether an evaluation is in progress.
     """
 
     def __init__(self, env: BatchEnv, spec: EvaluationSpec, every_rollouts: int, stop: GracefulStop):
@@ -68,11 +68,11 @@ class HeldOutEvaluation(L.Callback):
 
     @property
     def best(self) -> float:
-        """The best solve rate so far, or return where the env says no success; -1 or -inf before any."""
+        """The best solve rate so far, or return where the env reports no success; -1 or -inf before any evaluation."""
         return best_of(self.state_dict())
 
     def _evaluate(self, trainer: L.Trainer, agent: Agent, last: bool) -> None:
-        """One rank plays, all of them learn what came of it."""
+        """Rank 0 plays, and all ranks receive the result."""
         with trainer.profiler.profile("evaluation"):  # type: ignore[attr-defined] # Lightning's connector sets it
             played = self._play(agent, last) if trainer.is_global_zero else None
         played = trainer.strategy.broadcast(played)
@@ -91,7 +91,11 @@ class HeldOutEvaluation(L.Callback):
         agent.log_metrics(valid | best | more)
 
     def _play(self, agent: Agent, last: bool) -> tuple[dict[str, float], dict[str, float]] | None:
-        """Means over levels, and what is logged of the other ways to play; None where a signal cut it short."""
+        """Plays the levels.
+
+        Returns:
+            the greedy means over levels, and the metrics of the other ways to play; None if a signal interrupted.
+        """
         self.running = True
         live = last or agent.rollouts // self.every_rollouts % self.spec.live_every == 0
         ways = 2 + len(set(self.spec.live_first_passes)) if live else 1
@@ -127,7 +131,7 @@ class HeldOutEvaluation(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
         assert isinstance(agent, Agent)
-        if self._due(agent) and not self.stop.requested(trainer):  # cut short where the training stopped
+        if self._due(agent) and not self.stop.requested(trainer):  # was interrupted when the training stopped
             self._evaluate(trainer, agent, last=False)
 
     def on_train_batch_end(
@@ -154,11 +158,18 @@ class HeldOutEvaluation(L.Callback):
 
 
 def rank(means: Mapping[str, float], present: Mapping[str, float]) -> tuple[float, float]:
-    """What means of an evaluation are ranked by: the solve rate, and, where nothing is solved yet or everything, the
-    return; by that alone where the ``present`` evaluation has no solve rate."""
+    """The key by which evaluations are ranked: the solve rate, then the return.
+
+    The return decides between equal solve rates, as when no level is solved yet, or all are. It decides alone if the
+    ``present`` evaluation has no solve rate.
+
+    Args:
+        means: means over levels of the evaluation to rank.
+        present: means of the current evaluation.
+    """
     return (means.get("solve_rate", 0.0) if "solve_rate" in present else 0.0), means["return"]
 
 
 def best_of(state: Mapping[str, Any]) -> float:
-    """Of the callback's state: the best solve rate so far, or return where the env says no success."""
+    """The best solve rate in a state of `HeldOutEvaluation`, or the best return where the env reports no success."""
     return state["best_solve_rate" if judged_by(state["result"]) == SOLVE_RATE else "best_return"]

@@ -1,4 +1,4 @@
-"""Videos of held-out episodes while training."""
+"""Videos of held-out episodes during training."""
 
 import math
 from pathlib import Path
@@ -20,9 +20,10 @@ from drc_lab.progress import working
 
 
 class EpisodeVideos(L.Callback):
-    """Records the first held-out levels, played greedily, when training ends and every so many frames.
+    """Records videos of the first held-out levels, played greedily, at regular intervals and when training ends.
 
-    They go to the folder ``videos`` of the run and of its artifacts. Foreign envs have no pictures, and no videos.
+    The videos are written to the folder ``videos`` of the run and of its artifacts. Envs from outside this project have
+    no pictures, so there are no videos of them.
 
     See `VideosSpec` for the arguments.
     """

@@ -1,4 +1,4 @@
-"""A policy to begin with, chosen by what the observations look like."""
+"""Chooses a policy to start with from the shape of the observations."""
 
 from drc_lab.models.cnn import SmallCNNPolicy
 from drc_lab.models.drc import DRCPolicy
@@ -10,24 +10,25 @@ from drc_lab.models.specs import AutoSpec
 def choose_policy(
     obs_shape: tuple[int, ...], num_actions: int, smallest_board: int = 5, largest_board: int = 16
 ) -> Policy:
-    """The policy that fits observations of this shape; ``policy.note`` says which and why.
+    """Builds a policy that suits observations of this shape; ``policy.note`` says which one and why.
 
-    Vectors, and boards with a side shorter than ``smallest_board``: `MLPPolicy`, which sees all at once. Boards up to
-    ``largest_board`` a side: `DRCPolicy`. Beyond, `SmallCNNPolicy`: the cost of a DRC grows with the area, at every
-    tick, and so does its flatten head. The CNN takes strides where more than twice that side says that these are
-    pictures, and the pool head, which gets off the ground sooner than the mean alone. All else is at its defaults.
+    - Vectors, and boards with a side shorter than ``smallest_board``: `MLPPolicy`, which sees everything at once.
+    - Boards with sides of up to ``largest_board``: `DRCPolicy`.
+    - Larger boards: `SmallCNNPolicy`, because the cost of each tick of a DRC grows with the area, and so does its
+      flatten head. The CNN has the pool head, with which training takes off sooner than with the mean alone. Its
+      stride is 2 if a side exceeds twice ``largest_board``, because such observations are taken for images.
 
-    The choice depends on the arguments alone, all of which a checkpoint holds.
+    All other arguments keep their defaults. The choice depends only on the arguments, which a checkpoint stores.
 
     Args:
         obs_shape: (F,) or (C, H, W).
         num_actions: |A|.
-        smallest_board, largest_board: of a DRC, in cells a side.
+        smallest_board, largest_board: range of side lengths, in cells, for which a DRC is chosen.
 
     Raises:
-        ConfigError: bounds that leave nothing between them.
+        ConfigError: ``smallest_board`` is below 1 or above ``largest_board``.
     """
-    AutoSpec(obs_shape, num_actions, smallest_board, largest_board)  # checks them
+    AutoSpec(obs_shape, num_actions, smallest_board, largest_board)  # checks the arguments
     policy: Policy
     if len(obs_shape) != 3:
         policy, reason = MLPPolicy(obs_shape, num_actions), "for vectors"

@@ -1,4 +1,4 @@
-"""Whether a policy of the user's own does what `Policy` asks for: a few steps in two envs, before any training."""
+"""Checks a user-defined policy against the interface of `Policy`, with a few steps of two envs before any training."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,19 +18,19 @@ T, B = 3, 2  # steps and envs
 
 
 def check_policy(policy: Policy, space: gym.Space[Any], num_actions: int, key: str, name: str) -> None:
-    """Plays a little, and moves no random generator.
+    """Runs the policy on a few made-up observations and checks what it returns; random generators keep their state.
 
     Args:
-        policy: with any weights.
-        space: of one observation.
+        policy: the policy, with any weights.
+        space: observation space of one env.
         num_actions: |A|.
-        key: of the config, that names the policy.
-        name: the policy's, as it stands there.
+        key: config key that names the policy.
+        name: the policy's name, as the config has it under that key.
 
     Raises:
-        ConfigError: an attribute is missing, an output has another shape or type, the carry is not one row for each
-            env or is not started anew where an episode begins, or a sequence is not what its steps are.
-        UserError: the policy raised an error; it says which, and where.
+        ConfigError: an attribute is missing; an output has the wrong shape or type; the carry does not have one row
+            for each env, or is not reset where an episode begins; or `unroll` of a sequence differs from single steps.
+        UserError: the policy raised an error; the message says which, and where.
     """
 
     def demand(met: bool, wanted: str) -> None:
@@ -42,7 +42,7 @@ def check_policy(policy: Policy, space: gym.Space[Any], num_actions: int, key: s
     demand(hasattr(policy, "obs_shape"), f"that has obs_shape, which is {shape} here")
     found: Any = policy.obs_shape
     demand(isinstance(found, Sequence) and tuple(found) == shape, f"whose obs_shape is {shape}, not {found!r}")
-    policy.obs_shape = shape  # a config's list is fine
+    policy.obs_shape = shape  # lists, as configs give them, become tuples
     repeats: Any = policy.repeats_per_step
     demand(isinstance(repeats, int) and repeats >= 1, f"whose repeats_per_step is an int from 1, not {repeats!r}")
     demand(next(policy.parameters(), None) is not None, "with parameters (super().__init__() comes before them)")
@@ -73,7 +73,7 @@ def check_policy(policy: Policy, space: gym.Space[Any], num_actions: int, key: s
         demand(kinds(end) == kinds(carry), f"whose carry stays as it is: unroll makes {kinds(end)} of {kinds(carry)}")
         again, _ = unroll(obs, started(), resets)
         if not same(out, again):
-            return  # it draws at random: nothing more can be compared
+            return  # the policy is stochastic, so no outputs can be compared
         carry, steps = started(), []
         for t in range(T):
             one, carry = unroll(obs[t : t + 1], carry, resets[:1])
@@ -87,7 +87,11 @@ def check_policy(policy: Policy, space: gym.Space[Any], num_actions: int, key: s
 
 @contextmanager
 def quiet(policy: Policy, key: str, name: str) -> Iterator[None]:
-    """In evaluation mode, without gradients; what the policy raises is told in one line."""
+    """Context for running the policy: evaluation mode, no gradients, random state restored afterwards.
+
+    Raises:
+        UserError: in one line, for any error that the policy raises.
+    """
     training = policy.training
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad(), policy.eval().frozen():
@@ -101,7 +105,7 @@ def quiet(policy: Policy, key: str, name: str) -> Iterator[None]:
 
 
 def kinds(carry: Any) -> list[str]:
-    """Shape and type of each tensor."""
+    """Shape and dtype of each tensor of the carry, as text."""
     return [f"{tuple(x.shape)} {str(x.dtype).removeprefix('torch.')}" if isinstance(x, Tensor) else type(x).__name__
             for x in tree_leaves(carry)]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""A small convolutional policy without memory: the rival that cannot think longer."""
+"""A small convolutional policy without memory, for comparison with the DRC: extra thinking cannot change it."""
 
 from itertools import pairwise
 
@@ -11,9 +11,9 @@ from drc_lab.models.specs import SmallCNNSpec
 
 
 class SmallCNNPolicy(GridPolicy):
-    """3 x 3 convolutions with a ReLU after each, global average pooling, head.
+    """3 x 3 convolutions with a ReLU after each, then a head (by default with global average pooling).
 
-    Padding keeps every cell, so that boards down to 1 x 1 work, which kernels made for large pictures refuse.
+    The convolutions are padded, so that even boards of 1 x 1 work, unlike with CNNs designed for large images.
 
     See `SmallCNNSpec` for the arguments.
     """

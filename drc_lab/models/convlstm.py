@@ -13,11 +13,11 @@ from drc_lab.models.specs import ConvLSTMSpec
 
 
 class ConvLSTMPolicy(RecurrentGridPolicy):
-    """Encoder with ReLUs, L ConvLSTM layers run for R ticks a step, global average pooling, head.
+    """An encoder with ReLUs, L ConvLSTM layers that run for R ticks per step, and a head (by default a mean head).
 
-    Layer 1 reads the encoding, layer l the new hidden state of layer l - 1: beside the DRC there is no encoding for
-    the upper layers, no pool-and-inject and no boundary channel. Gates in the order i, f, g, o; i, f and o sigmoid, g
-    tanh.
+    Layer 1 reads the encoding, layer l the new hidden state of layer l - 1. Unlike in the DRC, the upper layers do not
+    read the encoding, and there is no pool-and-inject and no boundary channel. Gates are in the order i, f, g, o; i, f
+    and o are sigmoids, g is a tanh.
 
     See `ConvLSTMSpec` for the arguments.
     """
@@ -28,7 +28,8 @@ class ConvLSTMPolicy(RecurrentGridPolicy):
         C = self.hidden_channels = spec.hidden_channels
         self.repeats_per_step = spec.repeats_per_step
         self.encoder = SimpleConvEncoder(self.obs_shape[0], C, conv_init=spec.conv_init, relu_between=True)
-        # One convolution over [input, own h] each, but for the first layer's: its input stays the same over all ticks.
+        # Each layer has one convolution over [input, own h], except that the first layer's is split into `drive` and
+        # `gates[0]`: its input, the encoding, is the same at all ticks of a step, so `drive` runs once per step.
         self.drive = nn.Conv2d(C, 4 * C, kernel_size=3, padding=1)
         self.gates = nn.ModuleList(
             nn.Conv2d(2 * C if layer else C, 4 * C, kernel_size=3, padding=1, bias=layer > 0)
@@ -50,7 +51,7 @@ class ConvLSTMPolicy(RecurrentGridPolicy):
         return h, c
 
     def encode(self, x: Tensor) -> Tensor:
-        """The first layer's pre-activations, but for what its own h adds: the same at all ticks of a step."""
+        """The encoding's part of the first layer's pre-activations, which is the same at all ticks of a step."""
         return self.drive(torch.relu(self.encoder(x)))  # (N, C, H, W) -> (N, 4C, H, W)
 
     def tick(self, e: Tensor, state: State) -> State:

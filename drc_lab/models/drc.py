@@ -1,4 +1,4 @@
-"""The Deep Repeating ConvLSTM policy (guide of the seeds; Guez et al. 2019, Taufeeque et al. 2024)."""
+"""The Deep Repeating ConvLSTM policy (the project's guide; Guez et al. 2019, Taufeeque et al. 2024)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +18,10 @@ from drc_lab.models.specs import DRCSpec, check_obs_shape
 
 
 class DRCPolicy(Policy):
-    """Encoder of plain convolutions, L ConvLSTM layers run for R ticks a step, head.
+    """A convolutional encoder, L ConvLSTM layers that run for R ticks per step, and a head.
 
-    The defaults are the guide's; the switches reach the published agents (conf/policy has a preset for each).
-    Everything but the flatten head works on any height and width.
+    The defaults are the guide's; the switches reproduce the published agents (conf/policy has a preset for each).
+    Except for the flatten head, everything works on boards of any height and width.
 
     See `DRCSpec` for the arguments.
     """
@@ -65,7 +65,7 @@ class DRCPolicy(Policy):
             self._acting = before
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"_acting": None}  # a copy has weights of its own
+        return super().__getstate__() | {"_acting": None}  # it refers to this policy's weights, not to the copy's
 
     def unroll(self, obs: Tensor, state: State, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, State]:
         T, B = obs.shape[:2]

@@ -25,14 +25,16 @@ State = tuple[list[Tensor], list[Tensor]]
 
 
 class ConvLSTMCell(nn.Module):
-    """The weights of one layer: a fused gate convolution over [e, pooled, below, boundary, own h].
+    """One ConvLSTM layer: a single gate convolution over [e, pooled, below, boundary, own h].
 
-    Gates in the order i, f, g, o; i and f sigmoid, g and o tanh (guide 2.2). What is "below" the first layer, if
-    anything, is the top layer a tick earlier. In weights of the published agents i is named j, and g is named i.
+    Gates are in the order i, f, g, o; i and f are sigmoids, g is a tanh, and o a tanh (guide 2.2) or a sigmoid,
+    depending on ``wiring.output_gate``. "below" is the hidden state of the layer below (or a sum, see
+    ``wiring.residual``); for the first layer it is the top layer's of the previous tick, or nothing. The weights of
+    the published agents name the gates differently: our i is their j, our g is their i.
 
     Args:
-        channels: C of hidden and cell state, and of the encoding.
-        has_below: whether the layer sees a map from below.
+        channels: C, channels of the hidden state, the cell state and the encoding.
+        has_below: whether the layer reads a map from below.
         wiring: see `drc_lab.models.wiring`.
     """
 
@@ -55,17 +57,20 @@ class ConvLSTMCell(nn.Module):
             self.gates.get_parameter("bias")[C : 2 * C] += wiring.forget_bias
 
     def _published_convs(self) -> tuple[int, ...]:
-        """Input channels of the convolutions that the published code has in place of this one: their fan-ins."""
+        """Input channels of the three separate convolutions that the published code has instead of this one.
+
+        The "lecun" initialisation scales by their fan-ins.
+        """
         parts = self.parts
         return parts["e"] + parts["pooled"] + parts["below"], parts["boundary"], parts["own"]
 
     def split_gates(self) -> tuple[dict[str, Tensor], Tensor]:
-        """The gate weights by what they read, each [4C, part, k, k], and the bias [4C]."""
+        """The gate weights split by the input that they read, each [4C, channels, k, k], and the bias [4C]."""
         weight, bias = (p[: 4 * self.channels] for p in (self.gates.weight, self.gates.get_parameter("bias")))
         return dict(zip(self.parts, weight.split(list(self.parts.values()), dim=1), strict=True)), bias
 
     def boundary_drive(self, height: int, width: int) -> Tensor:
-        """What the boundary adds to the pre-activations, [1, 4C, H, W]."""
+        """The contribution of the boundary plane to the pre-activations, [1, 4C, H, W]."""
         weight, k = self.split_gates()[0]["boundary"], self.wiring.kernel_size
         outside = self.wiring.boundary_ring == "outside"
         grow = k - 1 if outside else 0
@@ -75,9 +80,10 @@ class ConvLSTMCell(nn.Module):
     def forward(
         self, e: Tensor, below: Tensor | None, h: Tensor, c: Tensor, taps: Taps | None = None, layer: int = 0
     ) -> tuple[Tensor, Tensor]:
-        """One tick as the guide writes it, for reading, exports, taps and rare wirings; others run in `ticks`.
+        """Runs one tick of this layer in the guide's plain formulation, and returns the new (h, c).
 
-        All maps are [B, C, H, W]; returns the new (h, c).
+        This is what exports, taps and wirings without a fused loop run; everything else runs in `drc_lab.models.ticks`.
+        All maps are [B, C, H, W].
         """
         inputs = {"e": e, "below": below, "own": h}
         if self.pool is not None:
@@ -97,7 +103,10 @@ class ConvLSTMCell(nn.Module):
         return tapped(taps, "h", o * torch.tanh(c), layer), c
 
     def hoist(self, height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The weights as the tick loop uses them, see `TickWeights`: drive, base, recurrent, inject of this layer."""
+        """This layer's weights in the form that the tick loop uses, see `TickWeights`: drive, base, recurrent, inject.
+
+        Everything that does not depend on observations or carry (biases, boundary plane) is added up in base.
+        """
         C = self.channels
         weights, bias = self.split_gates()
         base = bias.expand(height * width, -1)  # (P, 4C)
@@ -105,7 +114,8 @@ class ConvLSTMCell(nn.Module):
             base = base + self.boundary_drive(height, width)[0].flatten(1).t()
         inject = bias.new_empty(0)
         if self.pool is not None:
-            # A constant plane through the convolution: sum the taps that are inside, per kind of cell.
+            # Pool-and-inject gives spatially constant planes. Convolving one amounts to summing, for each kind of
+            # cell, the weights of the taps that fall inside the board.
             inside, kind = tap_kinds(height, width, self.wiring.kernel_size, bias.device)
             taps = torch.einsum("kt,oct->koc", inside.to(bias.dtype), weights["pooled"].flatten(2)).flatten(0, 1)
             inject = taps @ self.pool.matrix(bias).to(bias)  # (K*4C, C) x (C, 2C) -> (K*4C, 2C)
@@ -115,9 +125,16 @@ class ConvLSTMCell(nn.Module):
 
 
 class DRCStack(nn.Module):
-    """L ConvLSTM layers, run for R ticks a step (guide 2.5).
+    """L ConvLSTM layers, run for R ticks per step (guide 2.5).
 
-    Within a tick layer l reads the new h of layer l - 1; the top layer reaches the first only through time.
+    Within a tick layer l reads the new h of layer l - 1. The first layer can read the top layer's h only from the
+    previous tick, and only with ``top_to_bottom``.
+
+    Args:
+        channels: C.
+        num_layers: L.
+        wiring: see `drc_lab.models.wiring`.
+        recompute_steps, recurrent_precision: see `drc_lab.models.specs.DRCSpec`.
     """
 
     def __init__(
@@ -137,7 +154,7 @@ class DRCStack(nn.Module):
         )
 
     def tick(self, e: Tensor, state: State, taps: Taps | None = None) -> State:
-        """One tick of all layers, as the guide writes it. e and all maps of the state are [B, C, H, W]."""
+        """One tick of all layers in the guide's plain formulation. e and all maps of the state are [B, C, H, W]."""
         h, c = list(state[0]), list(state[1])
         below = h[-1] if self.wiring.top_to_bottom else None
         for i, cell in enumerate(self.cells):
@@ -156,15 +173,15 @@ class DRCStack(nn.Module):
     def forward(
         self, e: Tensor, state: State, resets: Tensor, repeats: Sequence[int], taps: Taps | None = None
     ) -> tuple[Tensor, State]:
-        """The whole sequence.
+        """Runs the recurrence over a whole sequence.
 
         Args:
             e: [T, B, C, H, W] encoded observations.
             state: the carry before the first step.
-            resets: bool [T, B], true where the observation is the first of an episode. This is the one place where
-                the carry is zeroed: before the first tick of that step.
+            resets: bool [T, B], true where the observation is the first of an episode. The carry is zeroed before the
+                first tick of that step, and nowhere else.
             repeats: ticks of each step, length T.
-            taps: see what is computed, of a single step.
+            taps: reads or replaces intermediate tensors; requires T = 1.
 
         Returns:
             h_top [T, B, C, H, W] after each step's last tick, and the carry after the last step.
@@ -174,7 +191,7 @@ class DRCStack(nn.Module):
         if taps is not None or not self.wiring.runs_fused:
             return self._unfused(e, state, resets, repeats, taps)
         T, B, _, H, W = e.shape
-        dtype = next(self.parameters()).dtype  # under autocast e has another
+        dtype = next(self.parameters()).dtype  # under autocast e has a different dtype
         e = e.to(dtype).flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (T, B))
         h, c = self.cells_of(state)
         size, tops = self.recompute_steps or T, []
@@ -188,7 +205,7 @@ class DRCStack(nn.Module):
         return _to_map(h_top, H, W), self.maps_of((h, c), H, W)
 
     def plan(self, resets: Tensor, repeats: Sequence[int], H: int, W: int) -> TickPlan:
-        """The ticks of a sequence."""
+        """The `TickPlan` of a sequence."""
         weight, sigmoid = next(self.parameters()), self.wiring.output_gate == "sigmoid"
         inside, kind = tap_kinds(H, W, self.wiring.kernel_size, weight.device)
         keep = keep_masks(resets, repeats, weight.dtype)
@@ -196,24 +213,26 @@ class DRCStack(nn.Module):
         return TickPlan(tuple(repeats), keep, kind, len(inside), H, W, sigmoid, bfloat16)
 
     def cells_of(self, state: State) -> State:
-        """The carry as the tick loop takes it, each map [B, P, C]."""
+        """Converts the carry to the layout of the tick loop: each map [B, C, H, W] becomes [B, P, C]."""
         dtype = next(self.parameters()).dtype
         h, c = ([x.to(dtype).permute(0, 2, 3, 1).flatten(1, 2).contiguous() for x in maps] for maps in state)
         return h, c
 
     def maps_of(self, state: State, H: int, W: int) -> State:
-        """The reverse of `cells_of`."""
+        """Converts the carry back from the tick loop's layout: [B, P, C] becomes [B, C, H, W]."""
         h, c = ([_to_map(x, H, W) for x in cells] for cells in state)
         return h, c
 
     def values_of_a_tick(self, H: int, W: int) -> int:
-        """That a backward pass keeps for each board: gates, cell and hidden state; nothing to speak of where it
-        recomputes."""
+        """Number of values that the backward pass stores per board and tick: 4 gates, cell state and hidden state.
+
+        0 with ``recompute_steps``, where almost nothing is stored.
+        """
         return 0 if self.recompute_steps is not None else 6 * len(self.cells) * self.channels * H * W
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Within, the weights must not change: what is derived from them is computed once."""
+        """Context in which the weights must not change, so that `tick_weights` is computed once per board size."""
         before, self._frozen = self._frozen, self._frozen or {}
         try:
             yield
@@ -221,10 +240,10 @@ class DRCStack(nn.Module):
             self._frozen = before
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_frozen": None}  # a copy has weights of its own
+        return self.__dict__ | {"_frozen": None}  # a copy's weights may change independently of the cache
 
     def tick_weights(self, height: int, width: int) -> TickWeights:
-        """The weights of all layers as the tick loop uses them on a board of this size."""
+        """The weights of all layers in the form that the tick loop uses, for a board of this size."""
         if self._frozen is not None and not torch.is_grad_enabled():
             if (height, width) not in self._frozen:
                 self._frozen[height, width] = self._tick_weights(height, width)
@@ -246,7 +265,10 @@ class DRCStack(nn.Module):
     def _shown(
         self, e: Tensor, state: State, resets: Tensor, repeats: Sequence[int], taps: Taps
     ) -> tuple[Tensor, State]:
-        """The compiled loop over a single step, and the hidden and cell states that it went through."""
+        """Runs one step in the compiled loop, then passes the h and c of every tick and layer to ``taps``.
+
+        What the taps return is ignored, so this is only for taps that read. Returns the same as `forward`.
+        """
         H, W = e.shape[3:]
         ticks = CompiledTicks(self.plan(resets, repeats, H, W), self.tick_weights(H, W))
         h_top, h, c = ticks.forward(e.to(torch.float32), *self.cells_of(state), save=True)
@@ -255,7 +277,7 @@ class DRCStack(nn.Module):
         for tick in range(repeats[0]):
             taps.tick = tick
             for layer in range(len(h)):
-                for what, maps in (("c", kept.cells), ("h", kept.hidden)):  # (B, L, N + 1, P, C), the first the carry
+                for what, maps in (("c", kept.cells), ("h", kept.hidden)):  # (B, L, N + 1, P, C); 0 is the old carry
                     taps(what, _to_map(maps[:, layer, tick + 1], H, W), layer)
         return _to_map(h_top, H, W), self.maps_of((h, c), H, W)
 
@@ -276,9 +298,12 @@ class DRCStack(nn.Module):
 
 
 def keep_masks(resets: Tensor, repeats: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Resets [T, B] as what multiplies the carry before each tick: [N + 1, B], the last row (no tick) all ones."""
+    """Turns resets [T, B] into factors [N + 1, B] by which the carry is multiplied before each of N ticks.
+
+    They are 0 at the first tick of a step that starts an episode, else 1; the last row, after all ticks, is all ones.
+    """
     keep = torch.ones(sum(repeats) + 1, resets.shape[1], device=resets.device, dtype=dtype)
-    for t, first in enumerate(accumulate(repeats[:-1], initial=0)):  # an index of a list would make a GPU wait
+    for t, first in enumerate(accumulate(repeats[:-1], initial=0)):  # indexing with a list would synchronise with a GPU
         torch.logical_not(resets[t], out=keep[first])
     return keep
 

@@ -1,23 +1,23 @@
-"""The DRC on one page, for reading: DRC(D, N) of Guez et al. (2019), "An investigation of model-free planning".
+"""A readable one-page DRC: DRC(D, N) of Guez et al. (2019), "An investigation of model-free planning".
 
-It runs on the weights of a `DRCPolicy`, which computes the same several times as fast: tests hold the one against the
-other, and task=policy_speed measures both. Symbols are the paper's:
+It runs on the weights of a `DRCPolicy`, which computes the same results several times as fast: tests compare the two,
+and task=policy_speed measures both. Symbols follow the paper:
 
-    x_t           the observation at step t; i_t = e(x_t) is its encoding, which every layer sees at every tick
-    D, N          layers d = 1 ... D, each with weights of its own; ticks n = 1 ... N of a step, which share them
-    h_d^n, c_d^n  hidden and cell state of layer d after tick n; those of n = 0 are what the step before left
-    m_d^n         pool-and-inject: the mean and max of h_d^(n-1) over the board, mixed, at every cell
+    x_t           the observation at step t; i_t = e(x_t) is its encoding, which every layer reads at every tick
+    D, N          layers d = 1 ... D, each with its own weights; ticks n = 1 ... N of a step, which share the weights
+    h_d^n, c_d^n  hidden and cell state of layer d after tick n; n = 0 is the carry from the previous step
+    m_d^n         pool-and-inject: a linear mix of the mean and max of h_d^(n-1) over the board, given to every cell
     b             the plane that marks the board's edge
 
     z     = W_d * [i_t, m_d^n, h_(d-1)^n, b, h_d^(n-1)] + bias_d      * is a convolution
     i,f,o = sigmoid(z_i), sigmoid(z_f), tanh(z_o)
-    c_d^n = f . c_d^(n-1) + i . tanh(z_g)                             . is the product of elements
+    c_d^n = f . c_d^(n-1) + i . tanh(z_g)                             . is the elementwise product
     h_d^n = o . tanh(c_d^n)
     policy and value = head(h_D^N)
 
-Shapes: B boards of H x W cells; C channels of h, c, m and i_t; A actions. Where the papers differ (Guez et al. also
-show layer 1 what layer D came to a tick ago, and the head i_t; Taufeeque et al. 2024; Bush et al. 2025), the code asks
-the switches of `drc_lab.models.wiring`.
+Shapes: B boards of H x W cells; C channels of h, c, m and i_t; A actions. Where the papers differ (Guez et al. 2019,
+Taufeeque et al. 2024, Bush et al. 2025), the code follows the switches of `drc_lab.models.wiring`. In Guez et al., for
+example, layer 1 also reads layer D's h of the previous tick, and the head also reads i_t.
 """
 
 from collections.abc import Sequence
@@ -40,11 +40,11 @@ def plain_step(policy: DRCPolicy, x: Tensor, state: State, N: int) -> tuple[Tens
     wiring, C, D = policy.stack.wiring, policy.stack.channels, len(policy.stack.cells)
     k = wiring.kernel_size
     i_t = plain_encoder(policy.encoder, x)  # (B, C, H, W)
-    b, ring = plain_boundary(x, k)  # (B, 1, H, W); with k // 2 cells more on each side
+    b, ring = plain_boundary(x, k)  # (B, 1, H, W); ring is k // 2 cells larger on each side
     for _ in range(N):  # n = 1 ... N
-        # What is below the first layer is the top one's state a tick ago: the paper's top-down skip connection.
+        # Below the first layer is the top layer's h of the previous tick: the paper's top-down skip connection.
         below = h[D - 1] if wiring.top_to_bottom else None
-        for d, cell in enumerate(policy.stack.cells):  # h[d] and c[d] are those of tick n - 1 until they are replaced
+        for d, cell in enumerate(policy.stack.cells):  # h[d] and c[d] belong to tick n - 1 until assigned below
             assert isinstance(cell, ConvLSTMCell)
             W, bias = cell.gates.weight, cell.gates.bias  # (4C, inputs, k, k), (4C)
             inputs = [i_t]  # (B, C, H, W)
@@ -68,7 +68,7 @@ def plain_step(policy: DRCPolicy, x: Tensor, state: State, N: int) -> tuple[Tens
             below = h[d] if wiring.residual == "none" or below is None else below + h[d]
         if wiring.residual == "layers_and_carry" and below is not None:
             h[D - 1] = below
-    # The paper's head reads i_t beside h_D^N; by default it is h_D^N alone.
+    # The paper's head reads both i_t and h_D^N; by default ours reads h_D^N alone.
     read = {"none": lambda: h[-1], "add": lambda: h[-1] + i_t, "concat": lambda: torch.cat([i_t, h[-1]], dim=1)}
     logits, value = plain_head(policy.head, read[policy.encoding_to_head]())
     return logits, value, (h, c)
@@ -77,9 +77,9 @@ def plain_step(policy: DRCPolicy, x: Tensor, state: State, N: int) -> tuple[Tens
 def plain_unroll(
     policy: DRCPolicy, x: Tensor, state: State, resets: Tensor, N: Sequence[int]
 ) -> tuple[Tensor, Tensor, State]:
-    """T steps, x [T, B, C_in, H, W], of N[t] ticks: logits [T, B, A], values [T, B, 1], the last (h, c).
+    """T steps of N[t] ticks: x [T, B, C_in, H, W] -> logits [T, B, A], values [T, B, 1], the last (h, c).
 
-    The carry is zeroed before each step where bool ``resets`` [T, B] says that an episode begins.
+    The carry is zeroed before each step at which ``resets``, bool [T, B], marks the start of an episode.
     """
     logits, values = [], []
     for t in range(len(x)):
@@ -92,7 +92,7 @@ def plain_unroll(
 
 
 def plain_encoder(encoder: SimpleConvEncoder, x: Tensor) -> Tensor:
-    """i_t = e(x_t): convolutions, linear after the last one; an even kernel pads one cell less before than after."""
+    """i_t = e(x_t): convolutions with no ReLU after the last; even kernels pad one cell less before than after."""
     for layer, conv in enumerate(encoder.convs):
         assert isinstance(conv, nn.Conv2d)
         if layer and encoder.relu_between:
@@ -103,7 +103,7 @@ def plain_encoder(encoder: SimpleConvEncoder, x: Tensor) -> Tensor:
 
 
 def plain_boundary(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """b: ones on the outermost cells [B, 1, H, W], and ones on a ring around the board [B, 1, H + k - 1, W + k - 1]."""
+    """b [B, 1, H, W], ones on the outermost cells; and a ring of ones around the board [B, 1, H + k - 1, W + k - 1]."""
     B, _, H, W = x.shape
     b = torch.zeros(B, 1, H, W, dtype=x.dtype, device=x.device)
     ring = F.pad(b, [k // 2] * 4, value=1)
@@ -127,7 +127,7 @@ def plain_pool_and_inject(pool: PoolAndInject, h: Tensor) -> Tensor:
 
 
 def plain_head(head: Head, x: Tensor) -> tuple[Tensor, Tensor]:
-    """[B, C, H, W] -> logits [B, A], value [B, 1]: one hidden layer, shared."""
+    """[B, C, H, W] -> logits [B, A], value [B, 1], by one hidden layer that both share."""
     if isinstance(head, PerCellHead):
         scores = reduce(torch.add, (x[:, c] * head.attention.weight[0, c] for c in range(x.shape[1])))  # (B, H, W)
         weights = torch.exp(scores)

@@ -1,4 +1,4 @@
-"""From an observation to the map of features that every ConvLSTM layer sees."""
+"""The encoder, which maps an observation to the features that every ConvLSTM layer reads."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,16 +7,16 @@ from drc_lab.models.init import init_conv
 
 
 class SimpleConvEncoder(nn.Module):
-    """Convolutions that keep height and width, with no nonlinearity after them (guide 2.1).
+    """Convolutions that keep height and width, with no nonlinearity after the last (guide 2.1).
 
     Args:
         in_channels: planes of the observation.
-        channels: features out, C_e.
-        kernel_size: an even one pads one cell less before than after, as flax's SAME does; the published 4 x 4 kernels
-            shift the map by (1/2, 1/2) cells, odd ones keep a cell where it is.
+        channels: C_e, channels of the encoding.
+        kernel_size: even kernels are padded by one cell less before than after, like flax's SAME, so that the
+            published 4 x 4 kernels shift the map by (1/2, 1/2) cells; odd kernels do not shift it.
         conv_init: see `drc_lab.models.init`.
-        num_layers: convolutions.
-        relu_between: whether a ReLU stands between two of them; never after the last.
+        num_layers: number of convolutions.
+        relu_between: whether there is a ReLU between consecutive convolutions.
     """
 
     def __init__(

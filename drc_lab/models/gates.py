@@ -1,13 +1,14 @@
-"""The ConvLSTM's arithmetic between two convolutions, in torch's operations: gates, cell, hidden state and its pooling.
+"""The ConvLSTM's arithmetic between two convolutions, in torch operations: gates, cell state, hidden state, pooling.
 
-Maps are cell-first, [B, P, ...] with P = H * W, which is what a channels-last convolution reads and writes. What is
-large is overwritten in place: memory sets the pace. Arguments that the functions share, for one layer at one tick:
+Maps have the layout [B, P, ...] with P = H * W, which is what a channels-last convolution reads and writes. Large
+tensors are overwritten in place, because memory bandwidth limits the speed. Arguments that the functions share, for
+one layer at one tick:
 
     z [B, P, 4C]: pre-activations, then gate activations, then gradients, in the order i, f, g, o.
-    kind [P] int64: the kind of each cell (`drc_lab.models.spatial.tap_kinds`).
+    kind [P] int64: the kind of each cell of the board (`drc_lab.models.spatial.tap_kinds`).
     keep [B]: 0 where an episode starts with this tick, else 1; the carry is multiplied by it before it is used.
     c [B, P, C]: the cell state.
-    pooled [B, 2C]: mean and max over cells of own h times keep; argmax [B, C]: the cell of each max.
+    pooled [B, 2C]: mean and max of the layer's own h * keep over the board; argmax [B, C]: the position of each max.
 """
 
 import torch
@@ -18,8 +19,12 @@ def gates_forward(
     z: Tensor, drive: Tensor, inject: Tensor, kind: Tensor, keep: Tensor, c: Tensor, keep_next: Tensor, c_next: Tensor,
     h_next: Tensor, pooled_next: Tensor, argmax_next: Tensor, up: Tensor, sigmoid_output: bool,
 ) -> None:  # fmt: skip
-    """Adds to z the drive [B, P, 4C] and the injection per kind of cell [B, K, 4C], and turns it into the gates; sets
-    c, h and its pooling for the next tick, which h is masked for; h as it is goes to ``up`` [B, P, C]."""
+    """Computes the gates and the new state of one layer at one tick.
+
+    Adds the drive [B, P, 4C] and the injection for each kind of cell [B, K, 4C] to z, and overwrites z with the gate
+    activations. Writes the new c to ``c_next``, the new h to ``up`` [B, P, C], and h * keep_next, which the next tick
+    reads, to ``h_next``, with its pooling in ``pooled_next`` and ``argmax_next``.
+    """
     z += drive + inject[:, kind]
     C = c.shape[2]
     i, f, g, o = z.chunk(4, dim=-1)  # (B, P, 4C) -> 4 x (B, P, C)
@@ -37,8 +42,12 @@ def gates_backward(
     z: Tensor, dh: Tensor, dc: Tensor, c: Tensor, c_next: Tensor, keep: Tensor, kind: Tensor, d_drive: Tensor,
     d_inject: Tensor | None, sigmoid_output: bool,
 ) -> None:  # fmt: skip
-    """From the gradients of this tick's h and c [B, P, C] to that of the pre-activations, written over the gates in z;
-    turns dc into the gradient of the c before, in place, adds to d_drive [B, P, 4C], and sets d_inject [B, K, 4C]."""
+    """Backward pass of `gates_forward` up to the pre-activations.
+
+    Takes the gradients ``dh`` and ``dc`` [B, P, C] of this tick's new h and c, and the gates in z. Overwrites z with
+    the gradient of the pre-activations and ``dc`` with the gradient of the previous c; adds to ``d_drive`` [B, P, 4C]
+    and sets ``d_inject`` [B, K, 4C].
+    """
     i, f, g, o = z.chunk(4, dim=-1)
     keep = keep[:, None, None]
     tanh_c = torch.tanh(c_next)
@@ -55,8 +64,11 @@ def gates_backward(
 def input_backward(
     dx: Tensor, d_pooled: Tensor, argmax: Tensor, keep: Tensor, dh_own: Tensor, keep_below: Tensor, dh_below: Tensor
 ) -> None:
-    """Splits the gradient of the recurrent input [B, P, D]: sets dh_own (of this layer one tick earlier), then adds to
-    dh_below, which may be the same."""
+    """Splits the gradient ``dx`` [B, P, D] of the recurrent input, [below, own h] or own h alone.
+
+    Sets ``dh_own``, the gradient of this layer's h one tick earlier, including what arrives through pooling; then adds
+    the remainder to ``dh_below``, which may be the same tensor.
+    """
     cells, C = dh_own.shape[1:]
     d_own = dx[..., -C:] + d_pooled[:, None, :C] / cells
     d_own.scatter_add_(1, argmax[:, None].long(), d_pooled[:, None, C:])

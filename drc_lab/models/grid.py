@@ -1,4 +1,4 @@
-"""What policies for boards of any height and width share; the rivals of the DRC are built on it."""
+"""Base classes of policies on boards of any height and width; the architectures compared with the DRC use them."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ from drc_lab.rules import at_least
 
 
 class GridPolicy(Policy):
-    """A policy without memory: encoder, then head. More ticks change nothing.
+    """A policy without memory: an encoder, then a head. More ticks change nothing.
 
-    A subclass writes `encode` and calls `attach_head`. Both see all steps at once, and but for a flatten head no weight
-    depends on the board's size.
+    A subclass implements `encode` and calls `attach_head` in its constructor. Encoder and head process all steps of a
+    sequence at once. Except in a flatten head, no weight depends on the board's size.
 
     Args:
         obs_shape: (C_in, H, W).
@@ -28,7 +28,7 @@ class GridPolicy(Policy):
         sizes: further arguments of the subclass that have to be at least 1.
 
     Raises:
-        ConfigError: naming the size that cannot work.
+        ConfigError: naming the size that is not allowed.
     """
 
     obs_shape: tuple[int, int, int]
@@ -42,22 +42,29 @@ class GridPolicy(Policy):
         self.num_actions = num_actions
 
     def attach_head(self, kind: str, shape: tuple[int, int, int], *args: Any) -> None:
-        """Makes the head that reads maps of this shape, see `drc_lab.models.heads`."""
+        """Creates ``self.head``, which reads maps of this shape, and sets ``any_size``; see `drc_lab.models.heads`."""
         self.head = make_head(kind, shape, self.num_actions, *args)
         self.any_size = self.head.any_size
 
     @abstractmethod
     def encode(self, x: Tensor) -> Tensor:
-        """Float [N, C_in, H, W], channels-last -> what the head reads, or what every tick does: [N, ...]."""
+        """Encodes float observations [N, C_in, H, W], channels-last, as [N, ...] for `recur`, or for the head."""
 
     def recur(self, e: Tensor, state: Any, resets: Tensor, ticks: Sequence[int]) -> tuple[Tensor, Any]:
-        """What comes between encoder and head: e [T, B, ...] -> [T, B, C, H, W], and the carry. Here, nothing."""
+        """Computes what the head reads [T, B, C, H, W] from e [T, B, ...], and the carry; here, returns both unchanged.
+
+        Args:
+            e: encoded observations.
+            state: the carry before the first step.
+            resets: bool [T, B], see `Policy.unroll`.
+            ticks: number of ticks of each step, length T.
+        """
         return e, state
 
     def init_state(
         self, batch: int, H: int | None = None, W: int | None = None, device: Device = None, dtype: DType = None
     ) -> Any:
-        """There is nothing to carry."""
+        """Returns (): the policy has no memory."""
         return ()
 
     def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, Any]:
@@ -75,9 +82,10 @@ class GridPolicy(Policy):
 
 
 class RecurrentGridPolicy(GridPolicy):
-    """A policy that carries a state from step to step, and changes it ``repeats_per_step`` times at each.
+    """A policy with a carry that is updated by ``repeats_per_step`` ticks at every step.
 
-    A subclass writes `encode`, `tick`, `read` and `init_state`. Only ticks run step by step.
+    A subclass implements `encode`, `tick`, `read` and `init_state`. Ticks and `read` run step by step; encoder and
+    head process all steps at once.
     """
 
     @abstractmethod
@@ -88,11 +96,11 @@ class RecurrentGridPolicy(GridPolicy):
 
     @abstractmethod
     def tick(self, e: Tensor, state: Any) -> Any:
-        """The carry after one tick on encoded observations e [B, ...]."""
+        """Returns the carry after one tick, given the encoded observations e [B, ...]."""
 
     @abstractmethod
     def read(self, state: Any, e: Tensor) -> Tensor:
-        """The map [B, C, H, W] of the carry that the head reads after a step's last tick."""
+        """Returns the map [B, C, H, W] that the head reads, from the carry after a step's last tick."""
 
     def recur(self, e: Tensor, state: Any, resets: Tensor, ticks: Sequence[int]) -> tuple[Tensor, Any]:
         dtype = self.head.proj.weight.dtype

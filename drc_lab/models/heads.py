@@ -1,4 +1,4 @@
-"""From a map of features to policy logits and value: fixed to one board size, or for boards of any size."""
+"""Heads, which map features to policy logits and value: for one fixed board size, or for boards of any size."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -14,14 +14,14 @@ from drc_lab.rules import one_of
 
 
 class Head(nn.Module, ABC):
-    """A shared layer ``proj_dim`` wide -> ReLU -> policy logits and value. A subclass says what the layer reads.
+    """A shared linear layer -> ReLU -> policy logits and value. A subclass defines what the shared layer reads.
 
     Args:
-        shape: (C, H, W) of the map that the policy was built for.
+        shape: (C, H, W) of the map that the head reads on boards of the size the policy was built for.
         num_actions: |A|.
         proj_dim: width of the shared layer.
-        proj_init, head_init: see `drc_lab.models.init`, for the shared layer and for the two outputs.
-        fan_in: features that the shared layer reads.
+        proj_init, head_init: initialisation of the shared layer and of the two outputs, see `drc_lab.models.init`.
+        fan_in: number of features that the shared layer reads.
     """
 
     any_size = True
@@ -52,16 +52,16 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def answers(self, hidden: Tensor, taps: Taps | None) -> tuple[Tensor, Tensor]:
-        """What `forward` returns, of a head of this kind."""
+        """Computes what `forward` returns; each kind of head implements this."""
 
     def outputs(self, features: Tensor, taps: Taps | None) -> tuple[Tensor, Tensor]:
-        """[..., fan_in] -> logits [..., A], value [..., 1]."""
+        """The shared layer and the outputs: [..., fan_in] -> logits [..., A], value [..., 1]."""
         shared = tapped(taps, "head_hidden", torch.relu(self.proj(features)))  # (..., proj_dim)
         return self.policy(shared), self.value(shared)
 
 
 class ActorCriticHead(Head):
-    """Reads the flattened map (guide 3), so it is fixed to one board size."""
+    """Reads the flattened map (guide 3), and so works for one board size only."""
 
     any_size = False
 
@@ -88,7 +88,7 @@ class MeanHead(Head):
 
 
 class PooledHead(Head):
-    """Reads the mean and the max of each channel over the board, whatever its size."""
+    """Reads the mean and the max of each channel over the board."""
 
     def __init__(self, shape: tuple[int, int, int], *args: Any, **kwargs: Any):
         super().__init__(shape, *args, **kwargs, fan_in=2 * shape[0])
@@ -98,10 +98,10 @@ class PooledHead(Head):
 
 
 class PerCellHead(Head):
-    """Every cell has logits and a value of its own; their mean counts, weighted by a learned attention over cells.
+    """Computes logits and a value for every cell, and averages them with weights from a learned attention over cells.
 
-    Where the answer depends on one place, such as the robot that moves, the attention can single it out on a board of
-    any size.
+    Where the best action depends on one place, such as the cell of the robot that moves, the attention can select it on
+    a board of any size.
     """
 
     def __init__(self, shape: tuple[int, int, int], *args: Any, **kwargs: Any):
@@ -120,10 +120,10 @@ HEADS: dict[str, type[Head]] = dict(zip(specs.HEADS, (ActorCriticHead, MeanHead,
 
 
 def make_head(kind: str, *args: Any, **kwargs: Any) -> Head:
-    """The head of that name, see `Head` for the arguments.
+    """Creates the head named ``kind``; see `Head` for the other arguments.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: ``kind`` is not a key of `HEADS`.
     """
     one_of("head", kind, HEADS)
     return HEADS[kind](*args, **kwargs)

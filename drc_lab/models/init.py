@@ -1,4 +1,4 @@
-"""How weights start. Biases start at zero everywhere; the ConvLSTM adds its forget bias itself."""
+"""Initialisation of weights. Biases are set to zero; the ConvLSTM adds its forget bias itself."""
 
 import math
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from drc_lab.models.specs import CONV_INITS, LINEAR_INITS
 from drc_lab.rules import one_of
 
 SMALL_STD = 0.01  # guide 6.8 asks for a "small std" in linear layers
-TRUNCATED_STD = 0.87962566  # of a unit normal cut off at 2, as flax's lecun_normal is
+TRUNCATED_STD = 0.87962566  # std of a unit normal truncated at 2, as in flax's lecun_normal
 
 
 @torch.no_grad()
 def init_conv_weight(weight: Tensor, how: str) -> None:
-    """Fills a weight [out, in, ...]; see `init_conv`."""
+    """Initialises a weight [out, in, ...] in place; see `init_conv`."""
     one_of("conv_init", how, CONV_INITS)
-    if weight.is_meta:  # holds nothing, and to draw it all the same torch imports its compiler, in seconds
+    if weight.is_meta:  # has no data, and torch would import its compiler to draw it, which takes seconds
         return
     fan_in = weight[0].numel()
     if how == "kaiming":
@@ -30,13 +30,14 @@ def init_conv_weight(weight: Tensor, how: str) -> None:
 
 
 def init_conv(conv: nn.Conv2d, how: str, published_convs: Sequence[int] = ()) -> None:
-    """Fills a convolution.
+    """Initialises a convolution in place.
 
     Args:
+        conv: the convolution.
         how: "kaiming": normal, fan-in, gain sqrt(2) (guide 6.8). "lecun": truncated normal, fan-in, gain 1 (Taufeeque
-            et al. 2024). "torch": uniform within fan-in^-1/2, torch's default.
-        published_convs: input channels of the separate convolutions that published code has in place of this one:
-            "lecun" takes each one's own fan-in.
+            et al. 2024). "torch": uniform within +-fan_in^-1/2, torch's default.
+        published_convs: input channels of the separate convolutions that the published code has instead of this one;
+            "lecun" then uses the fan-in of each.
     """
     parts = [n for n in published_convs if n] if how == "lecun" and published_convs else [conv.in_channels]
     for part in conv.weight.split(parts, dim=1):
@@ -46,15 +47,16 @@ def init_conv(conv: nn.Conv2d, how: str, published_convs: Sequence[int] = ()) ->
 
 
 def init_linear(linear: nn.Linear, how: str, key: str) -> None:
-    """Fills a linear layer.
+    """Initialises a linear layer in place.
 
     Args:
+        linear: the layer.
         how: "small": normal with std 0.01 (guide 6.8). "lecun": truncated normal, std fan_in^-1/2. "orthogonal": gain
-            1. "torch": uniform within fan-in^-1/2.
-        key: of ``how`` in the config, for the message.
+            1. "torch": uniform within +-fan_in^-1/2.
+        key: config key of ``how``, for the error message.
     """
     one_of(key, how, LINEAR_INITS)
-    if linear.weight.is_meta:  # as above
+    if linear.weight.is_meta:  # as in init_conv_weight
         return
     if how == "orthogonal":
         nn.init.orthogonal_(linear.weight)

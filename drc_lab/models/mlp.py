@@ -1,4 +1,4 @@
-"""A policy without memory for vectors, and for anything else once flattened."""
+"""A policy without memory for vectors; other observations are flattened."""
 
 import math
 from itertools import pairwise
@@ -17,7 +17,7 @@ ACTIVATIONS = dict(zip(specs.ACTIVATIONS, (nn.Tanh, nn.ReLU), strict=True))
 
 
 class MLPPolicy(Policy):
-    """Two networks of the same layers, one for the policy and one for the value. More ticks change nothing.
+    """Two separate networks with the same hidden sizes, one for policy and one for value. More ticks change nothing.
 
     See `MLPSpec` for the arguments.
     """
@@ -43,7 +43,7 @@ class MLPPolicy(Policy):
     def init_state(
         self, batch: int, H: int | None = None, W: int | None = None, device: Device = None, dtype: DType = None
     ) -> tuple[()]:
-        """There is nothing to carry."""
+        """Returns (): the policy has no memory."""
         return ()
 
     def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, Any]:

@@ -1,4 +1,4 @@
-"""What every policy has, recurrent or not: `init_state`, one step, and a whole sequence."""
+"""The interface of every policy, recurrent or not: `init_state`, a single step, and a whole sequence."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,11 +27,11 @@ class PolicyValue(NamedTuple):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a policy that was loaded comes from.
+    """The training that a loaded policy comes from.
 
     Args:
-        config: of its training, as plain types: ``config["env"]`` is what it was trained in.
-        frames: that it has learned from.
+        config: config of that training, as plain types; ``config["env"]`` is the env it was trained in.
+        frames: number of frames it was trained on.
     """
 
     config: Mapping[str, Any]
@@ -39,63 +39,72 @@ class Origin:
 
 
 class Policy(nn.Module, ABC):
-    """Base of all policies. A subclass writes `init_state` and `unroll`; one step is a sequence of length 1.
+    """Base class of all policies. A subclass implements `init_state` and `unroll`; one step is a sequence of length 1.
 
-    It sets ``obs_shape``, and its constructor takes ``obs_shape`` and ``num_actions`` beside the keys of its config.
+    A subclass must set ``obs_shape``, and its constructor must take ``obs_shape`` and ``num_actions`` in addition to
+    the keys of its config.
     """
 
-    obs_shape: tuple[int, ...]  # of one observation
-    repeats_per_step: int = 1  # ticks of each step
-    any_size: bool = False  # whether boards may have another height and width than in `obs_shape`
-    note: str = ""  # a line for the user of a training: how this policy was chosen
-    origin: Origin | None = None  # of one that was loaded from a checkpoint
-    taps: Taps | None = None  # who is shown what is computed on the way; see `tapped`
+    obs_shape: tuple[int, ...]  # shape of one observation
+    repeats_per_step: int = 1  # ticks per step
+    any_size: bool = False  # whether boards may differ in height and width from `obs_shape`
+    note: str = ""  # a line shown to the user at the start of a training: how this policy was chosen
+    origin: Origin | None = None  # set if the policy was loaded from a checkpoint
+    taps: Taps | None = None  # callback that reads or replaces intermediate tensors; see `tapped`
 
     @abstractmethod
     def init_state(
         self, batch: int, H: int | None = None, W: int | None = None, device: Device = None, dtype: DType = None
     ) -> Any:
-        """The carry at the start of an episode, for a board of H x W (default: the one the policy was built for).
+        """Returns the carry at the start of an episode, for a board of H x W (default: the size in ``obs_shape``).
 
-        Tensors [batch, ...] in tuples, lists or dicts; () in a policy without memory.
+        The carry consists of tensors [batch, ...] in tuples, lists or dicts; it is () in a policy without memory.
         """
 
     def reads(self, shape: Sequence[int]) -> bool:
-        """Whether observations may have that shape."""
+        """Whether the policy accepts observations of this shape."""
         return reads(self.obs_shape, self.any_size, shape)
 
     @abstractmethod
     def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, Any]:
-        """A whole sequence at once, equal to T single steps.
+        """Runs a whole sequence at once; the result equals that of T single steps.
 
         Args:
             obs: [T, B, C, H, W], or [T, B, F] in a policy that takes vectors. uint8 is divided by 255, floats are
-                taken as they are.
+                used unchanged.
             state: the carry before the first step.
-            resets: bool [T, B]; true where the observation is the first of its episode: the carry is zeroed before it.
-            repeats: ticks a step, or one number for each step; None is the policy's own.
+            resets: bool [T, B]; true where the observation is the first of its episode. The carry is zeroed before
+                that step.
+            repeats: ticks per step: one number, or one for each step. None: the policy's ``repeats_per_step``.
 
         Returns:
             logits [T, B, A] and values [T, B, 1], and the carry after the last step.
         """
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"taps": None}  # a copy is looked at by nobody
+        return self.__dict__ | {"taps": None}  # a copy starts without taps
 
     def output_layers(self) -> list[nn.Module]:
-        """The linear layers that give logits and value, for a penalty on their weights; not every policy tells."""
+        """The linear layers that output logits and value, for a penalty on their weights.
+
+        Raises:
+            NotImplementedError: the policy has no ``head`` with layers ``policy`` and ``value``; it may override this.
+        """
         head: Any = getattr(self, "head", None)
         if not (hasattr(head, "policy") and hasattr(head, "value")):
             raise NotImplementedError
         return [head.policy, head.value]
 
     def bytes_of_a_tick(self) -> int:
-        """What the backward pass keeps of one env and tick, about; 0 in a policy that does not tell."""
+        """Approximate bytes that the backward pass stores per env and tick; 0 if the policy gives no estimate."""
         return 0
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Promises that the weights stay as they are within: a policy may compute once what it derives from them."""
+        """Context in which the weights must not change, so that a policy can cache what it derives from them.
+
+        The default does nothing.
+        """
         yield
 
     def forward(self, obs: Tensor, state: Any = None, repeats: int | None = None) -> tuple[PolicyValue, Any]:
@@ -108,15 +117,15 @@ class Policy(nn.Module, ABC):
         return PolicyValue(out.policy_logits[0], out.value[0]), state
 
     def tapped(self, what: str, value: Tensor, layer: int | None = None) -> Tensor:
-        """An intermediate [B, ...] by its name, as whoever looks at it or replaces it leaves it.
+        """Passes the intermediate tensor [B, ...] named ``what`` through ``taps``, and returns it or its replacement.
 
-        ``layer`` is for what is computed anew at each tick. Call it where `unroll` has a single step: with ``taps``
-        set, `one_by_one` makes every sequence one of these.
+        Give ``layer`` for tensors that are recomputed at every tick. Call this only when `unroll` runs a single step:
+        if ``taps`` is set, a subclass splits longer sequences with `one_by_one`.
         """
         return tapped(self.taps, what, value, layer)
 
     def one_by_one(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats) -> tuple[PolicyValue, Any]:
-        """`unroll` as T single steps, of which ``taps`` is told the number."""
+        """Runs `unroll` as T single steps, and sets ``taps.step`` to the index of each."""
         assert self.taps is not None
         outs, taps, first = [], self.taps, self.taps.step
         try:
@@ -129,7 +138,11 @@ class Policy(nn.Module, ABC):
         return PolicyValue(*(torch.cat(each) for each in zip(*outs, strict=True))), state
 
     def repeats_of(self, repeats: Repeats, steps: int) -> list[int]:
-        """Ticks of each of ``steps`` steps, checked."""
+        """Expands ``repeats`` to one number of ticks for each of ``steps`` steps.
+
+        Raises:
+            ConfigError: wrong number of entries, or one below 1.
+        """
         repeats = self.repeats_per_step if repeats is None else repeats
         each = [repeats] * steps if isinstance(repeats, int) else [int(r) for r in repeats]
         if len(each) != steps or min(each) < 1:
@@ -139,11 +152,11 @@ class Policy(nn.Module, ABC):
 
 @torch.no_grad()
 def num_actions(policy: Policy) -> int:
-    """|A|, which not every policy keeps."""
+    """|A|, read off the logits for one observation, because not every policy stores it."""
     weight = next(policy.parameters())
     return policy(torch.zeros(1, *policy.obs_shape, device=weight.device))[0].policy_logits.shape[-1]
 
 
 def as_floats(obs: Tensor, dtype: torch.dtype) -> Tensor:
-    """uint8 observations scaled to [0, 1]; floats unchanged but for the dtype."""
+    """Converts observations to ``dtype``; uint8 is also scaled from 0-255 to [0, 1]."""
     return obs.to(dtype) / 255 if obs.dtype == torch.uint8 else obs.to(dtype)

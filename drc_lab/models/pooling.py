@@ -9,14 +9,16 @@ from drc_lab.models.init import init_conv_weight
 
 
 class PoolAndInject(nn.Module):
-    """A learned linear mix of mean and max (guide 2.3; the other mixes are those of the published agents).
+    """Mixes the mean and max of each channel linearly, and gives the result to every cell.
+
+    The default "linear" is the guide's (2.3); the other projections are those of the published agents.
 
     Args:
-        channels: C of the map, and of the mix.
-        projection: "linear": 2C -> C with bias; "full": without; "per_channel": one weight each for the mean and the
-            max of a channel; "per_channel_bias": and a bias; "overall": one weight for all means and one for all
-            maxima; "max", "mean": no weights.
-        conv_init: of the 2C -> C weights, see `drc_lab.models.init`.
+        channels: C, channels of the map and of the mix.
+        projection: "linear": 2C -> C with bias. "full": 2C -> C without bias. "per_channel": two weights per channel,
+            for its mean and its max. "per_channel_bias": the same with a bias. "overall": one weight for all means and
+            one for all maxima. "max", "mean": the max or the mean alone, no weights.
+        conv_init: initialisation of the 2C -> C weights, see `drc_lab.models.init`.
     """
 
     def __init__(self, channels: int, projection: str = "linear", conv_init: str = "kaiming"):
@@ -31,11 +33,14 @@ class PoolAndInject(nn.Module):
         if self.weight is not None and shape == (C, 2 * C):
             init_conv_weight(self.weight, conv_init)
         elif self.weight is not None:
-            nn.init.trunc_normal_(self.weight, std=1 / math.sqrt(2))  # published: scaled by a fan-in of 2
+            nn.init.trunc_normal_(self.weight, std=1 / math.sqrt(2))  # as the published code: scaled by a fan-in of 2
 
     def matrix(self, like: Tensor) -> Tensor:
-        """The mix as one matrix [C, 2C] that multiplies [mean, max]; without the bias. Made on the device of ``like``
-        where it isn't a weight: a CUDA graph can't wait for a copy."""
+        """The mix, without the bias, as one matrix [C, 2C] that multiplies [mean, max].
+
+        If it is not a parameter, it is created on the device of ``like``, because a CUDA graph can't wait for a copy
+        from the CPU.
+        """
         C = self.channels
         if self.weight is None:
             scale = like.new_zeros(2, C)
@@ -47,7 +52,7 @@ class PoolAndInject(nn.Module):
         return torch.cat([scale[0].diag(), scale[1].diag()], dim=1)
 
     def forward(self, h: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W], the same at every cell."""
+        """[B, C, H, W] -> [B, C, H, W], with the same values at every cell."""
         pooled = torch.cat([h.mean((2, 3)), h.amax((2, 3))], dim=1)  # (B, 2C)
         mixed = nn.functional.linear(pooled, self.matrix(h).to(h), self.bias)  # (B, C)
         return mixed[:, :, None, None].expand_as(h)

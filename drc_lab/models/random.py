@@ -1,4 +1,4 @@
-"""The policy to compare with: uniform over actions."""
+"""The random policy, a control for comparisons: uniform over actions."""
 
 from typing import Any
 
@@ -9,10 +9,12 @@ from drc_lab.models.policy import Device, DType, Policy, PolicyValue, Repeats
 
 
 class RandomPolicy(Policy):
-    """Equal logits for all actions whatever it sees; sample from it (greedy, it would always take action 0).
+    """Equal logits for all actions, whatever the observation.
+
+    Sample its actions: played greedily, it always takes action 0.
 
     Args:
-        obs_shape: of one observation.
+        obs_shape: shape of one observation.
         num_actions: |A|.
     """
 
@@ -24,7 +26,7 @@ class RandomPolicy(Policy):
     def init_state(
         self, batch: int, H: int | None = None, W: int | None = None, device: Device = None, dtype: DType = None
     ) -> tuple[()]:
-        """There is nothing to carry."""
+        """Returns (): the policy has no memory."""
         return ()
 
     def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, Any]:

@@ -1,4 +1,4 @@
-"""The residual network of Guez et al. (2019), the baseline without memory of the published agents."""
+"""The residual network of Guez et al. (2019), the memoryless baseline among the published agents."""
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,8 @@ class ResNetStage(nn.Module):
     """A convolution, then two residual blocks of ReLU and convolution; all keep height and width.
 
     Args:
-        in_channels, channels: planes in and out.
-        kernel_size: of all three, padded as `SimpleConvEncoder` pads.
+        in_channels, channels: input and output channels.
+        kernel_size: kernel size of all three convolutions, padded as in `SimpleConvEncoder`.
         conv_init: see `drc_lab.models.init`.
     """
 
@@ -34,7 +34,7 @@ class ResNetStage(nn.Module):
 
 
 class ResNetPolicy(GridPolicy):
-    """Stages of convolutions, ReLU, head. No memory: more ticks, or more passes, change nothing.
+    """Stages of convolutions, a ReLU, and a head. Without memory, more ticks or more passes change nothing.
 
     The defaults are the published ones (Guez et al. 2019, Taufeeque et al. 2024).
 

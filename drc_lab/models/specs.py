@@ -1,6 +1,7 @@
-"""What the arguments of policies may be: names, types, defaults and rules, without torch.
+"""The constructor arguments of all policies: names, types, defaults and checks, without importing torch.
 
-The command line looks here before it imports anything that takes seconds; the policies take these very arguments.
+The command line validates a config against these dataclasses before it imports modules that take seconds to load;
+the policies' constructors take the same arguments.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,11 @@ Grid = tuple[int, int, int]  # (C_in, H, W)
 
 
 def check_obs_shape(obs_shape: tuple[int, ...]) -> Grid:
-    """``(C, H, W)`` as three positive ints, or a ConfigError."""
+    """Returns ``(C, H, W)`` as three ints.
+
+    Raises:
+        ConfigError: not three numbers, or one of them below 1.
+    """
     if len(obs_shape) != 3 or min(obs_shape) < 1:
         raise ConfigError(
             "obs_shape", tuple(obs_shape), "(channels, height, width), each at least 1; for vectors: policy=mlp"
@@ -30,14 +35,17 @@ def check_obs_shape(obs_shape: tuple[int, ...]) -> Grid:
 
 
 def reads(obs_shape: Sequence[int], any_size: bool, shape: Sequence[int]) -> bool:
-    """Whether a policy for observations of one shape, whose boards may have another size, takes those of another."""
+    """Whether a policy built for ``obs_shape`` accepts observations of ``shape``.
+
+    With ``any_size`` only the number of axes and the channels have to match; otherwise the whole shape.
+    """
     fixed = obs_shape[:1] if any_size else obs_shape  # C, or (C, H, W)
     return len(shape) == len(obs_shape) and tuple(shape[: len(fixed)]) == tuple(fixed)
 
 
 @dataclass(frozen=True)
 class GridSpec:
-    """What all policies for boards of any height and width take.
+    """Arguments that all policies on boards share.
 
     Args:
         obs_shape: (C_in, H, W).
@@ -49,11 +57,15 @@ class GridSpec:
 
     @property
     def any_size(self) -> bool:
-        """Whether boards may have another height and width."""
+        """Whether boards may differ in height and width from ``obs_shape``: true for every head but "flatten"."""
         return getattr(self, "head", None) != HEADS[0]
 
     def check(self, *sizes: str) -> None:
-        """Whether the board, the head and the inits can be so, and ``sizes`` are at least 1."""
+        """Checks the observation shape, head and inits, and that each attribute named in ``sizes`` is at least 1.
+
+        Raises:
+            ConfigError: about the first argument that is not allowed.
+        """
         all_at_least(self, 1, "num_actions", *sizes)
         check_obs_shape(self.obs_shape)
         choices = {"head": HEADS, "conv_init": CONV_INITS, "proj_init": LINEAR_INITS, "head_init": LINEAR_INITS}
@@ -66,21 +78,22 @@ class DRCSpec(GridSpec):
     """Arguments of `drc_lab.models.drc.DRCPolicy`.
 
     Args:
-        hidden_channels: C, of the encoding, the hidden and the cell states.
+        hidden_channels: C, channels of the encoding, the hidden state and the cell state.
         num_layers: L.
         repeats_per_step: R, the default number of ticks for each observation.
-        kernel_size: odd, of the gate convolutions.
-        pool_and_inject, use_boundary_channel: whether each layer sees the mean and max of a map, and the board's edge.
+        kernel_size: size of the gate convolutions' kernels; odd.
+        pool_and_inject: whether each layer reads the mean and max of a map (pool-and-inject).
+        use_boundary_channel: whether each layer reads a plane that marks the board's edge.
         proj_dim: width of the head's shared layer.
         head: "flatten" (one board size), "mean", "pool" or "cells" (any size), see `drc_lab.models.heads`.
-        encoding_to_head: whether the head reads the top hidden state alone ("none"), plus the encoding ("add",
-            Taufeeque et al. 2024), or beside it ("concat", encoding first, Bush et al. 2025).
+        encoding_to_head: whether the head reads the top hidden state alone ("none"), the sum of it and the encoding
+            ("add", Taufeeque et al. 2024), or both concatenated ("concat", encoding first, Bush et al. 2025).
         encoder_layers, encoder_kernel_size, encoder_relu: see `drc_lab.models.encoders`.
         pool_source, pool_projection, boundary_ring, top_to_bottom, residual, output_gate, forget_bias, unused_gate:
             see `drc_lab.models.wiring`.
-        conv_init, proj_init, head_init: how weights start, see `drc_lab.models.init`.
-        recompute_steps: None keeps what every tick computed for the backward pass; a number keeps only the carry
-            between as many steps, and runs their ticks anew: less memory and more time (experiments/benchmarks).
+        conv_init, proj_init, head_init: initialisation of the weights, see `drc_lab.models.init`.
+        recompute_steps: None stores the activations of every tick for the backward pass. A number n stores only the
+            carry every n steps and recomputes the ticks between: less memory, more time (experiments/benchmarks).
         recurrent_precision: "float32", or "bfloat16" for the products of the gate convolutions; see
             `drc_lab.models.precision`.
     """
@@ -121,7 +134,7 @@ class DRCSpec(GridSpec):
 
     @property
     def wiring(self) -> Wiring:
-        """How the layers are connected, checked."""
+        """How the layers are connected; its constructor checks the switches."""
         return Wiring(
             self.kernel_size, self.pool_and_inject, self.pool_source, self.pool_projection, self.use_boundary_channel,
             self.boundary_ring, self.top_to_bottom, self.residual, self.output_gate, self.forget_bias,
@@ -130,7 +143,7 @@ class DRCSpec(GridSpec):
 
 
 def check_precision(precision: str, hidden_channels: int, wiring: Wiring) -> None:
-    """Whether a DRC's recurrence can be had in it.
+    """Checks that a DRC with this wiring and number of channels can run in this precision.
 
     Raises:
         ConfigError: about ``recurrent_precision``.
@@ -139,7 +152,7 @@ def check_precision(precision: str, hidden_channels: int, wiring: Wiring) -> Non
     if precision == "bfloat16":
         if not wiring.runs_fused:
             raise ConfigError("recurrent_precision", precision, "float32 with this residual or pool_source")
-        if hidden_channels % 2:  # numbers are multiplied in pairs
+        if hidden_channels % 2:  # bfloat16 inputs are multiplied in pairs
             raise ConfigError(
                 "recurrent_precision", precision, f"float32 with {hidden_channels} channels, an odd number"
             )
@@ -150,14 +163,14 @@ class ConvLSTMSpec(GridSpec):
     """Arguments of `drc_lab.models.convlstm.ConvLSTMPolicy`.
 
     Args:
-        hidden_channels: C, of the encoding, the hidden and the cell states.
+        hidden_channels: C, channels of the encoding, the hidden state and the cell state.
         num_layers: L.
         repeats_per_step: R, the default number of ticks for each observation.
         proj_dim: width of the head's shared layer.
         head: "mean" (global average pooling), "pool" or "cells", which take any board size, or "flatten", which takes
             one; see `drc_lab.models.heads`.
-        forget_bias: where the forget gates' biases start.
-        conv_init, proj_init, head_init: how weights start, see `drc_lab.models.init`.
+        forget_bias: initial bias of the forget gates.
+        conv_init, proj_init, head_init: initialisation of the weights, see `drc_lab.models.init`.
     """
 
     hidden_channels: int = 32
@@ -179,15 +192,15 @@ class TransformerSpec(GridSpec):
     """Arguments of `drc_lab.models.transformer.LoopedTransformerPolicy`.
 
     Args:
-        hidden_channels: D, of each cell's token.
-        num_layers: blocks in a tick.
+        hidden_channels: D, width of each cell's token.
+        num_layers: blocks per tick.
         repeats_per_step: R, the default number of ticks for each observation.
-        num_heads: of attention; a divisor of D.
-        mlp_ratio: the MLPs are that many times D wide.
+        num_heads: number of attention heads; a divisor of D.
+        mlp_ratio: hidden width of the MLPs, as a multiple of D.
         proj_dim: width of the head's shared layer.
         head: "mean" (global average pooling), "pool" or "cells", which take any board size, or "flatten", which takes
             one; see `drc_lab.models.heads`.
-        conv_init, proj_init, head_init: how weights of encoder and head start, see `drc_lab.models.init`.
+        conv_init, proj_init, head_init: initialisation of encoder and head, see `drc_lab.models.init`.
     """
 
     hidden_channels: int = 96
@@ -212,12 +225,12 @@ class SmallCNNSpec(GridSpec):
     """Arguments of `drc_lab.models.cnn.SmallCNNPolicy`.
 
     Args:
-        channels: of each convolution.
-        stride: of each convolution; 2 for pictures, where what matters is larger than a pixel.
+        channels: output channels of each convolution.
+        stride: stride of every convolution; 2 suits images, where objects are larger than a pixel.
         proj_dim: width of the head's shared layer.
         head: "mean" (global average pooling), "pool" or "cells", which take any board size, or "flatten", which takes
             one; see `drc_lab.models.heads`.
-        conv_init, proj_init, head_init: how weights start, see `drc_lab.models.init`.
+        conv_init, proj_init, head_init: initialisation of the weights, see `drc_lab.models.init`.
     """
 
     channels: Sequence[int] = (32, 64, 64)
@@ -239,11 +252,11 @@ class ResNetSpec(GridSpec):
     """Arguments of `drc_lab.models.resnet.ResNetPolicy`.
 
     Args:
-        channels: of each stage.
-        kernel_sizes: of each stage's convolutions.
+        channels: output channels of each stage.
+        kernel_sizes: kernel size of each stage's convolutions.
         proj_dim: width of the head's shared layer.
         head: "flatten" (one board size), "mean", "pool" or "cells" (any size), see `drc_lab.models.heads`.
-        conv_init, proj_init, head_init: how weights start, see `drc_lab.models.init`.
+        conv_init, proj_init, head_init: initialisation of the weights, see `drc_lab.models.init`.
     """
 
     channels: Sequence[int] = (32, 32, 64, 64, 64, 64, 64, 64, 64)
@@ -268,11 +281,11 @@ class MLPSpec:
     """Arguments of `drc_lab.models.mlp.MLPPolicy`.
 
     Args:
-        obs_shape: of one observation; flattened.
+        obs_shape: shape of one observation, which the policy flattens.
         num_actions: |A|.
-        hidden_sizes: widths of the hidden layers; none makes it linear.
+        hidden_sizes: widths of the hidden layers; empty for a linear policy.
         activation: "tanh" or "relu".
-        hidden_init, head_init: how weights start, see `drc_lab.models.init`.
+        hidden_init, head_init: initialisation of the weights, see `drc_lab.models.init`.
     """
 
     obs_shape: tuple[int, ...]
@@ -300,7 +313,7 @@ class AutoSpec:
     Args:
         obs_shape: (F,) or (C, H, W).
         num_actions: |A|.
-        smallest_board, largest_board: of a DRC, in cells a side.
+        smallest_board, largest_board: range of side lengths, in cells, for which a DRC is chosen.
     """
 
     obs_shape: tuple[int, ...]

@@ -1,6 +1,7 @@
-"""Seeing and replacing what a policy computes between observation and logits, while it computes it.
+"""Reading and replacing the intermediate tensors of a policy while it runs.
 
-A policy names its intermediates by calling `Policy.tapped`; with no `Taps` set that returns the tensor as it is.
+A policy exposes each intermediate under a name by calling `Policy.tapped`, which returns the tensor unchanged if no
+`Taps` is set.
 """
 
 from collections.abc import Callable
@@ -9,16 +10,16 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-CARRY = frozenset({"h", "c"})  # what the fused tick loops can show
+CARRY = frozenset({"h", "c"})  # what the compiled tick loop can expose
 AROUND_TICKS = frozenset({"encoding", "head_input", "head_hidden", "logits", "value"})
 
 
 class Point(NamedTuple):
-    """A place in a policy's computation. Layers, ticks and steps count from 0.
+    """A place in a policy's computation. Layers, ticks and steps are counted from 0.
 
-    what: for example "h"; the names of each policy are in docs/interpretation.md.
-    layer, tick: None for what comes before and after the ticks.
-    step: of the sequence that is unrolled.
+    what: name of the intermediate, for example "h"; docs/interpretation.md lists those of each policy.
+    layer, tick: None for what is computed before or after the ticks.
+    step: index in the sequence that is unrolled.
     """
 
     what: str
@@ -34,12 +35,16 @@ class Point(NamedTuple):
 
 @dataclass
 class Taps:
-    """Is shown each intermediate of a policy, and returns what takes its place.
+    """A callback that receives every intermediate of a policy and returns its replacement.
 
     Args:
-        on: called with the point and its tensor [B, ...]; what it returns is used from there on.
-        only_reads: the names of what ``on`` looks at, where it returns all tensors as they are; then a policy may
-            take a faster way that shows just these. None: it may look at anything, and change it.
+        on: called with the point and its tensor [B, ...]; the policy continues with the tensor it returns.
+        only_reads: the names of the intermediates that ``on`` uses, if it returns every tensor unchanged; a policy may
+            then take a faster path that exposes only these. None: ``on`` may read and change anything.
+        step: index of the current step; a policy sets it.
+
+    Attributes:
+        tick: index of the current tick; a policy sets it.
     """
 
     on: Callable[[Point, Tensor], Tensor]
@@ -49,7 +54,7 @@ class Taps:
 
     @property
     def only_read_carry(self) -> bool:
-        """Whether hidden and cell states are all that is looked at between encoding and head."""
+        """Whether, between encoding and head, ``on`` only reads hidden and cell states."""
         return self.only_reads is not None and self.only_reads <= CARRY | AROUND_TICKS
 
     def __call__(self, what: str, value: Tensor, layer: int | None = None) -> Tensor:
@@ -57,5 +62,5 @@ class Taps:
 
 
 def tapped(taps: Taps | None, what: str, value: Tensor, layer: int | None = None) -> Tensor:
-    """The intermediate as the taps leave it."""
+    """Returns the intermediate, or what the taps replace it with; see `Policy.tapped`."""
     return value if taps is None else taps(what, value, layer)

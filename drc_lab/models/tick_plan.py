@@ -1,4 +1,4 @@
-"""What the tick loops of the DRC work on: which ticks there are, and the weights in the form that is used in each."""
+"""Inputs of the DRC's tick loops: the plan of the ticks, and the weights in the layout that each loop reads."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,14 +9,14 @@ from torch import Tensor
 
 
 class TickPlan(NamedTuple):
-    """What a loop needs to know besides tensors that have gradients.
+    """What a tick loop needs besides the tensors that have gradients.
 
-    repeats: ticks of each step, length T, N in all.
-    keep: [N + 1, B], 0 where the carry is zeroed before that tick; the last row is all ones.
-    kind: [P] the kind of each cell, for pool-and-inject; kinds: how many there are, K.
-    height, width: of the board, P = H * W.
+    repeats: ticks of each step, length T; N in total.
+    keep: [N + 1, B], 0 where the carry is zeroed before that tick, else 1; the last row, after all ticks, is all ones.
+    kind: [P] the kind of each cell, for pool-and-inject; kinds: the number of kinds, K.
+    height, width: size of the board, P = H * W.
     sigmoid_output: whether the output gate is a sigmoid instead of a tanh.
-    bfloat16: whether convolutions, there and back to their inputs, multiply numbers rounded to bfloat16.
+    bfloat16: whether convolutions and their input gradients multiply numbers rounded to bfloat16.
     """
 
     repeats: tuple[int, ...]
@@ -34,10 +34,12 @@ class TickWeights:
     """The weights of all layers.
 
     Args:
-        drive: [L * 4C, C, k, k], convolution of the encoding, layer after layer.
-        base: [P, L * 4C], added to the drive: biases, boundary.
-        recurrent: L convolutions [4C, D, k, k] of the recurrent input, D = 2C, or C where nothing is below.
-        inject: L matrices [K * 4C, 2C], from [mean, max] of own h to an addition for each kind of cell; or empty.
+        drive: [L * 4C, C, k, k], convolution of the encoding, the layers' outputs one after another.
+        base: [P, L * 4C], added to the drive: biases and boundary plane.
+        recurrent: L convolutions [4C, D, k, k] of the recurrent input [below, own h]; D = 2C, or C where nothing is
+            below.
+        inject: L matrices [K * 4C, 2C], which map [mean, max] of the layer's own h to what is added to the
+            pre-activations of each kind of cell; empty without pool-and-inject.
     """
 
     drive: Tensor
@@ -52,13 +54,16 @@ class TickWeights:
 
     @property
     def below(self) -> list[int]:
-        """The layer that each layer sees besides itself, -1 for none. The first one sees the last, as it was before."""
+        """The layer that each layer reads besides itself, -1 for none.
+
+        The first layer reads the top one's h of the previous tick, if the wiring connects them.
+        """
         from_top = len(self.recurrent) - 1 if self.recurrent[0].shape[1] > self.channels else -1
         return [from_top, *range(len(self.recurrent) - 1)]
 
     @cached_property
     def there(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """As `drc_lab.models.compiled.loop.forward` reads them: drive, base, recurrent, inject."""
+        """The weights in the layout of `drc_lab.models.compiled.loop.forward`: drive, base, recurrent, inject."""
         C, kk = self.channels, self.drive.shape[2] ** 2
         recurrent = self.drive.new_zeros(len(self.recurrent), 2, kk, C, 4 * C)
         for layer, weight in zip(recurrent, self.recurrent, strict=True):
@@ -75,7 +80,7 @@ class TickWeights:
 
     @cached_property
     def back(self) -> tuple[Tensor, Tensor, Tensor]:
-        """As `drc_lab.models.compiled.loop.backward` reads them: drive, recurrent, inject."""
+        """The weights in the layout of `drc_lab.models.compiled.loop.backward`: drive, recurrent, inject."""
         C, kk = self.channels, self.drive.shape[2] ** 2
         recurrent = self.drive.new_zeros(len(self.recurrent), kk, 4 * C, 2 * C)
         for layer, weight in zip(recurrent, self.recurrent, strict=True):
@@ -85,19 +90,22 @@ class TickWeights:
 
     @cached_property
     def there_in_pairs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """`there`, the convolutions' inputs two by two in bfloat16: drive and recurrent [.., C / 2, ..]."""
+        """`there` with each pair of convolution inputs packed as two bfloat16: drive and recurrent [.., C / 2, ..]."""
         drive, base, recurrent, inject = self.there
         return in_pairs(drive), base, in_pairs(recurrent), inject
 
     @cached_property
     def back_in_pairs(self) -> tuple[Tensor, Tensor, Tensor]:
-        """`back`, likewise: drive [k * k, L * 2C, C], recurrent [L, k * k, 2C, 2C], inject."""
+        """`back`, packed in the same way: drive [k * k, L * 2C, C], recurrent [L, k * k, 2C, 2C], inject."""
         drive, recurrent, inject = self.back
         return in_pairs(drive), in_pairs(recurrent), inject
 
     def as_given(self, drive: Tensor, base: Tensor, recurrent: Tensor, inject: list[Tensor]) -> list[Tensor]:
-        """Gradients in the shapes of `there` as those of the weights: drive, base, then recurrent and inject of each
-        layer."""
+        """Converts gradients from the layout of `there` to the shapes of this class's attributes.
+
+        Returns:
+            The gradients of drive and base, then of recurrent for each layer, then of inject for each layer.
+        """
         (_, C, k, _), G = self.drive.shape, self.recurrent[0].shape[0]
 
         def kernel(taps: Tensor) -> Tensor:  # (k*k, D, F) -> (F, D, k, k)
@@ -111,6 +119,6 @@ class TickWeights:
 
 
 def in_pairs(weight: Tensor) -> Tensor:
-    """[.., D, F] as [.., D / 2, F], each float32 the place of two bfloat16: of an even and the next input."""
+    """[.., D, F] -> [.., D / 2, F]: each float32 holds two bfloat16, of an even input and the one after it."""
     pairs = weight.detach().bfloat16().unflatten(-2, (-1, 2)).transpose(-1, -2).contiguous()  # (.., D / 2, F, 2)
     return pairs.view(torch.float32)[..., 0]

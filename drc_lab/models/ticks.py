@@ -1,8 +1,8 @@
-"""The tick loop of the DRC over a whole sequence, with its gradient by hand.
+"""The DRC's tick loop over a whole sequence, with a hand-written gradient.
 
-What does not change from tick to tick is computed once for each step: the drive, one convolution of the encoding for
-all layers. What is left per layer and tick is one convolution of the recurrent input [below, own h], a small matrix
-product for pool-and-inject, and the gates.
+What does not change from tick to tick is computed once per step: the drive, one convolution of the encoding for all
+layers. Each layer and tick then needs one convolution of the recurrent input [below, own h], a small matrix product
+for pool-and-inject, and the gates.
 """
 
 from collections.abc import Callable
@@ -45,20 +45,20 @@ class _Ticks(torch.autograd.Function):
 def run_ticks(
     plan: TickPlan, e: Tensor, weights: TickWeights, h: list[Tensor], c: list[Tensor], recompute: bool = False
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Runs all ticks of all steps: float32 on a CPU in one compiled loop, all else operation by operation.
+    """Runs all ticks of all steps: float32 on a CPU in one compiled loop, anything else in torch operations.
 
     Args:
-        plan: the ticks.
+        plan: the plan of the ticks.
         e: encoded observations [T, B, C, H, W], each of them channels-last.
-        weights: of all layers.
+        weights: the weights of all layers.
         h, c: the carry before the first tick, for each layer [B, P, C].
-        recompute: whether the backward pass runs the ticks anew, instead of keeping what they computed.
+        recompute: whether the backward pass runs the ticks again, instead of storing their activations.
 
     Returns:
         h_top [T, B, P, C] of the top layer after each step's last tick, and the final h and c of each layer [B, P, C].
     """
     tensors = [e, weights.drive, weights.base, *weights.recurrent, *weights.inject, *h, *c]
     grad = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    apply: Callable[..., tuple[Tensor, ...]] = _Ticks.apply  # torch's has no types
+    apply: Callable[..., tuple[Tensor, ...]] = _Ticks.apply  # untyped in torch
     h_top, *carry = apply(plan, weights, grad, grad and not recompute, *tensors)
     return h_top, carry[: len(h)], carry[len(h) :]

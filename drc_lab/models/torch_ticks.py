@@ -1,10 +1,9 @@
-"""The tick loop of the DRC in torch's operations, for GPUs, where the gates are kernels of our own, and for other
-precisions than float32.
+"""The DRC's tick loop in torch operations, for GPUs and for precisions other than float32.
 
-Per layer and tick there is one convolution of the recurrent input, a small matrix product for pool-and-inject, and the
-gates, which take the place of the convolution's output. The backward pass writes the gradients of the pre-activations
-over them in turn, and takes the weights' gradients in calls that are large enough: over several ticks where a tick's
-batch is small.
+On GPUs the gates run in custom Triton kernels. Per layer and tick there is one convolution of the recurrent input, a
+small matrix product for pool-and-inject, and the gates, which overwrite the convolution's output. The backward pass
+overwrites the gates with the gradients of the pre-activations. It computes weight gradients in sufficiently large
+calls: over several ticks together where the batch of one tick is small.
 """
 
 from importlib.util import find_spec
@@ -16,13 +15,14 @@ from torch import Tensor
 from drc_lab.models import gates
 from drc_lab.models.tick_plan import TickPlan, TickWeights
 
-FEATURES_OF_A_WEIGHT_GRADIENT = {"cpu": 25_600, "cuda": 2**23}  # P * C of each sample, summed over those of one call
+FEATURES_OF_A_WEIGHT_GRADIENT = {"cpu": 25_600, "cuda": 2**23}  # least P * C * (samples of one call)
 
 
 class _Layer:
-    """What one layer writes at each tick, for one slice of the batch; without ``save`` two slots take turns.
+    """The buffers that one layer writes at each tick.
 
-    x, c, pooled, argmax are lists with an entry for each tick and one more, z has one for each tick.
+    x (recurrent input), c, pooled and argmax are lists with one entry before the first tick and one after each tick;
+    z has one entry for each tick. Without ``save``, two buffers are used alternately, and z stays empty.
     """
 
     def __init__(self, h: Tensor, c: Tensor, keep: Tensor, features: int, ticks: int, save: bool):
@@ -42,11 +42,11 @@ class _Layer:
 
 
 class TorchTicks:
-    """All ticks of a batch, there and back.
+    """Forward and backward pass of all ticks of a batch.
 
     Args:
-        plan: the ticks.
-        weights: of all layers.
+        plan: the plan of the ticks.
+        weights: the weights of all layers.
     """
 
     def __init__(self, plan: TickPlan, weights: TickWeights):
@@ -63,22 +63,22 @@ class TorchTicks:
         return cells.unflatten(1, (self.plan.height, self.plan.width)).permute(0, 3, 1, 2)
 
     def cast(self, x: Tensor) -> Tensor:
-        """To the precision of the convolutions."""
+        """Converts x to the precision of the convolutions."""
         return x.bfloat16() if self.plan.bfloat16 else x
 
     def conv(self, x: Tensor, weight: Tensor) -> Tensor:
-        """[N, F, H, W] -> [N, P, G], without a copy when the output is channels-last. The weight is cast."""
+        """[N, F, H, W] -> [N, P, G], without a copy when the output is channels-last. ``weight`` has to be `cast`."""
         out = torch.conv2d(self.cast(x), weight, None, padding=self.pad)
         return out.permute(0, 2, 3, 1).flatten(1, 2).to(x.dtype).contiguous()
 
     def input_gradient(self, dz: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-        """[N, P, F], from the gradient of what `conv` returned [N, P, G]."""
-        shape = x.new_empty(1, dtype=weight.dtype).expand(x.shape)  # nothing else of the input has a say
+        """The gradient [N, P, F] of the input of `conv`, from that of its output [N, P, G]; ``weight`` as in `conv`."""
+        shape = x.new_empty(1, dtype=weight.dtype).expand(x.shape)  # only the shape and dtype of the input matter
         d_x = self._backward(self.cast(dz), shape, weight, [True, False, False])[0]
         return d_x.permute(0, 2, 3, 1).flatten(1, 2).to(x.dtype).contiguous()
 
     def weight_gradient(self, dz: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-        """Of the same, in the precision of the weights, which are given as they are."""
+        """The gradient of the weight of `conv`, in the weight's own precision; ``weight`` is not cast."""
         return self._backward(dz, x, weight, [False, True, False])[1]
 
     def _backward(self, dz: Tensor, x: Tensor, weight: Tensor, wanted: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
@@ -90,8 +90,10 @@ class TorchTicks:
     def forward(
         self, e: Tensor, h: list[Tensor], c: list[Tensor], save: bool
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """h_top and the carry after all ticks, see `drc_lab.models.ticks.run_ticks`. With ``save`` keeps what
-        `backward` needs."""
+        """Returns h_top and the h and c after all ticks, see `drc_lab.models.ticks.run_ticks`.
+
+        With ``save``, stores what `backward` needs.
+        """
         plan, weights, keep = self.plan, self.weights, self.plan.keep
         batch, cells, C = h[0].shape
         features = [weight.shape[1] for weight in weights.recurrent]
@@ -100,7 +102,7 @@ class TorchTicks:
         if self.from_top:
             first.x[0][..., :C] = top.x[0][..., -C:]
         h_top = e.new_empty(len(plan.repeats), batch, cells, C)
-        # Stays zero where pool-and-inject is off: the gates add it in any case.
+        # All zeros without pool-and-inject, because the gates add it in any case.
         injected = [h_top.new_zeros(batch, plan.kinds * 4 * C) for _ in layers]
         n = 0
         for t, repeats in enumerate(plan.repeats):
@@ -127,20 +129,27 @@ class TorchTicks:
     def backward(
         self, e: Tensor, h: list[Tensor], c: list[Tensor], grad_top: Tensor, dh: list[Tensor], dc: list[Tensor]
     ) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
-        """From the gradients of what `forward` returned to those of e [T, B, P, C], of the weights (drive, base,
-        recurrent, inject) and of h and c. ``h`` and ``c`` were given to it; it is done anew if nothing was kept."""
+        """Backward pass of `forward`, which runs again first if it did not store its activations.
+
+        Args:
+            e, h, c: the arguments of `forward`.
+            grad_top, dh, dc: gradients of what `forward` returned.
+
+        Returns:
+            Gradients of e [T, B, P, C], of the weights (drive, base, recurrent, inject), of h, and of c.
+        """
         if self.layers is None:
             self.forward(e, h, c, save=True)
         plan, weights, keep, layers = self.plan, self.weights, self.plan.keep, self.layers
         assert layers is not None
-        self.layers = None  # gradients take the place of the activations: there is no second time
+        self.layers = None  # gradients overwrite the activations, so they can't be used a second time
         (batch, cells, C), L, K = h[0].shape, len(layers), plan.kinds
         dh, dc = ([x.clone(memory_format=torch.contiguous_format) for x in given] for given in (dh, dc))
         always, no_pool = torch.ones_like(keep[0]), grad_top.new_zeros(batch, 2 * C)
         d_e = torch.empty_like(grad_top)
         sums = [torch.zeros_like(w) for w in (weights.drive, weights.base, *weights.recurrent, *weights.inject)]
         features = FEATURES_OF_A_WEIGHT_GRADIENT["cpu" if e.device.type == "cpu" else "cuda"]
-        wait = -(-features // (batch * cells * C))  # ticks, or steps, of one weight-gradient call
+        wait = -(-features // (batch * cells * C))  # ticks (of the drive: steps) per weight-gradient call
         drives, *ticks = (_Waiting(wait) for _ in range(1 + L))
         injections = [_Waiting(self.ticks) for _ in layers]
         n = self.ticks
@@ -176,23 +185,27 @@ class TorchTicks:
 
 
 def gates_for(weight: Tensor) -> ModuleType:
-    """What computes between two convolutions: kernels on a GPU, where there is what compiles them."""
+    """The module that computes the gates: `triton_gates` for float32 on a GPU with Triton installed, else `gates`."""
     if weight.device.type == "cuda" and weight.dtype == torch.float32 and find_spec("triton"):
-        from drc_lab.models import triton_gates  # comes with torch's builds for GPUs alone
+        from drc_lab.models import triton_gates  # Triton comes only with torch's GPU builds
 
         return triton_gates
     return gates
 
 
 class _Waiting:
-    """Gradients and inputs, samples first, until there are enough of them for one weight-gradient call."""
+    """Collects pairs of gradient and input, both with a leading sample axis, for one joint weight-gradient call.
+
+    Args:
+        size: number of pairs per call.
+    """
 
     def __init__(self, size: int):
         self.size = size
         self.pairs: list[tuple[Tensor, Tensor]] = []
 
     def add(self, gradient: Tensor, x: Tensor, last: bool) -> list[tuple[Tensor, Tensor]]:
-        """Nothing yet, or all that waited as one pair."""
+        """Adds a pair. Returns all pairs joined into one if there are ``size`` or this is the ``last``, else []."""
         self.pairs.append((gradient, x))
         if len(self.pairs) < self.size and not last:
             return []

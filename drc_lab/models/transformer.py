@@ -1,9 +1,9 @@
-"""A looped transformer over the cells of a board: the modern rival of the DRC, with the same carry and ticks.
+"""A looped transformer over the cells of a board: a modern alternative to the DRC, also with a carry and ticks.
 
-The same few blocks run again at every tick (Dehghani et al. 2018, arXiv:1807.03819), each time with the encoded
-observation injected anew and the state normalised, without which such loops forget their input or diverge (Geiping et
-al. 2025, arXiv:2502.05171). Position comes from convolutions with zero padding, which see the board's edge and so
-work on boards of any size (Chu et al. 2021, arXiv:2102.10882).
+The same few blocks run at every tick (Dehghani et al. 2018, arXiv:1807.03819). At each tick the encoded observation is
+added again and the state is normalised; without this, such loops forget their input or diverge (Geiping et al. 2025,
+arXiv:2502.05171). Positions are encoded by zero-padded convolutions, which detect the board's edge and so work on
+boards of any size (Chu et al. 2021, arXiv:2102.10882).
 """
 
 import torch
@@ -19,12 +19,14 @@ from drc_lab.models.specs import TransformerSpec
 
 
 class Block(nn.Module):
-    """Depthwise 3 x 3 convolution, attention over all cells and MLP; each adds to the stream, the last two pre-norm.
+    """A depthwise 3 x 3 convolution, attention over all cells, and an MLP, each with a residual connection.
+
+    Attention and MLP normalise their input (pre-norm).
 
     Args:
         channels: D.
-        num_heads: a divisor of D.
-        mlp_ratio: the MLP is that many times D wide.
+        num_heads: number of attention heads; a divisor of D.
+        mlp_ratio: hidden width of the MLP, as a multiple of D.
     """
 
     def __init__(self, channels: int, num_heads: int, mlp_ratio: int):
@@ -39,7 +41,7 @@ class Block(nn.Module):
         for reads in (self.qkv, self.mlp_in):
             init_linear(reads, "lecun", "")
         for adds in (self.attention_out, self.mlp_out):
-            init_linear(adds, "small", "")  # a block starts close to doing nothing, however often it is repeated
+            init_linear(adds, "small", "")  # so a block starts close to the identity, however often it is repeated
 
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:
         """[B, P, D] -> [B, P, D], with P = height * width cells."""
@@ -53,9 +55,10 @@ class Block(nn.Module):
 
 
 class LoopedTransformerPolicy(RecurrentGridPolicy):
-    """Convolutional encoder, ``num_layers`` blocks run for R ticks a step, head.
+    """A convolutional encoder, ``num_layers`` blocks that run for R ticks per step, and a head.
 
-    A tick is h = norm(blocks(mix(h) + e)): h [B, P, D] is the carry, zeros at an episode's start; e the encoding.
+    A tick is h = norm(blocks(mix(h) + e)), where h [B, P, D] is the carry, zeros at the start of an episode, and e is
+    the encoding.
 
     See `TransformerSpec` for the arguments.
     """
@@ -86,10 +89,10 @@ class LoopedTransformerPolicy(RecurrentGridPolicy):
         x = self.mix(state) + e.flatten(2).transpose(1, 2)  # (B, P, D)
         for layer, block in enumerate(self.blocks):
             x = self._shown("stream", block(x, *e.shape[2:]), e, layer)
-        return self._shown("h", self.norm(x).to(state.dtype), e, len(self.blocks) - 1)  # under autocast x has another
+        return self._shown("h", self.norm(x).to(state.dtype), e, len(self.blocks) - 1)  # autocast changes x's dtype
 
     def _shown(self, what: str, x: Tensor, e: Tensor, layer: int) -> Tensor:
-        """[B, P, D], which is shown as a map [B, D, H, W]."""
+        """Passes x [B, P, D] through the taps as a map [B, D, H, W], and returns the result as [B, P, D]."""
         if self.taps is None:
             return x
         board = self.tapped(what, x.transpose(1, 2).unflatten(2, e.shape[2:]), layer)

@@ -1,8 +1,9 @@
-"""`drc_lab.models.gates` for GPUs, in a kernel for each function: torch's operations would be dozens of them, each of
-which starts and ends for a few thousand numbers.
+"""The functions of `drc_lab.models.gates` as Triton kernels for GPUs.
 
-Sums over cells are within one program, so they come out alike every time. Arguments are those of the functions there,
-in float32; kernels compute addresses from the distances between rows, so parts of wider rows are taken as they lie.
+In torch operations each function would launch dozens of kernels, each for only a few thousand numbers; here it is one
+or two. Every sum over cells is computed within one program, so results are the same in every run. The functions take
+the same arguments as those of `gates`, in float32. The kernels compute addresses from row strides, so arguments may be
+slices of wider rows without a copy.
 """
 
 import torch
@@ -10,8 +11,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-CELLS, CHANNELS = 128, 16  # of a tile, at most
-NUMBERS = 512  # of a program that sums nothing
+CELLS, CHANNELS = 128, 16  # largest tile
+NUMBERS = 512  # elements per program in kernels without sums
 
 
 @triton.jit
@@ -24,7 +25,7 @@ def _gates_forward(
     z, drive, drive_row, inject, kind, keep, c, keep_next, c_next, h_next, h_row, pooled, argmax, up, up_row, cells,
     kinds, C: tl.constexpr, TILE: tl.constexpr, WIDTH: tl.constexpr, SIGMOID: tl.constexpr,
 ):  # fmt: skip
-    """All cells of sample ``program_id(0)``, for a block of WIDTH channels."""
+    """Handles all cells of sample ``program_id(0)``, for the block ``program_id(1)`` of WIDTH channels."""
     b = tl.program_id(0).to(tl.int64)
     channel = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     here, following = tl.load(keep + b), tl.load(keep_next + b)
@@ -127,7 +128,7 @@ def _gates_backward(
 
 @triton.jit
 def _sum_by_kind(sums, z, kind, cells, kinds, features, TILE: tl.constexpr, WIDTH: tl.constexpr):
-    """Of sample ``program_id(0)`` and kind ``program_id(1)``, for a block of WIDTH features."""
+    """Sums z over the cells of kind ``program_id(1)`` of sample ``program_id(0)``, for a block of WIDTH features."""
     b, wanted = tl.program_id(0).to(tl.int64), tl.program_id(1)
     feature = tl.program_id(2) * WIDTH + tl.arange(0, WIDTH)
     total = tl.zeros((WIDTH,), tl.float32)
@@ -188,5 +189,5 @@ def input_backward(
 
 
 def suits(e: Tensor) -> bool:
-    """Whether the kernels take such maps."""
+    """Whether the kernels support maps of this device and dtype."""
     return e.device.type == "cuda" and e.dtype == torch.float32

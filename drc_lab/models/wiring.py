@@ -1,4 +1,4 @@
-"""The switches by which the published variants of the DRC differ, checked."""
+"""The switches in which the published variants of the DRC differ, with checks."""
 
 import math
 from dataclasses import dataclass
@@ -19,22 +19,25 @@ class Wiring:
     """How the layers of a DRC are connected in one tick. The defaults are the guide's.
 
     Args:
-        kernel_size: odd, of the gate convolutions.
-        pool_and_inject: whether each layer sees the mean and max of a map at every cell.
-        pool_source: of its "own" previous hidden state, or of the map "below" it (published: horizontal, vertical).
+        kernel_size: size of the gate convolutions' kernels; odd.
+        pool_and_inject: whether each layer reads the mean and max of a map at every cell.
+        pool_source: which map is pooled: the layer's "own" previous hidden state, or the map "below" it (published
+            names: horizontal, vertical).
         pool_projection: how mean and max become C features, see `drc_lab.models.pooling`.
-        use_boundary_channel: whether each layer sees a plane of ones around the board.
-        boundary_ring: ones on the "edge" cells of the board, or on a ring "outside" it (published: same, valid).
-        top_to_bottom: whether the first layer sees the top layer's hidden state of the tick before.
-        residual: what a layer sees of those below. "none": the hidden state of the one below; "layers": the sum of
-            all below; "layers_and_carry": the sum over all layers also becomes the top layer's hidden state.
+        use_boundary_channel: whether each layer reads a plane of ones that marks the board's edge.
+        boundary_ring: ones on the "edge" cells of the board, or on a ring "outside" it (published names: same, valid).
+        top_to_bottom: whether the first layer reads the top layer's hidden state of the previous tick.
+        residual: what a layer reads from the layers below. "none": the hidden state of the layer directly below;
+            "layers": the sum of the hidden states of all layers below; "layers_and_carry": as "layers", and the sum
+            over all layers replaces the top layer's hidden state.
         output_gate: "tanh" or "sigmoid".
-        forget_bias: where the forget gate's bias starts.
-        unused_gate: a fifth set of gate outputs that nothing reads, as the weights of Bush et al. (2025) have.
+        forget_bias: initial bias of the forget gate.
+        unused_gate: whether there is a fifth set of gate outputs that nothing reads, as in the weights of Bush et al.
+            (2025).
         conv_init: see `drc_lab.models.init`.
 
     Raises:
-        ConfigError: naming the switch that cannot be so.
+        ConfigError: naming the switch whose value is not allowed.
     """
 
     kernel_size: int = 3
@@ -65,7 +68,7 @@ class Wiring:
 
     @property
     def runs_fused(self) -> bool:
-        """Whether `drc_lab.models.ticks` knows this wiring; the rest runs layer by layer, slower."""
+        """Whether `drc_lab.models.ticks` supports this wiring; other wirings run layer by layer, which is slower."""
         return self.residual == "none" and self.pool_source == "own"
 
 

@@ -1,4 +1,4 @@
-"""How a person says which action to take, in any of the games."""
+"""Keyboard control of any of the games by a person."""
 
 import re
 import sys
@@ -10,7 +10,7 @@ from drc_lab.envs.specs.levels import THINK
 
 DIRECTIONS = ("up", "down", "left", "right")
 LETTERS = dict(zip("wsad", DIRECTIONS, strict=True))
-# What a terminal sends: an arrow, another key without a character of its own, or a character.
+# What a terminal sends for a key: an arrow's sequence, that of another key without a character, or a character.
 KEY = re.compile(r"\x1b[\[O](?P<arrow>[ABDC])|\x1b[\[O][\d;]*.?|(?P<character>.)", re.DOTALL)
 DIGITS = "123456789"
 NOOP = "no-op"
@@ -18,7 +18,7 @@ QUIT, RESTART, NEXT = "q", "r", "n"
 
 
 def keys() -> Iterator[str]:
-    """Keys of the terminal, or characters of a pipe, until it ends; arrows as "up", "down", "left", "right"."""
+    """Yields keys of the terminal, or characters of a pipe, until the input ends; arrows as "up", "down", ..."""
     while text := _read():
         for key in KEY.finditer(text):
             if key["arrow"]:
@@ -38,10 +38,10 @@ def _read() -> str:
 
 
 class Keyboard:
-    """Keys as actions. Where actions are of several robots ("A up"), a letter or digit first chooses the robot.
+    """Maps keys to actions. If actions belong to robots ("A up"), a letter or digit chooses the robot that arrows move.
 
     Args:
-        action_names: of the env, in the order of its actions.
+        action_names: names of the env's actions, in order.
     """
 
     def __init__(self, action_names: Sequence[str]):
@@ -51,7 +51,7 @@ class Keyboard:
 
     @property
     def help(self) -> str:
-        """What can be pressed, in a line."""
+        """A line that explains the keys."""
         digits = min(len(self.robots), len(DIGITS))
         words = [f"{self.robots[0]}-{self.robots[-1]} or 1-{digits} choose a robot" if digits > 1 else "",
                  f"arrows move {self.robot}" if self.robots else "arrows or wasd move",
@@ -60,7 +60,7 @@ class Keyboard:
         return ", ".join(word for word in words if word)
 
     def press(self, key: str) -> int | None:
-        """The action of a key; None if it has none, which choosing a robot does not."""
+        """Returns the action of a key; None if it has no action, which includes choosing a robot."""
         direction = key if key in DIRECTIONS else "" if self.robots else LETTERS.get(key.lower(), "")
         if direction:
             return self.actions[f"{self.robot} {direction}".strip()]

@@ -1,4 +1,4 @@
-"""Where task=play takes place: a board that is shown in the terminal or a window, and recorded."""
+"""The stage of task=play: a board that is shown in the terminal or in a window, and recorded on video."""
 
 import math
 import time
@@ -18,16 +18,16 @@ from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.pictures.episode_video import progress
 from drc_lab.evaluation.pictures.video import caption
 
-SCREEN_FPS = 60  # of a window where a person plays
+SCREEN_FPS = 60  # frame rate of the window when a person plays
 
 
 class Stage:
-    """One board with the held-out levels on it, shown and recorded move by move.
+    """One board on which held-out levels are played, shown and recorded move by move.
 
     Args:
-        config: of the env and of the evaluation that numbers its levels.
+        config: the whole config; its env and evaluation define the levels and their numbers.
         spec: what is shown and recorded.
-        pace: whether each move stays to be seen, at ``spec.fps``; not where a person moves.
+        pace: whether moves are slowed down to ``spec.fps``, so that an agent's can be followed; False for a person.
     """
 
     def __init__(self, config: DictConfig, spec: PlaySpec, pace: bool):
@@ -37,7 +37,7 @@ class Stage:
         assert isinstance(env, LevelVectorEnv) and isinstance(env.levels, FixedLevels)
         self.env, self.num_levels = env, len(env.levels.levels)
         check_played_level(spec.level, self.num_levels)
-        self.env.reset(seed=0)  # or the env would draw a seed of its own, and start the levels over with it
+        self.env.reset(seed=0)  # without a seed, the next reset would draw one and deal levels from the start
         self.window = Window(fps=spec.fps if pace else SCREEN_FPS) if spec.show == "window" else None
         self.frames: list[np.ndarray] = []
         self.results: list[str] = []
@@ -46,17 +46,17 @@ class Stage:
 
     @property
     def is_open(self) -> bool:
-        """False once somebody has closed the window."""
+        """False once the user has closed the window."""
         return self.window is None or self.window.is_open
 
     def start(self, level: int) -> np.ndarray:
-        """Puts a level on the board; its first observation, uint8 [1, C, H, W]."""
+        """Starts a level; returns its first observation, uint8 [1, C, H, W]."""
         obs, self.info = self.env.reset(options={"first_level": level})
         self.over = False
         return obs
 
     def step(self, action: int) -> np.ndarray:
-        """Takes an action; the next observation. At the end of an episode its result is noted."""
+        """Takes an action; returns the next observation. At the end of an episode, adds its result to ``results``."""
         obs, _, terminated, truncated, self.info = self.env.step(np.array([action]))
         self.over = bool(terminated[0] or truncated[0])
         if self.over:
@@ -65,23 +65,24 @@ class Stage:
 
     @property
     def brief(self) -> str:
-        """Where the episode is or how it ended, for the narrow line beneath a picture."""
+        """How far the episode is or how it ended, short enough for the line beneath a picture."""
         return progress(self.info, 0, self.env.limit[0], self.over)
 
     @property
     def status(self) -> str:
-        """The same with the level and, once it is over, the length of an optimal solution."""
+        """The level and how far the episode is; once it is over, how it ended and the optimal length if known."""
         level, optimal = (int(self.info[key][0]) for key in ("level", "optimal"))
         if not self.over:
             return f"level {level}, step {self.info['length'][0]} of {self.env.limit[0]}"
         return f"level {level}: {self.brief}" + (f" (optimal {optimal})" if optimal >= 0 else "")
 
     def show(self, lines: list[str], beneath: str) -> None:
-        """Shows and records the board, with lines of text in the terminal and one beneath the picture."""
+        """Shows and records the board: ``lines`` of text follow it in the terminal, ``beneath`` is the line under the
+        picture."""
         if self.window is not None or self.spec.video is not None:
             picture = caption(self.env.batch.picture(0, self.spec.cell_size), beneath)
             if self.spec.video is not None:
-                self.frames += [picture] * (math.ceil(self.spec.fps) if self.over else 1)  # the end stands for a second
+                self.frames += [picture] * (math.ceil(self.spec.fps) if self.over else 1)  # the end is shown for 1 s
             if self.window is not None:
                 self.window.show(picture)
         if self.spec.show == "terminal":
@@ -93,6 +94,6 @@ class Stage:
                 time.sleep(1 / self.spec.fps)
 
     def close(self) -> None:
-        """Takes the window off the screen, if there is one."""
+        """Closes the window, if there is one."""
         if self.window is not None:
             self.window.close()

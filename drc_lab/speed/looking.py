@@ -1,5 +1,4 @@
-"""What looking inside costs: steps of a policy at which nobody looks, beside those of the same policy without the
-places to look at; and steps with something kept."""
+"""What taps cost: the speed of a policy's steps without taps in its code, with inactive taps, and with tensors kept."""
 
 from typing import Any
 
@@ -16,7 +15,7 @@ LOOKING_COLUMNS = ("what", "steps_per_second", "ratio")
 
 
 class Looking(Ours):
-    """Keeps what has these names in each step; None is all."""
+    """A policy that keeps the tensors of these names in each step; None keeps all."""
 
     def __init__(self, own: Ours, names: list[str] | None):
         super().__init__(own.policy, own.obs_shape)
@@ -27,7 +26,7 @@ class Looking(Ours):
 
 
 def looking_rows(own: Ours, spec: PolicySpeedSpec) -> list[tuple[str, float, float]]:
-    """Env-steps/s of ``spec.envs[0]`` envs, and the ratio to the policy without places to look at."""
+    """Returns rows of name, env-steps/s with ``spec.envs[0]`` envs, and the ratio to the policy without taps."""
     blind = Ours(spec.drc(), spec.obs_shape)
     blind.policy.load_state_dict(own.policy.state_dict())
     blind.policy.tapped = lambda what, value, layer=None: value  # type: ignore[method-assign]

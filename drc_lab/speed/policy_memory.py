@@ -1,4 +1,4 @@
-"""How much memory a forward and backward pass adds to a process at its peak, each measured in a process of its own."""
+"""Peak memory of a forward and backward pass; on a CPU, each measurement runs in a process of its own."""
 
 import ctypes
 import re
@@ -16,12 +16,15 @@ PROCESS = Path("/proc/self")
 
 
 def can_measure(device: str) -> bool:
-    """Whether the peak of a part of a process's life can be had: on a GPU, and on Linux."""
+    """Whether the peak memory of a part of a process can be measured: on a GPU, and on Linux."""
     return device == "cuda" or (PROCESS / "clear_refs").exists()
 
 
 def peak_memory(spec: PolicySpeedSpec, name: str, batch: int) -> int:
-    """Bytes that one of the `implementations` adds at its peak; on a CPU in a fresh process with as many threads."""
+    """Returns the bytes that a pass of one of the `implementations` adds at its peak.
+
+    On a CPU it is measured in a new process with as many torch threads as this one.
+    """
     if spec.device == "cuda":
         return _on_gpu(spec, name, batch)
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
@@ -29,14 +32,14 @@ def peak_memory(spec: PolicySpeedSpec, name: str, batch: int) -> int:
 
 
 def _measure(spec: PolicySpeedSpec, name: str, batch: int, threads: int) -> int:
-    start_process(0, threads)  # the allocator's settings are those of a training
+    start_process(0, threads)  # gives the allocator the same settings as a training
     subject = implementations(spec)[name]
-    subject.learning(1, 1)()  # compiled code and libraries are no part of it
+    subject.learning(1, 1)()  # warm-up: compiled code and libraries do not count
     run = subject.learning(spec.steps, batch)
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
-        trim(0)  # what the first pass freed would be used again, and not seen
-    (PROCESS / "clear_refs").write_text("5")  # VmHWM starts over (proc(5))
+        trim(0)  # otherwise memory that the warm-up freed would be reused without counting
+    (PROCESS / "clear_refs").write_text("5")  # resets VmHWM, see proc(5)
     before = _status("VmRSS")
     run()
     return _status("VmHWM") - before

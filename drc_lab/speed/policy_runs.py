@@ -1,4 +1,5 @@
-"""What task=policy_speed runs: the library's DRC and the plain one, a step and a gradient, and bare convolutions."""
+"""The workloads of task=policy_speed: steps and gradients of the library's DRC and of the plain one, and bare
+convolutions."""
 
 import copy
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from drc_lab.speed.timing import Run
 LAYOUTS = {"naive": torch.contiguous_format, "naive_nhwc": torch.channels_last}
 SAVING, BFLOAT16, GRAPHS = "recomputing", "bf16", "graphs"
 PASSES = ("forward", "input_gradient", "weight_gradient")
-STEPS = 4  # in one timing of steps without gradient, with the same weights, as in a rollout
+STEPS = 4  # steps without gradient in one timing; the weights stay the same, as in a rollout
 
 
 class Ours:
@@ -40,19 +41,19 @@ class Ours:
         self.device = next(policy.parameters()).device
 
     def ready(self) -> AbstractContextManager[Any]:
-        """Within, steps are taken with the same weights."""
+        """Context in which the weights do not change, so that steps may reuse what was prepared from them."""
         return self.policy.frozen()
 
     def step(self, obs: Tensor, state: Any) -> Any:
-        """The next carry."""
+        """Takes a step; returns the next carry."""
         return self.policy(obs, state)[1]
 
     def unroll(self, obs: Tensor, state: Any, resets: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [T, B, A], values [T, B, 1]."""
+        """Unrolls a sequence; returns logits [T, B, A] and values [T, B, 1]."""
         return self.policy.unroll(obs, state, resets)[0]
 
     def stepping(self, envs: int) -> Run:
-        """Steps of that many envs without gradient, from where the one before ended."""
+        """Returns a run of steps without gradient for that many envs. Each call continues from the previous carry."""
         obs, state = self._obs(1, envs)[0], self._start(envs)
 
         @torch.no_grad()
@@ -66,7 +67,7 @@ class Ours:
         return run
 
     def learning(self, steps: int, batch: int) -> Run:
-        """Forward and backward pass of ``steps`` steps of ``batch`` envs."""
+        """Returns a run of one forward and backward pass over ``steps`` steps of ``batch`` envs."""
         obs, state = self._obs(steps, batch), self._start(batch)
         resets = torch.zeros(steps, batch, dtype=torch.bool, device=self.device)
 
@@ -92,12 +93,12 @@ class Ours:
 
 
 class Plain(Ours):
-    """The same DRC as `drc_lab.models.drc_plain` writes it.
+    """The plain implementation of the same DRC, `drc_lab.models.drc_plain`.
 
     Args:
-        policy: whose weights it takes.
+        policy: whose weights are copied.
         obs_shape: (C, H, W).
-        layout: of its maps and weights.
+        layout: memory format of its maps and weights.
     """
 
     policy: DRCPolicy
@@ -119,7 +120,7 @@ class Plain(Ours):
 
 
 class Graphed(Ours):
-    """The same as trainings run it on a GPU: recorded once and replayed."""
+    """The DRC as trainings run it on a GPU, as CUDA graphs that are recorded once and replayed."""
 
     def __init__(self, policy: DRCPolicy, obs_shape: list[int]):
         super().__init__(policy, obs_shape)
@@ -140,8 +141,8 @@ class Graphed(Ours):
 
 
 def implementations(spec: PolicySpeedSpec) -> dict[str, Ours]:
-    """The plain DRC in both layouts, the library's, and that saving memory; in bfloat16 and recorded where the device
-    can. All with the same weights."""
+    """Makes the DRCs that are compared, by name: the plain one in both layouts, the library's, and the library's with
+    recomputing; on a GPU also as CUDA graphs, and in bfloat16 if the device has it. All have the same weights."""
     device, policy = torch.device(spec.device), spec.drc()
     made: dict[str, Ours] = {name: Plain(policy, spec.obs_shape, layout) for name, layout in LAYOUTS.items()}
     made |= {"ours": Ours(policy, spec.obs_shape), SAVING: Ours(spec.drc(recompute_steps=spec.recompute_steps),
@@ -159,13 +160,14 @@ def implementations(spec: PolicySpeedSpec) -> dict[str, Ours]:
 
 
 def convolutions(spec: PolicySpeedSpec) -> dict[tuple[str, int], Run]:
-    """The recurrent convolution alone, 2C -> 4C, channels-last: each pass at each batch. They count operations."""
+    """Returns runs of the recurrent convolution alone (2C -> 4C, channels-last) by pass and batch size. They return how
+    many floating-point operations they did."""
     C, (_, H, W), runs = spec.hidden_channels, spec.obs_shape, {}
     weight = _channels_last(4 * C, 2 * C, 3, 3, device=spec.device)
     for batch in spec.conv_batches:
         x, dz = (_channels_last(batch, n * C, H, W, device=spec.device) for n in (2, 4))
         for name in PASSES:
-            times = max(1, max(spec.conv_batches) // batch)  # about as much work in every timing
+            times = max(1, max(spec.conv_batches) // batch)  # about the same amount of work in every timing
             times *= 20 if spec.device == "cuda" else 1  # and enough to keep a GPU from waiting for Python
             runs[name, batch] = _repeated(_convolution(name, x, weight, dz), times, 2 * weight.numel() * batch * H * W)
     return runs
@@ -194,6 +196,6 @@ def _repeated(call: Callable[[], Any], times: int, operations: int) -> Run:
 
 
 def synchronize(device: torch.device) -> None:
-    """Waits for what a GPU has been given to do."""
+    """Waits until a GPU has finished all queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""What the speed tasks share: timing in turns, and a table that is printed and written as CSV."""
+"""What the speed tasks share: interleaved timing, and a table that is printed and written as CSV."""
 
 import csv
 import statistics
@@ -11,14 +11,15 @@ from drc_lab.progress import console, tracked
 from drc_lab.tables import table_of
 
 Name = TypeVar("Name", bound=Hashable)
-Run = Callable[[], int]  # does some steps, returns how many
+Run = Callable[[], int]  # does some steps and returns how many
 
 
 def timed(runs: dict[Name, Run], timings: int) -> dict[Name, float]:
-    """Median steps per second of each run, taken in turns so that a busy moment of the machine falls on all of them."""
+    """Returns the median steps per second of each run. Runs are timed in turns, so that a busy moment of the machine
+    affects all of them."""
     speeds: dict[Name, list[float]] = {name: [] for name in runs}
     for run in runs.values():
-        run()  # compiles
+        run()  # warm-up, which also compiles
     for _ in tracked(range(timings), "timing"):
         for name, run in runs.items():
             started = perf_counter()
@@ -28,7 +29,7 @@ def timed(runs: dict[Name, Run], timings: int) -> dict[Name, float]:
 
 
 def rounded(value: float) -> float:
-    """Three significant digits: more is noise."""
+    """Rounds to three significant digits, as more would be noise."""
     return float(f"{value:.3g}")
 
 

@@ -12,7 +12,7 @@ from drc_lab.targets import drop_replaced
 
 
 def trainings(config: DictConfig, overrides: Sequence[str]) -> Iterator[tuple[str, DictConfig]]:
-    """The config of each training that is wanted, by name; ``overrides`` of the command go over its own."""
+    """Yields name and config of each training to time; ``overrides`` of the command line replace a training's own."""
     spec = from_mapping(BenchmarkSpec, plain(config.benchmark), "benchmark")
     common = [one for one in overrides if not re.match(r"\+experiment=|task=|benchmark\.", one)]
     for name in spec.only or spec.trainings:

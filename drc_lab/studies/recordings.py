@@ -1,4 +1,4 @@
-"""What tasks that look inside a policy have in common: the boards that it plays, and recordings of what it computes."""
+"""What the interpretation tasks share: the levels that a policy plays, and recordings of what it computes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,25 +25,25 @@ from drc_lab.progress import working
 from drc_lab.studies.session import Subject, count_levels
 from drc_lab.tracking.datasets import digest
 
-FOLDER = "recordings"  # in a run's
+FOLDER = "recordings"  # in a run's folder
 AT_ONCE = 500  # levels that are played at a time
-COPIES = 3  # of a recording in memory: as it is on disk, in float32, and as features
-STATES = ("*.*.h", "*.*.c")  # what is recorded of a policy that has them
+COPIES = 3  # copies of a recording in memory: as on disk, in float32, and as features of a probe
+STATES = ("*.*.h", "*.*.c")  # names that are recorded by default, if the policy has them
 
 
 def boards(subject: Subject, levels: int, key: str, split: str | None = None, at_once: int = AT_ONCE) -> LevelVectorEnv:
-    """Held-out levels, each of them once: of ``evaluation.report_split`` if no other split is named.
+    """Makes an env that deals each held-out level once.
 
     Args:
-        subject: who is to play them.
-        levels: how many, or all that there are.
-        key: that says how many.
-        split: which.
-        at_once: the most boards of the env.
+        subject: the policy that will play them, with its config.
+        levels: how many levels; all if there are fewer.
+        key: config key that ``levels`` comes from.
+        split: of the levels; None is ``evaluation.report_split``.
+        at_once: largest number of boards of the env.
 
     Raises:
-        ConfigError: the env is none of the project's, of which boards are known; the policy cannot play there, or its
-            observations show a board in more cells than it has.
+        ConfigError: the env is none of the project's own games, whose boards can be read; the policy cannot play
+            there; or its observations have more than one pixel a cell.
     """
     config, e = subject.config, evaluation_spec(subject.config)
     if config.env.id not in our_ids():
@@ -62,7 +62,7 @@ def boards(subject: Subject, levels: int, key: str, split: str | None = None, at
         return env
 
     env = made(min(at_once, levels))
-    if (known := count_levels(env)) < env.num_envs:  # a given set without splits: no level comes twice
+    if (known := count_levels(env)) < env.num_envs:  # a fixed set without splits: do not deal a level twice
         env = made(known)
     check_fits(subject.policy, num_actions(subject.policy), env, "env")
     shape = env.single_observation_space.shape
@@ -72,22 +72,22 @@ def boards(subject: Subject, levels: int, key: str, split: str | None = None, at
 
 
 def recorded_names(policy: Policy, names: Sequence[str] | None) -> list[str]:
-    """Those of ``probe.names``, checked; None is all hidden and cell states.
+    """Returns the checked names of ``probe.names``; None is all hidden and cell states.
 
     Raises:
-        ConfigError: one means nothing, or the policy has no such states.
+        ConfigError: a name selects nothing, or the policy has no hidden or cell states.
     """
     if names is None:
         whats = {point.what for point in points_of(policy) if point.layer is not None}
         names = [name for name in STATES if name[-1] in whats]
         if not names:
-            read_names(policy, STATES, key="probe.names")  # says what there is in their place
+            read_names(policy, STATES, key="probe.names")  # raises, with the names that there are
     read_names(policy, names, key="probe.names")
     return list(names)
 
 
 def facts_of(env: LevelVectorEnv, subject: Subject, spec: ProbeSpec) -> dict[str, Any]:
-    """What a recording depends on, and what its reader has to know."""
+    """Returns what a recording depends on, and what is needed to read it: the ``about`` of `record`."""
     config, (height, width) = subject.config, size_of(env)
     return {"game": str(config.env.id), "height": height, "width": width, "weights": subject.digest,
             "levels": min(spec.levels, count_levels(env)), "env": plain(config.env),
@@ -97,14 +97,18 @@ def facts_of(env: LevelVectorEnv, subject: Subject, spec: ProbeSpec) -> dict[str
 def check_recordings(
     subject: Subject, env: LevelVectorEnv, names: Sequence[str], spec: ProbeSpec, folder: Path, episodes: int
 ) -> None:
-    """Says how large recordings will be at most, before anything is written.
+    """Checks before anything is written that recordings fit into memory, and says how large they can get on disk.
 
     Args:
-        folder: of the first one.
-        episodes: how many of all levels there will be.
+        subject: the policy.
+        env: that it plays in.
+        names: of the recorded tensors.
+        spec: settings of the recordings.
+        folder: of the first recording.
+        episodes: how many recordings there will be, that is episodes of each level.
 
     Raises:
-        UserError: they would not fit into memory, or the folder has one of something else.
+        UserError: they would not fit into memory, or the folder holds another recording.
     """
     check_folder(folder, key_of(facts_of(env, subject, spec), names, None, spec.dtype))
     steps = env.max_steps[1] + (env.free_thinks or 0)
@@ -126,7 +130,7 @@ def recorded(
     actions: Mapping[int, np.ndarray] | None = None,
     **more: Any,
 ) -> Recording:
-    """The recording in a folder, made as far as it is missing; ``more`` is what it depends on besides."""
+    """Makes the parts of a recording that its folder lacks, and reads it; ``more`` is added to what it depends on."""
     about = facts_of(env, subject, spec) | more
     with working(f"recording {about['levels']:,} episodes", about["levels"]) as advance:
         for number in record(policy, env, names, about["levels"], folder, about, thinking, spec.dtype, actions):
@@ -135,7 +139,7 @@ def recorded(
 
 
 def untrained(subject: Subject, env: LevelVectorEnv, seed: int) -> Policy:
-    """Another net of the same shape, with the weights that a training would begin with."""
+    """Returns a policy of the same architecture with freshly initialised weights, as a training would start with."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         assert subject.policy_config is not None

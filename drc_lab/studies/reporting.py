@@ -1,4 +1,5 @@
-"""What evaluations hand over to a person: the report with its pictures, in a folder, in MLflow and in the terminal."""
+"""Output of evaluations: the report with its pictures, written to a folder, logged to MLflow and shown in the
+terminal."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -47,10 +48,10 @@ def report_on(
     folder: Path,
     run: Run,
 ) -> list[tuple[str, Path]]:
-    """Writes the report, records it, and prints what it says.
+    """Writes the report of one policy, logs it, and prints its results.
 
     Returns:
-        what there is to look at: pairs of a word and a file.
+        the files to look at, as pairs of a word and a path.
     """
     spec, confidence = report_spec(subject.config, count_levels(env)), evaluation_spec(subject.config).confidence
     with working("video of levels side by side"):
@@ -74,7 +75,7 @@ def report_on_several(
     folder: Path,
     run: Run,
 ) -> list[tuple[str, Path]]:
-    """The same for several policies on the same levels, without pictures of what they do."""
+    """Like `report_on` for several policies on the same levels, without videos and pictures of levels."""
     names = "; ".join(checkpoint_name(subject) for subject in subjects)
     about = About(
         evaluation_spec(subjects[0].config).confidence, facts(subjects[0], rows[0].levels) | {"checkpoint": names}
@@ -93,7 +94,8 @@ def report_findings(
     run: Run,
     **more: Any,
 ) -> list[tuple[str, Path]]:
-    """The same of findings alone, with what they come to in sentences; ``more`` of `About`."""
+    """Like `report_on` for findings without settings of thinking; ``sentences`` sum them up, ``more`` are further
+    arguments of `About`."""
     about = About(evaluation_spec(subject.config).confidence, facts(subject, count_levels(env)), **more)
     paths = write_findings(folder, title, sentences, findings, about)
     for path in paths:
@@ -108,12 +110,13 @@ def report_findings(
 def hand_over(
     rows: Sequence[Row], findings: Sequence[Finding], about: About, paths: Sequence[Path], folder: Path, run: Run
 ) -> list[tuple[str, Path]]:
-    """Records the files, prints what they say; pairs of a word and a file."""
+    """Logs the files of a report and prints its results; returns the files to look at, as pairs of a word and a
+    path."""
     for path in [*paths, *([about.video] if about.video else [])]:
         run.log_artifact(path, None if path.parent == folder else path.parent.name)
     for sentence in answer(summarise(rows, about.confidence)):
         console.print(sentence, markup=False, highlight=False)
-    tables = terminal_tables(rows, about.confidence) if len(by_policy(rows)) == 1 else []  # else there are too many
+    tables = terminal_tables(rows, about.confidence) if len(by_policy(rows)) == 1 else []  # else too many
     for shown in ("", *tables, *finding_tables(findings)):
         console.print(shown, "")
     by_name = {path.name: path for path in paths}
@@ -124,7 +127,8 @@ def hand_over(
 def write_side_by_side(
     spec: ReportSpec, subject: Subject, env: BatchEnv, records: pd.DataFrame, folder: Path
 ) -> Path | None:
-    """The video that ``report.video`` asks for, where there are extra passes to show and pictures of the env."""
+    """Writes the video that ``report.video`` asks for and returns its path; None if no video is asked for, the env has
+    no pictures, or there are no extra passes to show."""
     if spec.video is None or not isinstance(env, LevelVectorEnv) or not can_replay(env):
         return None
     passes = spec.video_passes or best_passes(records)
@@ -136,7 +140,7 @@ def write_side_by_side(
 
 
 def facts(subject: Subject, levels: int) -> dict[str, str]:
-    """Where results come from, by name, as a report shows it."""
+    """Returns where results come from (command, checkpoint, env, ...), by name, as a report shows it."""
     config, tags = subject.config, run_tags(subject.config)
     env = ", ".join(f"{key}={value}" for key, value in plain(config.env).items() if key != "id" and value is not None)
     e = evaluation_spec(config)
@@ -153,6 +157,6 @@ def facts(subject: Subject, levels: int) -> dict[str, str]:
 
 
 def checkpoint_name(subject: Subject) -> str:
-    """What is known of a checkpoint."""
+    """Describes a checkpoint: its name, seed, frames and a digest of its weights."""
     frames = f", {subject.frames:,} frames" if subject.frames else ""
     return f"{subject.name} (seed {subject.seed}{frames}, weights {subject.digest[:12]})"

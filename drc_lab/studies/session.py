@@ -1,4 +1,4 @@
-"""What the evaluation of a checkpoint, alone or after its training, has in common: who is played, on what, and how."""
+"""What evaluations of a checkpoint share, alone or after its training: the policy, its levels, and playing them."""
 
 import hashlib
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ from drc_lab.models.policy import Policy, num_actions
 from drc_lab.progress import working
 from drc_lab.tracking.datasets import digest, fixed_levels
 
-PARTS = "parts"  # folder in a run's, of what an interrupted sweep has already
+PARTS = "parts"  # in a run's folder: what a sweep of settings has played so far, to resume it after an interruption
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,12 @@ class Subject:
     Args:
         name: of its checkpoint.
         policy: in evaluation mode.
-        config: of the evaluation, with the env and the levels that the policy was trained on unless the command line
-            says otherwise.
-        frames: that it was trained for.
+        config: of the evaluation, with the training's env and held-out levels unless the command line changes them.
+        frames: number of frames that it was trained for.
         seed: of its training.
-        digest: of its weights.
-        training: folder and seed of its training; () where they are not known.
-        policy_config: what it was built from.
+        digest: SHA-256 of its weights.
+        training: folder and seed of its training; () if they are unknown.
+        policy_config: config that the policy was built from; None if unknown.
     """
 
     name: str
@@ -63,10 +62,10 @@ class Subject:
 
 
 def load_subject(config: DictConfig, path: Path, name: str) -> Subject:
-    """The policy of a checkpoint.
+    """Loads the policy of a checkpoint for evaluation.
 
     Raises:
-        UserError: no such file, or no checkpoint.
+        UserError: the file does not exist or is no checkpoint.
     """
     state = read_checkpoint(path)
     policy, trained = policy_of(state)
@@ -82,27 +81,27 @@ def load_subject(config: DictConfig, path: Path, name: str) -> Subject:
 
 
 def device_of(config: DictConfig) -> torch.device:
-    """The device that ``trainer.accelerator`` names, one of them.
+    """Returns a single device of the kind that ``trainer.accelerator`` names.
 
     Raises:
-        UserError: there is no such thing here.
+        UserError: this machine has no such device.
     """
     check_accelerator(config.trainer.accelerator)
     if config.trainer.accelerator in ("cpu", "auto") and not torch.accelerator.is_available():
         return torch.device("cpu")
     try:
-        import lightning as L  # takes seconds, and a CPU needs none of it
+        import lightning as L  # importing it takes seconds, and the CPU does not need it
 
         return L.Fabric(accelerator=str(config.trainer.accelerator), devices=1).device
-    except Exception as error:  # Lightning raises several kinds
+    except Exception as error:  # Lightning raises several kinds of exceptions
         raise UserError(f"trainer.accelerator: {' '.join(str(error).split())}") from error
 
 
 def lab_env(config: DictConfig, policy: Policy) -> BatchEnv:
-    """The held-out levels that are reported on, with an action that does nothing where the game can have one.
+    """Makes the env with the held-out levels of the report; the project's own games get a no-op.
 
     Raises:
-        ConfigError: the policy cannot play there, or what is recorded of it would not fit into memory.
+        ConfigError: the policy cannot play there, or what an evaluation keeps would not fit into memory.
     """
     e, own = evaluation_spec(config), config.env.id in our_ids()
     noop = {"noop": True} if own else {}
@@ -111,7 +110,7 @@ def lab_env(config: DictConfig, policy: Policy) -> BatchEnv:
     env = held_out_env(
         config, e.report_split, "evaluation.report_split", autoreset=False, num_envs=min(most, e.num_levels), **noop
     )
-    if (levels := count_levels(env)) < env.num_envs:  # a given set without splits
+    if (levels := count_levels(env)) < env.num_envs:  # a fixed set without splits: do not deal a level twice
         env = held_out_env(config, e.report_split, "evaluation.report_split", autoreset=False, num_envs=levels, **noop)
     check_fits(policy, num_actions(policy), env, size_key(config, "env"))
     check_memory("thinking.levels_at_once", env.num_envs, bytes_per_level(policy, env))
@@ -120,14 +119,14 @@ def lab_env(config: DictConfig, policy: Policy) -> BatchEnv:
 
 
 def count_levels(env: BatchEnv) -> int:
-    """How many held-out levels there are."""
+    """Returns the number of held-out levels; for envs without a fixed set, the number of boards."""
     levels = fixed_levels(env)
     return env.num_envs if levels is None else len(levels)
 
 
 def tell_power(config: DictConfig, env: BatchEnv, settings: Sequence[Setting]) -> None:
-    """Says which gains of the solve rate can be seen on so many levels, before they are played."""
-    if not env.says_success:  # or not yet
+    """Says before playing how large a gain in solve rate must be to be detected on that many levels."""
+    if not env.says_success:  # an env may say so only once it has been played
         return
     compared = sum(not (setting.is_baseline or setting.control) for setting in settings)
     say(in_words(count_levels(env), compared, thinking_spec(config).power, evaluation_spec(config).confidence))
@@ -136,10 +135,14 @@ def tell_power(config: DictConfig, env: BatchEnv, settings: Sequence[Setting]) -
 def play_all(
     subject: Subject, env: BatchEnv, settings: Sequence[Setting], folder: Path, what: str = "", judged: bool = True
 ) -> pd.DataFrame:
-    """The records of all settings on all levels; what was played before an interruption is in ``folder`` already.
+    """Plays all settings on all levels; returns the records.
 
     Args:
-        what: of several such sweeps, as the progress shows it.
+        subject: the policy.
+        env: with the levels.
+        settings: amounts of thinking and controls.
+        folder: keeps what has been played, so that an interrupted sweep can be resumed.
+        what: name of this sweep in the progress display, if there are several.
         judged: whether the exact solver judges moves, as ``thinking.solver_levels`` says.
     """
     num_levels, thinking = count_levels(env), thinking_spec(subject.config)
@@ -162,7 +165,7 @@ def play_all(
 
 
 def measures_of(subject: Subject, env: BatchEnv, records: pd.DataFrame) -> list[Finding]:
-    """All that the records say, and what the policy comes to think of the first observations."""
+    """Returns all findings from the records, and from tracing the policy tick by tick on first observations."""
     thinking, confidence = thinking_spec(subject.config), evaluation_spec(subject.config).confidence
     found = findings(records, confidence)
     if thinking.trace_ticks:

@@ -1,4 +1,4 @@
-"""task=thinking for several checkpoints: the seeds of one experiment, or what one training left on its way."""
+"""task=thinking for several checkpoints: one for each seed of an experiment, or all of one training."""
 
 import math
 from collections.abc import Sequence
@@ -30,10 +30,10 @@ COLUMNS = {"": "mean", "_low": "low", "_high": "high"}
 
 
 def play_several(config: DictConfig, found: Sequence[Subject], folder: Path) -> None:
-    """Plays all on the same levels; prints and writes what holds over them.
+    """Plays all policies on the same levels; prints and writes statistics over seeds, or over the frames of a training.
 
     Raises:
-        ConfigError: one of them cannot play there.
+        ConfigError: one of the policies cannot play there.
     """
     check_several(config)
     of_one_training = thinking_spec(config).run is not None
@@ -64,12 +64,12 @@ def play_several(config: DictConfig, found: Sequence[Subject], folder: Path) -> 
 
 
 def named(records: pd.DataFrame, subject: Subject) -> pd.DataFrame:
-    """The records of one of several checkpoints."""
+    """Adds columns to records that say which checkpoint they are of."""
     return records.assign(**dict(zip(SUBJECT, (subject.name, subject.seed, subject.frames), strict=True)))
 
 
 def log_over_seeds(findings: Sequence[Finding], run: Run, seeds: int) -> None:
-    """A nested run for each setting, and in ``run`` a curve over amounts, as of one checkpoint; means over seeds."""
+    """Logs means over seeds: a nested run for each setting, and in ``run`` a curve over amounts of thinking."""
     rates, gains, robust = (finding.table for finding in findings if finding.name != "seeds_single")
     of_gains = {(row["kind"], str(row["amount"])): row for row in gains.to_dict("records")}
     measure = next(measure for measure in MEASURES.values() if measure.column in robust)

@@ -1,4 +1,4 @@
-"""The same evaluation in the worlds that ``thinking.worlds`` names, beside the one that is reported on in full."""
+"""Evaluations under distribution shift: in the worlds that ``thinking.worlds`` names, compared with the base levels."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +16,12 @@ from drc_lab.files import written
 from drc_lab.studies.session import PARTS, Subject, lab_env, play_all
 from drc_lab.tracking.run import Run
 
-FILE = "worlds.parquet"  # the records of all worlds but the base, which has its own file
+FILE = "worlds.parquet"  # records of all worlds but the base, which has a file of its own
 
 
 @dataclass(frozen=True)
 class World:
-    """A world that the policy fits into, and the settings that it is played at there."""
+    """A world that the policy can play in, and the settings that it is played at there."""
 
     name: str
     subject: Subject
@@ -30,14 +30,14 @@ class World:
 
 
 def other_worlds(subject: Subject, settings: Callable[[BatchEnv], Sequence[Setting]]) -> list[World]:
-    """All but the base.
+    """Makes all worlds but the base.
 
     Args:
         subject: the policy, with the config of its evaluation.
-        settings: those for an env.
+        settings: returns the settings to play in an env.
 
     Raises:
-        ConfigError: a world that is none, or that the policy cannot play in.
+        ConfigError: a world's description is invalid, or the policy cannot play in it.
     """
     found = []
     for name, config in worlds(subject.config).items():
@@ -49,7 +49,8 @@ def other_worlds(subject: Subject, settings: Callable[[BatchEnv], Sequence[Setti
 
 
 def play_elsewhere(others: Sequence[World], base: Sequence[Row], folder: Path, run: Run) -> list[Finding]:
-    """Plays in the other worlds, keeps their records, and compares them with the base; [] without others."""
+    """Plays in the other worlds, writes and logs their records, and returns findings that compare them with the base;
+    [] if there are no others."""
     if not others:
         return []
     rows, parts = {BASE: base}, []

@@ -1,4 +1,4 @@
-"""From one policy to everything that is known of its thinking: played, measured, recorded and reported on."""
+"""The thinking study of one policy: it is played at all settings, measured, logged and reported on."""
 
 import math
 from collections.abc import Sequence
@@ -25,13 +25,13 @@ from drc_lab.tracking.run import Run
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be played, checked before anything is.
+    """What a study will play. It is checked before anything is played.
 
     Args:
         subject: the policy.
-        env: with the held-out levels that are reported on in full.
-        settings: to be played at there.
-        others: worlds to be compared with that.
+        env: with the base held-out levels, which are reported on in full.
+        settings: amounts of thinking and controls to play there.
+        others: worlds to compare with the base.
     """
 
     subject: Subject
@@ -41,10 +41,10 @@ class Plan:
 
 
 def planned(subject: Subject) -> Plan:
-    """The thinking sweep that the config of a policy's evaluation describes.
+    """Plans the thinking sweep that the config of a policy's evaluation describes.
 
     Raises:
-        ConfigError: it cannot be.
+        ConfigError: it is not possible with these settings.
     """
 
     def settings(env: BatchEnv) -> list[Setting]:
@@ -56,10 +56,16 @@ def planned(subject: Subject) -> Plan:
 
 
 def investigate(plan: Plan, folder: Path, run: Run, so_far: str = "") -> list[Row]:
-    """Plays the sweep, or what is left of it, and hands over the report; the rows of its table.
+    """Plays a sweep, or the rest of an interrupted one, and writes the report; returns the rows of its table.
+
+    Args:
+        plan: what to play.
+        folder: of the run.
+        run: that results are logged to.
+        so_far: a sentence on what the command has done before, for the message when it is stopped.
 
     Raises:
-        Stopped: by a signal; ``so_far`` is what the command has done before.
+        Stopped: by a signal.
     """
     subject, config = plan.subject, plan.subject.config
     confidence, power = evaluation_spec(config).confidence, thinking_spec(config).power
@@ -80,13 +86,13 @@ def investigate(plan: Plan, folder: Path, run: Run, so_far: str = "") -> list[Ro
 
 
 def tell_where(shown: Sequence[tuple[str, str | Path]]) -> None:
-    """Where there is something to look at: pairs of a word and a file, an address or a command."""
+    """Prints where results are: pairs of a word and a file, an address or a command."""
     for word, value in shown:
         console.print(f"{word:11}{value}", soft_wrap=True, highlight=False)
 
 
 def log_settings(rows: list[Row], run: Run, frames: int) -> None:
-    """A nested run for each amount of thinking, and in ``run`` a curve over amounts."""
+    """Logs a nested run for each setting, and in ``run`` a curve over amounts of thinking."""
     rows = [row for row in rows if row.optimal == "all"]
     names = setting_names([(row.kind, math.nan if row.kind in CONTROLS else row.amount) for row in rows])
     for row, name in zip(rows, names, strict=True):
@@ -102,4 +108,4 @@ def log_settings(rows: list[Row], run: Run, frames: int) -> None:
         params = {"kind": row.kind, "amount": f"{row.amount:g}", "levels": row.levels, "frames": frames}
         note = of_setting(row.kind, None if row.kind in CONTROLS else row.amount, measure)
         with run.child(name, params, note) as child:
-            child.log_metrics(metrics)  # at step 0: MLflow's charts have bars, and not curves of one point each
+            child.log_metrics(metrics)  # all at step 0: MLflow then draws bars instead of curves of one point

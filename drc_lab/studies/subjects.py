@@ -1,4 +1,4 @@
-"""Which policies task=thinking is about: one checkpoint, one of each of several trainings, or all of one training."""
+"""Which policies a task evaluates: one checkpoint, one for each of several trainings, or all of one training."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,15 +14,15 @@ from drc_lab.errors import ConfigError
 from drc_lab.studies.session import Subject, load_subject
 
 OF_LEVELS = ("report_split", "num_levels", "level_seed", "board", "env")  # keys of evaluation that say what is played
-BEST = "best.ckpt"  # a second name of one of the others
+BEST = "best.ckpt"  # usually a copy of one of the others
 
 
 def subjects(config: DictConfig) -> list[Subject]:
-    """The policies, at least one; those of one training by frames.
+    """Loads the policies that the config names, at least one. Those of one training are sorted by frames.
 
     Raises:
-        UserError: none is named, or there is none; or they are to be played on different levels, or are no separate
-            trainings.
+        UserError: none is named, or one does not exist; or several are not from separate trainings, would be played on
+            different levels, or have different numbers of ticks.
     """
     names = subject_names(config)
     if (run := thinking_spec(config).run) is not None:
@@ -35,13 +35,13 @@ def subjects(config: DictConfig) -> list[Subject]:
 
 
 def run_files(config: DictConfig, run: str) -> list[Path]:
-    """The checkpoints of a run, ``best.ckpt`` the last.
+    """Returns the checkpoints of a run, a folder or runs:/ID, with ``best.ckpt`` last.
 
     Raises:
-        ConfigError: about ``thinking.run``: there is none.
+        ConfigError: about ``thinking.run``: the run has no checkpoints.
     """
     if run.startswith("runs:/"):
-        from drc_lab.tracking.fetch import fetch_run  # MLflow takes seconds
+        from drc_lab.tracking.fetch import fetch_run  # importing MLflow takes seconds
 
         found = fetch_run(reading_client(config), run, Path(config.root) / "models", "thinking.run")
     else:
@@ -51,7 +51,7 @@ def run_files(config: DictConfig, run: str) -> list[Path]:
 
 
 def one_of_each(found: Sequence[Subject]) -> list[Subject]:
-    """By frames, without second names: the first of those with the same weights."""
+    """Keeps the first of all policies with the same weights, as ``best.ckpt`` repeats another; sorts by frames."""
     by_weights: dict[str, Subject] = {}
     for subject in found:
         by_weights.setdefault(subject.digest, subject)
@@ -59,10 +59,11 @@ def one_of_each(found: Sequence[Subject]) -> list[Subject]:
 
 
 def check_separate(found: Sequence[Subject]) -> None:
-    """Whether each is a training of its own: checkpoints of one are no samples of what training comes to.
+    """Checks that each policy is from a training of its own. Checkpoints of the same training are no independent
+    samples, so that statistics over them would mislead.
 
     Raises:
-        ConfigError: about the first that is not.
+        ConfigError: about the first policy that is not.
     """
     for number, subject in enumerate(found):
         for before in found[:number]:
@@ -76,10 +77,10 @@ def check_separate(found: Sequence[Subject]) -> None:
 
 
 def check_same_levels(found: Sequence[Subject]) -> None:
-    """Whether they are played on the same levels in the same env.
+    """Checks that all policies are played on the same levels in the same env.
 
     Raises:
-        ConfigError: about the first that is not.
+        ConfigError: about the first policy that is not.
     """
     first, *others = found
     wanted = _played_on(first)
@@ -94,10 +95,10 @@ def check_same_levels(found: Sequence[Subject]) -> None:
 
 
 def check_same_ticks(found: Sequence[Subject]) -> None:
-    """Whether their ticks a step are the same number, so that they are played at the same settings.
+    """Checks that all policies have the same number of ticks a step, so that they are played at the same settings.
 
     Raises:
-        ConfigError: about the first of which they are not.
+        ConfigError: about the first policy with another number.
     """
     wanted = found[0].policy.repeats_per_step
     for subject in found[1:]:

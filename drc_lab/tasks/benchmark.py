@@ -1,4 +1,4 @@
-"""task=benchmark: how many frames a second trainings make, and which share of the time their policies take."""
+"""task=benchmark: the speed of trainings in frames per second, and the share of time that their policies take."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ PARTS = ("act", "forward", "backward", "evaluation", "outside")
 
 
 def main(config: DictConfig, folder: Path) -> None:
-    """Trains each with everything on (Lightning, logging, evaluation, checkpoints), timed; writes benchmark.csv."""
+    """Times each training with everything on (Lightning, logging, evaluation, checkpoints); writes benchmark.csv."""
     wanted = trainings(config, HydraConfig.get().overrides.task)
     rows = [(name, *time_training(each, folder / name)) for name, each in wanted]
     machine = machine_name("cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu")
@@ -26,7 +26,7 @@ def main(config: DictConfig, folder: Path) -> None:
 
 
 def time_training(config: DictConfig, folder: Path) -> list[float]:
-    """Frames a second, and the share of each of `PARTS`: outside is all but the policy's forward and backward."""
+    """Trains and returns frames per second, then the share of wall time of each of `PARTS`."""
     training = prepare(config, folder)
     if training.trainer.world_size > 1:
         raise ConfigError("trainer.devices", training.trainer.world_size, "1 in a benchmark")

@@ -1,4 +1,4 @@
-"""task=compare: what the runs of a study came to, as a table and as learning curves with intervals over seeds."""
+"""task=compare: results of the runs of a study, as a table and as learning curves with intervals over seeds."""
 
 import csv
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ from drc_lab.tracking.runs_table import MISSING, Comparison, compare, short_valu
 from drc_lab.tracking.spec import CompareSpec
 
 RUNS = "runs.csv"
-FEW = 24  # runs, of which a block each is still read
-ID = 8  # characters of a run's id, to tell runs of one name apart
+FEW = 24  # with more runs, columns of settings that do not fit are dropped
+ID = 8  # characters of a run's id that are shown, to tell runs of the same name apart
 
 
 def main(config: DictConfig, folder: Path) -> None:
@@ -33,7 +33,7 @@ def main(config: DictConfig, folder: Path) -> None:
     client = reading_client(config)
     with working("reading runs and their curves"), errors_under("compare"):
         found = compare(client, spec)
-    spec = replace(spec, metric=found.metric)  # where it was null, too
+    spec = replace(spec, metric=found.metric)  # null becomes the metric that was chosen
     runs, curves, plot = (folder / name for name in (RUNS, "curves.csv", "curves.png"))
     with written(runs) as part:
         write_runs(found, part)
@@ -47,9 +47,9 @@ def main(config: DictConfig, folder: Path) -> None:
 
 
 def runs_table(found: Comparison, metric: str) -> FittedTable:
-    """A row for each run, group by group; those that no mean counts are dim.
+    """Makes a table with a row for each run, sorted by group. Runs that are not counted in means are dim.
 
-    What sets the runs of a small study apart is always shown, that of a large one where there is room.
+    Settings in which runs differ are always shown in a small study; in a large one only if there is room.
     """
     dropped = any(not run.counted for run in found.runs)
     caption = "dim: without the metric, or the same seed got further" if dropped else ""
@@ -74,13 +74,14 @@ def runs_table(found: Comparison, metric: str) -> FittedTable:
 
 
 def groups_table(groups: Sequence[Group], spec: CompareSpec) -> FittedTable:
-    """A row for each group: its mean where all of its curves end, and the mean of their highest points."""
+    """Makes a table with a row for each group: the mean at the last frame that all of its curves reach, and the mean of
+    their highest points."""
     columns = [Column("group", words=True, name=True)]
     columns += [Column(name) for name in ("seeds", "frames", f"{spec.metric} there", "highest")]
     table = FittedTable(f"Means over seeds [{spec.confidence:.0%} t interval]", columns)
     for group in groups:
         line = mean_curve(group.curves, spec.confidence)
-        # The highest points as curves of one point each.
+        # The highest points, as curves of one point each, to average them in the same way.
         best = mean_curve([(np.zeros(1), np.array([values.max()])) for _, values in group.curves], spec.confidence)
         there = f"{line.frames[-1]:,.0f}" if len(line.frames) else MISSING
         table.add(group.label, str(len(group.curves)), there, _last(line), _last(best))
@@ -95,7 +96,7 @@ def _last(line: MeanCurve) -> str:
 
 
 def write_runs(found: Comparison, path: Path) -> None:
-    """A line for each run."""
+    """Writes a CSV with a line for each run."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["run_id", "name", *found.keys, "seed", "frames", "highest", "last", "status", "seconds",
@@ -108,7 +109,7 @@ def write_runs(found: Comparison, path: Path) -> None:
 
 
 def write_curves(groups: Sequence[Group], confidence: float, path: Path) -> None:
-    """A line for each point of each group's mean curve; without an interval where there is one seed."""
+    """Writes a CSV with a line for each point of each group's mean curve; intervals are empty for a single seed."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["group", "seeds", "frames", "mean", "low", "high"])

@@ -1,4 +1,4 @@
-"""task=env_speed: steps per second of the batch envs on one thread, beside EnvPool's and Jumanji's in the same run."""
+"""task=env_speed: steps per second of the batch envs on one core, compared with EnvPool and Jumanji in the same run."""
 
 import csv
 import math
@@ -57,7 +57,12 @@ def main(config: DictConfig, folder: Path) -> None:
 
 
 def speed_table(spec: SpeedSpec, rows: Sequence[tuple[str, float, float]]) -> FittedTable:
-    """Name, steps a second, and microseconds of a call with one board (nan: not measured) of each env."""
+    """Makes the printed table.
+
+    Args:
+        spec: settings of the timing.
+        rows: for each env its name, steps per second, and microseconds of a call with one board (nan if not measured).
+    """
     peers = [speed for name, speed, _ in rows if name not in OURS]
     cells = []
     for name, speed, call in rows:
@@ -73,7 +78,7 @@ def speed_table(spec: SpeedSpec, rows: Sequence[tuple[str, float, float]]) -> Fi
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """Keeps all threads of this process, those that libraries start included, on one core."""
+    """Restricts this process, with all threads that libraries start, to one core within this context."""
     if not hasattr(os, "sched_setaffinity"):
         raise UserError("task=env_speed: needs Linux, to keep every env on one core")
     before = os.sched_getaffinity(0)
@@ -99,7 +104,7 @@ def ours(spec: SpeedSpec, env_id: str, settings: dict[str, Any]) -> Run:
 
 
 def envpool(spec: SpeedSpec) -> Run:
-    """EnvPool's Sokoban on its own levels, one thread; its observation is the grid of codes."""
+    """Makes a run of EnvPool's Sokoban on its own levels, with one thread; it observes the grid of tile codes."""
     try:
         import envpool
     except ImportError as error:
@@ -108,13 +113,13 @@ def envpool(spec: SpeedSpec) -> Run:
         ) from error
     env = envpool.make("Sokoban-v0", env_type="gymnasium", num_envs=spec.num_envs, num_threads=1)
     env.reset()
-    steps = max(1, spec.steps // 20)  # it is far slower: time a part
+    steps = max(1, spec.steps // 20)  # it is far slower, so fewer steps are timed
     actions = np.random.default_rng(0).integers(0, env.action_space.n, (steps, spec.num_envs)).astype(np.int32)
     return partial(_play, env, actions)
 
 
 def jumanji(spec: SpeedSpec) -> Run:
-    """Jumanji's Sokoban, all steps in one compiled scan; its observation is the grid of codes."""
+    """Makes a run of Jumanji's Sokoban, all steps in one compiled scan; it observes the grid of tile codes."""
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     try:

@@ -1,4 +1,4 @@
-"""task=evaluate: how good a trained policy is on levels it has never seen, and how it fails."""
+"""task=evaluate: how well a trained policy does on held-out levels, and how it fails."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from drc_lab.studies.subjects import subjects
 
 
 def main(config: DictConfig, folder: Path) -> None:
-    """Plays each level once as the policy is and once with each control; prints and writes the report."""
+    """Plays each level once with the baseline policy and once with each control; prints and writes the report."""
     start(config)
     played = subjects(config)
     check_single([subject.name for subject in played])
@@ -47,5 +47,5 @@ def main(config: DictConfig, folder: Path) -> None:
 
 
 def settings_in(env: BatchEnv, config: DictConfig) -> list[Setting]:
-    """The baseline policy, and the controls that can play there."""
+    """Returns the settings of the baseline policy and of the controls that are possible in this env."""
     return [PLAIN, *thinking_spec(config).control_settings(env)]

@@ -1,4 +1,4 @@
-"""task=export: a checkpoint's policy as files that run without drc_lab, and what each variant costs and gains."""
+"""task=export: writes a checkpoint's policy to files that run without drc_lab, and compares the variants."""
 
 import json
 from contextlib import ExitStack
@@ -36,7 +36,7 @@ from drc_lab.speed.timing import timed
 
 ITSELF = "the policy"
 CSV = "export.csv"
-PLAYED_BOARDS, PLAYED_STEPS = 64, 20  # of the plays that int8 is calibrated on and logits are compared over
+PLAYED_BOARDS, PLAYED_STEPS = 64, 20  # of the plays for calibrating int8 and comparing logits
 
 
 def main(config: DictConfig, folder: Path) -> None:
@@ -78,7 +78,7 @@ def main(config: DictConfig, folder: Path) -> None:
 
 
 def describe(spec: ExportSpec, step: Interface, trained: DictConfig, paths: dict[str, Path]) -> dict[str, Any]:
-    """What somebody needs who has the files and not this project."""
+    """Returns what is needed to use the files without this project, such as the inputs and outputs of a step."""
     return {
         "format": spec.format,
         "files": {variant: path.name for variant, path in paths.items()},
@@ -97,7 +97,7 @@ def compare(
     runners: dict[str, Policy],
     seed: int,
 ) -> list[Row]:
-    """A row for the policy itself, as the evaluation of a training runs it, and one for each file."""
+    """Returns a row for the policy itself, run as in evaluations during training, and one for each file."""
     confidence, runtimes = evaluation_spec(config).confidence, FORMATS[spec.format].variants
     weights = sum(x.numel() * x.element_size() for x in policy.state_dict().values())
     sizes = {ITSELF: weights} | {variant: size_of(path) for variant, path in paths.items()}
@@ -119,13 +119,20 @@ def compare(
 
 
 def play_some(config: DictConfig, policy: Policy, key: str, seed: int) -> Play:
-    """A play on held-out levels; ``key`` of the evaluation names their split."""
+    """Plays a few steps on held-out levels; ``evaluation.<key>`` names their split."""
     split = getattr(evaluation_spec(config), key)
     return play(policy, held_out_env(config, split, f"evaluation.{key}", num_envs=PLAYED_BOARDS), PLAYED_STEPS, seed)
 
 
 def latencies(policies: dict[str, Policy], obs: torch.Tensor, batch: int, spec: ExportSpec) -> dict[str, float]:
-    """Median milliseconds of one step of each policy; obs [T, B, ...] has the boards to take it on."""
+    """Returns the median milliseconds that one step of ``batch`` boards takes for each policy.
+
+    Args:
+        policies: by name.
+        obs: [T, B, ...], the boards to draw the batch from; repeated if there are fewer.
+        batch: number of boards.
+        spec: repeats and number of timings.
+    """
     boards = obs.flatten(0, 1)
     boards = boards[torch.arange(batch) % len(boards)]  # (batch, ...)
 

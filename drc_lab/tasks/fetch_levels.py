@@ -1,4 +1,4 @@
-"""task=fetch_levels: gets the Boxoban levels, checks them, and puts them where the Sokoban env looks for them."""
+"""task=fetch_levels: downloads the Boxoban levels, checks them, and puts them where the Sokoban env looks for them."""
 
 import hashlib
 import re
@@ -25,19 +25,20 @@ def main(config: DictConfig, folder: Path) -> None:
 
 
 def fetch(url: str, folder: Path, sha256: str | None, console: Console) -> None:
-    """Downloads an archive of Boxoban's levels and unpacks it, unless the folder is there already.
+    """Downloads an archive of Boxoban's levels and unpacks it, unless the folder exists already.
 
-    The archive lies beside the folder, as ``folder``.zip.part, until all is well: the folder appears at once and whole.
+    The archive is kept beside the folder, as ``folder``.zip.part, until its levels have been read and checked. Only
+    then does the folder appear, complete.
 
     Args:
         url: of the zip file.
-        folder: to make; with PARTS in it.
-        sha256: of the zip file, in hex digits; None takes any and prints what it is.
+        folder: to make, with PARTS in it.
+        sha256: of the zip file, in hex digits; None accepts any and prints it.
         console: for progress and results.
 
     Raises:
-        UserError: the download fails or there is no room, and what was downloaded stays; or the archive is not what it
-            should be, and is removed. Either way nothing is unpacked.
+        UserError: the download fails or the disk is full, then what was downloaded is kept; or the archive is not what
+            it should be, then it is removed. Either way nothing is unpacked.
     """
     check_sha256(sha256)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -66,9 +67,10 @@ def fetch(url: str, folder: Path, sha256: str | None, console: Console) -> None:
 
 
 def _unpack(archive: Path, folder: Path, console: Console) -> dict[str, int]:
-    """Unpacks what is wanted, counts levels, and only then moves it to ``folder``. Returns levels of each part."""
+    """Unpacks the wanted files, reads all levels, and only then moves them to ``folder``. Returns how many levels each
+    part has."""
     fresh = folder.with_name(f"{folder.name}.unpacking")
-    shutil.rmtree(fresh, ignore_errors=True)  # of a run that was killed
+    shutil.rmtree(fresh, ignore_errors=True)  # left by a run that was killed
     try:
         with console.status("unpacking and reading all levels"), zipfile.ZipFile(archive) as packed:
             for member in packed.infolist():
@@ -83,7 +85,7 @@ def _unpack(archive: Path, folder: Path, console: Console) -> dict[str, int]:
             counts = _count(fresh)
         if not counts:
             raise UserError(f"found no level file in it such as {PARTS[0]}/000.txt")
-        fresh.rename(folder)  # which is not there, or empty
+        fresh.rename(folder)  # which does not exist or is empty
         return counts
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise UserError(f"it is no whole zip file ({error})") from None
@@ -94,7 +96,7 @@ def _unpack(archive: Path, folder: Path, console: Console) -> dict[str, int]:
 
 
 def _count(folder: Path) -> dict[str, int]:
-    """Levels of each part of Boxoban in a folder, every file read."""
+    """Reads every level file in a folder; returns how many levels each part of Boxoban has."""
     counts = {}
     for part in PARTS:
         if (folder / part).is_dir():

@@ -1,4 +1,4 @@
-"""task=import_weights: published weights as a checkpoint that every other task takes."""
+"""task=import_weights: converts published weights to a checkpoint that every other task can use."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from drc_lab.models.published import Published, read
 
 
 def main(config: DictConfig, folder: Path) -> None:
-    """Reads the weights, fits a Sokoban env to them, and says where the checkpoint is."""
+    """Reads the weights, adapts the settings of the Sokoban env to them, and writes the checkpoint."""
     check_weights(config)
     start(config)
     found = from_mapping(read, plain(config.import_weights), "import_weights").for_sokoban()
@@ -38,7 +38,7 @@ def main(config: DictConfig, folder: Path) -> None:
 
 
 def sokoban_settings(found: Published) -> dict[str, Any]:
-    """What our Sokoban has to be for the weights to play it: tiny RGB, or one-hot planes without the border."""
+    """Returns the settings of our Sokoban env that fit the weights: tiny RGB, or one-hot planes without the border."""
     C, H, W = found.obs_shape
     border = 2 if C == 7 else 0
     return {
@@ -51,10 +51,10 @@ def sokoban_settings(found: Published) -> dict[str, Any]:
 
 
 def check_plays(found: Published, env: BatchEnv) -> None:
-    """Whether the env is one that the weights can play.
+    """Checks that the weights can play in the env.
 
     Raises:
-        ConfigError: its observations or actions are others; says with which overrides it would fit.
+        ConfigError: its observations or actions do not fit; the message has the overrides that would make them fit.
     """
     shape, actions = env.single_observation_space.shape, int(env.single_action_space.n)
     if (shape, actions) == (found.obs_shape, found.num_actions):

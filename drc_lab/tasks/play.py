@@ -1,4 +1,4 @@
-"""task=play: an agent plays its env in the terminal and on video; without a checkpoint, a person does."""
+"""task=play: an agent plays its env, shown in the terminal and on video; without a checkpoint a person plays."""
 
 from contextlib import suppress
 from functools import partial
@@ -26,7 +26,7 @@ SHOWN_ACTIONS = 3  # the most probable ones
 
 
 def main(config: DictConfig, folder: Path) -> None:
-    """Plays, then says what came of each level and where the video is."""
+    """Plays, then prints the result of each level and where the video is."""
     seed = start(config)
     spec = from_mapping(PlaySpec, plain(config.play), "play")
     if config.checkpoint is None:
@@ -39,7 +39,7 @@ def main(config: DictConfig, folder: Path) -> None:
         stage = Stage(config, spec, pace=True)
         check_fits(policy, num_actions(policy), stage.env, size_key(config, "env"))
         play = partial(watch, policy, stage, spec, seed)
-    with suppress(KeyboardInterrupt):  # what was played is not lost
+    with suppress(KeyboardInterrupt):  # results and video of what was played are kept
         play()
     stage.close()
     for line in stage.results:
@@ -51,7 +51,7 @@ def main(config: DictConfig, folder: Path) -> None:
 
 @torch.no_grad()
 def watch(policy: Policy, stage: Stage, spec: PlaySpec, seed: int) -> None:
-    """The policy plays ``spec.episodes`` levels, or as many as there are."""
+    """Lets the policy play ``spec.episodes`` levels, or as many as there are."""
     generator, names = torch.Generator().manual_seed(seed), stage.env.action_names
     for level in range(spec.level, min(spec.level + spec.episodes, stage.num_levels)):
         obs, carry = torch.from_numpy(stage.start(level)), None
@@ -73,7 +73,7 @@ def watch(policy: Policy, stage: Stage, spec: PlaySpec, seed: int) -> None:
 
 
 def play_by_hand(stage: Stage, spec: PlaySpec) -> None:
-    """A person plays, with the keys of the terminal, the window or a pipe, until q or the end of input."""
+    """Lets a person play with keys from the terminal, the window or a pipe, until q or the end of the input."""
     keyboard, level = Keyboard(stage.env.action_names), spec.level
     if stage.window is None:
         pressed = keys()

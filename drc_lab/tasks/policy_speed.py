@@ -1,4 +1,5 @@
-"""task=policy_speed: the DRC beside the same net written plainly, every policy of conf/policy, and where time goes."""
+"""task=policy_speed: the speed of the DRC compared with a plain implementation of the same net, the speed of every
+policy of conf/policy, and a profile."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -37,8 +38,8 @@ OPERATORS = 15  # rows of the profile
 
 
 def main(config: DictConfig, folder: Path) -> None:
-    """Measures all, prints the tables and writes policy_speed.csv, convolution.csv, policies.csv, looking.csv and
-    profile.csv."""
+    """Runs all measurements, prints the tables and writes policy_speed.csv, convolution.csv, policies.csv, looking.csv
+    and profile.csv."""
     start(config)
     spec = from_mapping(PolicySpeedSpec, plain(config.policy_speed), "policy_speed")
     if spec.device == "cuda" and not torch.cuda.is_available():
@@ -65,14 +66,14 @@ def main(config: DictConfig, folder: Path) -> None:
 
 
 def compare(subjects: dict[str, Ours], spec: PolicySpeedSpec) -> tuple[dict[Any, Any], dict[tuple[str, int], float]]:
-    """Env-steps/s by (what, batch, implementation), and operations/s of the bare convolution by (pass, batch).
+    """Returns env-steps/s by (what, batch, implementation), and operations/s of the bare convolution by (pass, batch).
 
-    All are timed in turns: a busy moment of the machine falls on both sides of every ratio.
+    All are timed in turns, so that a busy moment of the machine affects both sides of every ratio.
     """
     runs: dict[Any, Run] = {}
     for name, subject in subjects.items():
         runs |= {(GRADIENT, batch, name): subject.learning(spec.steps, batch) for batch in spec.batches}
-        if name != SAVING:  # there is nothing to save in a step
+        if name != SAVING:  # a step without gradient keeps no activations, so that recomputing saves nothing
             runs |= {(STEP, envs, name): subject.stepping(envs) for envs in spec.envs}
     alone = convolutions(spec)
     speeds = timed(runs | alone, spec.timings)
@@ -82,7 +83,8 @@ def compare(subjects: dict[str, Ours], spec: PolicySpeedSpec) -> tuple[dict[Any,
 def speed_rows(
     speeds: dict[Any, Any], throughput: dict[tuple[str, int], float], spec: PolicySpeedSpec
 ) -> list[tuple[Any, ...]]:
-    """Ours beside the faster plain one, and the share of its time in which the machine could do the convolutions."""
+    """Returns rows for each of the library's implementations: its speed, its ratio to the faster plain one, and the
+    share of its time that the machine would need for the convolutions alone."""
     best = {name: max(flops for (of, _), flops in throughput.items() if of == name) for name in PASSES}
     seconds = {name: flops / best[name] for name, flops in hoisted_flops(spec.drc())._asdict().items()}
     least = {STEP: seconds["forward"], GRADIENT: sum(seconds.values())}
@@ -96,7 +98,8 @@ def speed_rows(
 
 
 def memory_rows(names: Iterable[str], spec: PolicySpeedSpec) -> list[tuple[Any, ...]]:
-    """MB that a gradient adds at its peak, ours to the thriftier plain one; no rows where that cannot be measured."""
+    """Returns rows with the MB that a gradient adds at its peak, and the ratio to the plain one that takes less; no
+    rows if that cannot be measured here."""
     rows: list[tuple[Any, ...]] = []
     for batch in spec.batches if can_measure(spec.device) else ():
         megabytes = {name: peak_memory(spec, name, batch) / 1e6 for name in names if GRAPHS not in name}
@@ -111,7 +114,8 @@ def _row(what: str, name: str) -> str:
 
 
 def policies(spec: PolicySpeedSpec) -> Iterator[tuple[str, Policy]]:
-    """Every file of the group ``policy`` that takes images, also of the user's own folder of configs."""
+    """Yields name and policy for every file of the ``policy`` group that reads images, including those in the user's
+    own config folder."""
     for name in GlobalHydra.instance().config_loader().get_group_options("policy"):
         node = hydra.compose("config", [f"policy={name}"]).policy
         try:
@@ -124,7 +128,7 @@ def policies(spec: PolicySpeedSpec) -> Iterator[tuple[str, Policy]]:
 
 
 def policy_rows(others: dict[str, Policy], spec: PolicySpeedSpec) -> list[tuple[Any, ...]]:
-    """Parameters, and env-steps/s of one step and of a gradient."""
+    """Returns rows of name, number of parameters, and env-steps/s of a step and of a gradient."""
     subjects = {name: Ours(policy, spec.obs_shape) for name, policy in others.items()}
     runs = {(name, STEP): subject.stepping(spec.envs[0]) for name, subject in subjects.items()}
     runs |= {(name, GRADIENT): s.learning(spec.steps, spec.batches[0]) for name, s in subjects.items()}
@@ -136,10 +140,10 @@ def policy_rows(others: dict[str, Policy], spec: PolicySpeedSpec) -> list[tuple[
 
 
 def profile_rows(subject: Ours, spec: PolicySpeedSpec) -> list[tuple[Any, ...]]:
-    """The operators of a forward and backward pass by their own time, longest first.
+    """Returns the operators of a forward and backward pass by their own time, longest first.
 
-    On one thread: the profiler sees nothing of threads that a policy starts for itself. Compiled loops and the Python
-    around them stand under the autograd function that holds them (_Ticks, _TicksBackward).
+    It is measured on one thread, as the profiler does not see threads that a policy starts itself. Compiled loops and
+    the Python code around them are counted under the autograd function that contains them (_Ticks, _TicksBackward).
     """
     run, threads = subject.learning(spec.steps, spec.batches[0]), torch.get_num_threads()
     cuda = spec.device == "cuda"

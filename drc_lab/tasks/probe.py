@@ -1,4 +1,4 @@
-"""task=probe: what can be read from what a policy computes."""
+"""task=probe: what can be read linearly from a policy's activations."""
 
 import json
 from collections.abc import Sequence
@@ -46,8 +46,8 @@ PLAN_TEXT = (
 
 
 def main(config: DictConfig, folder: Path) -> None:
-    """Records, labels, fits probes and their controls; prints and writes the report. Of a run (``thinking.run``) all
-    checkpoints, one after the other."""
+    """Records episodes, fits probes and their controls, and prints and writes the report. With ``thinking.run`` it
+    compares all checkpoints of a run instead."""
     start(config)
     found = subjects(config)
     spec = from_mapping(ProbeSpec, plain(config.probe), "probe")
@@ -86,7 +86,7 @@ def main(config: DictConfig, folder: Path) -> None:
 
 
 def over_frames(config: DictConfig, found: Sequence[Subject], spec: ProbeSpec, folder: Path) -> None:
-    """The plan in all checkpoints of a run."""
+    """Probes all checkpoints of a run, to see when the plan appears in training."""
     first, where = found[0], folder / FOLDER
     env = boards(first, spec.levels, "probe.levels")
     labels = [label for label in find_labels(str(first.config.env.id), spec.labels) if label.cells]
@@ -123,7 +123,7 @@ def refined(
     spec: ProbeSpec,
     confidence: float,
 ) -> list[Finding]:
-    """How the plan changes over extra passes, where the policy has ticks."""
+    """Returns a finding on how the plan changes over extra passes; [] if no probe reads a cell state."""
     test = recording.index["level"][Split.of(recording, spec.train_share, spec.seed).test].unique()
     cells = [label for label in labels if label.cells]
     wanted = targets(thought, cells, thought.board, spec.unsolved)
@@ -132,7 +132,7 @@ def refined(
 
 
 def described(recording: Recording, env: LevelVectorEnv, wanted: Sequence[Target], spec: ProbeSpec) -> list[Finding]:
-    """A dictionary of the last layer's last cell state, where there is one."""
+    """Returns a finding on a dictionary of the last layer's cell state after its last tick; [] if there is none."""
     states = [name for name in recording.names if name.endswith(".c")]
     if not spec.features or not states:
         return []
@@ -143,13 +143,14 @@ def described(recording: Recording, env: LevelVectorEnv, wanted: Sequence[Target
 
 
 def shown_levels(recording: Recording, spec: ProbeSpec) -> list[int]:
-    """The first levels of those that no probe was fitted to."""
+    """Returns the first ``spec.video_levels`` of the levels that no probe was fitted to."""
     test = Split.of(recording, spec.train_share, spec.seed).test
     return recording.index["level"][test].unique()[: spec.video_levels].tolist()
 
 
 def channels(recording: Recording, env: LevelVectorEnv, probed: Probed, spec: ProbeSpec) -> list[Finding]:
-    """Channels of the last layer's last cell state on a level, where a probe reads the plan from it."""
+    """Returns a gallery of channels of the last layer's cell state after its last tick; [] if no 1x1 probe reads the
+    plan there."""
     label = default_label(env.batch)
     states = [name for name in recording.names if name.endswith(".c") and (label, name, 1) in probed.probes]
     if not states or not (levels := shown_levels(recording, spec)):
@@ -159,7 +160,7 @@ def channels(recording: Recording, env: LevelVectorEnv, probed: Probed, spec: Pr
 
 
 def answer(best: Finding, recording: Recording) -> list[str]:
-    """In sentences."""
+    """Sums up the probes and the recording in sentences."""
     table = best.table
     clear = table[table["clear"] == "yes"]
     said = [f"{len(clear)} of {len(table)} labels and probe sizes can be read better than all controls."]
@@ -172,13 +173,13 @@ def answer(best: Finding, recording: Recording) -> list[str]:
 
 
 def metrics(best: Finding) -> dict[str, float]:
-    """probe/LABEL of the best place, by 1x1 probes or of the whole map."""
+    """Returns metrics probe/LABEL, the score at the best place, of 1x1 or whole-map probes."""
     rows = best.table[best.table["cells"] != "3x3"]
     return {f"probe/{row.label}": float(row.score) for row in rows.itertuples()}
 
 
 def write_plan(recording: Recording, env: LevelVectorEnv, probed: Probed, spec: ProbeSpec, path: Path) -> Path | None:
-    """A video of the first levels with the plan drawn on them, where 1x1 probes read directions off cell states."""
+    """Writes a video of levels with the plan drawn on them; returns None if no 1x1 probe reads it from cell states."""
     by_tick = {name: probe for (label, name, kernel), probe in probed.probes.items()
                if label == default_label(env.batch) and kernel == 1 and name.endswith(".c")}  # fmt: skip
     if not by_tick or not spec.video_levels:
@@ -193,7 +194,7 @@ def write_plan(recording: Recording, env: LevelVectorEnv, probed: Probed, spec: 
 
 
 def write_probes(probed: Probed, path: Path) -> None:
-    """All probes: LABEL/NAME/KERNEL.weight [K, F] and .bias [K]."""
+    """Writes all probes as safetensors: LABEL/NAME/KERNEL.weight [K, F] and .bias [K]."""
     tensors = {}
     for (label, name, kernel), probe in probed.probes.items():
         tensors[f"{label}/{name}/{kernel}.weight"], tensors[f"{label}/{name}/{kernel}.bias"] = probe.weight, probe.bias

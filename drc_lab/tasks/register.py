@@ -1,4 +1,4 @@
-"""task=register: a run's best checkpoint becomes a version of a registered model, to be played by its name."""
+"""task=register: makes a run's best checkpoint a version of a registered model, which can then be used by name."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from drc_lab.tracking.spec import RegisterSpec
 
 
 def main(config: DictConfig, folder: Path) -> None:
-    """Registers it, and says what it is called now."""
+    """Registers the checkpoint and prints its new name."""
     quieten_libraries()
     spec = from_mapping(RegisterSpec, plain(config.register), "register")
     client = reading_client(config)

@@ -1,4 +1,4 @@
-"""task=saliency: which cells a policy's decisions read."""
+"""task=saliency: which cells of the board a policy's decisions depend on."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from drc_lab.studies.subjects import subjects
 
 
 def main(config: DictConfig, folder: Path) -> None:
-    """Attributes values and greedy actions on first observations to cells; prints and writes the report."""
+    """Attributes the values and greedy actions on first observations to cells; prints and writes the report."""
     start(config)
     found = subjects(config)
     check_single([subject.name for subject in found])

@@ -23,7 +23,8 @@ GENERATORS: dict[str, Any] = {
     "Sokoban rooms 7x7, 2 boxes": RoomGenerator(),
     "Sokoban reverse 10x10, 4 boxes": ReverseGenerator(),
 }
-# Mean milliseconds by optimum of IDA* in Lireer's ricochet-robot-solver, 16x16 boards with four robots.
+# For comparison: mean milliseconds by optimal length of IDA* in Lireer's ricochet-robot-solver, on 16x16 boards with
+# four robots.
 LISTED = {5: 0.24, 10: 37.0, 15: 1900.0}
 
 
@@ -41,9 +42,9 @@ def main(config: DictConfig, folder: Path) -> None:
 
 
 def levels_per_second(generate: Any, seconds: float) -> float:
-    """Levels that one generator makes in a second."""
+    """Returns how many levels per second a generator makes, measured for about ``seconds``."""
     rng, made, count = np.random.default_rng(0), 0, 1
-    generate(rng, 1)  # compiles
+    generate(rng, 1)  # warm-up, which also compiles
     started = time.perf_counter()
     while time.perf_counter() - started < seconds:
         made += len(generate(rng, count))
@@ -52,7 +53,7 @@ def levels_per_second(generate: Any, seconds: float) -> float:
 
 
 def ricochet_times(count: int) -> list[tuple[Any, ...]]:
-    """Times by optimal length, over official-like 16x16 boards as they come."""
+    """Times the solver on official-like 16x16 boards; returns rows by optimal length."""
     boards = BoardGenerator(16, 16, 4, style="official", split=None)(np.random.default_rng(0), count)
     seconds = defaultdict(list)
     solve_many(boards[:1])  # loads compiled code
@@ -66,7 +67,7 @@ def ricochet_times(count: int) -> list[tuple[Any, ...]]:
 
 
 def sokoban_times(count: int) -> list[tuple[Any, ...]]:
-    """Times for the fewest moves and for the fewest pushes of 10x10 levels with four boxes."""
+    """Times the solver on 10x10 levels with four boxes; returns a row for fewest moves and one for fewest pushes."""
     levels, rows = ReverseGenerator()(np.random.default_rng(0), count), []
     solve_sokoban(levels.tiles[:1])
     for optimal in ("moves", "pushes"):

@@ -1,4 +1,4 @@
-"""task=steer: whether a policy acts on what can be read from it."""
+"""task=steer: whether a policy acts on what probes read from it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -44,7 +44,7 @@ from drc_lab.tracking.datasets import digest, fixed_levels
 
 
 def main(config: DictConfig, folder: Path) -> None:
-    """Fits probes on some levels; on others steers the policy by them, ablates and patches; writes the report."""
+    """Fits probes on some levels; steers, ablates and patches the policy on others; prints and writes the report."""
     start(config)
     found = subjects(config)
     check_single([subject.name for subject in found])
@@ -61,7 +61,7 @@ def main(config: DictConfig, folder: Path) -> None:
     label = spec.label or default_label(env.batch)
     find_labels(str(subject.config.env.id), [label], "steer.label")
     env.reset(seed=spec.seed)
-    possible_moves(env.batch, label)  # or say now that there are none
+    possible_moves(env.batch, label)  # raises now if the label does not stand for single moves
     places = [point.name for point in read_names(subject.policy, spec.patch, key="steer.patch")[1]]
     names = list(layers.values())
     own_spec = replace(probe_spec, passes=0)
@@ -87,7 +87,11 @@ def steered(
     spec: SteerSpec,
     confidence: float,
 ) -> Finding:
-    """Along routes on the same levels in all symmetries."""
+    """Steers the policy along routes on the same levels in all symmetries of their size.
+
+    Raises:
+        ConfigError: no level has a possible move that the policy does not make by itself.
+    """
     env = boards(subject, spec.steered, "steer.steered", at_once=spec.steered)
     turned: dict[int, list[Routes]] = {length: [] for length in sorted(spec.moves)}
     for symmetry in symmetries_of(*size_of(env)):
@@ -103,10 +107,10 @@ def steered(
 
 
 def cell_layers(subject: Subject) -> dict[int, str]:
-    """The name of each layer's cell state after a step's last tick.
+    """Returns by layer the name of its cell state after a step's last tick.
 
     Raises:
-        ConfigError: the policy has none.
+        ConfigError: the policy has no cell states.
     """
     if found := last_states(subject.policy, "c"):
         return found
@@ -115,7 +119,7 @@ def cell_layers(subject: Subject) -> dict[int, str]:
 
 @torch.no_grad()
 def channels_of(subject: Subject, layers: dict[int, str]) -> int:
-    """Of the smallest of these cell states."""
+    """Returns the number of channels of the cell state that has the fewest."""
     weight = next(subject.policy.parameters())
     obs = torch.zeros(1, *subject.policy.obs_shape, device=weight.device)
     _, cache = run_with_cache(subject.policy, obs, None, list(layers.values()))
@@ -123,15 +127,15 @@ def channels_of(subject: Subject, layers: dict[int, str]) -> int:
 
 
 def check_channels(wanted: Sequence[int], channels: int) -> None:
-    """Whether a layer has as many channels as are to be taken out."""
+    """Checks that layers have at least as many channels as are to be ablated."""
     for number in wanted:
         if number > channels:
             raise ConfigError("steer.channels", number, f"1 to {channels}, the channels of a layer")
 
 
 def other_split(subject: Subject) -> str:
-    """Of the levels that probes are fitted to: those that chose the checkpoint, or training's where these are the ones
-    that it is steered on."""
+    """Returns the split of the levels that probes are fitted to: the one that chose the checkpoint, or the training
+    split if the policy is steered on that one."""
     e = evaluation_spec(subject.config)
     return e.split if e.split != e.report_split else "train"
 
@@ -139,10 +143,10 @@ def other_split(subject: Subject) -> str:
 def probes_of(
     recording: Recording, subject: Subject, label: str, layers: dict[int, str], board: tuple[int, int], spec: ProbeSpec
 ) -> dict[int, Probe]:
-    """The 1x1 probe of each layer's cell state after the last tick.
+    """Fits a 1x1 probe to each layer's cell state after a step's last tick.
 
     Raises:
-        ConfigError: the recording has nothing to tell apart.
+        ConfigError: the recording has only one class of the label.
     """
     wanted = targets(recording, find_labels(str(subject.config.env.id), [label], "steer.label"), board, spec.unsolved)
     everything = Split(np.ones(len(recording.index), bool), np.ones(len(recording.index), bool))
@@ -166,7 +170,7 @@ def ablated(
     spec: SteerSpec,
     confidence: float,
 ) -> list[Finding]:
-    """Without the channels that the probes read most from."""
+    """Ablates the channels with the largest weights in the probes; [] if ``spec`` asks for no ablation."""
     if not spec.channels or not spec.methods:
         return []
     ranked = {layer: np.argsort(-np.linalg.norm(probe.weight, axis=0)).tolist() for layer, probe in probes.items()}
@@ -179,7 +183,8 @@ def ablated(
 def patched(
     subject: Subject, env: LevelVectorEnv, places: Sequence[str], spec: SteerSpec, confidence: float
 ) -> list[Finding]:
-    """Between levels and the same levels with the goal somewhere else."""
+    """Patches between levels and the same levels with the goal moved; [] if nothing is to be patched or no pair
+    counts."""
     if not places:
         return []
     device = next(subject.policy.parameters()).device
@@ -190,7 +195,7 @@ def patched(
 
 
 def answer(findings: Sequence[Finding]) -> list[str]:
-    """In sentences."""
+    """Sums up the findings in sentences."""
     table = findings[0].table
     sentences = []
     for moves, rows in table.groupby("moves", sort=False):
@@ -220,7 +225,8 @@ def answer(findings: Sequence[Finding]) -> list[str]:
 
 
 def metrics(steered: Finding) -> dict[str, float]:
-    """steer/first_tick and steer/every_tick: the best share over layers and alphas; and of random vectors there."""
+    """Returns metrics for single moves: steer/first_tick and steer/every_tick, the share steered at the setting that
+    beats random vectors most, and the same with ``_random`` for the random vectors there."""
     found: dict[str, float] = {}
     single = steered.table[steered.table["moves"] == 1]
     for when, rows in single.groupby("when", sort=False):

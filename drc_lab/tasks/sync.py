@@ -1,4 +1,4 @@
-"""task=sync: sends what a run recorded while its MLflow server was away."""
+"""task=sync: sends to MLflow what a run recorded while the server was away."""
 
 from pathlib import Path
 
@@ -16,16 +16,17 @@ from drc_lab.tracking.run import to_mlflow
 
 
 def main(config: DictConfig, folder: Path) -> None:
-    """Sends the rest of the folder's journal."""
+    """Sends the part of the folder's journal that MLflow does not have yet."""
     quieten_libraries()
     send_rest(folder)
 
 
 def send_rest(folder: Path) -> None:
-    """Sends the rest of a folder's journal, the status last. A run that was killed hard has none, and is KILLED.
+    """Sends the part of a folder's journal that MLflow does not have yet, the status last. A journal without a status
+    is that of a process that was killed, and the run becomes KILLED.
 
     Raises:
-        UserError: there is no such run, it is still going on, or its store is away.
+        UserError: there is no such run, it is still running, or its store is away.
     """
     check_journal(folder)
     with Journal(folder / FILE) as journal:
@@ -45,10 +46,11 @@ def send_rest(folder: Path) -> None:
 
 
 def store_now(uri: str, folder: Path) -> str:
-    """The store of a run; an SQLite file that was moved together with the run's folder is somewhere above it.
+    """Returns the URI of a run's store. An SQLite file that was moved together with the run's folder is looked for in
+    the folders above it.
 
     Raises:
-        UserError: it is not there.
+        UserError: the SQLite file is not found.
     """
     file = Path(uri.removeprefix(SQLITE))
     if not uri.startswith(SQLITE) or file.is_file():

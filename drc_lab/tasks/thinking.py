@@ -15,7 +15,7 @@ from drc_lab.studies.subjects import subjects
 
 
 def main(config: DictConfig, folder: Path) -> None:
-    """Plays the checkpoint, or several, at every setting; prints and writes the report."""
+    """Plays one or several checkpoints at every setting; prints and writes the report."""
     start(config)
     subject, *more = subjects(config)
     if more or thinking_spec(config).run is not None:

@@ -1,4 +1,4 @@
-"""task=thinking_sweep: trains, then asks on levels it has never seen whether more thinking helps the policy."""
+"""task=thinking_sweep: trains a policy, then tests on held-out levels whether more thinking helps it."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def main(config: DictConfig, folder: Path) -> None:
 def run(config: DictConfig, folder: Path) -> TrainingResult:
     """Trains, then plays the best checkpoint at each amount of thinking; prints and writes the report."""
     training = prepare(config, folder)
-    planned(Subject("", training.agent.policy, config, 0, 0, ""))  # a mistake shows before the training
+    planned(Subject("", training.agent.policy, config, 0, 0, ""))  # only to find mistakes before the training
     folder = training.beginning.folder
     if training.beginning.finished and (folder / TABLE).exists():
         tell_finished(training.beginning)
@@ -44,7 +44,7 @@ def run(config: DictConfig, folder: Path) -> TrainingResult:
 
 
 def report(training: Training, config: DictConfig, best: Path, run: Run) -> None:
-    """Plays and reports on what was trained."""
+    """Plays the trained policy at each amount of thinking and writes the report."""
     subject = load_subject(config, best, best.stem)
     plan = planned(subject)
     log_held_out(run, "test", plan.env, training.agent.config)

@@ -1,4 +1,4 @@
-"""task=train: a policy learns in an env; the run's record gets the curve and the checkpoints."""
+"""task=train: trains a policy in an env; the run records its learning curves and checkpoints."""
 
 import gc
 import signal
@@ -63,7 +63,7 @@ from drc_lab.tracking.system import system_metrics
 
 @dataclass
 class Training:
-    """Everything a fit needs, built and checked before anything is written."""
+    """Everything that `fit` needs, built and checked before anything is written."""
 
     agent: Agent
     data: RolloutData
@@ -72,19 +72,19 @@ class Training:
     checkpoints: Checkpoints
     stop: GracefulStop
     beginning: Beginning
-    env: BatchEnv  # a copy of what the policy is trained in
+    env: BatchEnv  # like the one that the policy is trained in, with one board
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training came to.
+    """The result of a training.
 
     Args:
-        folder: of the run: config, checkpoints, and what its task has left.
+        folder: of the run, with its config, checkpoints and other files.
         checkpoint: the best one on held-out levels; `drc_lab.load_policy` reads it.
-        run_id: MLflow's; None without it.
-        metrics: means over the held-out levels of the last evaluation, by name: MLflow has them as ``final/NAME``.
-        best: the best held-out solve rate, or return where the env says no success.
+        run_id: of the run in MLflow; None without MLflow.
+        metrics: means over the held-out levels of the last evaluation, by name. MLflow has them as ``final/NAME``.
+        best: the best held-out solve rate, or return if the env does not report success.
     """
 
     folder: Path
@@ -95,12 +95,12 @@ class TrainingResult:
 
 
 def main(config: DictConfig, folder: Path) -> float:
-    """Trains; returns what a sweep judges it by, `TrainingResult.best`."""
+    """Trains; returns `TrainingResult.best`, which sweeps optimise."""
     return run(config, folder).best
 
 
 def run(config: DictConfig, folder: Path) -> TrainingResult:
-    """Trains and says where the best checkpoint is."""
+    """Trains, or resumes a training, and prints where the best checkpoint is."""
     training = prepare(config, folder)
     if training.beginning.finished:
         tell_finished(training.beginning)
@@ -112,21 +112,21 @@ def run(config: DictConfig, folder: Path) -> TrainingResult:
 
 
 def result_of(training: Training, best: Path, recorded: Run) -> TrainingResult:
-    """Of a training that has just come to its end."""
+    """Returns the result of a training that has just finished."""
     evaluation = training.evaluation
     return TrainingResult(training.beginning.folder, best, recorded.run_id, dict(evaluation.result), evaluation.best)
 
 
 def earlier_result(training: Training) -> TrainingResult:
-    """Of one that had come to its end before."""
+    """Returns the result of a training that an earlier command finished."""
     begin = training.beginning
     best, last = (begin.checkpoints / name for name in (BEST, LAST))
-    recorded = run_id(begin.folder) if training.trainer.is_global_zero else None  # one process can open the journal
+    recorded = run_id(begin.folder) if training.trainer.is_global_zero else None  # only one process can open it
     return TrainingResult(begin.folder, best if best.is_file() else last, recorded, dict(begin.result), begin.best)
 
 
 def prepare(config: DictConfig, folder: Path) -> Training:
-    """Builds envs, policy, loss, rollouts and trainer; every mistake in the config shows here."""
+    """Builds envs, policy, loss, rollouts and trainer; raises here for any mistake in the config."""
     start(config)
     check_accelerator(config.trainer.get("accelerator"))
     begin = beginning(config, folder)
@@ -157,7 +157,7 @@ def prepare(config: DictConfig, folder: Path) -> Training:
         partial(judge_of, loss) if loss.uses_optimal_actions else None,
     )  # fmt: skip
 
-    # Evaluations and checkpoints fall on the ends of rollouts: only there is a run's state small and whole.
+    # Evaluations and checkpoints happen at the ends of rollouts: only there is a run's state small and complete.
     stop = GracefulStop()
     evaluation = HeldOutEvaluation(levels, held_out, spec.in_rollouts(held_out.every_frames), stop)
     kept = from_mapping(CheckpointSpec, plain(config.checkpoints), "checkpoints")
@@ -174,25 +174,29 @@ def prepare(config: DictConfig, folder: Path) -> Training:
     trainer.strategy.checkpoint_io = AtomicCheckpointIO()
     check_trainer(trainer, spec)
     if trainer.strategy.root_device.type == "cuda" and spec.cuda_graph and spec.min_repeats is None:
-        agent.unroll = GraphedUnroll(policy, say)  # not where each rollout has its own ticks, and would be recorded
+        agent.unroll = GraphedUnroll(policy, say)  # drawn repeats would need a graph each
     with errors_under("algo.rollouts"):
         check_rollouts(spec, env, policy, trainer.num_nodes, trainer.strategy.root_device.type == "cpu")
     return Training(agent, data, trainer, evaluation, checkpoints, stop, begin, env)
 
 
 def judge_of(loss: ActorCriticLoss, env: BatchEnv) -> Judge:
-    """What finds the optimal actions in a training env, for a loss that learns from them."""
+    """Returns what finds the optimal actions in a training env, for a loss that learns from them."""
     game = game_of(env)
     assert game is not None
     return loss.judge(game)
 
 
 def check_trainer(trainer: L.Trainer, spec: RolloutSpec) -> None:
-    """What Lightning can do and an exact, on-policy training cannot."""
+    """Checks that the trainer uses no feature of Lightning that an exact, on-policy training does not support.
+
+    Raises:
+        ConfigError: it does.
+    """
     if trainer.accumulate_grad_batches != 1:
         raise ConfigError("trainer.accumulate_grad_batches", trainer.accumulate_grad_batches, "1")
     strategy = trainer.strategy
-    spawned = isinstance(strategy.launcher, _MultiProcessingLauncher)  # what they learn does not come back
+    spawned = isinstance(strategy.launcher, _MultiProcessingLauncher)  # they do not return the trained weights
     if spawned or not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
         raise ConfigError("trainer.strategy", type(strategy).__name__, "auto | ddp")
     if in_sweep() and isinstance(strategy.launcher, _SubprocessScriptLauncher):
@@ -203,8 +207,8 @@ def check_trainer(trainer: L.Trainer, spec: RolloutSpec) -> None:
 
 
 def chosen_callbacks(config: DictConfig, policy: Policy) -> list[L.Callback]:
-    """Those of the ``callbacks`` group. One that has ``check`` is asked whether it can do with the policy and the env's
-    id, before anything is written."""
+    """Builds the callbacks of the ``callbacks`` group. If one has a method ``check``, that is called with the policy
+    and the env's id, and may raise before anything is written."""
     found = []
     for name, node in config.callbacks.items():
         if node is not None:
@@ -217,7 +221,11 @@ def chosen_callbacks(config: DictConfig, policy: Policy) -> list[L.Callback]:
 
 
 def check_optimization(agent: Agent, algo: DictConfig) -> None:
-    """Lightning would find out only after the run has begun."""
+    """Checks that optimizer and schedule can be built. Lightning would raise only after the run has started.
+
+    Raises:
+        UserError: one of them cannot be built, or is not a torch optimizer or schedule.
+    """
     made: Any = agent.policy.parameters()
     for name, make, kind in (
         ("optimizer", agent.make_optimizer, Optimizer),
@@ -234,10 +242,10 @@ def check_optimization(agent: Agent, algo: DictConfig) -> None:
 
 
 def fit(training: Training, run: Run) -> Path:
-    """Runs the trainer. Returns the checkpoint that was best on held-out levels.
+    """Runs the trainer; returns the checkpoint that was best on held-out levels.
 
     Raises:
-        Stopped: by a signal, with a checkpoint written.
+        Stopped: by a signal, after a checkpoint was written.
     """
     trainer, checkpoints, start = training.trainer, training.checkpoints, training.beginning
     trainer.loggers = [RunLogger(run)]
@@ -246,53 +254,53 @@ def fit(training: Training, run: Run) -> Path:
     log_held_out(run, "valid", training.evaluation.env, config)
     if training.agent.policy.note:
         console.print(training.agent.policy.note, soft_wrap=True)
-    gc.freeze()  # what libraries have made stays: collections need not look at hundreds of thousands of objects again
+    gc.freeze()  # collections can skip the hundreds of thousands of objects that libraries made, which stay
     with training.stop.listening():
         try:
             trainer.fit(training.agent, datamodule=training.data, ckpt_path=start.checkpoint, weights_only=True)
-        except SystemExit as error:  # what Lightning makes of a KeyboardInterrupt
+        except SystemExit as error:  # Lightning turns a KeyboardInterrupt into this
             raise error.__context__ or KeyboardInterrupt from None
         except BaseException:
             end_other_ranks(trainer)
             raise
-        if not (checkpoints.finished or checkpoints.stopped):  # no step was left, and Lightning called no hook
+        if not (checkpoints.finished or checkpoints.stopped):  # no step was left, so Lightning called no hook
             training.agent.to(trainer.strategy.root_device)
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
                 callback.on_train_end(trainer, training.agent)
-    if training.stop.signal and not checkpoints.stopped and trainer.is_global_zero:  # it came after the last checkpoint
+    if training.stop.signal and not checkpoints.stopped and trainer.is_global_zero:  # signal after the last checkpoint
         raise Stopped(training.stop.signal)
     for path in {checkpoints.last, checkpoints.best}:
-        if path.is_file():  # or the training was stopped before its first rollout
+        if path.is_file():  # there is none if the training was stopped before its first rollout
             run.log_artifact(path, "checkpoints")
-    if checkpoints.stopped and trainer.is_global_zero:  # the other ranks are done, and not an error to whoever watches
+    if checkpoints.stopped and trainer.is_global_zero:  # other ranks just end: raising there would look like an error
         by, frames, command = (
             training.stop.signal or signal.SIGTERM,
             training.agent.frames,
             resume_command(start.folder),
         )
         raise Stopped(by, f"{by.name} after {frames:,} frames. Go on with:  {command}")
-    # MLflow's table of runs shows last values: sorted by these, it compares whole trainings.
+    # MLflow's table of runs shows the last value of a metric, so that sorting by these compares whole trainings.
     worth, frames = training.evaluation.result, training.agent.frames
     run.log_metrics({f"final/{name}": value for name, value in worth.items()} | {"final/frames": frames}, frames)
     return checkpoints.best
 
 
 def end_other_ranks(trainer: L.Trainer) -> None:
-    """Ends the processes that Lightning started: they would wait for this one, or fail with it and say so."""
+    """Ends the processes that Lightning started. They would wait for this one, or fail too and print further errors."""
     launcher = trainer.strategy.launcher
     if isinstance(launcher, _SubprocessScriptLauncher):
         launcher.kill(signal.SIGKILL)
-        launcher.procs.clear()  # Lightning watches them, and would kill this process too before its run has ended
+        launcher.procs.clear()  # Lightning would notice their end and kill this process before its run is closed
 
 
 def tell_finished(start: Beginning) -> None:
-    """What a command says that has nothing to do."""
+    """Prints that the run is finished already and there is nothing to do."""
     console.print(f"{start.folder} holds this run, finished; resume=never begins anew there", soft_wrap=True)
 
 
 @contextmanager
 def start_run(config: DictConfig, start: Beginning) -> Iterator[Run]:
-    """The recorded run of this training, with the config in it and in ``config.yaml`` of its folder."""
+    """Opens the recorded run of a training; a new run also gets the config, logged and as ``config.yaml``."""
     spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
     name, tags = name_of(config), run_tags(config) | job_tags()
     with (

@@ -1,4 +1,4 @@
-"""The levels of a run as MLflow datasets: which ones, how many, how hard."""
+"""Records the levels of a run as MLflow datasets: which levels, how many, and how hard they are."""
 
 import hashlib
 import json
@@ -18,18 +18,19 @@ DIGEST = 16  # hex digits; MLflow takes up to 36
 
 
 class TakesDatasets(Protocol):
-    """What a run is here."""
+    """A run, as far as this module uses it."""
 
     def log_dataset(self, dataset: Mapping[str, str]) -> None: ...
 
 
 def log_levels(run: TakesDatasets, use: str, env: BatchEnv, settings: Mapping[str, Any]) -> None:
-    """Records the levels that an env deals as an input of the run.
+    """Records an env's levels as an input of the run.
 
     Args:
+        run: the run.
         use: train, valid or test.
-        env: that deals them.
-        settings: the arguments of that env, with its id.
+        env: the env that plays the levels.
+        settings: the arguments of that env, including its id.
     """
     levels = fixed_levels(env)
     of_levels = {
@@ -53,7 +54,7 @@ def log_levels(run: TakesDatasets, use: str, env: BatchEnv, settings: Mapping[st
 
 
 def fixed_levels(env: BatchEnv) -> Any:
-    """The set that an env deals from; None if it generates them without end."""
+    """The fixed set of levels that an env plays; None if it generates levels endlessly."""
     stream = getattr(env, "levels", None)
     while isinstance(stream, AugmentedLevels):
         stream = stream.stream
@@ -61,9 +62,10 @@ def fixed_levels(env: BatchEnv) -> Any:
 
 
 def digest(env: BatchEnv, settings: Mapping[str, Any]) -> str:
-    """Alike for the same levels: of a set by what it holds, of files by their names and sizes, else by the settings.
+    """A digest that is equal for equal levels.
 
-    Files that are read in another alphabet, or of which levels were skipped, are other levels.
+    It is computed from the contents of a level set, from the names and sizes of level files, and otherwise from the
+    env's settings. For files, the symbol alphabet and the skipped levels are part of it, as they change the levels.
     """
     levels, found = fixed_levels(env), hashlib.sha256()
     if isinstance(levels, LevelSet):
@@ -76,6 +78,6 @@ def digest(env: BatchEnv, settings: Mapping[str, Any]) -> str:
             found.update(json.dumps([(each.file, each.number) for each in levels.skipped]).encode())
         if symbols := translation(levels.symbols):
             found.update(json.dumps(sorted(symbols.items())).encode())
-    if not isinstance(levels, LevelSet | LevelFiles) or isinstance(env, GymVectorEnv):  # those have seeds for levels
+    if not isinstance(levels, LevelSet | LevelFiles) or isinstance(env, GymVectorEnv):  # its levels are seeds
         found.update(json.dumps(settings, sort_keys=True, default=str).encode())
     return found.hexdigest()[:DIGEST]

@@ -1,4 +1,4 @@
-"""What MLflow's pages say of studies and runs: what they are, and what to look at first."""
+"""The descriptions of studies and runs on MLflow's pages: what each is, and what to look at first."""
 
 LEARNING = (
     "`valid/solve_rate` over env frames (held-out levels, which choose the best checkpoint), or `valid/return` where "
@@ -33,7 +33,13 @@ SWEEP = (
 
 
 def of_setting(kind: str, amount: float | None, measure: str) -> str:
-    """Of a nested run, with its metric on held-out levels; ``amount`` is None where a kind has none."""
+    """The description of a nested run, which plays at one setting.
+
+    Args:
+        kind: kind of thinking.
+        amount: amount of thinking; None if the kind has no amounts.
+        measure: the metric on held-out levels to look at first.
+    """
     what = f"`{kind}`" if amount is None else f"`{kind}`, {amount:g} of it,"
     return (
         f"How well {what} plays the held-out levels. Look first at `{measure}`, and at `gain` from `gain_low` to "

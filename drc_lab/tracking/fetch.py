@@ -1,4 +1,4 @@
-"""From the name of a checkpoint in MLflow to a file."""
+"""Downloads checkpoints from MLflow by name."""
 
 import os
 import tempfile
@@ -15,19 +15,21 @@ from drc_lab.files import written
 from drc_lab.tracking.mlflow import in_one_line
 from drc_lab.tracking.models import best_first, models_of, own_measure
 
-BEST = "best.ckpt"  # a training's second name for the best of its checkpoints
+BEST = "best.ckpt"  # a second name of a training's best checkpoint
 
 
 def fetch_checkpoint(client: MlflowClient, checkpoint: str, cache: Path) -> Path:
-    """The file of a checkpoint in MLflow. It never changes what a model holds, so that is downloaded once.
+    """The local file of a checkpoint in MLflow.
+
+    MLflow never changes the files of a model, so they are downloaded only once.
 
     Args:
-        client: of the store.
-        checkpoint: see `ALLOWED`.
-        cache: folder for the files.
+        client: client of the store.
+        checkpoint: a name in MLflow, see `ALLOWED`.
+        cache: folder for downloaded files.
 
     Raises:
-        ConfigError: about ``checkpoint``: no such name, or nothing in MLflow under it.
+        ConfigError: about ``checkpoint``: the name has the wrong form, or MLflow has nothing under it.
     """
     try:
         if match := MODEL.fullmatch(checkpoint):
@@ -42,7 +44,7 @@ def fetch_checkpoint(client: MlflowClient, checkpoint: str, cache: Path) -> Path
             named = [model for model in models if model.tags["file"] == file]
             for model in named or (best_first(models, own_measure(models)) if file == BEST else []):
                 return _download(client, model.artifact_location, model.tags["file"], cache)
-            # Any other artifact may have been written anew.
+            # Other artifacts may have been overwritten since the last download.
             return _download(client, f"{run.info.artifact_uri}/{FOLDER}", file, cache, again=True)
     except (MlflowException, OSError, KeyError) as error:
         raise ConfigError("checkpoint", checkpoint, f"one that is in MLflow: {in_one_line(error)}") from error
@@ -50,16 +52,16 @@ def fetch_checkpoint(client: MlflowClient, checkpoint: str, cache: Path) -> Path
 
 
 def fetch_run(client: MlflowClient, run: str, cache: Path, key: str) -> list[Path]:
-    """The files of all checkpoints of a run: the kept ones and the last.
+    """The local files of all checkpoints of a run: those that were kept and the last one.
 
     Args:
-        client: of the store.
+        client: client of the store.
         run: runs:/ID.
-        cache: folder for the files.
-        key: of ``run``, for messages.
+        cache: folder for downloaded files.
+        key: config key that names ``run``, for messages.
 
     Raises:
-        ConfigError: about ``key``: no such run. About ``checkpoint``: one cannot be had.
+        ConfigError: about ``key`` if there is no such run, or about ``checkpoint`` if one cannot be downloaded.
     """
     try:
         found = client.get_run(run.removeprefix("runs:/").rstrip("/"))

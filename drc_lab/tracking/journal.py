@@ -1,17 +1,18 @@
-"""The journal: everything a run records, in order, in one file of its folder before it goes anywhere else.
+"""The journal: a file in a run's folder to which everything that the run records is written first, in order.
 
-Each line is one operation as JSON, with ``op`` for its kind (Python's NaN, Infinity and -Infinity for such floats):
+Each line is one operation as JSON (with Python's NaN, Infinity and -Infinity). Its kind is ``op``:
 
-- ``run``: the MLflow run, or null; the first line, and again when that changes. The last one counts.
+- ``run``: the ids of the MLflow run, or null. It is the first line and is repeated when the ids change; the last one
+  counts.
 - ``metrics``: ``values`` by name at ``step``; ``params``: ``values`` by name; ``tags``: ``values`` by name
-- ``artifact``: the file ``path`` for the artifact folder ``folder``
-- ``checkpoint``: the file ``path`` with ``metrics`` at ``step``; ``drop``: the checkpoint called ``name`` is gone
-- ``dataset``: levels, by ``name`` and ``digest``, that the run used in a ``context``
-- ``child``: a nested run, whole
-- ``status``: of the run, as MLflow calls it
+- ``artifact``: the file ``path``, for the artifact folder ``folder``
+- ``checkpoint``: the file ``path`` with its ``metrics`` at ``step``; ``drop``: the checkpoint ``name`` was deleted
+- ``dataset``: levels that the run used, identified by ``name``, ``digest`` and ``context``
+- ``child``: a complete nested run
+- ``status``: the run's status, in MLflow's words
 - ``sent``: MLflow has all lines up to the byte ``position``
 
-All have ``time``, milliseconds since 1970. Paths are relative to the journal's folder where they are inside it.
+Every operation has a ``time`` in milliseconds since 1970. Paths inside the journal's folder are relative to it.
 """
 
 import errno
@@ -29,28 +30,29 @@ from drc_lab.errors import UserError
 from drc_lab.files import written
 
 FILE = "tracking.jsonl"
-NOTES = ("run", "sent")  # about the journal itself, of no interest to those who read it
+NOTES = ("run", "sent")  # operations about the journal itself, which sinks do not need
 
 Operation = dict[str, Any]
 
 
 class Journal:
-    """An open journal, for one process at a time; its threads may share it.
+    """An open journal. Only one process can have it open at a time, but its threads may share it.
 
-    A metric has one value at a step: what a run that was killed computes again after its last checkpoint is already
-    here, and is not added twice. The same holds for params, checkpoints and finished children.
+    A metric has only one value at each step. A run that was killed and resumed from its last checkpoint recomputes
+    values that are already in the journal, and these are not added again. The same holds for params, checkpoints,
+    datasets and finished nested runs.
 
     Args:
-        path: of the file. A last line that a killed process left unfinished is cut off.
+        path: path of the file. An unfinished last line, left by a killed process, is removed.
 
     Attributes:
-        run: the ``run`` operation that counts.
-        sent: bytes that MLflow has.
-        size: bytes in all.
-        ended: whether the last status is an end's.
+        run: the last ``run`` operation, which is the valid one.
+        sent: number of bytes that MLflow has.
+        size: total number of bytes.
+        ended: whether the last status says that the run has ended.
 
     Raises:
-        UserError: there is none, another process writes to it, or it is damaged.
+        UserError: the file does not exist, another process has it open, or it is damaged.
     """
 
     def __init__(self, path: Path):
@@ -67,7 +69,7 @@ class Journal:
             raise UserError(f"{path}: {error.strerror}") from None
         self._file = open(descriptor, "ab", buffering=0)  # noqa: SIM115 - one write, one line; none waits in this process
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lifts it when the process ends
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released when the process ends
             for operation, end in self.read(0, notes=True):
                 self._take_in(operation, end)
             if os.fstat(descriptor).st_size > self.size:
@@ -81,13 +83,13 @@ class Journal:
 
     @classmethod
     def new(cls, path: Path, **run: Any) -> "Journal":
-        """Begins a journal, in place of one of an earlier run."""
+        """Starts a new journal, which replaces that of an earlier run in the folder."""
         with written(path) as part:
             part.write_text(json.dumps({"op": "run", "time": now(), **run}) + "\n")
         return cls(path)
 
     def add(self, op: str, **fields: Any) -> bool:
-        """Writes an operation, or what of it is new; whether anything was."""
+        """Writes an operation, or only what is new of its values; returns whether there was anything new."""
         operation = {"op": op, "time": now(), **fields}
         with self._lock:
             if op in ("metrics", "params"):
@@ -102,31 +104,39 @@ class Journal:
                 if self._file.write(line) != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError as error:
-                os.truncate(self.path, self.size)  # half a line would spoil the next one
+                os.truncate(self.path, self.size)  # an incomplete line would corrupt the next one
                 raise UserError(f"{self.path}: {error.strerror}") from None
             self._take_in(operation, self.size + len(line))
         return True
 
     def add_file(self, op: str, path: Path, **fields: Any) -> bool:
-        """`add` for an operation on a file."""
+        """`add` for an operation on a file, whose path becomes relative to the journal's folder if it is inside it."""
         return self.add(op, path=self.place(path), **fields)
 
     def place(self, path: Path) -> str:
-        """A file as the journal names it."""
+        """The path of a file as it is written in the journal: relative to its folder if the file is inside it."""
         path, folder = path.resolve(), self.folder.resolve()
         return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
     @property
     def unsent(self) -> bool:
-        """Whether MLflow lacks something."""
+        """Whether there are operations that MLflow does not have yet."""
         return any(True for _ in self.read(self.sent))
 
     def mark_sent(self, position: int) -> None:
-        """MLflow has everything up to this byte."""
+        """Notes that MLflow has everything up to this byte."""
         self.add("sent", position=position)
 
     def read(self, position: int, notes: bool = False) -> Iterator[tuple[Operation, int]]:
-        """The operations after a byte, each with the byte that it ends at; ``notes`` are left out if not asked for."""
+        """The operations from a byte on, each with the byte where it ends.
+
+        Args:
+            position: the first byte.
+            notes: whether to include operations about the journal itself (`NOTES`).
+
+        Raises:
+            UserError: the journal is damaged.
+        """
         with self.path.open("rb") as file:
             file.seek(position)
             for line in file:
@@ -141,21 +151,21 @@ class Journal:
                     raise UserError(f"{self.path}: damaged before byte {position}: {line[:60]!r}") from None
 
     def replaced(self, operation: Operation, end: int) -> bool:
-        """Whether the file of this operation, which ends at a byte, is written again by a later one."""
+        """Whether a later operation overwrites the file of this one, which ends at byte ``end``."""
         return self._latest.get(target(operation) or "", end) > end
 
     def last_step(self, prefix: str) -> int:
-        """The highest step of the metrics whose names begin so; -1 if there are none."""
+        """The highest step of the metrics whose names start with ``prefix``; -1 if there are none."""
         steps = [step for (op, name), seen in self._seen.items() if op == "metrics" and name.startswith(prefix)
                  for step in seen if step is not None]  # fmt: skip
         return max(steps, default=-1)
 
     def sync(self) -> None:
-        """Returns when all of it is on disk, also if the machine loses power."""
+        """Waits until the whole journal is on the disk, where it survives a power failure."""
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Lets another process write to it."""
+        """Closes the file, so that another process can open the journal."""
         self._file.close()
 
     def __enter__(self) -> "Journal":
@@ -173,7 +183,7 @@ class Journal:
         elif operation["op"] == "status":
             self.ended = operation["status"] != "RUNNING"
         elif operation["op"] == "drop":
-            self._seen.pop(("checkpoint", operation["name"]), None)  # it may come again
+            self._seen.pop(("checkpoint", operation["name"]), None)  # one of that name may be recorded again
         for name, step in points(operation):
             self._seen[operation["op"], name].add(step)
         if goes_to := target(operation):
@@ -181,9 +191,10 @@ class Journal:
 
 
 def last_status(folder: Path) -> str | None:
-    """Of the run that was recorded in a folder, as MLflow calls it; None where there is no journal.
+    """The last status of the run that was recorded in a folder, in MLflow's words.
 
-    One that MLflow does not know yet, because the process was killed, is not the last word: None too.
+    It is None if there is no journal, and also if MLflow lacks a part of it (the process was killed), because the run
+    is not complete then.
 
     Raises:
         UserError: see `Journal`.
@@ -196,7 +207,7 @@ def last_status(folder: Path) -> str | None:
 
 
 def run_id(folder: Path) -> str | None:
-    """MLflow's id of the run that was recorded in a folder, if it knows it."""
+    """MLflow's id of the run that was recorded in a folder; None if it was not recorded in MLflow."""
     if not (folder / FILE).is_file():
         return None
     with Journal(folder / FILE) as journal:
@@ -204,7 +215,7 @@ def run_id(folder: Path) -> str | None:
 
 
 def points(operation: Operation) -> list[tuple[str, int | None]]:
-    """What an operation records once and for all: names, with steps where they have one."""
+    """What an operation records only once: names, each with its step if it has one. See `Journal`."""
     match operation:
         case {"op": "metrics" | "params", "values": values}:
             return [(name, operation.get("step")) for name in values]
@@ -218,7 +229,7 @@ def points(operation: Operation) -> list[tuple[str, int | None]]:
 
 
 def target(operation: Operation) -> str | None:
-    """Which file in MLflow an operation writes."""
+    """The file in MLflow that an operation writes, or None."""
     if operation["op"] not in ("artifact", "checkpoint"):
         return None
     return f"{operation.get('folder', 'checkpoints')}/{Path(operation['path']).name}"

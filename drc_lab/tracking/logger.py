@@ -1,4 +1,4 @@
-"""A run as Lightning sees it."""
+"""Adapts a run to Lightning's logger interface."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,10 +9,10 @@ from drc_lab.tracking.run import Run
 
 
 class RunLogger(Logger):
-    """A run as Lightning's trainer and callbacks see it. The end of a fit is not the end of the run.
+    """The logger that Lightning's trainer and callbacks write to. The end of a fit does not end the run.
 
     Attributes:
-        run: what else callbacks may record, checkpoints above all.
+        run: the run, for what Lightning's interface does not cover, such as checkpoints and artifacts.
     """
 
     def __init__(self, run: Run):
@@ -30,4 +30,4 @@ class RunLogger(Logger):
         self.run.log_metrics(metrics, step or 0)
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Are in the config, see `Run.log_config`."""
+        """Does nothing: the hyperparameters are in the config, see `Run.log_config`."""

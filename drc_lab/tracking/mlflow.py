@@ -1,4 +1,4 @@
-"""MLflow's side of a run: the store, the experiment, the run with its tags."""
+"""The MLflow store, and the creation of experiments and runs with their tags."""
 
 import hashlib
 import logging
@@ -31,46 +31,48 @@ from drc_lab.tracking.moved import follow
 SQLITE = "sqlite:///"
 PLACE = "drc_lab.place"  # tag: a digest of machine and folder
 ENVIRONMENT = {
-    # MLflow's own are minutes of retries, in which neither a wrong address nor a dead server would show.
+    # MLflow's defaults retry for minutes, during which neither a wrong address nor a dead server would be noticed.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-NAME = re.compile(r"[\w./: -]+")  # of what MLflow takes as part of a param's name
-# They tell of every single try at a server that is away; the sender tells of the first.
+NAME = re.compile(r"[\w./: -]+")  # what MLflow accepts as part of a param's name
+# These loggers report every failed attempt to reach a server; the sender reports only the first.
 TALKATIVE = ("mlflow.store.db.utils", "urllib3.connectionpool")
 
 
 class Away(UserError):
-    """The store does not answer. It may later."""
+    """The store does not answer now, but may later."""
 
 
 class Store:
-    """Where MLflow keeps its runs: a database or a server, which may be away.
+    """Where MLflow keeps its runs: a database or a server, which may be unreachable.
 
     Args:
-        uri: as MLflow knows it.
+        uri: MLflow's tracking URI.
 
     Attributes:
-        uri: the same store, from any working folder.
-        name: as it was given, without a password.
+        uri: the URI in a form that does not depend on the working folder.
+        name: the URI as it was given, but without a password.
     """
 
     def __init__(self, uri: str):
         self.name = re.sub("(?<=://)([^/@]*):[^/@]*@", r"\1:***@", uri)
         if uri.startswith(SQLITE):
             uri = f"{SQLITE}{Path(uri.removeprefix(SQLITE)).resolve()}"
-        # The driver that drc-lab[postgres] brings; which one goes without saying changed in SQLAlchemy 2.1.
+        # Name the driver that drc-lab[postgres] installs, because SQLAlchemy 2.1 changed its default driver.
         self.uri = re.sub("^postgres(ql)?://", "postgresql+psycopg2://", uri)
 
     @cached_property
     def client(self) -> MlflowClient:
-        """The way to it; the folder of an SQLite file is made, and one that was moved finds its artifacts.
+        """A client of the store, made on first use.
+
+        An SQLite file and its folder are created if needed; if the file was moved, its artifact paths are updated.
 
         Raises:
-            UserError: MLflow knows no such kind of store, or its file was moved and cannot be written.
-            Away: it is a database that does not answer (of a server, only the first call tells).
+            UserError: MLflow does not support this kind of store, or its file was moved and cannot be written.
+            Away: the store is a database that does not answer. A server is not contacted before the first call.
         """
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
@@ -93,15 +95,17 @@ class Store:
     def begin_run(
         self, artifacts: str | None, experiment: str, name: str | None, tags: Mapping[str, str], folder: Path
     ) -> tuple[str, str]:
-        """A new run. Returns the ids of its experiment, which is made if it is new, and of the run.
+        """Creates a run, and its experiment if it does not exist.
 
-        One that was begun for the same folder and has nothing in it is taken: its process was killed before it could
-        note the id.
+        An empty running run of the same folder is reused: its process was killed before it could write down the id.
 
         Args:
-            artifacts: where those of a new experiment go, see `TrackingSpec`.
-            experiment, name, tags: of the run.
-            folder: of the run.
+            artifacts: where a new experiment keeps its artifacts, see `TrackingSpec`.
+            experiment, name, tags: the run's experiment, name and tags.
+            folder: the run's folder.
+
+        Returns:
+            the ids of the experiment and of the run.
 
         Raises:
             Away: the store does not answer.
@@ -113,7 +117,7 @@ class Store:
             if existing is None:
                 try:
                     client.create_experiment(experiment, self._artifact_location(artifacts), {MLFLOW_RUN_NOTE: STUDY})
-                except MlflowException:  # another job may have been quicker
+                except MlflowException:  # another job may have created it meanwhile
                     if client.get_experiment_by_name(experiment) is None:
                         raise
                 existing = client.get_experiment_by_name(experiment)
@@ -132,11 +136,11 @@ class Store:
         return existing.experiment_id, run.info.run_id
 
     def check_run(self, run_id: str) -> None:
-        """Whether a run can go on here.
+        """Checks that a run can be resumed in this store.
 
         Raises:
             Away: the store does not answer.
-            UserError: it has no such run, or the run was deleted.
+            UserError: the store has no such run, or the run was deleted.
         """
         try:
             run = self.client.get_run(run_id)
@@ -149,7 +153,7 @@ class Store:
             raise UserError(f"tracking.uri: run {run_id}, which this folder is of, was deleted in MLflow")
 
     def pages(self, experiment_id: str, run_id: str) -> str:
-        """Where a person looks at a run."""
+        """Where a user can view a run: an address, or a command."""
         if self.uri.startswith("http"):
             return f"{self.name.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
         return "make ui" if self.uri.startswith(SQLITE) else self.name
@@ -161,13 +165,18 @@ class Store:
         return None if served else Path(artifacts).resolve().as_uri()
 
     def _make_file(self, path: Path) -> None:
-        """A new database appears whole: MLflow cannot go on with one whose making was cut short."""
+        """Creates a new database atomically: MLflow cannot use one whose creation was interrupted."""
         if not path.exists():
             with written(path) as part:
                 MlflowClient(f"{SQLITE}{part}")
 
     def _knock(self) -> None:
-        """One try at a database; MLflow makes ten of them, which takes minutes."""
+        """Tries once to connect to the database; MLflow would try ten times, which takes minutes.
+
+        Raises:
+            Away: the database does not answer.
+            UserError: the URI is wrong, or its driver is not installed.
+        """
         try:
             engine = create_sqlalchemy_engine(self.uri)
             engine.connect().close()
@@ -178,7 +187,7 @@ class Store:
             raise UserError(f"tracking.uri: found {self.name!r}: {in_one_line(error)}") from error
 
     def _alone(self) -> AbstractContextManager[Any]:
-        """One process of this machine at a time: two that make the tables of a database get in each other's way."""
+        """A lock among the processes of this machine: two that create a database's tables at once would conflict."""
         if self.uri.startswith("http"):
             return nullcontext()
         digest = hashlib.sha256(self.uri.encode()).hexdigest()[:16]
@@ -186,19 +195,19 @@ class Store:
 
 
 def in_one_line(error: Exception) -> str:
-    """What a library's error says."""
+    """The message of a library's error, in one line."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def end_status(error: BaseException | None) -> str:
-    """FINISHED, FAILED (an exception) or KILLED (Ctrl-C, SIGTERM)."""
+    """The status of a run that ended with this error: FINISHED (None), KILLED (Ctrl-C, SIGTERM) or FAILED (others)."""
     if error is None:
         return RunStatus.to_string(RunStatus.FINISHED)
     return RunStatus.to_string(RunStatus.KILLED if isinstance(error, KeyboardInterrupt) else RunStatus.FAILED)
 
 
 def git_tags() -> dict[str, str]:
-    """The commit of the working folder's repository, if it is one, and whether files differ from it."""
+    """Tags with the git commit of the working folder and whether it has changes; empty outside a repository."""
 
     def git(*args: str) -> str:
         return subprocess.run(("git", *args), capture_output=True, text=True, check=True, timeout=10).stdout.strip()
@@ -210,7 +219,7 @@ def git_tags() -> dict[str, str]:
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted keys; one with keys that are no names, which MLflow refuses, stays a value."""
+    """Nested mappings as dotted keys. A mapping with keys that MLflow refuses as names stays a single value."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping) and all(NAME.fullmatch(str(inner)) for inner in value):

@@ -1,7 +1,7 @@
-"""Checkpoints as MLflow keeps them: each kept one is a LoggedModel with its metrics, the last one an artifact.
+"""Checkpoints in MLflow: each one that is kept is a LoggedModel with its metrics, and the last one is an artifact.
 
-A model has the tags ``file`` (of the checkpoint, ``best.ckpt``) and ``frames``; its only artifact is the file. The last
-checkpoint is there to go on from, is replaced all the time and was measured by nobody: it stays with the run.
+A model has the tags ``file`` (the checkpoint's file name) and ``frames``, and the file is its only artifact. The last
+checkpoint exists to resume from, is replaced often and has no metrics, so it is an artifact of the run.
 """
 
 import math
@@ -18,16 +18,16 @@ from drc_lab.tracking.journal import Operation
 from drc_lab.tracking.reading import pages
 
 MODEL_TYPE = "policy"
-VALID = "valid/"  # of the metrics that checkpoints are ranked by
+VALID = "valid/"  # prefix of the metrics that checkpoints are ranked by
 
 
 def send_checkpoint(client: MlflowClient, run_id: str, experiment_id: str, operation: Operation) -> None:
-    """Stores a checkpoint in place of one of the same file name; may be called again for one that is there already.
+    """Stores a checkpoint, replacing one of the same file name. Calling it again for the same one is harmless.
 
     Args:
-        client: of the store.
-        run_id, experiment_id: of the run.
-        operation: with the absolute ``path``, ``metrics`` by name, ``step`` in frames and ``time`` in ms.
+        client: client of the store.
+        run_id, experiment_id: ids of the run and its experiment.
+        operation: has the absolute ``path``, ``metrics`` by name, ``step`` in frames and ``time`` in ms.
     """
     path, frames = Path(operation["path"]), operation["step"]
     if path.name == LAST:
@@ -36,7 +36,7 @@ def send_checkpoint(client: MlflowClient, run_id: str, experiment_id: str, opera
     before = models_of(client, run_id, experiment_id, path.name)
     model = next((model for model in before if model.tags["frames"] == str(frames)), None)
     if model is None:
-        name = re.sub(r"[/:.%\"']", "_", path.stem)  # what MLflow does not allow
+        name = re.sub(r"[/:.%\"']", "_", path.stem)  # characters that MLflow does not allow
         tags = {"file": path.name, "frames": str(frames)}
         model = client.create_logged_model(experiment_id, name, run_id, tags, model_type=MODEL_TYPE)
     if model.status != LoggedModelStatus.READY:
@@ -52,24 +52,27 @@ def send_checkpoint(client: MlflowClient, run_id: str, experiment_id: str, opera
 
 
 def drop_checkpoint(client: MlflowClient, run_id: str, experiment_id: str, operation: Operation) -> None:
-    """Deletes the checkpoint of the file name ``operation["name"]``, if it is there; not one that is registered."""
+    """Deletes the checkpoint whose file name is ``operation["name"]``, if it exists and is not registered."""
     for model in models_of(client, run_id, experiment_id, operation["name"]):
         delete(client, run_id, model)
 
 
 def models_of(client: MlflowClient, run_id: str, experiment_id: str, file: str | None = None) -> list[LoggedModel]:
-    """The checkpoints of a run, or those of one file name: half-written ones too."""
+    """The checkpoints of a run, or only those with a given file name; includes incompletely uploaded ones."""
     found = pages(client.search_logged_models, [experiment_id], f"source_run_id = '{run_id}'")
     return [model for model in found if "file" in model.tags and file in (None, model.tags["file"])]
 
 
 def own_measure(models: list[LoggedModel]) -> str:
-    """What a training chose them by: valid/solve_rate, or valid/return where the env said no success."""
+    """The metric that a training ranked them by: valid/solve_rate, or valid/return if the env reported no success."""
     return judged_by({point.key for model in models for point in model.metrics or []}, VALID)
 
 
 def best_first(models: list[LoggedModel], metric: str) -> list[LoggedModel]:
-    """Those that have the metric, as a training ranks them: of equals that with the higher return, then the earlier."""
+    """The models that have the metric, in the order in which a training ranks them.
+
+    Ties are broken by the higher return, then by the fewer frames.
+    """
 
     def rank(model: LoggedModel) -> tuple[float, float, int]:
         return worth(model, metric), worth(model, VALID + RETURN), -int(model.tags["frames"])
@@ -78,15 +81,15 @@ def best_first(models: list[LoggedModel], metric: str) -> list[LoggedModel]:
 
 
 def worth(model: LoggedModel, metric: str) -> float:
-    """The value of a checkpoint's metric; -inf without it."""
+    """The value of a checkpoint's metric; -inf if it does not have it."""
     return next((point.value for point in model.metrics or [] if point.key == metric), -math.inf)
 
 
 def metrics_of(client: MlflowClient, run_id: str, model_id: str, operation: Operation) -> list[Metric]:
-    """A checkpoint's metrics for its model.
+    """A checkpoint's metrics, in the form in which MLflow attaches them to its model.
 
-    MLflow takes them only as points of the run's series too. Where a series has a point at these frames, its time is
-    given again, so that there are not two.
+    MLflow also adds them to the run's series. If a series already has this point, its time is reused, because MLflow
+    then keeps one point instead of two.
     """
     step, points = operation["step"], []
     for name, value in operation["metrics"].items():
@@ -96,7 +99,7 @@ def metrics_of(client: MlflowClient, run_id: str, model_id: str, operation: Oper
 
 
 def delete(client: MlflowClient, run_id: str, model: LoggedModel) -> None:
-    """Deletes a model with its file, unless somebody registered it. MLflow itself would leave the file."""
+    """Deletes a model and its file, unless it is registered. MLflow alone would leave the file."""
     versions = client.search_model_versions(f"run_id = '{run_id}'")
     if any(model.model_id in str(version.source).split("/") for version in versions):
         return

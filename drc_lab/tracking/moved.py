@@ -1,4 +1,4 @@
-"""A folder with an SQLite store and its artifacts that was moved: MLflow keeps the absolute places of all files."""
+"""Repairs an SQLite store that was moved together with its artifacts: MLflow saves absolute paths of all files."""
 
 import sqlite3
 from contextlib import closing
@@ -16,7 +16,7 @@ PLACES = (  # tables and columns
 
 
 def follow(store: Path) -> None:
-    """Lets a store find artifacts that are beside it, and no longer where it says; tells of it in one line.
+    """Updates the artifact paths of a store whose artifacts were moved along with it, and says so in one line.
 
     Args:
         store: an SQLite file with MLflow's tables.
@@ -41,7 +41,7 @@ def follow(store: Path) -> None:
 
 
 def _moved(database: sqlite3.Connection, old: str, new: Path) -> bool:
-    """Whether the folder of any run is in the new place, and the old one is gone."""
+    """Whether the old folder is gone and the new one has the folder of at least one of its runs."""
     if not new.is_dir() or Path(unquote(urlparse(old).path)).exists():
         return False
     runs = database.execute("SELECT run_uuid FROM runs WHERE substr(artifact_uri, 1, ?) = ?", (len(old) + 1, f"{old}/"))

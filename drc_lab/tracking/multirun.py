@@ -1,5 +1,8 @@
-"""The run above the jobs of a sweep, with the schema and the experiment that they all need: made by eight at once,
-those would race."""
+"""The parent run of a sweep's jobs.
+
+It is created before the jobs start, together with the database schema and the experiment that they all need: jobs that
+created these at the same time would race.
+"""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +23,7 @@ from drc_lab.tracking.reading import pages
 from drc_lab.tracking.run import Run, Say, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
 
-BEST = "best/"  # of the metrics that a job comes to
+BEST = "best/"  # prefix of the metrics by which jobs are compared
 CONFIDENCE = 0.95  # of the interval over seeds
 
 
@@ -34,18 +37,21 @@ def sweep_run(
     outlive: bool = False,
     say: Say = print,
 ) -> Iterator[str | None]:
-    """The id of the run, None without MLflow. At its end it gets ``sweep.csv``, a line for each job, and the best's
-    metric.
+    """Records the parent run of a sweep.
 
-    A sweep that ends in an error before any job has a run leaves nothing: neither its own, nor a store made for it.
+    At its end it gets ``sweep.csv``, which has a line for each job, and the metric of the best job. A sweep that fails
+    before any job has a run leaves nothing behind: neither its own run nor a store that was created for it.
 
     Args:
         spec, folder, experiment, name, tags, say: see `tracked_run`.
-        outlive: whether jobs go on after an early end of the sweep.
+        outlive: whether jobs keep running if the sweep ends early.
+
+    Yields:
+        the id of the run, None without MLflow.
     """
     store = Path((spec.uri or "").removeprefix(SQLITE))
     new = spec.uri is not None and spec.uri.startswith(SQLITE) and not store.exists()
-    only_mlflow = replace(spec, csv=False, tensorboard=False)  # the jobs have curves, not the sweep
+    only_mlflow = replace(spec, csv=False, tensorboard=False)  # only the jobs have curves
     with ExitStack() as undo, tracked_run(only_mlflow, folder, experiment, name, tags, say=say) as run:
         if new:
             undo.callback(_remove, store)
@@ -62,13 +68,17 @@ def sweep_run(
 
 
 def _remove(store: Path) -> None:
-    for path in (store, *store.parent.glob(f"{store.name}-*")):  # and SQLite's own files beside it
+    for path in (store, *store.parent.glob(f"{store.name}-*")):  # with the files that SQLite keeps beside it
         path.unlink(missing_ok=True)
     remove_empty(store.parent)
 
 
 def find_jobs(run: Run, outlive: bool) -> list[RecordedRun]:
-    """The children of a run. Those that could not tell of their end (a launcher kills its workers) are KILLED now."""
+    """The nested runs of a sweep's run.
+
+    Those that still count as running are marked KILLED, unless jobs ``outlive`` the sweep: a launcher that kills its
+    workers gives them no chance to record their end.
+    """
     if run.client is None or run.experiment_id is None:
         return []
     of_this = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.run_id}'"
@@ -81,8 +91,11 @@ def find_jobs(run: Run, outlive: bool) -> list[RecordedRun]:
 
 
 def log_summary(run: Run, jobs: list[RecordedRun], path: Path, say: Say = print) -> None:
-    """``path`` as an artifact: job, run, status, objective, and the overrides that not all jobs share; the metric of
-    the best job; and the means over seeds, see `say_means`."""
+    """Records the summary of a sweep: a CSV artifact, the metric of the best job, and the means over seeds.
+
+    The CSV file ``path`` has for each job its number, run, status, objective, and the overrides that not all jobs
+    share. For the means see `say_means`.
+    """
     jobs = sorted(jobs, key=lambda job: int(job.data.tags["sweep.job"]))
     overrides = [job.data.tags["sweep.overrides"].split() for job in jobs]
     shared = set.intersection(*map(set, overrides)) if len(jobs) > 1 else set()
@@ -102,8 +115,11 @@ def log_summary(run: Run, jobs: list[RecordedRun], path: Path, say: Say = print)
 
 
 def say_means(run: Run, jobs: Sequence[RecordedRun], objective: str, shared: set[str], say: Say) -> None:
-    """A line for each group of jobs that differ in nothing but the seed, with the mean of what those that finished
-    came to and its t interval over seeds; as metrics ``over_seeds/...``, the group's number being the step."""
+    """Reports the mean objective over seeds, and its t interval, for each group of jobs that differ only in the seed.
+
+    Only finished jobs count, and only groups with several seeds are reported: in one line each, and as metrics
+    ``over_seeds/...`` whose step is the number of the group.
+    """
     groups: dict[tuple[str, ...], dict[str, float]] = {}
     for job in jobs:
         words = job.data.tags["sweep.overrides"].split()

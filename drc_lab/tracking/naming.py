@@ -1,4 +1,4 @@
-"""The name of a run that was given none: what differs from the defaults."""
+"""Default names of runs: what differs from the default config."""
 
 import math
 import re
@@ -7,23 +7,23 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-LENGTH, VALUE = 100, 30  # at most, of a name and of one value in it
-# Keys, and whole groups of them, that say where and how a run goes on, not what it computes.
+LENGTH, VALUE = 100, 30  # most characters of a name, and of one value in it
+# Keys and whole groups that say where and how a run is executed, not what it computes.
 SAY_NOTHING = {"task", "study", "experiment", "name", "root", "folder", "resume", "threads", "tracking", "hydra",
                "checkpoints", "callbacks", "trainer.accelerator", "trainer.devices"}  # fmt: skip
 
 
 def run_name(overrides: Sequence[str], groups: Collection[str], study: str, seed: int | str) -> str:
-    """What the command line changes, in its order, keys as short as they can be told apart; the seed last.
+    """Names a run after its overrides, in their order, with keys as short as is unambiguous, and the seed last.
 
-    ``policy=transformer env.height=6 seed=1`` is ``transformer height=6 seed=1``; without anything that matters the
-    name is that of the study. What a sweep varies is said as it is on the command line.
+    ``policy=transformer env.height=6 seed=1`` becomes ``transformer height=6 seed=1``. If no override matters, the name
+    consists of the study and the seed. Values that a sweep varies appear as on the command line.
 
     Args:
-        overrides: as Hydra took them.
-        groups: names of config groups, of which the option alone is said.
-        study: of the run.
-        seed: of the run; it is always in a name that nothing else makes, and else if it is overridden.
+        overrides: the overrides, as passed to Hydra.
+        groups: names of config groups; for these only the option appears in the name.
+        study: the run's study.
+        seed: the run's seed; it appears if it is overridden, or if no other override matters.
     """
     said: dict[str, str] = {}
     with_seed = False
@@ -33,28 +33,29 @@ def run_name(overrides: Sequence[str], groups: Collection[str], study: str, seed
         if key == "seed":
             with_seed, seed = True, varied or seed
         elif not {key, key.split(".")[0]} & SAY_NOTHING:
-            said.pop(key, None)  # of two the last counts
+            said.pop(key, None)  # if a key is given twice, the last one counts
             said[key] = "null" if override.is_delete() else _short(varied or override.value())
     if "env.id" in said:
-        said.pop("env", None)  # it goes without saying
+        said.pop("env", None)  # the id implies the group
     options = {key for key in said if key in groups or key == "env.id"}
     classes = {key: value.split(".")[-1] for key, value in said.items() if key.endswith("_target_")}
-    said |= classes  # without the module, which says where it is and not what
+    said |= classes  # the class name without its module
     options |= set(classes)
     words = [value if key in options else f"{shortest_end(key, said)}={value}" for key, value in said.items()]
     if with_seed or not words:
         words = [*(words or [study]), f"seed={seed}"]
     while len(" ".join(words)) > LENGTH:
-        words = ["…", *words[2 if words[0] == "…" else 1 :]]  # the first ones are often those of all runs of a sweep
+        words = ["…", *words[2 if words[0] == "…" else 1 :]]  # the first ones are often shared by all runs of a sweep
     return " ".join(words)
 
 
 def setting_names(settings: Sequence[tuple[str, float]]) -> list[str]:
-    """Names that sort as the amounts do: ``passes=002`` comes before ``passes=128``, and ``adaptive=0.1`` before
-    ``adaptive=inf``.
+    """Names for settings that sort in the order of their amounts.
+
+    ``passes=002`` comes before ``passes=128``, and ``adaptive=0.1`` before ``adaptive=inf``.
 
     Args:
-        settings: of one study, each a kind and its amount, which is nan where there is none.
+        settings: the settings of one study, each a kind and its amount, which is nan for kinds without amounts.
     """
     width = max((len(str(int(amount))) for _, amount in settings if math.isfinite(amount)), default=0)
 
@@ -76,7 +77,7 @@ def _short(value: object) -> str:
 
 
 def shortest_end(key: str, keys: Collection[str]) -> str:
-    """The shortest end of a dotted key that no other key has."""
+    """The shortest suffix of a dotted key, in whole parts, that is not a suffix of another key."""
     parts = key.split(".")
     for length in range(1, len(parts) + 1):
         end = ".".join(parts[-length:])

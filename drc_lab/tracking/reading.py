@@ -1,4 +1,4 @@
-"""Reading what runs recorded: studies, runs, curves. Nothing here writes."""
+"""Read-only access to what runs recorded: studies, runs and curves."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,17 +13,17 @@ from mlflow.tracking import MlflowClient
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.tracking.mlflow import SQLITE, Away, Store, in_one_line
 
-SHOWN = 12  # names in a message
+SHOWN = 12  # most names in a message
 
 
 def open_store(uri: str) -> MlflowClient:
-    """A client of a store that exists.
+    """A client of an existing store.
 
     Raises:
-        UserError: there is none, or it does not answer.
+        UserError: the store does not exist or does not answer.
     """
     store, path = Store(uri), Path(uri.removeprefix(SQLITE))
-    if uri.startswith(SQLITE) and not path.is_file():  # MLflow would make an empty one
+    if uri.startswith(SQLITE) and not path.is_file():  # MLflow would create an empty store
         raise UserError(f"tracking.uri: found no runs, {str(path)!r} is not there; a training makes it")
     try:
         store.client.search_experiments(max_results=1)
@@ -33,15 +33,21 @@ def open_store(uri: str) -> MlflowClient:
 
 
 def studies(client: MlflowClient) -> dict[str, str]:
-    """The experiments there are: ids by name."""
+    """All studies (MLflow's experiments): ids by name."""
     return {experiment.name: experiment.experiment_id for experiment in pages(client.search_experiments)}
 
 
 def study_ids(client: MlflowClient, names: str | list[str] | None, key: str, all_if_none: bool) -> list[str]:
-    """The experiments of one name or several.
+    """The ids of the studies with these names.
+
+    Args:
+        client: client of the store.
+        names: one name or several.
+        key: config key that has the names, for messages.
+        all_if_none: whether no names means all studies.
 
     Raises:
-        ConfigError: about ``key``: one that is not there, or none is named and not all are meant.
+        ConfigError: about ``key``: a study does not exist, or no name is given although one is needed.
     """
     known = studies(client)
     if not names and all_if_none:
@@ -54,18 +60,19 @@ def study_ids(client: MlflowClient, names: str | list[str] | None, key: str, all
 
 
 def runs_of(client: MlflowClient, experiment_ids: list[str], filter_string: str = "") -> list[Run]:
-    """The trainings of studies, the oldest first: those that were started by themselves and the jobs of sweeps.
+    """The runs of studies, oldest first: those that were started directly, and the jobs of sweeps.
 
-    Neither the run above a sweep nor an evaluation that is nested in a training has a seed.
+    They are recognised by their tag ``seed``, which neither the parent run of a sweep nor a nested evaluation has.
     """
     found = pages(client.search_runs, experiment_ids, filter_string, order_by=["attributes.start_time ASC"])
     return [run for run in found if "seed" in run.data.tags]
 
 
 def curve(client: MlflowClient, run_id: str, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """Frames (int64 [N], rising) and values (float [N], no nan) of a metric.
+    """The frames (int64 [N], ascending) and values (float [N], without nan) of a metric.
 
-    Of points at the same frames the last written counts: a run that went on after a crash wrote some of them twice.
+    If there are several points at the same frames, the last written counts: a run that was resumed after a crash may
+    have written some points twice.
     """
     history = sorted(client.get_metric_history(run_id, metric), key=lambda point: (point.step, point.timestamp))
     points = {point.step: point.value for point in history if point.value == point.value}
@@ -73,12 +80,12 @@ def curve(client: MlflowClient, run_id: str, metric: str) -> tuple[np.ndarray, n
 
 
 def listed(names: list[str]) -> str:
-    """Names for a message, not too many of them."""
+    """Names for a message, at most `SHOWN` of them."""
     return " | ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def pages(search: Callable[..., PagedList[Any]], *args: object, **kwargs: object) -> list[Any]:
-    """All pages of a search: MLflow gives 1,000 results at a time."""
+    """The results of all pages of a search: MLflow returns at most 1,000 at a time."""
     page = search(*args, **kwargs)
     found = list(page)
     while page.token:

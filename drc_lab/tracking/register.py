@@ -1,4 +1,4 @@
-"""The best checkpoint of a run as a version of a registered model."""
+"""Registers the best checkpoint of a run as a version of a registered model."""
 
 import re
 from collections.abc import Iterator
@@ -14,14 +14,16 @@ from drc_lab.tracking.models import best_first, own_measure, worth
 from drc_lab.tracking.reading import listed, pages, runs_of, study_ids
 from drc_lab.tracking.spec import LATEST, RegisterSpec
 
-CARRIED = ("env", "policy", "algo", "seed")  # tags of the run that its model versions have too
+CARRIED = ("env", "policy", "algo", "seed")  # tags that are copied from the run to its model versions
 
 
 def register(client: MlflowClient, spec: RegisterSpec) -> ModelVersion:
-    """Registers a run's best checkpoint. One that is a version of that model already stays it; the alias moves.
+    """Registers a run's best checkpoint and moves the alias to it.
+
+    If the checkpoint is already a version of that model, no new version is created.
 
     Raises:
-        ConfigError: about ``run``, ``study`` or ``metric``: nothing there to register.
+        ConfigError: about ``run``, ``study`` or ``metric``: there is nothing to register.
     """
     run, models = find_run(client, spec)
     by = spec.metric or own_measure(models)
@@ -52,10 +54,10 @@ def register(client: MlflowClient, spec: RegisterSpec) -> ModelVersion:
 
 
 def find_run(client: MlflowClient, spec: RegisterSpec) -> tuple[Run, list[LoggedModel]]:
-    """A run that has checkpoints, and them.
+    """The run that the spec names, and its checkpoints.
 
     Raises:
-        ConfigError: no run of that name, several of them, or one without checkpoints.
+        ConfigError: there is no such run, there are several, or it has no checkpoints.
     """
     experiments = study_ids(client, spec.study, "study", all_if_none=True)
     checkpoints: dict[str, list[LoggedModel]] = {}
@@ -80,7 +82,10 @@ def find_run(client: MlflowClient, spec: RegisterSpec) -> tuple[Run, list[Logged
 
 @contextmanager
 def _process_wide(uri: str) -> Iterator[None]:
-    """Of an SQL store MLflow (3.17) looks the model up by the process's own URI, whatever the client's is."""
+    """Sets MLflow's global tracking URI within the context.
+
+    With an SQL store, MLflow (3.17) looks up the model by the global URI and not by that of the client.
+    """
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
     try:

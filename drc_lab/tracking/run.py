@@ -1,4 +1,4 @@
-"""A run and everything that can be recorded about it. Nothing here waits for a server, but the start of a new run."""
+"""A run and everything that can be recorded about it. Only the start of a new run waits for a server."""
 
 import shlex
 import sys
@@ -24,17 +24,17 @@ Say = Callable[[str], object]
 
 
 class Run:
-    """What a run records goes to its journal, and from there to MLflow and other sinks.
+    """Writes everything that is recorded to the run's journal, from where it is sent to MLflow and other sinks.
 
     Args:
-        experiment: its name.
-        journal: None records nothing.
-        store: MLflow's, None without it.
+        experiment: name of the experiment.
+        journal: the run's journal; None records nothing.
+        store: the MLflow store, None without MLflow.
 
     Attributes:
-        run_id, experiment_id: MLflow's, None without it.
-        shown: where a person looks at it: pairs of a word and a file, an address or a command.
-        first_send: what a new run does for MLflow to have its config before anything else.
+        run_id, experiment_id: MLflow's ids, None without MLflow.
+        shown: where a user can view the run: pairs of a label and a file, an address or a command.
+        first_send: sends the first operations (the config) of a new run to MLflow and waits for it.
     """
 
     def __init__(self, experiment: str, journal: Journal | None = None, store: Store | None = None):
@@ -47,22 +47,22 @@ class Run:
 
     @property
     def client(self) -> MlflowClient | None:
-        """For what has no method here; its calls wait for the store. None without MLflow."""
+        """The MLflow client, for what this class has no method for; its calls block. None without MLflow."""
         return None if self.store is None else self.store.client
 
     def log_config(self, config: Mapping[str, Any], path: Path) -> None:
-        """The whole config as artifact, and flattened as params (values cut at 500 characters).
+        """Records the whole config as an artifact, and flattened as params (values cut at 500 characters).
 
-        A new run waits until MLflow has them, to notice early that it keeps no artifacts, say.
+        A new run waits until MLflow has them, so that problems (a store that accepts no artifacts, say) show early.
         """
         if self.journal is not None:
             params = {name: str(value) for name, value in flatten(config).items()}
-            self.journal.add("params", values=params)  # of a run that goes on, those it did not have
+            self.journal.add("params", values=params)  # in a resumed run only those that are new
             self.log_artifact(path)
             self.first_send()
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int = 0) -> None:
-        """Scalars at a number of env frames. A metric keeps the first value that it has at a step."""
+        """Records scalars at ``step`` env frames. If a metric already has a value at that step, the old one is kept."""
         if self.journal is not None:
             self.journal.add("metrics", step=int(step), values={k: float(v) for k, v in metrics.items()})
 
@@ -72,29 +72,32 @@ class Run:
             self.journal.add("tags", values={name: str(value) for name, value in tags.items()})
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
-        """Copies a file into the artifact store, later: it has to stay where it is."""
+        """Records a file as an artifact. It is copied to the artifact store later, so it must stay where it is."""
         if self.journal is not None:
             self.journal.add_file("artifact", path, folder=folder)
 
     def log_checkpoint(self, path: Path, metrics: Mapping[str, Any], step: int) -> None:
-        """Keeps a checkpoint, with what it was worth at ``step`` frames; one of the same name is replaced."""
+        """Records a checkpoint with its metrics at ``step`` frames; it replaces one of the same file name."""
         if self.journal is not None:
             values = {name: float(value) for name, value in metrics.items()}
             self.journal.add_file("checkpoint", path, metrics=values, step=int(step))
 
     def drop_checkpoint(self, name: str) -> None:
-        """Deletes the checkpoint of that file name, if it is there."""
+        """Deletes the checkpoint with that file name, if it exists."""
         if self.journal is not None:
             self.journal.add("drop", name=name)
 
     def log_dataset(self, dataset: Mapping[str, str]) -> None:
-        """Names data that the run used, once: see `drc_lab.tracking.datasets`."""
+        """Records data that the run used, each only once; see `drc_lab.tracking.datasets`."""
         if self.journal is not None:
             self.journal.add("dataset", **dataset)
 
     @contextmanager
     def child(self, name: str, params: Mapping[str, Any], description: str = "") -> Iterator["ChildRun"]:
-        """A nested run, recorded when it ends. There is one of each name: a second one leaves the first as it is."""
+        """A nested run, recorded when the context ends.
+
+        A finished nested run of a name is recorded only once: a later one of the same name is ignored.
+        """
         child, started = ChildRun(), journals.now()
         error: BaseException | None = None
         try:
@@ -111,25 +114,28 @@ class Run:
                 )  # fmt: skip
 
     def sync(self) -> None:
-        """Returns when all that was recorded is safe on disk: what comes before a checkpoint is not computed again."""
+        """Waits until everything recorded is on the disk.
+
+        It is called before a checkpoint is written, because a resumed run does not compute again what came before it.
+        """
         if self.journal is not None:
             self.journal.sync()
 
 
 class ChildRun:
-    """What a nested run has recorded so far."""
+    """Collects what a nested run records."""
 
     def __init__(self) -> None:
         self.metrics: list[Operation] = []
         self.artifacts: list[tuple[Path, str | None]] = []
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int = 0) -> None:
-        """Scalars at a number of env frames."""
+        """Records scalars at ``step`` env frames."""
         values = {name: float(value) for name, value in metrics.items()}
         self.metrics.append({"time": journals.now(), "step": int(step), "values": values})
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
-        """Copies a file into the artifact store, later: it has to stay where it is."""
+        """Records a file as an artifact. It is copied to the artifact store later, so it must stay where it is."""
         self.artifacts.append((path, folder))
 
 
@@ -143,19 +149,21 @@ def tracked_run(
     resume: bool = False,
     say: Say = print,
 ) -> Iterator[Run]:
-    """A run that ends FINISHED, FAILED (an exception) or KILLED (Ctrl-C, SIGTERM). On ranks above 0 it records nothing.
+    """Records a run, whose status in the end is FINISHED, FAILED (an exception) or KILLED (Ctrl-C, SIGTERM).
+
+    On ranks above 0 it records nothing.
 
     Args:
-        spec: where to.
-        folder: of the run, with the journal.
-        experiment: its name; one for each study.
-        name: of the run.
-        tags: more of them.
-        resume: whether the run that was recorded in this folder goes on, if there is one.
-        say: tells the user about servers that are away.
+        spec: where the run is recorded.
+        folder: folder of the run, which has the journal.
+        experiment: name of the experiment; each study has one.
+        name: name of the run.
+        tags: additional tags.
+        resume: whether to resume the run that was recorded in this folder, if there is one.
+        say: called with one-line messages about servers that cannot be reached.
 
     Raises:
-        UserError: MLflow is away when a new run begins, or does not know the run that is to go on.
+        UserError: MLflow cannot be reached when a new run begins, or does not have the run that should be resumed.
     """
     if rank() > 0:
         yield Run(experiment)
@@ -188,10 +196,10 @@ def _open(
     tags: Mapping[str, str],
     resume: bool,
 ) -> tuple[Journal, bool]:
-    """The journal, and whether it is a new one. Nothing is written before MLflow knows the run."""
+    """Opens the journal; also returns whether it is new. Nothing is written to it before MLflow has the run."""
     path = folder / journals.FILE
     with ExitStack() as stack:
-        old = stack.enter_context(Journal(path)) if path.is_file() else None  # no other process has it
+        old = stack.enter_context(Journal(path)) if path.is_file() else None  # fails if another process has it open
         before = old.run if old is not None and resume else {}
         ids = {key: before.get(key) for key in ("experiment_id", "run_id", "uri")}
         if store is not None:
@@ -201,7 +209,7 @@ def _open(
                     begun = store.begin_run(spec.artifacts, experiment, name, tags, folder)
                 ids["experiment_id"], ids["run_id"] = begun
             else:
-                with suppress(Away):  # as the sender will tell
+                with suppress(Away):  # the sender will report it
                     store.check_run(ids["run_id"])
         if old is None or not resume:
             return Journal.new(path, experiment=experiment, **ids), True
@@ -213,7 +221,7 @@ def _open(
 
 
 def _senders(run: Run, spec: TrackingSpec, say: Say) -> list[Sender]:
-    """One for each place that the run is sent to, MLflow's first; notes in the run where a person finds it."""
+    """Makes a sender for each sink, MLflow's first, and adds to ``run.shown`` where a user can view the run."""
     journal, senders = run.journal, []
     assert journal is not None
     if run.store is not None:
@@ -234,18 +242,18 @@ def _send_first(sender: Sender) -> None:
     try:
         sender.flush()
     except Exception:
-        sender.leave_out()  # for the run to end as FAILED
+        sender.leave_out()  # so that the end of the run (FAILED) can still be sent
         raise
 
 
 def to_mlflow(journal: Journal, store: Store, say: Say) -> Sender:
-    """What sends the rest of a journal to the run that it names."""
+    """A sender for the operations that MLflow does not have yet, to the run that the journal names."""
     sink = MLflowSink(store, journal.run["experiment_id"], journal.run["run_id"], journal.folder)
     return Sender(journal, sink, journal.sent, journal.mark_sent, say)
 
 
 def finish(senders: list[Sender], journal: Journal, patience: float, say: Say) -> None:
-    """Waits for the senders; if one gives up, says how the rest is sent."""
+    """Waits for the senders; if one gives up, tells the user how to send the rest later."""
     try:
         for sender in senders:
             sender.finish(patience)
@@ -259,7 +267,7 @@ def finish(senders: list[Sender], journal: Journal, patience: float, say: Say) -
 
 
 def python() -> list[str]:
-    """This program as a command."""
+    """The command that runs this program, as words."""
     path = Path(sys.executable)
     path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     return [str(path), "-m", "drc_lab"]

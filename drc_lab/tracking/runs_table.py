@@ -1,4 +1,4 @@
-"""Which runs of a study differ in what, and how well each group of them learned."""
+"""Compares the runs of a study: in which params they differ, and how well each group of them learned."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,11 +16,11 @@ from drc_lab.tracking.naming import SAY_NOTHING, shortest_end
 from drc_lab.tracking.reading import curve, listed, runs_of, study_ids
 from drc_lab.tracking.spec import CompareSpec
 
-MISSING = "-"  # of a param that a run does not have
+MISSING = "-"  # stands for a param that a run does not have
 
 
 class ComparedRun(NamedTuple):
-    """A run, the curve of the metric (empty if it has none), and whether a group's mean counts it."""
+    """A run, its curve of the metric (empty if it has none), and whether it counts in its group's mean."""
 
     run: Run
     curve: Points
@@ -32,17 +32,17 @@ class ComparedRun(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """From its start to its end, or to now; pauses included."""
+        """Seconds from the run's start to its end, or until now; includes pauses."""
         info = self.run.info
         return ((info.end_time or get_current_time_millis()) - info.start_time) / 1000
 
     def values(self, keys: Sequence[str]) -> tuple[str, ...]:
-        """Of params."""
+        """The values of these params."""
         return _values(self.run, keys)
 
 
 class Comparison(NamedTuple):
-    """The metric, runs from the oldest to the newest, the params that set groups apart, and the groups."""
+    """The metric, the runs from oldest to newest, the params that distinguish the groups, and the groups."""
 
     metric: str
     runs: list[ComparedRun]
@@ -54,8 +54,8 @@ def compare(client: MlflowClient, spec: CompareSpec) -> Comparison:
     """Reads the runs and their curves.
 
     Raises:
-        ConfigError: a study, metric or param that is not there.
-        UserError: a study without runs, or none of the filter's.
+        ConfigError: a study, metric or param does not exist, or MLflow rejects the filter.
+        UserError: the study has no runs, or none that match the filter.
     """
     experiments = study_ids(client, spec.study, "study", all_if_none=False)
     try:
@@ -82,12 +82,13 @@ def compare(client: MlflowClient, spec: CompareSpec) -> Comparison:
 
 
 def group_keys(runs: Sequence[Run], wanted: list[str]) -> list[str]:
-    """The params that set groups apart.
+    """The params that distinguish groups: those in ``wanted``, else a small subset of those that differ.
 
-    Of those that differ only as many are taken as it needs: another policy has other params, but its class says enough.
+    A param is added to the subset only if it splits the groups further. Classes and env ids come first: different
+    policies have different params, but the name of the class is enough to tell them apart.
 
     Raises:
-        ConfigError: one of ``wanted`` is no param of any run.
+        ConfigError: one of ``wanted`` is not a param of any run.
     """
     known = {key for run in runs for key in run.data.params}
     differing = [key for key in sorted(known) if len({run.data.params.get(key) for run in runs}) > 1]
@@ -105,9 +106,10 @@ def group_keys(runs: Sequence[Run], wanted: list[str]) -> list[str]:
 
 
 def one_per_seed(runs: Sequence[Run], curves: Sequence[Points], keys: Sequence[str]) -> list[bool]:
-    """Which runs count: two of the same group and seed are no independent samples, so that with most frames does.
+    """Which runs count in their groups: of those with the same group and seed only the one with the most frames.
 
-    Of runs that got equally far the newest counts; a run without the metric never does.
+    Two such runs are not independent samples. If they have equally many frames, the newest counts. A run without the
+    metric never counts.
     """
     best: dict[tuple[str, ...], int] = {}
     for number, (run, (frames, _)) in enumerate(zip(runs, curves, strict=True)):
@@ -118,7 +120,7 @@ def one_per_seed(runs: Sequence[Run], curves: Sequence[Points], keys: Sequence[s
 
 
 def label(keys: Sequence[str], values: Sequence[str]) -> str:
-    """What a group is called: its keys as short as they can be told apart, and of import paths the last name."""
+    """The name of a group: its values, with keys as short as is unambiguous; see `short_value` for import paths."""
     return " ".join(
         short_value(key, value) if key.endswith("_target_") else f"{shortest_end(key, keys)}={value}"
         for key, value in zip(keys, values, strict=True)
@@ -126,7 +128,7 @@ def label(keys: Sequence[str], values: Sequence[str]) -> str:
 
 
 def short_value(key: str, value: str) -> str:
-    """Of an import path the last name."""
+    """The value; for a ``_target_`` only the last part of the import path."""
     return value.split(".")[-1] if key.endswith("_target_") else value
 
 

@@ -1,4 +1,4 @@
-"""Sends what a journal holds to one place, in a thread of its own: whoever records never waits."""
+"""Sends a journal's operations to a sink in a separate thread, so that recording never waits."""
 
 import threading
 import time
@@ -9,44 +9,51 @@ from drc_lab.progress import working
 from drc_lab.tracking.journal import Journal, Operation
 
 POLL_SECONDS = 0.5
-FIRST_PAUSE, LONGEST_PAUSE, LAST_PAUSE = 1.0, 30.0, 1.0  # seconds between tries: at first, at most, at the run's end
-BATCH = 1000  # metric values, what MLflow takes in one request
+FIRST_PAUSE, LONGEST_PAUSE, LAST_PAUSE = 1.0, 30.0, 1.0  # seconds between tries: first, longest, while the run ends
+BATCH = 1000  # most metric values that MLflow accepts in one request
 
 
 class Sink(Protocol):
-    """Where a journal's operations go.
+    """A destination of a journal's operations.
 
     Attributes:
-        name: for messages.
+        name: the sink's name in messages.
     """
 
     name: str
 
     def send(self, operations: list[Operation]) -> None:
-        """Takes operations in order: several of metrics or one of another kind. May be called again with the same.
+        """Takes operations in order: one or more of metrics, or a single one of another kind.
+
+        It may be called again with the same operations.
 
         Raises:
-            Refused: it will never take them.
-            Exception: it does not take them now.
+            Refused: the sink will never accept them.
+            Exception: the sink cannot accept them now; they will be sent again.
         """
 
     def close(self) -> None:
-        """Nothing more will come."""
+        """Called once everything has been sent."""
 
 
 class Refused(Exception):
-    """A sink has no use for these operations, now or later."""
+    """Raised by a sink that will never accept these operations."""
 
 
 class Sender(threading.Thread):
-    """Follows a journal from a byte on.
+    """Follows a journal and sends its operations to a sink.
 
     Args:
-        journal: to read.
-        sink: to send to.
-        position: the first byte that the sink does not have.
-        arrived: called with the byte up to which everything arrived.
-        say: tells the user when the sink goes away, once, and when it is back.
+        journal: the journal to read.
+        sink: the sink to send to.
+        position: the first byte that the sink does not have yet.
+        arrived: called with the byte up to which everything has arrived.
+        say: called with one-line messages when the sink becomes unreachable and when it is back.
+
+    Attributes:
+        away_since: `time.monotonic` at which the sink became unreachable; None while it can be reached.
+        refused: whether the sink has refused anything.
+        done: whether the sink has everything.
     """
 
     def __init__(
@@ -67,12 +74,12 @@ class Sender(threading.Thread):
     def run(self) -> None:
         pause = FIRST_PAUSE
         while not self._given_up.is_set():
-            closing = self._closing.is_set()  # before the look: what comes later is none of ours
+            closing = self._closing.is_set()  # read before sending, so that an empty journal means that all is sent
             try:
                 with self._turn:
                     more = self._send_next()
-            except Exception as error:  # whatever the network and a library make of it: the run goes on
-                if self._given_up.is_set():  # and the journal is closed
+            except Exception as error:  # of any type: the network or a library fails, and the run must go on
+                if self._given_up.is_set():  # the journal is closed by now
                     return
                 self._is_away(error)
                 if not self._closing.wait(pause):
@@ -88,22 +95,22 @@ class Sender(threading.Thread):
                 self._closing.wait(POLL_SECONDS)
 
     def flush(self) -> None:
-        """Sends everything now and in the calling thread.
+        """Sends everything immediately, in the calling thread.
 
         Raises:
-            Exception: what the sink raised; it does not have the rest.
+            Exception: raised by the sink, which does not have the rest.
         """
         with self._turn:
             while self._send_next():
                 pass
 
     def leave_out(self) -> None:
-        """What is in the journal now is not sent."""
+        """Skips everything that is in the journal now."""
         with self._turn:
             self._arrived(self.journal.size)
 
     def finish(self, patience: float) -> None:
-        """Waits until everything has arrived, ``patience`` seconds at most while the sink is away."""
+        """Waits until everything has arrived, but at most ``patience`` seconds while the sink is unreachable."""
         self._closing.set()
         closed, position = time.monotonic(), self.position
         with working(f"sending the rest to {self.sink.name}", self.journal.size - position) as advance:
@@ -118,7 +125,7 @@ class Sender(threading.Thread):
         self.sink.close()
 
     def _send_next(self) -> bool:
-        """Sends one batch, if there is one."""
+        """Sends the next batch; False if there is nothing to send."""
         batch: list[Operation] = []
         values, position = 0, self.position
         for operation, end in self.journal.read(self.position):
@@ -131,7 +138,7 @@ class Sender(threading.Thread):
         if not batch:
             return False
         if batch[0]["op"] != "replaced":
-            self.journal.sync()  # or a power cut could make the run record again what the sink has
+            self.journal.sync()  # else the journal could lack what the sink has after a power failure
             try:
                 self.sink.send(batch)
             except Refused as error:

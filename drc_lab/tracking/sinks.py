@@ -1,6 +1,6 @@
-"""Where metrics can go beside MLflow: a CSV file and TensorBoard, by Lightning's own loggers.
+"""Sinks for metrics besides MLflow: a CSV file and TensorBoard, written by Lightning's loggers.
 
-Both are rebuilt from the journal when a run goes on, so that they have neither holes nor duplicates.
+Both are rebuilt from the journal when a run is resumed, so that they have neither gaps nor duplicates.
 """
 
 import shutil
@@ -10,13 +10,13 @@ from drc_lab.tracking.journal import Operation
 
 
 class CSVSink:
-    """``csv/metrics.csv``: a line for each time that metrics were logged, with the step."""
+    """Writes ``csv/metrics.csv``: a line with the step for each time that metrics were logged."""
 
     def __init__(self, folder: Path):
         self.path = folder / "csv/metrics.csv"
         self.name = str(self.path)
         shutil.rmtree(self.path.parent, ignore_errors=True)
-        from lightning.pytorch.loggers import CSVLogger  # it takes seconds, and MLflow alone does not need it
+        from lightning.pytorch.loggers import CSVLogger  # takes seconds, and MLflow does not need it
 
         self.logger = CSVLogger(folder, name="", version=self.path.parent.name)
 
@@ -31,13 +31,13 @@ class CSVSink:
 
 
 class TensorBoardSink:
-    """Event files in ``tensorboard/``, with the times at which metrics were logged."""
+    """Writes event files in ``tensorboard/``, with the times at which metrics were logged."""
 
     def __init__(self, folder: Path):
         self.path = folder / "tensorboard"
         self.name = str(self.path)
         shutil.rmtree(self.path, ignore_errors=True)
-        from lightning.pytorch.loggers import TensorBoardLogger  # as above
+        from lightning.pytorch.loggers import TensorBoardLogger  # takes seconds, too
 
         self.logger = TensorBoardLogger(folder, name="", version=self.path.name)
 

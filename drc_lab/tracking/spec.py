@@ -11,16 +11,17 @@ LATEST = "latest"
 
 @dataclass(frozen=True)
 class TrackingSpec:
-    """Where a run is recorded, beside the journal in its own folder.
+    """Where a run is recorded, in addition to the journal in its own folder.
 
     Args:
-        uri: of MLflow's store or server, None is no MLflow; the folder of an SQLite file is made.
-        artifacts: where MLflow's artifacts go, None is the store's own choice. A server chooses for itself instead of
-            a local folder.
-        csv: whether the metrics also go to ``csv/metrics.csv`` in the run's folder.
-        tensorboard: whether they also go to ``tensorboard/`` there.
-        system_metrics_seconds: between two looks at processor, memory, disk and GPUs; None is never.
-        patience_seconds: how long the end of a run waits for a server that is away.
+        uri: URI of MLflow's store or server; None is no MLflow. The folder of an SQLite file is created if needed.
+        artifacts: where new experiments keep their artifacts; None is the store's default. A server ignores a local
+            folder and uses its default.
+        csv: whether metrics are also written to ``csv/metrics.csv`` in the run's folder.
+        tensorboard: whether metrics are also written to ``tensorboard/`` in the run's folder.
+        system_metrics_seconds: seconds between two measurements of processor, memory, disk, network and GPUs; None
+            measures nothing.
+        patience_seconds: how long the end of a run waits for a server that cannot be reached.
     """
 
     uri: str | None = None
@@ -43,15 +44,15 @@ class TrackingSpec:
 
 @dataclass(frozen=True)
 class RegisterSpec:
-    """What is registered as what.
+    """Which checkpoint is registered, and under which name.
 
     Args:
-        run: an ID, a name, or "latest": the newest run that has a checkpoint.
-        study: where the run is looked for; None is everywhere.
-        name: of the registered model; None is ``drc-`` and the last part of the env's id.
-        alias: that moves to the version; None for none.
-        metric: of the checkpoints; that with the highest value is registered. None is what the training chose by:
-            ``valid/solve_rate``, or ``valid/return`` where the env says no success.
+        run: ID or name of a run, or "latest" for the newest run that has a checkpoint.
+        study: the study or studies to search; None is all.
+        name: name of the registered model; None is ``drc-`` and the last part of the env's id.
+        alias: alias that is moved to the version; None for none.
+        metric: the checkpoint with the highest value of this metric is registered. None is the metric that the training
+            ranked them by: ``valid/solve_rate``, or ``valid/return`` where the env reports no success.
     """
 
     run: str = LATEST
@@ -61,7 +62,7 @@ class RegisterSpec:
     metric: str | None = None
 
     def __post_init__(self) -> None:
-        if self.name is not None and not re.fullmatch(r"\w[\w.-]*", self.name):  # MLflow takes more, URIs do not
+        if self.name is not None and not re.fullmatch(r"\w[\w.-]*", self.name):  # MLflow allows more than its URIs
             raise ConfigError("name", self.name, "letters, digits, '-', '_' and '.'")
         if self.alias is not None and not re.fullmatch(r"(?!v\d+$)(?!(?i:latest)$)[\w-]{1,255}", self.alias):
             raise ConfigError("alias", self.alias, "letters, digits, '-' and '_', but not latest or v and a number")
@@ -69,14 +70,14 @@ class RegisterSpec:
 
 @dataclass(frozen=True)
 class CompareSpec:
-    """What is compared.
+    """Which runs are compared, and how.
 
     Args:
-        study: experiments.
-        metric: of the curves; None is ``valid/solve_rate``, or ``valid/return`` where no run has that.
-        group: params that set groups apart; None is all that differ but for the seed.
-        filter: MLflow's filter string for runs.
-        confidence: of the intervals over seeds.
+        study: the study or studies with the runs.
+        metric: metric of the curves; None is ``valid/solve_rate``, or ``valid/return`` if no run has that.
+        group: params that distinguish the groups; None is all that differ, except the seed.
+        filter: filter string for runs, in MLflow's syntax.
+        confidence: confidence level of the intervals over seeds.
     """
 
     study: str | list[str] | None = None

@@ -1,8 +1,8 @@
-"""What the machine does while a run goes on: processor, memory, disk, network, GPUs, as MLflow measures them.
+"""System metrics during a run: processor, memory, disk, network and GPUs, measured by MLflow's monitors.
 
-MLflow's own `SystemMetricsMonitor` asks the server for the run's status at every sample, ends for good the first time
-it gets no answer, and makes the end of a run wait for that answer. So its monitors measure here, and what they measure
-goes the way of all metrics: into the journal.
+MLflow's own `SystemMetricsMonitor` asks the server for the run's status at every sample, stops permanently the first
+time it gets no answer, and makes the end of a run wait for that answer. So only its individual monitors are used here,
+and their values are written to the journal like all other metrics.
 """
 
 import threading
@@ -24,9 +24,9 @@ PREFIX = "system/"
 
 @contextmanager
 def system_metrics(run: Run, seconds: float | None) -> Iterator[None]:
-    """Measures every so many seconds, in a thread, and when the context ends. None is never.
+    """Measures every ``seconds`` seconds in a thread, and once more when the context ends. None measures nothing.
 
-    The step is seconds of running time: a run that goes on counts on, without its pauses.
+    The step is the running time in seconds. A resumed run continues counting where it stopped, without the pause.
     """
     if seconds is None or run.journal is None:
         yield
@@ -43,8 +43,8 @@ def system_metrics(run: Run, seconds: float | None) -> Iterator[None]:
         return values
 
     def watch() -> None:
-        with suppress(Exception):  # a run is not worth less without; a full disk shows elsewhere
-            measure()  # the processor's load is that since this thread's call before, and the first means nothing
+        with suppress(Exception):  # a failure must not end the run; a full disk is reported elsewhere
+            measure()  # processor load is measured since the previous call, so the first value is meaningless
             ended = False
             while not ended:
                 ended = over.wait(seconds)
@@ -62,6 +62,6 @@ def system_metrics(run: Run, seconds: float | None) -> Iterator[None]:
 def _monitors() -> list[BaseMetricsMonitor]:
     found: list[BaseMetricsMonitor] = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
     for gpus in (GPUMonitor, ROCMMonitor):
-        with suppress(Exception):  # no such GPUs, or not the library that asks them
+        with suppress(Exception):  # there are no such GPUs, or the library to query them is not installed
             found.append(gpus())
     return found

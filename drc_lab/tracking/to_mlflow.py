@@ -1,4 +1,7 @@
-"""The journal's operations as calls of MLflow. Each may come twice, when a run was killed between call and note."""
+"""Translates the journal's operations into MLflow calls.
+
+Each operation may come twice: if a run was killed after the call and before the journal noted it.
+"""
 
 from pathlib import Path
 
@@ -16,19 +19,19 @@ PARAM_LENGTH = 500
 
 
 def dataset_input(operation: Operation) -> DatasetInput:
-    """A dataset as MLflow takes it; one that the run has already is left as it is."""
+    """A dataset operation in MLflow's form. MLflow ignores a dataset that the run already has."""
     name, digest, source, profile = (operation[key] for key in ("name", "digest", "source", "profile"))
     dataset = Dataset(name, digest, source_type="drc_lab", source=source, profile=profile)
     return DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, operation["context"])])
 
 
 class MLflowSink:
-    """One run in MLflow.
+    """Sends operations to one run in MLflow.
 
     Args:
-        store: where the run is.
-        experiment_id, run_id: MLflow's.
-        folder: that relative paths start from.
+        store: the store that has the run.
+        experiment_id, run_id: MLflow's ids.
+        folder: the journal's folder, to which relative paths refer.
     """
 
     def __init__(self, store: Store, experiment_id: str, run_id: str, folder: Path):
@@ -43,15 +46,15 @@ class MLflowSink:
                 (operation,) = operations
                 self._send_one(operation)
         except MlflowException as error:
-            if error.error_code == ErrorCode.Name(INVALID_PARAMETER_VALUE):  # all others may pass
+            if error.error_code == ErrorCode.Name(INVALID_PARAMETER_VALUE):  # any other error may be temporary
                 raise Refused(in_one_line(error)) from error
             raise
 
     def close(self) -> None:
-        """A client has nothing to close."""
+        """Does nothing: the client has nothing to close."""
 
     def _send_metrics(self, run_id: str, operations: list[Operation]) -> None:
-        # MLflow's SQL stores keep a metric of the same name, value, time and step once.
+        # Sending twice is harmless: MLflow's SQL stores keep only one metric of the same name, value, time and step.
         metrics = [
             Metric(name, value, operation["time"], operation["step"])
             for operation in operations
@@ -63,7 +66,7 @@ class MLflowSink:
         client, run_id = self.store.client, self.run_id
         if "path" in operation:
             path = self.folder / operation["path"]
-            if not path.is_file():  # a better checkpoint took its place
+            if not path.is_file():  # the checkpoint was deleted, because others are better
                 return
             operation = operation | {"path": str(path)}
         match operation:
@@ -87,7 +90,7 @@ class MLflowSink:
                 client.set_terminated(run_id, status, time)
 
     def _send_child(self, child: Operation) -> None:
-        """A nested run; one of that name that is there already, from the part before a stop, is gone over."""
+        """Sends a nested run; if one of that name exists from before the run was stopped, it is updated."""
         parent = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.run_id}'"
         there = self.store.client.search_runs([self.experiment_id], parent, max_results=1000)
         run_id = next((run.info.run_id for run in there if run.info.run_name == child["name"]), None)

@@ -1,6 +1,6 @@
-"""MLflow's pages on the runs of an SQLite store: ``python -m drc_lab.tracking.ui STORE PORT``, which is ``make ui``.
+"""Serves MLflow's pages for an SQLite store: ``python -m drc_lab.tracking.ui STORE PORT``, which ``make ui`` runs.
 
-Prints where the newest study is, and serves until Ctrl-C.
+Prints the addresses of the newest study, and serves until Ctrl-C.
 """
 
 import contextlib
@@ -23,17 +23,17 @@ from drc_lab.evaluation.measures.measure import judged_by
 from drc_lab.tracking.mlflow import SQLITE
 from drc_lab.tracking.reading import open_store, pages, runs_of, studies
 
-HOST = "127.0.0.1"  # the pages ask nobody for a password
-VIEW = "mlflow.sharedViewState."  # tag of an experiment: what MLflow's page "share this view" keeps
+HOST = "127.0.0.1"  # only this machine, because the pages are not protected by a password
+VIEW = "mlflow.sharedViewState."  # prefix of the experiment tags in which MLflow's "share this view" saves views
 QUIET = {
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # the pages need no job runners, and start in half the time
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # not needed, and the server starts in half the time without it
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "PYTHONWARNINGS": "ignore",
 }
 
 
 def main(store: str, port: str) -> int:
-    """Serves a store's pages; the exit code."""
+    """Serves a store's pages; returns the exit code."""
     try:
         if not port.isdigit() or int(port) not in range(1, 2**16):
             raise ConfigError("PORT", port, "1 to 65535")
@@ -51,16 +51,17 @@ def main(store: str, port: str) -> int:
 
 
 def newest_study(client: MlflowClient, address: str) -> list[tuple[str, str]]:
-    """Pairs of a word and a link: to the trainings of the study with the newest run, and to its thinking settings.
+    """Links to the trainings and the thinking settings of the study with the newest run, as pairs of a label and a URL.
 
-    Each is a view that MLflow keeps in the study: its table shows no metrics by itself.
+    Each link opens a view that this function saves in the study, because MLflow's table shows no metrics by default.
     """
     order = ["attributes.start_time DESC"]
     newest = client.search_runs(list(studies(client).values()), order_by=order, max_results=1)
     if not newest:
         return []
     study = newest[0].info.experiment_id
-    page = f"{address}/#/experiments/{study}/runs?workflowType=machine_learning&viewStateShareKey="  # or it is for LLMs
+    # Without the workflowType MLflow may open its page for LLMs.
+    page = f"{address}/#/experiments/{study}/runs?workflowType=machine_learning&viewStateShareKey="
 
     def link(name: str, columns: Sequence[str], **view: object) -> str:
         view["selectedColumns"] = [f"metrics.`{column}`" for column in columns]
@@ -84,10 +85,13 @@ def newest_study(client: MlflowClient, address: str) -> list[tuple[str, str]]:
 
 @contextlib.contextmanager
 def server(store: str, port: int) -> Iterator[subprocess.Popen[Any]]:
-    """MLflow's server, which answers, as a process; it ends with the context.
+    """Starts MLflow's server, waits until it answers, and ends it with the context.
+
+    Yields:
+        the server's process.
 
     Raises:
-        UserError: another program has the port, or the server does not start.
+        UserError: another program uses the port, or the server does not start.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
@@ -99,7 +103,7 @@ def server(store: str, port: int) -> Iterator[subprocess.Popen[Any]]:
              "--backend-store-uri", SQLITE + store,
              "--uvicorn-opts", "--log-level warning --no-access-log"]  # fmt: skip
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # In a session of its own: Ctrl-C reaches this program alone, and the server has no traceback to print.
+    # In a new session, so that Ctrl-C reaches only this program and the server does not print a traceback.
     process = subprocess.Popen(words, env=os.environ | QUIET, start_new_session=True)
     try:
         while process.poll() is None:

@@ -11,7 +11,7 @@ __all__ = ["GymVectorEnv", "find_spec", "our_ids"]
 
 
 def __getattr__(name: str) -> Any:
-    """The env's compiled code is loaded only when it is asked for."""
+    """Imports `GymVectorEnv` on first use, as its compiled code is slow to load."""
     if name == "GymVectorEnv":
         from drc_lab.envs.external.env import GymVectorEnv
 

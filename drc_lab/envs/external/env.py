@@ -14,7 +14,7 @@ from drc_lab.envs.external.seeds import seed_stream
 from drc_lab.envs.specs.external import GymSpec
 from drc_lab.errors import ConfigError, UserError
 
-SUCCESS = ("is_success", "success", "solved")  # where an env's info may say it, the first that is there counts
+SUCCESS = ("is_success", "success", "solved")  # keys of an env's info that may report success; the first present counts
 
 
 class GymVectorEnv(VectorEnv):
@@ -22,23 +22,24 @@ class GymVectorEnv(VectorEnv):
 
     A level is a seed: every episode starts with ``reset(seed=...)``, and the seeds of the three splits are disjoint.
     Autoreset and info are those of `drc_lab.envs.vector.LevelVectorEnv`: ``level``, ``optimal`` (always -1),
-    ``length`` and ``return``, and ``solved`` where the env says success. Without autoreset an ended env stands still
-    until `reset`.
+    ``length`` and ``return``, and ``solved`` if the env reports success. Without autoreset an env whose episode has
+    ended is not stepped until `reset`.
 
-    An episode is solved if the env's info says so at its end (``is_success``, ``success`` or ``solved``), or where it
-    says nothing if its return is at least ``solved_return``. An env that has neither says no success: rewards alone do
-    not tell it, nor does the ``reward_threshold`` it is registered with, which is for the mean over many episodes.
+    An episode is solved if the env's info says so at its end (``is_success``, ``success`` or ``solved``). If the info
+    has none of these keys, an episode is solved if its return is at least ``solved_return``. Without ``solved_return``
+    no success is reported: it cannot be inferred from rewards, nor from the ``reward_threshold`` that the env is
+    registered with, which is for the mean over many episodes.
 
     Observation: uint8 [C, H, W] for images, float32 [C, H, W] for grids, float32 [F] for vectors.
-    Action: 0 to n - 1, also where the env counts from another number.
+    Action: 0 to n - 1, even if the env's own actions start at another number.
 
     See `GymSpec` for the arguments.
 
     Attributes:
-        says_success: whether the env is known to say which episodes are solved; once it has said it, it does.
+        says_success: whether the env is known to report which episodes are solved; true from its first such report on.
 
     Raises:
-        ConfigError: an env that is not there, or that cannot work here.
+        ConfigError: an env that does not exist, or that cannot work here.
     """
 
     @takes(GymSpec)
@@ -72,17 +73,19 @@ class GymVectorEnv(VectorEnv):
         self.seed, self.level, self.length = (np.zeros(B, np.int64) for _ in range(3))
         self.total, self.reward = np.zeros(B), np.zeros(B)
         self.solved, self.terminated, self.truncated = (np.zeros(B, bool) for _ in range(3))
-        self.moves: list[list[int]] = [[] for _ in range(B)]  # of the episodes that are being played
+        self.moves: list[list[int]] = [[] for _ in range(B)]  # actions so far in the current episodes
 
     def metrics(self) -> dict[str, float]:
-        """There is nothing to log."""
+        """Empty: there is nothing to log."""
         return {}
 
     def reset(
         self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """New episodes everywhere. With a seed the stream of levels starts over, without one it goes on, or from number
-        ``options["first_level"]`` on."""
+        """Starts new episodes in all envs. With a seed the stream of levels starts over, without one it continues.
+
+        ``options["first_level"]``, if given, is the position in the stream from which levels are taken.
+        """
         super().reset(seed=seed if seed is None or isinstance(seed, int) else seed[0])
         if seed is not None or not self._seeded:
             self._seeded = True
@@ -95,8 +98,10 @@ class GymVectorEnv(VectorEnv):
     def step(
         self, actions: np.ndarray, stands: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Steps all envs but those that ``stands`` (bool [B]). Returns obs, rewards, terminations, truncations
-        (bool [B]), info."""
+        """Steps all envs except those where ``stands`` (bool [B]) is true, and those whose episode has ended.
+
+        Returns observations, rewards, terminations, truncations (bool [B]), info.
+        """
         actions, count = np.asarray(actions, dtype=np.int64), self.single_action_space.n
         if actions.shape != (self.num_envs,) or actions.min() < 0 or actions.max() >= count:
             raise ValueError(f"actions: found {actions!r}, allowed: {self.num_envs} of 0 to {count - 1}")
@@ -114,7 +119,7 @@ class GymVectorEnv(VectorEnv):
         return self._observe(), rewards, terminated, truncated, self._info(np.ones(self.num_envs, bool)) | left
 
     def render(self) -> tuple[Any, ...] | None:
-        """What each env draws."""
+        """What each env's own ``render`` returns."""
         return None if self.render_mode is None else tuple(env.render() for env in self.envs)
 
     def close_extras(self, **kwargs: Any) -> None:
@@ -122,7 +127,7 @@ class GymVectorEnv(VectorEnv):
             env.close()
 
     def get_state(self) -> dict[str, Any]:
-        """Everything the future of this env depends on: the seed of each episode, and what was done since."""
+        """Everything the future of this env depends on: the seed of each episode, and the actions since then."""
         moves = np.full((self.num_envs, int(self.length.max())), -1)
         for env, done in enumerate(self.moves):
             moves[env, : len(done)] = done
@@ -137,10 +142,10 @@ class GymVectorEnv(VectorEnv):
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes back to where `get_state` was called, by playing the same moves from the same seeds.
+        """Restores a state that `get_state` returned, by replaying the same actions from the same seeds.
 
         Raises:
-            UserError: the env does not do the same a second time.
+            UserError: the env is not deterministic: the replay ends in another state.
         """
         self._seeded = True
         self.levels.set_state(state["levels"])

@@ -1,7 +1,8 @@
-"""From what an env shows to what a policy takes: which entry, which axes, which scale; found by looking, and checked.
+"""Converts an env's observations to those that a policy takes: which entry, which order of axes, which scale.
 
-A policy divides uint8 by 255 and takes floats as they are (`drc_lab.models.policy.as_floats`). So only true images
-stay uint8; grids of small codes, which that division would wipe out, become floats of about -1 to 1.
+These are inferred from a few steps of the env, and checked. A policy divides uint8 by 255 and does not scale floats
+(`drc_lab.models.policy.as_floats`). So only true images stay uint8; grids of small codes, which that division would
+bring close to 0, become floats of about -1 to 1.
 """
 
 from collections.abc import Iterator
@@ -15,17 +16,20 @@ from gymnasium.spaces import Box, Dict
 from drc_lab.envs.specs.external import check_reading
 from drc_lab.errors import ConfigError
 
-MAX_CHANNELS = 4  # of an axis that is taken for the channels by its length alone
-LARGEST_CODE, SMALLEST_IMAGE = 15, 64  # the largest value seen tells codes from images; between them, we ask
+MAX_CHANNELS = 4  # an axis up to this long may be the channels, judged by its length alone
+LARGEST_CODE, SMALLEST_IMAGE = 15, 64  # the largest value seen tells codes from images; in between the user must say
 PROBE_EPISODES, PROBE_STEPS = 4, 50
 
 
 @dataclass(frozen=True)
 class Observations:
-    """How an env's observations are read.
+    """How an env's observations are read. Images stay uint8, because a policy divides them by 255 itself.
 
-    key: of the entry in a Dict, or None; raw: that entry's space; layout: "vector" (F), "plane" (H, W), "hwc" or
-    "chw"; scale: what values are divided by. Images stay uint8, because a policy divides them by 255 itself.
+    Attributes:
+        key: of the entry in a Dict, or None if the observation is no Dict.
+        raw: that entry's space.
+        layout: "vector" (F), "plane" (H, W), "hwc" or "chw".
+        scale: what values are divided by.
     """
 
     key: str | None
@@ -39,7 +43,7 @@ class Observations:
 
     @property
     def space(self) -> Box:
-        """Of one observation as a policy sees it: uint8 or float32, (F,) or (C, H, W)."""
+        """The space of one observation as a policy sees it: uint8 or float32, (F,) or (C, H, W)."""
         if self.stays_uint8:
             return Box(0, 255, self._move(self.raw.low[None])[0].shape, np.uint8)
         with np.errstate(over="ignore"):  # limits beyond float32 are infinite
@@ -49,7 +53,7 @@ class Observations:
         return Box(low, high, low.shape, np.float32)
 
     def pick(self, observation: Any) -> Any:
-        """The entry that is read."""
+        """The entry of an env's observation that is used."""
         return observation if self.key is None else observation[self.key]
 
     def convert(self, batch: np.ndarray, out: np.ndarray) -> None:
@@ -66,12 +70,14 @@ class Observations:
 
 
 def find_observations(env: gym.Env, name: str, key: str | None, layout: str, scale: float | str) -> Observations:
-    """Plays a few random steps from fixed seeds, so that every copy of an env finds the same.
+    """Finds out how to read an env's observations, by playing a few random steps.
+
+    The seeds are fixed, so that the result is the same for every copy of an env.
 
     Args:
         env: with discrete actions.
         name: of the env, for messages.
-        key, layout, scale: what the user decided, see `drc_lab.envs.external.GymVectorEnv`.
+        key, layout, scale: the user's settings, see `drc_lab.envs.specs.external.GymSpec`.
 
     Raises:
         ConfigError: observations that no policy can take, or that can be read in more than one way.
@@ -122,7 +128,7 @@ def _probe(env: gym.Env) -> Iterator[Any]:
 
 
 def _largest(observation: Any, space: Box, name: str, key: str | None) -> float:
-    """The largest absolute value of one observation, which has to be what its space says."""
+    """The largest absolute value of one observation, or a ConfigError if the observation does not fit its space."""
     try:
         values = np.asarray(observation if key is None else observation[key])
     except (KeyError, TypeError, IndexError):
@@ -140,7 +146,10 @@ def _largest(observation: Any, space: Box, name: str, key: str | None) -> float:
 
 
 def _find_layout(shape: tuple[int, ...], layout: str) -> str:
-    """An axis at one end can be the channels if it is short, or if what remains without it is a square."""
+    """The layout of a shape. Of the first and the last axis, the one that looks more like the channels is chosen.
+
+    It is a sign of channels that an axis is short, and that the other two axes form a square. A tie is a ConfigError.
+    """
     if len(shape) < 3:
         return "vector" if len(shape) == 1 else "plane"
     if layout != "auto":
@@ -153,7 +162,10 @@ def _find_layout(shape: tuple[int, ...], layout: str) -> str:
 
 
 def _find_scale(space: Box, seen: float) -> float:
-    """What brings values to about -1 to 1: the declared limit if it says anything, or else the largest value seen."""
+    """The divisor that brings values to about -1 to 1: the declared limit if there is one, else the largest value seen.
+
+    For uint8, whose limit of 255 says little, the largest value seen tells codes from images.
+    """
     dtype: Any = space.dtype
     if dtype.kind == "b" or (dtype.kind == "f" and len(space.shape) == 1):  # such vectors are in the env's own units
         return 1.0

@@ -1,4 +1,4 @@
-"""From an id to envs of other packages; ids and arguments that lead to none are told in one line."""
+"""Makes other packages' envs from their ids; ids and arguments that do not work raise errors of one line."""
 
 import difflib
 import importlib.util
@@ -19,18 +19,18 @@ PACKAGES = {"ALE": "ale_py", "BabyAI": "minigrid", "MiniGrid": "minigrid"}
 
 
 def our_ids() -> list[str]:
-    """Of this project's own games."""
+    """The ids of this project's own games."""
     return [env_id for env_id, spec in gym.registry.items() if spec.namespace == "drc_lab"]
 
 
 def package_of(env_id: str) -> tuple[str | None, str]:
-    """The package that has to be imported first, if one has, and the name in Gymnasium's registry."""
+    """The package that has to be imported first (None if none has), and the name in Gymnasium's registry."""
     module, _, name = env_id.rpartition(":")
     return module or PACKAGES.get(re.split("[-/]", name)[0]), name
 
 
 def find_spec(env_id: str) -> EnvSpec:
-    """What Gymnasium's registry holds for an id, after the import of the package that it needs.
+    """The entry of an id in Gymnasium's registry, after the import of the package that it needs.
 
     Args:
         env_id: ``name`` or, for a package that has to be imported first, ``package:name``.
@@ -55,28 +55,28 @@ def find_spec(env_id: str) -> EnvSpec:
 
 
 def waits_for_import(env_id: str) -> bool:
-    """Whether an installed package, which may take seconds to import, has to tell if there is such an env."""
+    """Whether only the import of an installed package, which may take seconds, can tell if the env exists."""
     package, name = package_of(env_id)
     if not package or name in gym.registry or package in sys.modules:
         return False
     try:
         return importlib.util.find_spec(package) is not None
-    except Exception:  # of a parent package, or no name of a package at all
+    except Exception:  # raised by a parent package, or for what is no package name
         return False
 
 
 def make_copies(env_id: str, kwargs: Mapping[str, Any], count: int) -> list[gym.Env]:
-    """``count`` envs of their own.
+    """``count`` independent copies of an env.
 
     Raises:
         ConfigError: the id or the arguments cannot work.
     """
-    from drc_lab.progress import working  # not for those who only look an id up
+    from drc_lab.progress import working  # here, because looking up an id does not need it
 
     find_spec(env_id)
     try:
-        # By name, so that Gymnasium says what it has to say about the id; then by spec, so that it says so once.
-        # Its checker of observations is off: ours looks at what matters here, once, and names config keys.
+        # The first by name, so that Gymnasium warns about the id if need be; the others by spec, so that it warns once.
+        # Its checker of observations is off: `find_observations` checks once what matters here, and names config keys.
         first = gym.make(env_id, disable_env_checker=True, **kwargs)
         assert first.spec is not None
         copies = [first]

@@ -1,4 +1,4 @@
-"""Levels of envs that know nothing of levels: the seeds that their episodes start from."""
+"""Levels for envs that have none: the seeds that their episodes start from."""
 
 from dataclasses import dataclass
 from operator import attrgetter
@@ -9,12 +9,16 @@ from drc_lab.envs.levels import LevelSet, LevelStream, generated_levels, split_o
 from drc_lab.envs.specs.levels import split_index
 from drc_lab.numerics import jit
 
-LIMIT = 2**31  # larger seeds do not fit into every env
+LIMIT = 2**31  # not every env takes larger seeds
 
 
 @dataclass
 class Seeds(LevelSet):
-    """seed: int64 [N], each 0 to 2^31 - 1."""
+    """A set of seeds.
+
+    Attributes:
+        seed: int64 [N], each 0 to 2^31 - 1.
+    """
 
     seed: np.ndarray
 
@@ -30,7 +34,7 @@ def _draw(rng, split, seeds):
 
 @dataclass
 class SeedGenerator:
-    """Draws seeds of a split, given by its index."""
+    """Draws seeds of the split with an index into SPLITS."""
 
     split: int
 

@@ -40,10 +40,10 @@ class Bank(Boards):
 
 
 def save_bank(path: str | Path, bank: Bank) -> None:
-    """Writes a bank; the file appears whole or not at all.
+    """Writes a bank; the file is replaced atomically, so that it is never incomplete.
 
     Raises:
-        UserError: it cannot be written there.
+        UserError: the file cannot be written.
     """
     path = Path(path)
     arrays = {name: getattr(bank, name) for name in AXES if name != "version"}
@@ -62,10 +62,10 @@ def save_bank(path: str | Path, bank: Bank) -> None:
 
 
 def read_bank(path: str | Path) -> Bank:
-    """The whole of a bank.
+    """Reads and checks all boards of a bank.
 
     Raises:
-        UserError: in one line, what is wrong with the file.
+        UserError: what is wrong with the file, in one line.
     """
     check_bank(path)
     try:
@@ -91,16 +91,17 @@ def read_bank(path: str | Path) -> Bank:
 
 def load_bank(path: str | Path, min_optimal: int = 1, max_optimal: int | None = None, min_moved: int = 1,
               max_moved: int | None = None, split: str | None = None) -> Bank:  # fmt: skip
-    """The boards of a bank that are wanted.
+    """The boards of a bank that fit all of the following limits.
 
     Args:
         path: of the file.
         min_optimal, max_optimal: moves of an optimal solution; None is no upper limit.
-        min_moved, max_moved: robots that move in it, at least; boards where that is unknown are in only without limits.
+        min_moved, max_moved: smallest number of robots that move in an optimal solution; any limit other than the
+            defaults leaves out boards where it is unknown.
         split: "train", "valid" or "test", as for generated boards; None is all.
 
     Raises:
-        UserError: the file is no bank, or none of its boards is wanted.
+        UserError: the file is no bank, or none of its boards fits.
         ConfigError: an unknown split.
     """
     bank = read_bank(path)
@@ -120,7 +121,7 @@ def load_bank(path: str | Path, min_optimal: int = 1, max_optimal: int | None = 
 
 
 def _wrong(bank: Bank) -> str | None:
-    """What compiled code, which checks nothing, could not bear."""
+    """What is wrong with the boards, or None. It has to be caught here because compiled code checks nothing."""
     N, height, width = bank.walls.shape
     walls, cells = bank.walls, height * width
     sizes = {len(getattr(bank, name)) for name in AXES if name != "version"}

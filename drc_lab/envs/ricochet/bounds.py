@@ -1,9 +1,9 @@
-"""What a search can know of a board before it starts, compiled: where slides end, and how far the goal is at least.
+"""Tables that a search makes of a board before it starts, compiled: where slides end, and a bound of the moves to go.
 
-The bound relaxes the rules: a robot may stop anywhere on its slide, and robots pass through each other. The target
-robot has to come to the goal by a last move in one of four directions. If no wall stops it there, some other robot
-has to stand on the cell beyond. Both robots' relaxed moves are counted, and the cheapest direction is the bound. Any
-real move changes one robot only, and so the bound by -1, 0 or 1.
+The lower bound counts moves under relaxed rules: a robot may stop anywhere on its slide, and robots pass through each
+other. The target robot makes its last move to the goal in one of four directions. If no wall stops it there, some
+other robot has to stand on the cell beyond. The bound is the sum of both robots' relaxed moves for the cheapest
+direction. A real move changes one robot only, so it changes the bound by -1, 0 or 1.
 """
 
 import numpy as np
@@ -15,7 +15,8 @@ FAR = 1 << 20  # more than any number of moves; two of them can be added
 
 @jit
 def slide_ends(walls, width):
-    """Where a robot that is alone stops: int32 [P, 4] cells, for walls uint8 [P]."""
+    """int32 [P, 4]: the cell where a robot stops that starts on each cell, in each direction, with no other robot on
+    the board. walls: uint8 [P]."""
     cells = len(walls)
     ends = np.empty((cells, 4), np.int32)
     for cell in range(cells):
@@ -29,8 +30,9 @@ def slide_ends(walls, width):
 
 @jit
 def _spread(ends, width, moves, queue, size):
-    """Fills in the relaxed moves from every cell to the ``size`` cells in the queue, whose own are filled in."""
-    seen = np.zeros((len(moves), 2), np.bool_)  # a line of cells between two walls, by its first cell
+    """Fills ``moves`` with the relaxed moves from every cell, breadth first from the first ``size`` cells in the queue,
+    whose own moves are filled in already."""
+    seen = np.zeros((len(moves), 2), np.bool_)  # lines of cells between two walls, by their first cell and axis
     head = 0
     while head < size:
         cell = queue[head]
@@ -48,12 +50,12 @@ def _spread(ends, width, moves, queue, size):
 
 @jit
 def relaxed_moves(ends, width, goal):
-    """The two terms of the bound, by the direction of the last move.
+    """The two terms of the bound, for each direction of the last move.
 
     Returns:
-        int32 [P, 4]: relaxed moves of the target robot from each cell, the last of them in this direction.
-        int32 [P, 4]: relaxed moves of another robot from each cell to where it stops the target robot; all 0 if a
-            wall does that.
+        int32 [P, 4]: relaxed moves of the target robot from each cell to the goal, the last of them in this direction.
+        int32 [P, 4]: relaxed moves of another robot from each cell to the cell where it stops the target robot; all 0
+            if a wall stops it.
     """
     cells = len(ends)
     reach, block = np.full((cells, 4), FAR, np.int32), np.full((cells, 4), FAR, np.int32)

@@ -20,17 +20,18 @@ Report = Callable[[str, int, int], None]
 
 def make_bank(generator: BoardGenerator, spec: BankSpec, seed: int = 0,
               report: Report = lambda what, done, total: None) -> Bank:  # fmt: skip
-    """Boards of every optimal length that the generator makes, ordered by it, no two the same up to symmetry.
+    """Collects generated boards of every optimal length, sorted by it, no two of them the same up to symmetry.
 
     The number of threads does not change the result.
 
     Args:
-        generator: its limits on the optimal length are the first and the last bin (no upper limit: no last bin).
-        spec: see there; its ``max_states`` and boards of all splits replace what the generator says.
-        report: is told what is going on, how much of it is done, and how much there is.
+        generator: its limits on the optimal length are the first and the last bin (without an upper limit there is no
+            last bin). Its ``split`` is ignored: boards of all splits are collected.
+        spec: how much to collect; its ``max_states`` replaces the generator's.
+        report: is called with the current phase, how much of it is done, and its total.
 
     Raises:
-        ConfigError: a generator that cannot make a board.
+        ConfigError: the generator cannot make a board.
     """
     generator = replace(generator, split=None, max_states=spec.max_states)
     kept = _draw(generator, spec, seed, report)

@@ -1,6 +1,7 @@
-"""The fewest moves of every position of a Ricochet board, breadth first from all solved ones by taking slides back.
+"""Tables of the fewest moves from every position of a Ricochet board, breadth first from all solved positions by
+undoing slides.
 
-A position's number has the robots' cells as its digits.
+A position is a number whose digits are the robots' cells.
 """
 
 import numpy as np
@@ -10,13 +11,15 @@ from drc_lab.envs.ricochet.slide import slide
 from drc_lab.envs.search import UNSOLVABLE
 from drc_lab.numerics import jit
 
-WORTHWHILE = 20_000  # positions; searching for those that are asked for is quicker than a larger table
+WORTHWHILE = 20_000  # positions; instead of a larger table it is faster to search from the positions asked for
 
 
 @jit
 def _place(position, worth, cells, robots):
-    """Fills robots int64 [R] with their cells; worth int64 [R] is what a cell counts in a position's number, 0 of a
-    robot that is absent. Returns whether no two are on the same cell."""
+    """Decodes a position: fills robots int64 [R] with their cells. Returns whether no two are on the same cell.
+
+    worth: int64 [R], the place value of each robot's digit in the position's number, 0 for an absent robot.
+    """
     apart = True
     for robot in range(len(robots)):
         robots[robot] = position // worth[robot] % cells if worth[robot] else -1
@@ -27,7 +30,7 @@ def _place(position, worth, cells, robots):
 
 @jit
 def _table(walls, width, goal, target, worth, positions):
-    """int16 [positions] of one board."""
+    """The table of one board: int16 [positions], empty if a position needs more than MOST_STEPS."""
     cells, robots = len(walls), np.empty(len(worth), np.int64)
     steps, queue = np.full(positions, UNSOLVABLE, np.int16), np.empty(positions, np.int64)
     head = tail = 0
@@ -44,13 +47,13 @@ def _table(walls, width, goal, target, worth, positions):
         _place(position, worth, cells, robots)
         for robot in range(len(robots)):
             here = robots[robot]
-            for d in range(4):  # of the slide that ended here
+            for d in range(4):  # direction of the slide that ended here
                 first = slide(walls, width, robots, robot, d ^ 1)
                 if first == here or slide(walls, width, robots, robot, d) != here:
                     continue
                 stride = width if d == 0 else -width if d == 1 else 1 if d == 2 else -1
                 cell = here
-                while cell != first:  # it began on any cell in between
+                while cell != first:  # the slide may have begun on any cell up to ``first``
                     cell += stride
                     before = position + (cell - here) * worth[robot]
                     if steps[before] < 0:
@@ -69,7 +72,7 @@ def _look_up(envs, robots, worth, steps, found):
 
 
 class RicochetDistances(Distances):
-    """Of B boards; the arrays are those of a `RicochetBatch`, which go on being written.
+    """Distance tables of B boards. The arrays belong to a `RicochetBatch`, which keeps writing to them.
 
     Args:
         walls: uint8 [B, H * W]; robots: int64 [B, R], -1 where one is absent; goal, target: int64 [B].

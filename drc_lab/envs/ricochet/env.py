@@ -23,7 +23,7 @@ from drc_lab.envs.symmetry import TRANSPOSE
 from drc_lab.envs.vector import LevelEnv, LevelVectorEnv
 from drc_lab.errors import UserError
 
-MAX_STATES_OF_A_GIVEN_BOARD = 1_000_000  # beyond, its optimal length is left unknown
+MAX_STATES_OF_A_GIVEN_BOARD = 1_000_000  # positions; if the search needs more, the optimal length stays unknown
 
 
 class RicochetVectorEnv(LevelVectorEnv):
@@ -65,14 +65,14 @@ class RicochetVectorEnv(LevelVectorEnv):
 
 
 class RicochetEnv(LevelEnv):
-    """One board of a `RicochetVectorEnv`; takes the same arguments but for the number of envs."""
+    """One board of a `RicochetVectorEnv`; takes the same arguments except ``num_envs`` and ``autoreset``."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(RicochetVectorEnv(num_envs=1, autoreset=False, **kwargs))
 
 
 def given_boards(spec: RicochetSpec) -> Boards:
-    """The boards that the arguments name."""
+    """The boards that ``board``, ``layout`` or ``bank`` gives."""
     if spec.board is not None:
         return fixed_boards(spec.board)
     if spec.layout is not None:
@@ -84,19 +84,21 @@ def given_boards(spec: RicochetSpec) -> Boards:
 
 
 def fixed_boards(boards: OneLevel | str | Sequence[OneLevel | str]) -> Boards:
-    """A set of given boards with their optimal lengths; -1 where there is no solution or the search is too large."""
+    """A set of given boards with their optimal lengths; -1 where there is no solution or the solver does not find it
+    within its limits."""
     if isinstance(boards, OneLevel | str):
         boards = [boards]
     made: list[Any] = [Board.from_text(b) if isinstance(b, str) else b for b in boards]
     packed = Boards.pack(made, [-1] * len(made))
-    with suppress(UserError):  # more robots than the solver takes
+    with suppress(UserError):  # more robots than the solver can handle
         lengths, _ = solve_many(packed, MAX_STATES_OF_A_GIVEN_BOARD)
         packed.optimal[:] = np.maximum(lengths, -1)
     return packed
 
 
 def augmented(drawn: np.ndarray, boards: Boards) -> Boards:
-    """Each board under a random symmetry that keeps its size, its robots renumbered; by a random uint64 [N]."""
+    """Applies a random symmetry that keeps the size to each board, and renumbers its robots. drawn: random uint64 [N],
+    one for each board."""
     height, width = boards.walls.shape[1:]
     symmetry = (drawn % np.uint64(8 if height == width else TRANSPOSE)).astype(np.int64)
     ranks = [hashed(robot + 1, drawn) for robot in range(boards.robots.shape[1])]

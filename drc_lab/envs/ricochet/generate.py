@@ -1,4 +1,4 @@
-"""Random boards that are proven solvable, with their optimal length, each in its split."""
+"""Generates random boards of a split that are proven solvable, with their optimal lengths."""
 
 import time
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from drc_lab.numerics import jit
 from drc_lab.progress import working
 
 ANY_SPLIT = -1
-TRIES_AT_FIRST, SECONDS_AT_ONCE = 16, 0.1  # between two looks at Ctrl-C
-TRIES_IN_VAIN, STATES_IN_VAIN = 50_000, 50_000_000  # without one board before giving up
+TRIES_AT_FIRST, SECONDS_AT_ONCE = 16, 0.1  # of one compiled call; Ctrl-C takes effect between calls
+TRIES_IN_VAIN, STATES_IN_VAIN = 50_000, 50_000_000  # draws or searched states without any board before giving up
 TRIES, STATES = 0, 1
 
 
@@ -46,7 +46,7 @@ def _draw(rng, official, height, width, wall_density, walls, robots):
 
 @jit
 def padded(cell, width, room):
-    """A cell's index where rows have room for more cells than the board's width."""
+    """The index of a cell in an array whose rows have room for ``room`` cells instead of ``width``."""
     return cell // width * room + cell % width
 
 
@@ -55,12 +55,12 @@ def _generate(rng, made, tries, in_vain, official, height, width, num_robots, wa
               max_states, room, walls, robots, goal, target, optimal):  # fmt: skip
     """Fills the arrays of `Boards`, whose rows have room for ``room`` cells, from board ``made`` on.
 
-    Makes at most ``tries`` draws, and counts draws and positions searched since the last board in ``in_vain``. Returns
-    how many boards are filled.
+    Makes at most ``tries`` draws. ``in_vain`` counts the draws and the searched positions since the last board. Returns
+    the number of boards that are filled by then.
     """
     w, r = np.empty(height * width, np.uint8), np.empty(num_robots, np.int64)
     for _ in range(tries):
-        # Here and not in between calls, whose number of tries depends on the machine's pace.
+        # Checked here and not between calls, because the number of tries in a call depends on the machine's speed.
         if made == len(optimal) or in_vain[TRIES] >= TRIES_IN_VAIN or in_vain[STATES] >= STATES_IN_VAIN:
             break
         in_vain[TRIES] += 1
@@ -88,7 +88,7 @@ class BoardGenerator(BoardSpec):
     """Draws boards as `BoardSpec` describes them.
 
     Raises:
-        ConfigError: a setting that cannot work; on drawing, settings that (almost) no board fulfils.
+        ConfigError: a setting that cannot work; when boards are drawn, settings that (almost) no board fulfils.
     """
 
     def __call__(self, rng: np.random.Generator, count: int) -> Boards:

@@ -1,4 +1,4 @@
-"""A number that tells boards apart up to symmetry, compiled."""
+"""The identity of a board: a hash that is the same for its symmetric copies, compiled."""
 
 import numpy as np
 
@@ -11,9 +11,9 @@ from drc_lab.numerics import jit
 
 @jit
 def identity(walls, width, robots, goal, target):
-    """64-bit number of a board, equal for its 8 mirrored and turned copies and for any numbering of the robots.
+    """64-bit number of a board, equal for its 8 mirrored and rotated copies and for any numbering of the robots.
 
-    Closed cells around the board do not count, so it is also equal for a board inside a larger array.
+    Closed cells around the board are ignored, so it is also equal for the same board inside a larger array.
 
     Args:
         walls: uint8 [P]; robots: int64 [R], -1 where a robot is absent; goal, target: ints.
@@ -21,7 +21,7 @@ def identity(walls, width, robots, goal, target):
     Returns:
         uint64.
     """
-    # Everything that is in a cell but walls, in bits that do not depend on the order of cells or robots.
+    # What is in a cell besides walls, in bits that do not depend on the order of cells or robots.
     content = np.zeros(len(walls), np.uint64)
     content[goal] = 16
     for robot in range(len(robots)):

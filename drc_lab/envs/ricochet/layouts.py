@@ -12,7 +12,8 @@ def _one_wall(robot: tuple[int, int], goal: tuple[int, int], edge: str, place: t
 
 
 def layout(name: str) -> list[Board]:
-    """``v0``: one 4x4 board, a single RIGHT. ``v1``: four 5x5 boards, one move each in another direction."""
+    """``v0``: one 4x4 board that a single move right solves. ``v1``: four 5x5 boards, each solved by one move in a
+    different direction."""
     one_of("layout", name, LAYOUTS)
     if name == "v0":
         return [Board(*border(4, 4), robots=((0, 1),), goal=(0, 3))]

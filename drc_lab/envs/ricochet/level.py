@@ -25,8 +25,8 @@ class Board(OneLevel):
         target: index of the robot that has to stop on the goal.
 
     Raises:
-        UserError: sizes that do not fit, an open border, robots off the board or on top of each other, or a target
-            robot that stands on the goal already.
+        UserError: array shapes that do not match, an open border, robots off the board or sharing a cell, or a target
+            robot that already stands on the goal.
     """
 
     h_walls: np.ndarray
@@ -72,7 +72,7 @@ class Board(OneLevel):
         """Reads what ``str(board)`` writes; blank lines around it and trailing spaces do not matter.
 
         Raises:
-            UserError: naming the line and what is wrong with it.
+            UserError: what is wrong with the text, and in which line.
         """
         lines = [line.rstrip() for line in text.strip("\n").split("\n")]
         indent = len(lines[0]) - len(lines[0].lstrip())
@@ -141,7 +141,7 @@ class Boards(LevelSet):
 
     @classmethod
     def pack(cls, boards: list[Board], optimal: list[int]) -> "Boards":
-        """From single boards, which must agree in size and number of robots."""
+        """Packs single boards, which must have the same size and number of robots; otherwise a UserError."""
         sizes = {(b.height, b.width, len(b.robots)) for b in boards}
         if len(sizes) > 1:
             raise UserError(f"boards: found (height, width, robots) {sorted(sizes)}, allowed: one size in a set")
@@ -152,7 +152,7 @@ class Boards(LevelSet):
         return cls(np.stack(walls), *(np.array(x, np.int64) for x in (robots, goals, targets, optimal)))
 
     def board(self, index: int) -> Board:
-        """One of them, unpacked; absent robots are left out, closed cells around it stay."""
+        """Board ``index`` as an object; absent robots are left out, closed cells around the board are kept."""
         W, walls = self.walls.shape[2], self.walls[index]
         h_walls, v_walls = border(*walls.shape)
         h_walls[:-1], v_walls[:, :-1] = walls & 1 > 0, walls & 4 > 0
@@ -163,7 +163,7 @@ class Boards(LevelSet):
 
 
 def draw(walls: np.ndarray, robots: Sequence[tuple[int, int] | None], goal: tuple[int, int], target: int) -> str:
-    """The text form: cells two characters wide, first the robot (A, B, ...), then the goal (its robot, small).
+    """The text form: cells two characters wide, first the robot (A, B, ...), then the goal (its robot in lower case).
 
     Args:
         walls: uint8 [H, W] as in `Boards`.

@@ -1,8 +1,8 @@
-"""Walls in the manner of the board game, compiled.
+"""Walls in the style of the original board game, compiled.
 
-The middle 2 x 2 cells are closed. Each quadrant has one wall piece that stands on each of its two borders, and four
-corners (L), one open to each diagonal; one quadrant has a fifth, of any orientation, so there are 17. Corners touch
-neither each other nor anything else. The goal of a board is in a corner.
+The middle 2 x 2 cells are closed. Each quadrant has one wall piece at each of its two outer borders, and four L-shaped
+corners, each open toward another diagonal direction; one random quadrant has a fifth corner, of random orientation, so
+there are 17. Corners touch neither each other nor any other wall. The goal of a board is in a corner.
 """
 
 import numpy as np
@@ -11,12 +11,12 @@ from drc_lab.envs.ricochet.walls import border_only, close_cell, close_side
 from drc_lab.numerics import jit
 
 CORNERS = 17
-TRIES = 200  # to find room for a corner before the board is begun anew
+TRIES = 200  # to find room for a corner before the whole board is redrawn
 
 
 @jit
 def _place_corner(rng, height, width, walls, taken, top, left, orientation):
-    """Puts a corner into a quadrant, where no lattice point of its cell is taken. Returns its cell, or -1."""
+    """Puts a corner on a random cell of a quadrant, no lattice point of which is taken. Returns the cell, or -1."""
     for _ in range(TRIES):
         r, c = top + rng.integers(0, height // 2), left + rng.integers(0, width // 2)
         if not (taken[r, c] or taken[r, c + 1] or taken[r + 1, c] or taken[r + 1, c + 1]):
@@ -30,14 +30,15 @@ def _place_corner(rng, height, width, walls, taken, top, left, orientation):
 
 @jit
 def _along_border(rng, size, second):
-    """After which cell of a border a wall piece stands: two cells or more from either end of one of its halves."""
+    """After which cell of a half of the border a wall piece stands: at least two cells from the board's corner, and at
+    least one from the middle. ``second`` chooses the half."""
     place = rng.integers(1, size // 2 - 1)
     return place + size // 2 - 1 if second else place
 
 
 @jit
 def official_walls(rng, height, width, walls, corners):
-    """Draws the walls of a board (uint8 [P]) and says in which cells the corners are (int64 [CORNERS])."""
+    """Draws the walls of a board into walls (uint8 [P]), and writes the cells of its corners (int64 [CORNERS])."""
     taken = np.empty((height + 1, width + 1), np.bool_)  # lattice points that walls touch
     placed = 0
     while placed < CORNERS:

@@ -9,8 +9,8 @@ from drc_lab.envs.ricochet.level import CLOSED
 from drc_lab.envs.specs.ricochet import ROBOT_NAMES
 from drc_lab.pictures import DEFAULT_CELL_SIZE
 
-# One for each robot. The first seven are those of Okabe and Ito, which stay apart for every kind of colour blindness;
-# the others were chosen as far as possible from all before them.
+# One for each robot. The first seven are those of Okabe and Ito, which can be told apart with every kind of colour
+# blindness; each of the others was chosen as different as possible from those before it.
 COLOURS: list[Colour] = [
     (213, 94, 0), (0, 114, 178), (240, 228, 66), (0, 158, 115), (204, 121, 167), (86, 180, 233), (230, 159, 0),
     (102, 0, 136), (51, 85, 0), (153, 85, 255), (170, 34, 102), (0, 0, 255), (0, 221, 0), (255, 0, 238),
@@ -27,10 +27,10 @@ def picture(
     Args:
         walls: uint8 [H, W], bit d set if there is a wall on side d (up, down, left, right) of the cell. Cells with all
             four lie outside the board and are solid.
-        robots: int [R], cell index r * W + c of each robot; -1 is not on the board.
+        robots: int [R], cell index r * W + c of each robot; -1 where it is absent.
         goal: cell index.
         target: index of the robot that has to stop on the goal; it wears a white ring, and the goal has its colour.
-        cell_size: pixels of a cell.
+        cell_size: side of a cell, in pixels.
 
     Returns:
         uint8 [H * cell_size, W * cell_size, 3], RGB.
@@ -46,17 +46,17 @@ def picture(
     board = mosaic(cells)
     edge = 2 * _half_wall(cell_size)
     for side in (board[:edge], board[-edge:], board[:, :edge], board[:, -edge:]):
-        side[:] = INK  # the border has no cell behind it to draw its other half
+        side[:] = INK  # beyond the border there is no cell to draw the other half of its walls
     return board
 
 
 def _half_wall(cell_size: int) -> int:
-    """A wall is drawn half in each of the cells it parts: so many pixels."""
+    """Half the thickness of a wall, in pixels: each of the two cells that it separates shows one half."""
     return max(1, round(cell_size / 16))
 
 
 def _paint_walls(cells: np.ndarray, walls: np.ndarray) -> None:
-    """Walls into cells uint8 [H, W, s, s, 3], in place."""
+    """Draws walls into cells (uint8 [H, W, s, s, 3]), in place."""
     H, W, s = cells.shape[:3]
     half = _half_wall(s)
     whole, near, far = slice(None), slice(None, half), slice(s - half, None)

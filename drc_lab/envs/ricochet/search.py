@@ -1,10 +1,10 @@
 """Exact search for the fewest moves, compiled: A* with partial expansion.
 
-Robots other than the target robot are interchangeable as far as the distance to the goal goes, so a position is kept
-as the target robot's cell and the other cells sorted. Positions are taken up in the order of their total: moves made
-so far plus a lower bound of those to go (`drc_lab.envs.ricochet.bounds`). Most moves lead to totals above the optimum
-and need never be looked at again, so a position's moves wait, unstored, until the search has come to their total. A
-move lowers the bound by 1 at most: whatever is stored is first stored with the fewest moves to it.
+The distance to the goal does not depend on which of the other robots is which, so a position is stored as the target
+robot's cell and the sorted cells of the others. Positions are expanded in the order of their total: moves made so far
+plus a lower bound of those to go (`drc_lab.envs.ricochet.bounds`). Most moves lead to totals above the optimum and
+never matter, so what a move leads to is not stored before the search has reached its total. A move lowers the bound by
+at most 1, so a position is first stored with the fewest moves that lead to it.
 """
 
 from typing import NamedTuple
@@ -17,11 +17,12 @@ from drc_lab.envs.search import LIMIT, UNSOLVABLE
 from drc_lab.numerics import jit
 
 SEARCHING = -3
-SIZE, TOTAL, NOW, LATER = range(4)  # places in Frontier.at
+SIZE, TOTAL, NOW, LATER = range(4)  # indices into Frontier.at
 
 
 class Problem(NamedTuple):
-    """What a search reads. The tables are those of `bounds`; ``bits`` are those of one cell in a packed position."""
+    """What a search reads. ``ends``, ``reach`` and ``block`` are tables of `bounds`, ``column`` is each cell's column,
+    and ``bits`` is the number of bits of one cell in a packed position."""
 
     ends: np.ndarray
     column: np.ndarray
@@ -34,17 +35,17 @@ class Problem(NamedTuple):
 
 
 class Frontier(NamedTuple):
-    """What a search has seen.
+    """The positions that a search has seen, and the lists of those to expand.
 
     Attributes:
         states: int64 [capacity], packed positions.
         link: int64 [capacity], 4 * num_robots * predecessor + move, where move is 4 * place in the packed position +
             direction.
         depth: int32 [capacity], moves from the start.
-        waiting: int64 [capacity], a bit for each move whose total has not come yet.
+        waiting: int64 [capacity], a bit for each move whose total the search has not reached yet.
         following: int32 [capacity], the next position in the same list, -1 at its end.
         table: int64 [2 * capacity], open-addressing set of the states, -1 where empty.
-        at: int64 [4], number of states, current total, first of the list of this total and of the next.
+        at: int64 [4], number of states, current total, first position of this total's list and of the next total's.
     """
 
     states: np.ndarray
@@ -58,7 +59,7 @@ class Frontier(NamedTuple):
 
 @jit
 def _slide(ends, column, width, cells, mover, direction):
-    """The cell where a robot stops: the end of its slide, or before the nearest robot on the way."""
+    """The cell where a robot stops: the end of its slide, or the cell before the nearest robot on the way."""
     cell, sign, stride = cells[mover], 1 if direction & 1 else -1, width if direction < 2 else 1
     free = sign * (ends[cell, direction] - cell)
     for robot in range(len(cells)):
@@ -70,7 +71,8 @@ def _slide(ends, column, width, cells, mover, direction):
 
 @jit
 def _blockers(block, cells, best):
-    """Fills best [num_robots, 4] with the least moves to a blocking place of robots but this one (0: but none)."""
+    """Fills best [num_robots, 4]: for each robot, the fewest relaxed moves by which any robot except it and the target
+    robot (robot 0) reaches the cell where it stops the target robot."""
     for direction in range(4):
         first = second = np.int32(FAR)
         place = 0
@@ -88,7 +90,7 @@ def _blockers(block, cells, best):
 
 @jit
 def _bound(reach, block, cells, best, mover, end):
-    """Lower bound of the moves to go, with one of the robots somewhere else."""
+    """Lower bound of the moves to go once robot ``mover`` is in cell ``end``."""
     least = np.int32(FAR)
     target = end if mover == 0 else cells[0]
     for direction in range(4):
@@ -101,7 +103,8 @@ def _bound(reach, block, cells, best, mover, end):
 
 @jit
 def _pack(cells, mover, end, bits):
-    """A position as one number: the target robot's cell, then the others sorted (as they are in cells)."""
+    """Packs the position in which robot ``mover`` is in cell ``end`` into one number: the target robot's cell, then the
+    other robots' in ascending order, which is their order in ``cells``."""
     key, waiting = (end, False) if mover == 0 else (cells[0], True)
     key = np.int64(key)
     for robot in range(1, len(cells)):
@@ -122,7 +125,7 @@ def _unpack(key, bits, cells):
 
 @jit
 def _slot(table, key):
-    """Where the set has this position, or would have it."""
+    """The slot of the set that holds this position, or would hold it."""
     mask = len(table) - 1
     slot = np.int64(mix64(np.uint64(key)) & np.uint64(mask))
     while table[slot] >= 0 and table[slot] != key:
@@ -132,7 +135,7 @@ def _slot(table, key):
 
 @jit
 def _frontier(capacity, at):
-    """With room for a power of two of positions."""
+    """An empty Frontier with room for ``capacity`` positions, a power of two."""
     return Frontier(
         np.empty(capacity, np.int64), np.empty(capacity, np.int64), np.empty(capacity, np.int32),
         np.empty(capacity, np.int64), np.empty(capacity, np.int32), np.full(2 * capacity, -1), at,
@@ -141,7 +144,7 @@ def _frontier(capacity, at):
 
 @jit
 def _grown(f):
-    """The same with twice the capacity."""
+    """The same Frontier with twice the capacity."""
     larger = _frontier(2 * len(f.states), f.at)
     for i in range(f.at[SIZE]):  # assigning slices would take seconds to compile
         larger.states[i], larger.link[i], larger.depth[i] = f.states[i], f.link[i], f.depth[i]
@@ -152,7 +155,7 @@ def _grown(f):
 
 @jit
 def _add(f, key, link, depth):
-    """Puts a position at the head of the list of this total, if it is new."""
+    """Puts a position at the head of the current total's list, if it is new."""
     slot = _slot(f.table, key)
     if f.table[slot] < 0:
         new = f.at[SIZE]
@@ -188,7 +191,7 @@ def begin(walls, width, robots, goal, target):
 
 @jit
 def _advance(p, f, max_depth, max_states):
-    """The same as `advance`, but stops when the capacity is used up, too."""
+    """Like `advance`, but also stops when the capacity is used up, and does not return the Frontier."""
     ends, column, reach, block, width, goal, bits, num_robots = p
     states, depth, waiting, following, at = f.states, f.depth, f.waiting, f.following, f.at
     cells, best = np.empty(num_robots, np.int64), np.empty((num_robots, 4), np.int32)
@@ -226,7 +229,7 @@ def _advance(p, f, max_depth, max_states):
 
 @jit
 def advance(p, f, max_depth, max_states):
-    """Searches on until there is an answer or there are more than max_states positions.
+    """Continues a search until there is an answer or it has seen more than max_states positions.
 
     Returns:
         length, UNSOLVABLE, or SEARCHING; the last link (as in Frontier) of a solution; the Frontier.
@@ -240,7 +243,7 @@ def advance(p, f, max_depth, max_states):
 
 @jit
 def actions_of(p, f, robots, length, link):
-    """int64 [length]: the solution that ends with a link, in the env's numbering."""
+    """int64 [length]: the actions, in the env's numbering, of the solution that ends with ``link``."""
     moves, links = 4 * p.num_robots, np.empty(length, np.int64)
     for i in range(length - 1, -1, -1):
         links[i] = link

@@ -1,4 +1,7 @@
-"""Where a robot stops, compiled: the one place that knows the rule, shared by envs, solver tables and generator."""
+"""Where a robot stops, compiled: the rule of the game, shared by the envs' step and the distance tables.
+
+The solver has a faster way to the same cell, see `drc_lab.envs.ricochet.search`.
+"""
 
 import numpy as np
 
@@ -7,7 +10,7 @@ from drc_lab.numerics import jit
 
 @jit
 def slide(walls, width, robots, robot, direction):
-    """The cell where a robot stops. walls uint8 [P], robots int [R] (cell indices, -1 if absent), direction 0-3."""
+    """The cell where a robot stops. walls: uint8 [P]; robots: int [R], cell indices, -1 if absent; direction: 0-3."""
     cell, bit = robots[robot], np.uint8(1 << direction)
     if cell < 0:
         return cell

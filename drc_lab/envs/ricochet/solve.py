@@ -1,4 +1,4 @@
-"""The exact solver: a solution with the fewest moves, for one board or many, and how many robots have to move in it."""
+"""The exact solver: solutions with the fewest moves, for one board or many, and how many robots they have to move."""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -13,7 +13,7 @@ from drc_lab.envs.specs.ricochet import check_packable
 from drc_lab.errors import UserError
 
 DEFAULT_MAX_STATES = 20_000_000
-STATES_AT_ONCE = 100_000  # between two looks at Ctrl-C
+STATES_AT_ONCE = 100_000  # of one compiled call; Ctrl-C takes effect between calls
 ANY_DEPTH = np.iinfo(np.int64).max
 
 
@@ -28,7 +28,7 @@ class Solution:
 
 
 def solve(board: Board, max_states: int = DEFAULT_MAX_STATES) -> Solution | None:
-    """A solution with the fewest moves, or None when it is proven that there is none.
+    """A solution with the fewest moves, or None if it is proven that there is none.
 
     Raises:
         SearchLimitReached: more than ``max_states`` positions were seen without an answer.
@@ -45,12 +45,12 @@ def solve_many(boards: Boards, max_states: int = DEFAULT_MAX_STATES, threads: in
 
     Args:
         boards: N of them.
-        max_states: positions to look at for one board before giving up.
-        threads: boards solved at a time.
+        max_states: positions to search for one board before giving up.
+        threads: boards solved in parallel.
 
     Returns:
         int64 [N]: length, or UNSOLVABLE (proven), or LIMIT.
-        int16 [N, longest]: actions, 4 * robot + direction, and -1 behind the end.
+        int16 [N, longest]: actions, 4 * robot + direction, and -1 after the end.
 
     Raises:
         UserError: too many robots for the size of the boards, or an absent target robot.
@@ -67,7 +67,7 @@ def solve_many(boards: Boards, max_states: int = DEFAULT_MAX_STATES, threads: in
 def robots_moved(boards: Boards, max_states: int = DEFAULT_MAX_STATES, threads: int = 1) -> np.ndarray:
     """int64 [N]: the smallest number of robots that move in any solution of length ``boards.optimal``.
 
-    -1 where ``optimal`` is unknown, or where some search saw more than ``max_states`` positions without an answer.
+    It is -1 where ``optimal`` is unknown, or where a search saw more than ``max_states`` positions without an answer.
     """
     _check(boards)
     return np.array(list(in_threads(lambda i: _moved(boards, i, max_states), range(len(boards)), threads)), np.int64)
@@ -87,7 +87,8 @@ def _arrays(boards: Boards, i: int) -> tuple[np.ndarray, int, np.ndarray, int, i
 
 def _search(walls: np.ndarray, width: int, robots: np.ndarray, goal: int, target: int, max_depth: int,
             max_states: int) -> tuple[int, np.ndarray]:  # fmt: skip
-    """The same as `drc_lab.envs.ricochet.search.search`, but hears Ctrl-C."""
+    """Like `drc_lab.envs.ricochet.search.search`, but Ctrl-C can stop it, and it returns the actions of the solution
+    after its length."""
     p, f = begin(walls, width, robots, goal, target)
     length, link = SEARCHING, 0
     while length == SEARCHING:
@@ -98,7 +99,7 @@ def _search(walls: np.ndarray, width: int, robots: np.ndarray, goal: int, target
 
 
 def _moved(boards: Boards, i: int, max_states: int) -> int:
-    """Tries with ever more robots; those that may not move become closed cells, that is, walls."""
+    """`robots_moved` of board ``i``. Tries with more and more robots; those that may not move become closed cells."""
     walls, width, robots, goal, target = _arrays(boards, i)
     optimal, others = int(boards.optimal[i]), [r for r in np.flatnonzero(robots >= 0) if r != target]
     if optimal < 1:

@@ -1,4 +1,4 @@
-"""What a move does to boards and what they show, compiled."""
+"""The step and the observations of Ricochet Robots, compiled."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,10 @@ FLOOR_COLOUR, WALL_COLOUR = (243, 248, 238), (0, 0, 0)
 
 @jit
 def _show(observation, view, width, colours, robot, cell, goal, target, here):
-    """Writes one robot's coming to (``here``) or leaving of a cell. observation [K, pixels] as in `RicochetBatch`."""
+    """Updates the observation of a cell that a robot has entered (``here``) or left.
+
+    observation: [K, pixels], see `RicochetBatch`.
+    """
     if view == PLANES_VIEW:
         shown = ON if here else np.uint8(0)
         observation[PLANES + robot, cell] = shown
@@ -37,7 +40,7 @@ def _show(observation, view, width, colours, robot, cell, goal, target, here):
     else:
         pixel = (2 * (cell // width) + 1) * (2 * width + 1) + 2 * (cell % width) + 1
         for c in range(3):
-            # The goal is a light shade of its robot's colour, and half shines through a robot that stands on it.
+            # The goal is a light shade of the target robot's colour; a robot on it is blended with it in equal parts.
             floor = np.int64(FLOOR_COLOUR[c])
             if cell == goal:
                 floor = (floor + np.int64(colours[target, c])) // 2
@@ -137,8 +140,8 @@ class Rules:
     """Rewards and actions.
 
     Args:
-        step_penalty: taken off at every step, the last one included.
-        null_move_penalty: taken off, too, when the robot that is moved cannot move that way; the no-op is free of it.
+        step_penalty: subtracted at every step, the last one included.
+        null_move_penalty: also subtracted if the chosen robot cannot move in that direction; not for the no-op.
         goal_reward: added when the target robot stops on the goal.
         noop: whether there is a last action that does nothing.
     """
@@ -150,7 +153,7 @@ class Rules:
 
 
 class RicochetBatch(Batch):
-    """B boards and their compiled step; the arrays are those that `drc_lab.envs.batch.Batch` asks for.
+    """B boards and their compiled step; for the arrays see `drc_lab.envs.batch.Batch`.
 
     Args:
         num_envs, height, width, num_robots: B boards of that size.
@@ -184,7 +187,7 @@ class RicochetBatch(Batch):
 
     @property
     def _flat(self) -> np.ndarray:
-        """The observation as [B, K, pixels]; a symbolic one has one pixel."""
+        """A view of the observation as [B, K, pixels]; a symbolic one has one pixel."""
         return self.observation.reshape(*self.observation.shape[:2], -1)
 
     def load(self, envs: np.ndarray, levels: Boards, rows: np.ndarray) -> None:
@@ -207,7 +210,7 @@ class RicochetBatch(Batch):
         return masks
 
     def sizes(self) -> np.ndarray:
-        """A smaller board is closed cells from its own size on."""
+        """The extents of the cells that are not closed: closed cells pad a smaller board."""
         return extents(self.walls.reshape(len(self.walls), -1, self.width) != CLOSED)
 
     def remaining(self, envs: np.ndarray, max_states: int, threads: int = 1) -> np.ndarray:
@@ -223,7 +226,7 @@ class RicochetBatch(Batch):
         return RicochetDistances(self.walls, self.robots, self.goal, self.target, self.width, max_positions)
 
     def distance(self) -> np.ndarray:
-        """Rows and columns between the target robot and the goal."""
+        """The rows plus the columns between the target robot and the goal."""
         cell = self.robots[np.arange(len(self.robots)), self.target]
         rows, columns = cell // self.width - self.goal // self.width, cell % self.width - self.goal % self.width
         return (np.abs(rows) + np.abs(columns)).astype(np.float64)

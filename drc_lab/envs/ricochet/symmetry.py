@@ -20,11 +20,11 @@ WALLS = _wall_table()
 
 
 def transform(boards: Boards, symmetry: int | np.ndarray, order: np.ndarray | None = None) -> Boards:
-    """The boards turned and mirrored; ``optimal`` and identities stay the same. See `transform_actions`.
+    """The boards rotated and mirrored; ``optimal`` and identities stay the same. See `transform_actions`.
 
     Args:
-        symmetry: one for all, or int64 [N]; in an array, all or none transpose, unless boards are square.
-        order: int64 [N, R]: which robot becomes robot 0, 1, ...; None leaves them.
+        symmetry: one for all boards, or int64 [N]; unless boards are square, either all must transpose or none.
+        order: int64 [N, R]: which robot becomes robot 0, 1, ...; None keeps the numbering.
     """
     N, height, width = boards.walls.shape
     chosen = np.broadcast_to(symmetry, N)
@@ -43,9 +43,9 @@ def transform(boards: Boards, symmetry: int | np.ndarray, order: np.ndarray | No
 
 
 def transform_actions(actions: np.ndarray, symmetry: int | np.ndarray, order: np.ndarray) -> np.ndarray:
-    """int64 [N, T]: what actions on boards (int [N, T]) become on the boards that `transform` makes of them.
+    """int64 [N, T]: the actions (int [N, T]) for the boards that `transform` makes with the same arguments.
 
-    Whatever is not a move (a no-op, or -1 behind the end of a solution) stays what it is.
+    Whatever is not a move (a no-op, or -1 after the end of a solution) is not changed.
     """
     N, robots = order.shape
     chosen, becomes = np.broadcast_to(symmetry, N)[:, None], np.argsort(order, axis=1)

@@ -5,7 +5,7 @@ from drc_lab.numerics import jit
 
 @jit
 def border_only(height, width, walls):
-    """Overwrites walls with those of an empty board."""
+    """Overwrites walls with those of a board that has only its border."""
     for cell in range(height * width):
         r, c = cell // width, cell % width
         walls[cell] = (1 * (r == 0)) | (2 * (r == height - 1)) | (4 * (c == 0)) | (8 * (c == width - 1))
@@ -13,7 +13,7 @@ def border_only(height, width, walls):
 
 @jit
 def close_side(walls, width, cell, direction):
-    """A wall on one side of a cell, seen from both of the cells that it parts."""
+    """Adds a wall on one side of a cell, to both of the cells that it separates."""
     if not walls[cell] & (1 << direction):  # on the border there is a wall already, and no cell beyond
         walls[cell] |= 1 << direction
         walls[cell + (-width, width, -1, 1)[direction]] |= 1 << (direction ^ 1)
@@ -21,14 +21,14 @@ def close_side(walls, width, cell, direction):
 
 @jit
 def close_cell(walls, width, cell):
-    """Walls on all sides of a cell."""
+    """Adds walls on all sides of a cell."""
     for direction in range(4):
         close_side(walls, width, cell, direction)
 
 
 @jit
 def random_walls(rng, height, width, density, walls):
-    """Overwrites walls: every inner edge is one with probability ``density``."""
+    """Overwrites walls: every inner edge becomes a wall with probability ``density``."""
     border_only(height, width, walls)
     for cell in range(height * width):
         if cell // width < height - 1 and rng.random() < density:

@@ -1,4 +1,4 @@
-"""What a position cannot do: how many pushes it needs at least, and whether boxes in it are stuck for good."""
+"""Limits of a position: a lower bound of the pushes it needs, and whether boxes in it are stuck for good."""
 
 from drc_lab.envs.sokoban.survey import FAR
 from drc_lab.numerics import jit
@@ -8,16 +8,18 @@ WORK_ROWS = 6
 
 @jit
 def fewest_pushes(survey, boxes, player, cost, work):
-    """The least sum of pushes over all ways to give each box a target of its own, as if boxes never met.
+    """A lower bound of the pushes to go: the smallest sum of pushes over all assignments of boxes to distinct targets,
+    if boxes did not get in each other's way.
 
-    At most the real number of pushes, lower by at most one after each push, and 0 only where every box is on a target.
+    It never exceeds the real number of pushes, a push lowers it by at most 1, and it is 0 only if every box is on a
+    target.
 
     Args:
-        boxes: uint16 [B]; player: int.
+        boxes: uint16 [B], their cells; player: its cell.
         cost: int64 [B, B], work: int64 [WORK_ROWS, B + 1], overwritten.
 
     Returns:
-        FAR or more if there is no such way: the position has no solution.
+        the bound; FAR or more if there is no such assignment, so that the position has no solution.
     """
     count = len(boxes)
     for i in range(count):
@@ -73,7 +75,7 @@ def cheapest_matching(cost, work):
 
 @jit
 def can_move(survey, stuck, box):
-    """Whether a box could ever be pushed along some axis, if what is in the cells of ``stuck`` (bool [n]) stays."""
+    """Whether a box could ever be pushed along some axis, if the boxes in the cells ``stuck`` (bool [n]) stay there."""
     for axis in (0, 2):
         a, b = survey.neighbour[box, axis], survey.neighbour[box, axis + 1]
         if a >= 0 and b >= 0 and not (stuck[a] or stuck[b] or (survey.dead[a] and survey.dead[b])):
@@ -83,14 +85,14 @@ def can_move(survey, stuck, box):
 
 @jit
 def frozen(survey, boxes, occupied, stuck):
-    """Whether a box that is not on a target can never be moved again: boxes hold one another, walls hold the rest.
+    """Whether a box that is not on a target can never be moved again, because walls and other boxes hold it.
 
-    Stuck are the largest set of boxes that cannot move as long as none of them does: the first of them that a solution
-    pushed would have to be one that can.
+    The stuck boxes are the largest set of boxes none of which can move while the others of the set stay. A solution
+    moves none of them, because the first that it moved would have to be able to move.
 
     Args:
-        boxes: uint16 [B].
-        occupied: bool [n], where they are.
+        boxes: uint16 [B], their cells.
+        occupied: bool [n], true in these cells.
         stuck: bool [n], overwritten.
     """
     stuck[:] = occupied

@@ -1,6 +1,6 @@
-"""Boxoban's own files, read fast: levels of 10 x 10 cells, each under a header ``; number``.
+"""A fast reader for Boxoban's own files: levels of 10 x 10 cells, each under a header ``; number``.
 
-Whatever is not exactly so is left to the general parser, which also knows how to say what is wrong.
+Files that deviate from this are left to the general parser, which can also say what is wrong with them.
 """
 
 import re
@@ -22,7 +22,8 @@ _LAST_LEVEL_BYTES = 150
 
 
 def count_levels(path: Path) -> int:
-    """Levels of a file, told from its size and its first and last level alone; 0 if that cannot be told."""
+    """The number of levels in a file, from its size, its first lines and its last level alone; 0 if these do not fit
+    Boxoban's format."""
     with path.open("rb") as file:
         head = file.read(len(_HEAD))
         size = file.seek(0, 2)
@@ -42,7 +43,7 @@ def _file_bytes(levels: int) -> int:
 
 
 def parse_boxoban(data: bytes) -> np.ndarray | None:
-    """uint8 [N, 10, 10] with the tiles of all levels of a file, or None if it is not Boxoban's or has a mistake."""
+    """uint8 [N, 10, 10]: the tiles of all levels of a file, or None if it has an error or another format."""
     tiles = np.zeros((data.count(b";"), SIZE, SIZE), np.uint8)
     count = _parse(np.frombuffer(data, np.uint8), _CODES, tiles)
     return tiles[:count] if count > 0 else None
@@ -50,9 +51,9 @@ def parse_boxoban(data: bytes) -> np.ndarray | None:
 
 @jit
 def _parse(text, codes, tiles):
-    """Fills ``tiles`` from the bytes of a file. Returns how many levels there are, -1 if anything is unusual.
+    """Fills ``tiles`` from the bytes of a file. Returns the number of levels, or -1 if the format is another one.
 
-    text uint8 [bytes]; codes uint8 [256], code of each symbol; tiles uint8 [N, 10, 10].
+    text: uint8 [bytes]; codes: uint8 [256], the tile code of each symbol; tiles: uint8 [N, 10, 10].
     """
     place = level = 0
     found = np.zeros(7, np.int64)

@@ -1,7 +1,8 @@
-"""The fewest moves of every position of a Sokoban level, breadth first from all solved ones by walking and pulling.
+"""Tables of the fewest moves from every position of a Sokoban level, breadth first from all solved positions by walking
+and pulling.
 
-A position's number is made of the cells of its boxes, counted among those from which a box can get to a target at all
-(the combinatorial number system), and of the player's cell.
+A position's number combines the number of its set of box cells and the player's cell. Sets of box cells are numbered in
+the combinatorial number system, among the cells from which a box can get to some target.
 """
 
 import numpy as np
@@ -13,12 +14,12 @@ from drc_lab.envs.sokoban.survey import number_cells, survey
 from drc_lab.numerics import jit
 
 MOST_BOXES = 16  # with more there are too many positions anyway
-MANY = 1 << 40  # ways; sums and products of it stay comparable
+MANY = 1 << 40  # limit on numbers of ways, so that their sums and products do not overflow
 
 
 @jit
 def _binomials(cells):
-    """int64 [cells + 1, MOST_BOXES + 1]: ways to choose k of i, at most MANY."""
+    """int64 [cells + 1, MOST_BOXES + 1]: entry [i, k] is the number of ways to choose k of i, at most MANY."""
     ways = np.zeros((cells + 1, MOST_BOXES + 1), np.int64)
     ways[:, 0] = 1
     for i in range(1, cells + 1):
@@ -29,7 +30,7 @@ def _binomials(cells):
 
 @jit
 def _reach(steps, queue, tail, position, length):
-    """Notes a position that was not met before. Returns the queue's end."""
+    """Records and queues a position if it is new. Returns the queue's end."""
     if steps[position] >= 0:
         return tail
     steps[position], queue[tail] = length, position
@@ -38,11 +39,20 @@ def _reach(steps, queue, tail, position, length):
 
 @jit
 def _table(tiles, player, ways, max_positions, number, place):
-    """The table of one level. tiles uint8 [H, W]; player: its cell, row by row.
+    """The table of one level.
 
-    Fills number int16 [H, W] (of each cell that the player can walk to on a board without boxes, else -1) and place
-    int16 [H * W] (of each of these among the cells of boxes, else -1). Returns int16 [positions], empty if they are
-    too many.
+    Args:
+        tiles: uint8 [H, W].
+        player: its cell, row * W + column.
+        ways: see `_binomials`.
+        max_positions: see `Distances`.
+        number: int16 [H, W], overwritten: numbers the cells that the player can walk to on a board without boxes, -1 in
+            other cells.
+        place: int16 [H * W], overwritten: for each cell number, its index among the cells that a box may be on, else
+            -1.
+
+    Returns:
+        int16 [positions], empty if there are too many positions.
     """
     level = survey(tiles)
     number[:], place[:] = -1, -1
@@ -80,7 +90,7 @@ def _table(tiles, player, ways, max_positions, number, place):
             boxes[i] = last
             rest -= ways[last, i + 1]
             occupied[live[last]] = True
-        for d in range(4):  # of the move that led here
+        for d in range(4):  # direction of the move that led here
             before, ahead = level.neighbour[here, d ^ 1], level.neighbour[here, d]
             if before < 0 or occupied[before]:
                 continue
@@ -95,7 +105,7 @@ def _table(tiles, player, ways, max_positions, number, place):
 
 @jit
 def _moved(boxes, old, new, ways):
-    """The number of the ascending ``boxes``, one of which is moved from ``old`` to ``new``."""
+    """The number of a set of box cells (``boxes``, ascending) after one box has moved from ``old`` to ``new``."""
     found, rank, placed = 0, 1, False
     for box in boxes:
         if not placed and box > new:
@@ -123,7 +133,7 @@ def _look_up(envs, tiles, player, number, place, ways, cells, steps, found):
 
 
 class SokobanDistances(Distances):
-    """Of B boards; the arrays are those of a `SokobanBatch`, which go on being written.
+    """Distance tables of B boards. The arrays belong to a `SokobanBatch`, which keeps writing to them.
 
     Args:
         tiles: uint8 [B, H * W]; player: int64 [B].
@@ -135,7 +145,7 @@ class SokobanDistances(Distances):
         super().__init__(len(tiles), max_positions)
         self.tiles, self.player, self.width = tiles, player, width
         self.number, self.place = (np.full(tiles.shape, -1, np.int16) for _ in range(2))
-        self.cells = np.zeros(len(tiles), np.int64)  # that the player can walk to
+        self.cells = np.zeros(len(tiles), np.int64)  # number of cells that the player can walk to
         self.ways = _binomials(tiles.shape[1])
 
     def table(self, env: int) -> np.ndarray:

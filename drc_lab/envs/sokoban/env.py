@@ -67,7 +67,7 @@ class SokobanVectorEnv(LevelVectorEnv):
 
 
 class SokobanEnv(LevelEnv):
-    """One board of a `SokobanVectorEnv`; takes the same arguments but for the number of envs."""
+    """One board of a `SokobanVectorEnv`; takes the same arguments except ``num_envs`` and ``autoreset``."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(SokobanVectorEnv(num_envs=1, autoreset=False, **kwargs))
@@ -75,7 +75,7 @@ class SokobanEnv(LevelEnv):
 
 @dataclass
 class Padded:
-    """A generator's levels in the upper left corner of larger ones, with walls around."""
+    """A generator whose levels are padded with walls, on the right and at the bottom, to a larger size."""
 
     height: int
     width: int
@@ -89,7 +89,7 @@ class Padded:
 
 
 def given_levels(levels: OneLevel | str | Sequence[OneLevel | str], symbols: Symbols = None) -> Levels:
-    """Levels as objects or text, packed; see `translation` for the symbols of the text."""
+    """Packs levels that are given as objects or text; see `translation` for the symbols of the text."""
     if isinstance(levels, OneLevel | str):
         levels = [levels]
     made: list[Any] = [Level.from_text(x, symbols=symbols) if isinstance(x, str) else x for x in levels]
@@ -97,7 +97,7 @@ def given_levels(levels: OneLevel | str | Sequence[OneLevel | str], symbols: Sym
 
 
 def levels_of_files(spec: SokobanSpec) -> LevelFiles | Levels:
-    """Those that are asked for, with the optima that a file of solutions tells."""
+    """The levels in files that the arguments ask for, with the optimal lengths from a file of solutions if given."""
     files = open_levels(str(spec.levels), spec.difficulty, spec.part, None, None, spec.symbols, spec.invalid_levels)
     note(files.note())
     if (path := spec.solutions_file) is not None:
@@ -110,6 +110,6 @@ def levels_of_files(spec: SokobanSpec) -> LevelFiles | Levels:
 
 
 def augmented(drawn: np.ndarray, levels: Levels) -> Levels:
-    """Each level under a random symmetry that keeps its size; by a random uint64 [N]."""
+    """Applies a random symmetry that keeps the size to each level. drawn: random uint64 [N], one for each level."""
     symmetry = drawn % np.uint64(8 if levels.height == levels.width else TRANSPOSE)
     return transform(levels, symmetry.astype(np.int64))

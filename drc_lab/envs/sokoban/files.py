@@ -1,4 +1,4 @@
-"""Sets of Sokoban levels in files, opened without reading them and read file by file when they are needed."""
+"""Sets of Sokoban levels in files, opened without reading all of them and read file by file when they are needed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +15,12 @@ from drc_lab.envs.specs.levels import SPLITS
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.rules import one_of
 
-TOLD = 3  # skipped levels in a note
+TOLD = 3  # the most skipped levels that a note describes
 ADVICE = "; env.invalid_levels=skip leaves such levels out"
 
 
 class Skipped(NamedTuple):
-    """An invalid level: the number of its file, its own in that file, and what is wrong with it and where."""
+    """An invalid level that was left out: the index of its file, its number in that file, and what is wrong where."""
 
     file: int
     number: int
@@ -28,7 +28,8 @@ class Skipped(NamedTuple):
 
 
 class FileLevels(NamedTuple):
-    """What is read of one file: tiles uint8 [N, H, W], the number in the file of each (int64 [N]), and invalid ones."""
+    """The levels of one file: tiles uint8 [N, H, W], the number of each in the file (int64 [N]), and the errors of
+    invalid levels by their number."""
 
     tiles: np.ndarray
     numbers: np.ndarray
@@ -38,17 +39,18 @@ class FileLevels(NamedTuple):
 class LevelFiles:
     """The levels of a file, or of all level files in a folder, in the sorted order of their names.
 
-    Stands in for a `Levels` wherever only its length and some levels at a time are asked for, as in `FixedLevels`;
-    the index of a level in the whole set is its id. Boxoban's files are counted without being parsed, and parsed when
-    the first of their levels is asked for. Other files are parsed at once, because only then their sizes are known; and
-    all are where invalid levels are skipped, because only then it is known how many are left. Ids count what is left,
-    names and solutions go by the number that a level has in its file.
+    It can take the place of a `Levels` where only the length and some levels at a time are needed, as in `FixedLevels`;
+    the index of a level in the whole set is its id. The levels of Boxoban's files are counted without parsing; a file
+    is parsed when the first of its levels is needed. Other files are parsed at once, because the size of their levels
+    is not known before. All files are parsed at once if symbols are mapped, or if invalid levels are skipped, because
+    the number of valid levels is not known before. Skipped levels have no ids; names and published solutions refer to
+    a level by its number in its file, which counts invalid levels too.
 
     Args:
         path: a file, or a folder with .txt, .xsb or .sok files in it (not in folders below).
         height, width: cells of every level, walls added to the right and at the bottom; None is the largest level's.
         symbols: what the symbols of another alphabet stand for, see `translation`.
-        invalid_levels: "error" refuses a file with an invalid level, "skip" leaves that level out.
+        invalid_levels: "error" raises an error about an invalid level, "skip" leaves that level out.
 
     Attributes:
         files: their paths.
@@ -56,12 +58,12 @@ class LevelFiles:
         height, width: as above.
         parsed: bool [files], which ones have been parsed so far.
         skipped: the levels that were left out.
-        optimal: int64 [levels], see `Levels`; -1 until somebody knows better.
+        optimal: int64 [levels], see `Levels`; -1 unless it is filled in, from published solutions for example.
 
     Raises:
-        UserError: nothing there, or a bad level (file, number, line), or none but bad ones. Bad levels in Boxoban's
-            files show when the file is parsed.
-        ConfigError: height or width is less than that of the largest level; other arguments that cannot be.
+        UserError: no such path or no level file; an invalid level (names file, number and line); or no valid level.
+            Invalid levels in Boxoban's files are found when the file is parsed.
+        ConfigError: height or width is less than that of the largest level; an invalid value of another argument.
     """
 
     def __init__(self, path: str | Path, height: int | None = None, width: int | None = None,
@@ -69,7 +71,7 @@ class LevelFiles:
         one_of("invalid_levels", invalid_levels, INVALID_LEVELS)
         self.path, self.files, self.symbols = Path(path), level_files(Path(path)), symbols
         self.skipped: list[Skipped] = []
-        self._numbers: dict[int, np.ndarray] = {}  # in their file, of files that levels were left out of
+        self._numbers: dict[int, np.ndarray] = {}  # levels' numbers in their file, for files with skipped levels
         at_once = invalid_levels == "skip" or bool(translation(symbols))
         parsed: dict[int, np.ndarray] = {}
         counts, sizes = [], [(0, 0)]
@@ -98,7 +100,7 @@ class LevelFiles:
         self.parsed = np.zeros(len(self.files), bool)
         self._ids = np.arange(self.starts[-1])
         self.optimal = np.full(len(self), -1)
-        # WALL is 0, and the system hands out zeros without touching memory: a level takes room once it is parsed.
+        # WALL is 0, and the system allocates zeros lazily: a level takes up memory only once it is parsed.
         self._tiles = np.zeros((len(self), self.height, self.width), np.uint8)
         for number, tiles in parsed.items():
             self._keep(number, tiles)
@@ -118,7 +120,7 @@ class LevelFiles:
         return Levels(self._tiles[index], self.optimal[index], np.full(len(index), -1))
 
     def pick(self, rows: np.ndarray) -> tuple[Levels, np.ndarray]:
-        """See `LevelSet.pick`: a set of just these levels."""
+        """See `LevelSet.pick`; the returned set holds just these levels."""
         return self[rows], np.arange(len(rows))
 
     def sample(self, count: int | None, seed: int) -> "LevelFiles | Levels":
@@ -132,7 +134,8 @@ class LevelFiles:
         return f"{self.files[file]}:{self._numbers[file][place] if file in self._numbers else place}"
 
     def find(self, file: int, number: int) -> int:
-        """The id of the level that has a number in a file; -1 if there is none, or it was left out."""
+        """The id of level ``number`` in a file, given by its index in ``files``; -1 if there is none or it was left
+        out."""
         start, stop = self.starts[file : file + 2].tolist()
         if file in self._numbers:
             place = int(np.searchsorted(self._numbers[file], number))
@@ -140,7 +143,7 @@ class LevelFiles:
         return start + number if start + number < stop else -1
 
     def note(self) -> str:
-        """How many levels were left out and where, in one line; nothing if none were."""
+        """How many levels were left out and where, in one line; empty if none were."""
         if not self.skipped:
             return ""
         told = [each.problem for each in self.skipped[:TOLD]]
@@ -163,14 +166,15 @@ class LevelFiles:
 def open_levels(path: str | Path, difficulty: str | None = None, split: str | None = None,
                 height: int | None = None, width: int | None = None, symbols: Symbols = None,
                 invalid_levels: str = "error") -> LevelFiles:  # fmt: skip
-    """Opens a file, a folder of files, or one part of Boxoban, which lies in folders ``difficulty/split``.
+    """Opens a file, a folder of files, or one part of Boxoban, whose levels are in folders ``difficulty/split``.
 
-    Levels of a folder with splits are as large as the largest in any split, so that what is trained on one can be
-    tested on the others. A folder may hold the splits itself.
+    Levels of a folder with splits are padded to the largest level in any split, so that a policy trained on one split
+    can be evaluated on the others. A folder may also hold the splits directly.
 
     Raises:
         UserError: as `LevelFiles`.
-        ConfigError: a difficulty or split that is not there, or that is missing; hard has no splits.
+        ConfigError: a difficulty or split that does not exist, or one is needed and none is given; Boxoban's hard
+            levels have no splits.
     """
     folder = level_folder(path, difficulty, split)
     if split is not None and folder.is_dir() and height is None and width is None:

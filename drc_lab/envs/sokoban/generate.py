@@ -1,4 +1,4 @@
-"""Generated levels, each in its split: what all generators share, and rooms with random walls, boxes and targets."""
+"""Generates levels of a split: what all generators share, and rooms with random walls, boxes and targets."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from drc_lab.errors import ConfigError
 from drc_lab.numerics import jit
 from drc_lab.progress import working
 
-STATES_PER_LEVEL = 200_000  # a level whose search needs more is thrown away
-TRIES_AT_ONCE, STATES_AT_ONCE = 500, 100_000  # between two looks at Ctrl-C
-TRIES_IN_VAIN, STATES_IN_VAIN = 50_000, 50_000_000  # without one level before giving up
+STATES_PER_LEVEL = 200_000  # a level whose search needs more is discarded
+TRIES_AT_ONCE, STATES_AT_ONCE = 500, 100_000  # of one compiled call; Ctrl-C takes effect between calls
+TRIES_IN_VAIN, STATES_IN_VAIN = 50_000, 50_000_000  # draws or searched states without any level before giving up
 TRIES, STATES = 0, 1
 
 
@@ -56,12 +56,12 @@ class LevelGenerator(LevelSpec, ABC):
     """Draws levels as `LevelSpec` describes them.
 
     Raises:
-        ConfigError: a setting that cannot work; on drawing, settings that (almost) no level fulfils.
+        ConfigError: a setting that cannot work; when levels are drawn, settings that (almost) no level fulfils.
     """
 
     @property
     def limited(self) -> bool:
-        """Whether there are limits on moves or pushes that not every solvable level keeps."""
+        """Whether there are limits on moves or pushes that some solvable levels do not meet."""
         return (self.min_optimal, self.max_optimal, self.min_pushes, self.max_pushes) != (1, None, 1, None)
 
     def __call__(self, rng: np.random.Generator, count: int) -> Levels:
@@ -101,15 +101,15 @@ class LevelGenerator(LevelSpec, ABC):
         Args:
             split: index into SPLITS.
             limits: see `measure`.
-            spent: int64 [2]; TRIES and STATES are added to it.
+            spent: int64 [2]; the draws are added to entry TRIES, the searched states to entry STATES.
 
         Returns:
-            how many are filled.
+            the number of levels that are filled by then.
         """
 
 
 class RoomGenerator(RoomSpec, LevelGenerator):
-    """Rooms in which each inner cell is a wall with the same probability; boxes, targets and player are uniform.
+    """Rooms whose inner cells are walls with the same probability; boxes, targets and player are drawn uniformly.
 
     Cells that the player cannot reach are filled with wall. Every level is proven solvable, and its fewest moves and
     pushes are known.

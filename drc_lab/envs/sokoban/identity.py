@@ -1,4 +1,4 @@
-"""The number of a level that mirroring, turning and padding it with walls leave unchanged; splits are made of it."""
+"""The identity of a level: a hash that mirroring, rotating and padding with walls do not change; splits use it."""
 
 import numpy as np
 
@@ -10,9 +10,9 @@ from drc_lab.numerics import jit
 
 @jit
 def identity(tiles):
-    """64-bit number of a level, equal for its 8 mirrored and turned copies and with any walls around it.
+    """64-bit number of a level, equal for its 8 mirrored and rotated copies and with any walls around it.
 
-    tiles uint8 [H, W]. Returns uint64.
+    tiles: uint8 [H, W]. Returns uint64.
     """
     top, left, bottom, right = tiles.shape[0], tiles.shape[1], 0, 0
     for r in range(tiles.shape[0]):
@@ -32,5 +32,5 @@ def identity(tiles):
 
 
 def identities(levels) -> np.ndarray:
-    """uint64 [N]: the identity of each of a `Levels`."""
+    """uint64 [N]: the identity of each level of a `Levels`."""
     return np.array([identity(tiles) for tiles in levels.tiles], np.uint64)

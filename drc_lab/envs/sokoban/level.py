@@ -17,7 +17,7 @@ from drc_lab.errors import ConfigError, UserError
 WALL, FLOOR, TARGET, BOX_ON_TARGET, BOX, PLAYER, PLAYER_ON_TARGET = range(7)
 SYMBOLS = "# .*$@+"
 
-# Tiny RGB, one pixel a cell, in the colours of Boxoban as the published agents see it.
+# RGB of the observation with one pixel a cell, in the colours of Boxoban that the published agents see.
 PALETTE = np.array(
     [
         (0, 0, 0),
@@ -36,7 +36,7 @@ _CODES |= {alternate: _CODES[symbol] for alternate, symbol in ALTERNATES.items()
 
 
 class _BadLevel(UserError):
-    """What is wrong with a level, and the row where."""
+    """An error in a level, and the row that it is in."""
 
     def __init__(self, problem: str, row: int):
         super().__init__(f"level, row {row}: {problem}")
@@ -51,8 +51,8 @@ class Level(OneLevel):
         tiles: uint8 [H, W], codes WALL to PLAYER_ON_TARGET.
 
     Raises:
-        UserError: larger than MAX_SIZE, an open border, not one player, no box, not as many targets as boxes, or all
-            boxes on targets already.
+        UserError: larger than MAX_SIZE, an open border, not exactly one player, no box, not as many targets as boxes,
+            or all boxes are on targets already.
     """
 
     tiles: np.ndarray
@@ -107,7 +107,7 @@ def parse_collection(text: str, source: str, first_line: int = 1, symbols: Symbo
     """All levels of a text, see `read_collection`.
 
     Raises:
-        UserError: the first level that is wrong, its title, and the line; or there is no level.
+        UserError: about the first invalid level, with its title and line; or there is no level.
     """
     levels = []
     for each in read_collection(text, source, first_line, symbols):
@@ -120,13 +120,13 @@ def parse_collection(text: str, source: str, first_line: int = 1, symbols: Symbo
 def read_collection(
     text: str, source: str, first_line: int = 1, symbols: Symbols = None
 ) -> Iterator[Level | UserError]:
-    """Each level of a text in the usual formats, or what is wrong with it: Boxoban, .xsb, .sok, run-length coded rows.
+    """Yields each level of a text, or the error about it. Formats: Boxoban, .xsb, .sok, run-length coded rows.
 
-    Rows may be indented and of different lengths. What lies outside the outer wall becomes wall.
+    Rows may be indented and of different lengths. Cells outside the outer wall become walls.
 
     Args:
         text: titles, comments (``;``, ``'``, ``Comment:`` to ``Comment-End:``) and properties may stand around levels.
-        source: the file's name, for messages, which name a level as ``source:number``, counted from 0.
+        source: the file's name, for messages, which refer to a level as ``source:number``, counted from 0.
         first_line: number of the text's first line.
         symbols: what the symbols of another alphabet stand for, see `translation`.
 
@@ -167,9 +167,10 @@ def _codes(rows: list[str]) -> np.ndarray:
 
 
 def _closed(codes: np.ndarray) -> tuple[np.ndarray, int]:
-    """A board cut out of the floor around it, and the row of the text that it starts in.
+    """Cuts a board out of the floor around it. Returns its tiles, and the row of the text that it starts in.
 
-    The outside is the floor that is connected to the edge. It may touch walls and, as .sok allows, boxes on targets.
+    The outside is the floor that is connected to the edge. It may touch walls and, as .sok allows, boxes on targets;
+    anything else that it touches is an error.
     """
     edge = np.ones(codes.shape, bool)
     edge[1:-1, 1:-1] = False
@@ -209,16 +210,16 @@ class Levels(LevelSet):
 
     @classmethod
     def unsolved(cls, tiles: np.ndarray) -> "Levels":
-        """Levels of which no solution is known."""
+        """Levels without a known solution."""
         return cls(tiles, np.full(len(tiles), -1), np.full(len(tiles), -1))
 
     @classmethod
     def pack(cls, levels: list[Level], height: int | None = None, width: int | None = None) -> "Levels":
-        """From single levels, with walls added to the right and at the bottom up to one size.
+        """Packs single levels, padding them with walls, on the right and at the bottom, to one size.
 
         Args:
             levels: at least one.
-            height, width: that size; None is that of the largest level.
+            height, width: that size; None is the size of the largest level.
 
         Raises:
             ConfigError: a level is larger.
@@ -235,5 +236,5 @@ class Levels(LevelSet):
         return cls.unsolved(tiles)
 
     def level(self, index: int) -> Level:
-        """One of them, unpacked; walls that `pack` added stay."""
+        """Level ``index`` as an object; walls that `pack` added are kept."""
         return Level(self.tiles[index])

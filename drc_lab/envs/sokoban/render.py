@@ -21,7 +21,7 @@ def picture(tiles: np.ndarray, cell_size: int = DEFAULT_CELL_SIZE) -> np.ndarray
 
     Args:
         tiles: uint8 [H, W], codes of `drc_lab.envs.sokoban.level`.
-        cell_size: pixels of a cell.
+        cell_size: side of a cell, in pixels.
 
     Returns:
         uint8 [H * cell_size, W * cell_size, 3], RGB.
@@ -54,7 +54,7 @@ def _cell(tile: int, cell_size: int) -> np.ndarray:
 
 
 def _wall(pen: Pen) -> None:
-    """Bricks, laid so that they go on in the next cell."""
+    """Draws bricks that continue in the next cell without a seam."""
     pen.box(0, 0, 1, 1, MORTAR)
     for course in range(4):
         top, shift = course / 4, -0.25 * (course % 2)

@@ -1,4 +1,4 @@
-"""Plays given actions, without an env: the check that a solution, anybody's, is one."""
+"""Plays given actions without an env, to check solutions from any source."""
 
 import numpy as np
 
@@ -14,14 +14,14 @@ def replay(tiles: np.ndarray, actions: np.ndarray) -> tuple[bool, int, int]:
         actions: ints [A], 0 up, 1 down, 2 left, 3 right.
 
     Returns:
-        whether it was solved, the moves until then (bumps into walls count), and the pushes among them.
+        whether it was solved, the number of moves until then (blocked moves count), and the pushes among them.
     """
     return replay_tiles(np.array(tiles, np.uint8), np.asarray(actions, np.uint8))
 
 
 @jit
 def replay_tiles(tiles, actions):
-    """`replay`, compiled; ``tiles`` uint8 [H, W] is played on, ``actions`` uint8 [A]."""
+    """`replay`, compiled. tiles: uint8 [H, W], changed in place; actions: uint8 [A]."""
     height, width = tiles.shape
     r = c = loose = pushes = 0
     for y in range(height):

@@ -1,8 +1,9 @@
-"""Levels made backwards, as Boxoban's were: carve a room, put the boxes on their targets, pull them away.
+"""Generates levels backwards, as Boxoban's were: carve a room, put the boxes on their targets, pull them away.
 
 The scheme and its score are those of Racanière et al. 2017 (arXiv 1707.06203, appendix on Sokoban), from which Boxoban
 was made: the room is the trail of a random walk with small brushes; reverse play is a depth-first search with pulls,
-which keeps the position with the most changes of box times the distance of all boxes from their targets.
+which keeps the position with the highest score. The score is the number of times that the pulled box changed, times the
+summed distance of the boxes from their targets.
 """
 
 import numpy as np
@@ -24,7 +25,7 @@ from drc_lab.envs.sokoban.survey import survey
 from drc_lab.envs.specs.sokoban import ReverseSpec
 from drc_lab.numerics import jit
 
-P_TURN = 0.35  # that the walk takes a new direction at a step
+P_TURN = 0.35  # probability that the walk draws a new direction at a step
 # What a step of the walk clears around it, rows of three bits from the top: bars, corners, a square.
 BRUSHES = np.array([0b000_111_000, 0b010_010_010, 0b000_110_010, 0b000_011_010, 0b000_110_110], np.int64)
 
@@ -32,7 +33,8 @@ BRUSHES = np.array([0b000_111_000, 0b010_010_010, 0b000_110_010, 0b000_011_010, 
 class ReverseGenerator(ReverseSpec, LevelGenerator):
     """Levels that look like Boxoban's, solvable because they were played backwards; no box starts on a target.
 
-    They are proven where `ReverseSpec.prove` or limits on their solutions ask for it, within STATES_PER_LEVEL states.
+    The solver runs on them, within STATES_PER_LEVEL states, only if `ReverseSpec.prove` or limits on their solutions
+    require it.
     """
 
     def fill(self, rng: np.random.Generator, levels: Levels, made: int, split: int, limits: np.ndarray,
@@ -84,11 +86,14 @@ def carve(rng, tiles, steps):
 
 @jit
 def play_backwards(rng, tiles, num_boxes, effort):
-    """Puts targets, boxes and the player into a carved room. False if it found no way to get all boxes off targets.
+    """Puts targets, boxes and the player into a carved room.
 
     Args:
         tiles: uint8 [H, W], one connected room of floor.
-        effort: positions to look at.
+        effort: the most positions to visit.
+
+    Returns:
+        False if the room is too small, or no position with all boxes off the targets was found.
     """
     flat = tiles.reshape(-1)
     places, count = np.empty(len(flat), np.int64), 0
@@ -124,10 +129,13 @@ def play_backwards(rng, tiles, num_boxes, effort):
 
 @jit
 def _pull_away(rng, room, places, width, targets, player, effort, best):
-    """Searches depth first, in random order, from boxes on all targets; ``best`` (int64 [B]) becomes the position with
-    the highest score. Returns the player's cell there, or -1 if no position has all boxes off the targets."""
+    """Pulls the boxes away from the targets, by a depth-first search in random order.
+
+    Fills best (int64 [B]) with the boxes' cells in the position with the highest score of those with all boxes off the
+    targets. Returns the player's cell in it, or -1 if none was found.
+    """
     num_boxes, count = len(targets), len(room.target)
-    boxes = np.empty((effort, num_boxes), np.int64)  # the way down to the position that is looked at
+    boxes = np.empty((effort, num_boxes), np.int64)  # by depth, on the path to the current position
     players, changes, last = np.empty(effort, np.int64), np.empty(effort, np.int64), np.empty(effort, np.int64)
     boxes[0], players[0], changes[0], last[0] = targets, player, 0, -1
     size = 2
@@ -182,7 +190,7 @@ def _pull_away(rng, room, places, width, targets, player, effort, best):
 
 @jit
 def _is_new(seen, key):
-    """Adds a key to an open-addressing set (0 is empty). False if it was there."""
+    """Adds a key to an open-addressing set (0 is an empty slot). False if the set had it already."""
     mask, key = np.uint64(len(seen) - 1), key | np.uint64(1)
     place = key >> np.uint64(1) & mask
     while seen[place] != 0:

@@ -1,4 +1,4 @@
-"""Random rooms: walls, then targets, boxes and the player anywhere."""
+"""Draws random rooms: walls, then targets, boxes and the player in random cells."""
 
 import numpy as np
 
@@ -9,7 +9,8 @@ from drc_lab.numerics import jit
 
 @jit
 def draw_room(rng, tiles, num_boxes, wall_density):
-    """Fills tiles uint8 [H, W]. False if the room is too small for its boxes."""
+    """Draws a room into tiles (uint8 [H, W]). False if the cell that it should start from is a wall, or if it is too
+    small for the boxes."""
     height, width = tiles.shape
     tiles[:] = WALL
     for r in range(1, height - 1):
@@ -35,9 +36,9 @@ def draw_room(rng, tiles, num_boxes, wall_density):
 
 @jit
 def _furnish(rng, tiles, cells, num_boxes):
-    """Puts the player, boxes and targets on random ones of ``cells`` (int64 [n], shuffled on the way), all floor.
+    """Puts the player, boxes and targets on random ``cells`` (int64 [n], all floor), which it shuffles.
 
-    No two boxes share a cell, no two targets do, and the player is on no box; there must be a cell more than boxes.
+    No two boxes share a cell, nor do two targets, and the player is not on a box. There must be more cells than boxes.
     """
     width = tiles.shape[1]
     for i in range(num_boxes):
@@ -56,7 +57,8 @@ def _furnish(rng, tiles, cells, num_boxes):
 
 @jit
 def cornered(tiles):
-    """Whether a box that is not on a target is in a corner, or none is off its target: most draws end here."""
+    """Whether to discard a level at once, as happens to most draws: a box that is not on a target is in a corner, or
+    all boxes are on targets."""
     none_off = True
     for r in range(1, tiles.shape[0] - 1):
         for c in range(1, tiles.shape[1] - 1):

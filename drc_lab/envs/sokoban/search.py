@@ -1,8 +1,8 @@
 """The compiled A* search over pushes, for the fewest moves or the fewest pushes.
 
-A state is where the boxes are and where the player is: for the fewest moves its cell after a push, for the fewest
-pushes the lowest cell that it can walk to. An edge is a walk to a box and one push of it. The bound h never falls by
-more than an edge costs (see `bounds`), so a state that was taken from the open ones has its final cost.
+A state is the boxes' cells and the player's cell: its cell after a push for the fewest moves, the lowest cell that it
+can walk to for the fewest pushes. An edge is a walk to a box and one push of it. The bound h is consistent: it never
+falls by more than an edge costs (see `bounds`), so the cost of a state is final when the state is expanded.
 """
 
 import numpy as np
@@ -28,8 +28,11 @@ RUNNING = -3
 
 @jit
 def walk(survey, occupied, start, steps, queue):
-    """Fills steps int32 [n] with the lengths of the shortest walks, -1 where there is none, and queue int32 [n] with
-    the cells that are reached, nearest first. Returns the lowest of them."""
+    """Finds the cells that the player can walk to from ``start``.
+
+    Fills steps int32 [n] with the lengths of the shortest walks, -1 where there is none, and queue int32 [n] with the
+    cells that are reached, nearest first. Returns the lowest of them.
+    """
     steps[:] = -1
     steps[start], queue[0] = 0, start
     head, tail, lowest = 0, 1, start
@@ -48,7 +51,8 @@ def walk(survey, occupied, start, steps, queue):
 
 @jit
 def begin(survey, by_moves):
-    """A store that holds the level's start, or nothing if it is plain that there is no solution."""
+    """A store that holds the level's initial state, or no state if it is clear without a search that there is no
+    solution."""
     n, num_boxes = len(survey.target), len(survey.boxes)
     store = new_store(128, num_boxes, 256)
     if survey.hopeless:
@@ -75,11 +79,10 @@ def begin(survey, by_moves):
 
 @jit
 def advance(survey, store, by_moves, max_cost, max_states, expansions):
-    """Goes on with a search for some expansions.
+    """Continues a search for at most ``expansions`` expansions. States that need more than max_cost are ignored.
 
     Returns:
-        the store (it may have grown), and the solved state's index, UNSOLVABLE, LIMIT or RUNNING. States that need
-        more than max_cost are not looked at.
+        the store (it may have grown), and the index of the solved state, UNSOLVABLE, LIMIT or RUNNING.
     """
     n, num_boxes = len(survey.target), len(survey.boxes)
     steps, child_steps = np.empty(n, np.int32), np.empty(n, np.int32)
@@ -143,7 +146,7 @@ def advance(survey, store, by_moves, max_cost, max_states, expansions):
 
 @jit
 def _put(boxes, old, index, cell):
-    """Fills ``boxes`` with the ascending ``old``, its entry ``index`` replaced by ``cell``."""
+    """Copies ``old`` (ascending) to ``boxes`` with its entry ``index`` replaced by ``cell``, in ascending order."""
     boxes[:] = old
     while index > 0 and boxes[index - 1] > cell:
         boxes[index] = boxes[index - 1]

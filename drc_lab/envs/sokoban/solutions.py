@@ -1,4 +1,4 @@
-"""Solutions that others published for Boxoban's levels, each replayed before it is believed."""
+"""Reads published solutions of Boxoban's levels. Each is replayed, and used only if it solves its level."""
 
 import csv
 import re
@@ -13,22 +13,22 @@ from drc_lab.errors import UserError
 from drc_lab.numerics import jit
 
 COLUMNS = ("File", "Level", "Actions")
-_OURS = bytes.maketrans(b"0123", bytes([0, 3, 1, 2]))  # theirs: up, right, down, left
+_OURS = bytes.maketrans(b"0123", bytes([0, 3, 1, 2]))  # from the published numbering: up, right, down, left
 
 
 @dataclass
 class Solutions:
-    """One replayed solution of each level that has any.
+    """The shortest published solution of each level that has any, checked by replaying it.
 
     Attributes:
-        moves: int64 [N], its number of actions, -1 for a level without one. Nobody has proven that it is the least.
+        moves: int64 [N], its number of actions, -1 for a level without one. It is not proven to be the fewest.
         actions: uint8 [all moves], the actions of all solutions: 0 up, 1 down, 2 left, 3 right.
         starts: int64 [N], where those of each level start.
-        rows: of the file, without its header.
-        malformed: rows whose file, level or actions are not what they should be.
-        unknown: rows about levels that are not in the set, or were left out of it.
-        unsolved: rows that do not solve their level when they are replayed.
-        repeated: rows that solve their level, which another row does in as few or fewer moves.
+        rows: number of rows in the file, without the header.
+        malformed: number of rows whose level or actions have the wrong format.
+        unknown: number of rows about levels that are not in the set, or were left out of it.
+        unsolved: number of rows that do not solve their level when they are replayed.
+        repeated: number of rows that solve their level but are not used, as another row takes no more moves.
     """
 
     moves: np.ndarray
@@ -41,19 +41,19 @@ class Solutions:
     repeated: int
 
     def of(self, level: int) -> np.ndarray:
-        """uint8 [moves]: the actions that solve a level, none if there is no solution."""
+        """uint8 [moves]: the actions that solve a level, empty if there is no solution."""
         return self.actions[self.starts[level] :][: max(0, self.moves[level])]
 
 
 def read_solutions(path: str | Path, levels: LevelFiles) -> Solutions:
     """Reads a CSV file with the columns File (name without .txt), Level (number in it) and Actions.
 
-    Numbers count invalid levels too, also where those are left out.
-    Actions are 0 up, 1 right, 2 down, 3 left, as published. What follows the first step that solves is cut off.
+    Level numbers count invalid levels, even if these were left out. Actions are 0 up, 1 right, 2 down, 3 left, as
+    published. Actions after the one that solves the level are cut off.
 
     Args:
         path: the CSV file.
-        levels: the folder of files that it is about.
+        levels: the levels that it is about.
 
     Raises:
         UserError: the file cannot be read, or lacks a column.
@@ -75,7 +75,7 @@ def read_solutions(path: str | Path, levels: LevelFiles) -> Solutions:
     actions = np.frombuffer(b"".join(texts), np.uint8)
     ends = np.cumsum([0, *map(len, texts)])
     moves = replay_solutions(levels[level].tiles, actions, ends)
-    # Of each level the shortest that solves, the first of equals.
+    # For each level its shortest solution, the first one of equals.
     order = np.lexsort((moves, level))
     order = order[moves[order] >= 0]
     best = order[np.unique(level[order], return_index=True)[1]]
@@ -87,7 +87,7 @@ def read_solutions(path: str | Path, levels: LevelFiles) -> Solutions:
 
 
 def _read_rows(path: str | Path) -> list[list[str]]:
-    """The columns COLUMNS of all rows; what a row lacks is empty."""
+    """The columns COLUMNS of all rows; missing values are empty."""
     try:
         with open(path, newline="") as file:
             reader = csv.DictReader(file)
@@ -101,9 +101,9 @@ def _read_rows(path: str | Path) -> list[list[str]]:
 
 @jit
 def replay_solutions(tiles, actions, ends):
-    """After how many actions each solution has first put all boxes on targets; -1 if it never does.
+    """The number of actions after which each solution has first put all boxes on targets; -1 if it never does.
 
-    A blocked action leaves all as it is, and counts.
+    A blocked action changes nothing, but counts.
 
     Args:
         tiles: uint8 [R, H, W], the level of each solution.

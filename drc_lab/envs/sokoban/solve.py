@@ -13,7 +13,8 @@ from drc_lab.envs.sokoban.survey import survey
 from drc_lab.errors import ConfigError, UserError
 
 DEFAULT_MAX_STATES = 5_000_000
-WORK_AT_ONCE = 20_000_000  # between two looks at Ctrl-C, in cells walked over and steps of matchings: up to 0.1 s
+# Of one compiled call, in cells walked over and steps of matchings: up to 0.1 s. Ctrl-C takes effect between calls.
+WORK_AT_ONCE = 20_000_000
 
 Optimal = Literal["moves", "pushes"]
 
@@ -30,12 +31,12 @@ class Solution:
 
 
 def solve(tiles: np.ndarray, optimal: Optimal = "moves", max_states: int = DEFAULT_MAX_STATES) -> Solution | None:
-    """A solution with the fewest moves (or pushes), or None when it is proven that there is none.
+    """A solution with the fewest moves (or pushes), or None if it is proven that there is none.
 
     Args:
-        tiles: uint8 [H, W], codes WALL to PLAYER_ON_TARGET; beyond its edge are walls.
-        optimal: what to have as few of as possible.
-        max_states: positions to store, at most about 100 bytes each for four boxes.
+        tiles: uint8 [H, W], codes WALL to PLAYER_ON_TARGET; cells beyond its edge count as walls.
+        optimal: what to minimise.
+        max_states: the most positions to store, of up to about 100 bytes each for four boxes.
 
     Raises:
         SearchLimitReached: more than ``max_states`` positions were seen without an answer.
@@ -78,7 +79,7 @@ def solve_many(levels: np.ndarray, optimal: Optimal = "moves", max_states: int =
     Args:
         levels: uint8 [N, H, W].
         optimal, max_states: see `solve`, for each level.
-        threads: levels solved at a time.
+        threads: levels solved in parallel.
 
     Returns:
         int64 [N]: the length, UNSOLVABLE or LIMIT.

@@ -1,4 +1,4 @@
-"""What a move does, compiled: the one place that knows the rules."""
+"""The step and the observations of Sokoban, compiled."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ CHANNELS = {"rgb": PALETTE, "planes": np.eye(7, dtype=np.uint8) * np.uint8(255)}
 
 @jit
 def _put(tiles, observation, pixels, channels, cell, code):
-    """Changes one cell, on the board and in its observation. observation uint8 [C, pixels]."""
+    """Changes one cell, on the board and in its observation. observation: uint8 [C, pixels]."""
     tiles[cell] = code
     pixel = pixels[cell]
     if pixel >= 0:
@@ -111,7 +111,7 @@ def _action_masks(tiles, player, width, masks):
 
 @jit
 def _distance(tiles, player, width, near, found):
-    """Fills found float64 [B]; ``near`` is what a step between player and box counts."""
+    """Fills found (float64 [B]) as `SokobanBatch.distance`. near: weight of the distance from the player to a box."""
     targets = (TARGET, BOX_ON_TARGET, PLAYER_ON_TARGET)
     for b in range(len(tiles)):
         found[b], nearest = 0.0, np.inf
@@ -135,9 +135,9 @@ class Rules:
 
     Args:
         step_reward: at every step.
-        on_reward: for a box pushed onto a target.
-        off_reward: for a box pushed off a target.
-        solved_reward: added when the last box comes onto its target.
+        on_reward: added for a box pushed onto a target.
+        off_reward: added for a box pushed off a target.
+        solved_reward: added when the last box is pushed onto a target.
         noop: whether there is a last action that does nothing.
     """
 
@@ -149,7 +149,7 @@ class Rules:
 
 
 class SokobanBatch(Batch):
-    """B boards and their compiled step; the arrays are those that `drc_lab.envs.batch.Batch` asks for.
+    """B boards and their compiled step; for the arrays see `drc_lab.envs.batch.Batch`.
 
     Args:
         num_envs, height, width: B boards of that size.
@@ -180,7 +180,7 @@ class SokobanBatch(Batch):
 
     @property
     def _flat(self) -> np.ndarray:
-        """The observation as [B, C, pixels]."""
+        """A view of the observation as [B, C, pixels]."""
         return self.observation.reshape(*self.observation.shape[:2], -1)
 
     def load(self, envs: np.ndarray, levels: Levels, rows: np.ndarray) -> None:
@@ -201,7 +201,7 @@ class SokobanBatch(Batch):
         return masks
 
     def sizes(self) -> np.ndarray:
-        """Of what is not wall, and the wall around it."""
+        """The extents of the cells that are not walls, plus the wall around them: walls pad a smaller level."""
         return extents(self.tiles.reshape(len(self.tiles), -1, self.width) != WALL) + 2
 
     def remaining(self, envs: np.ndarray, max_states: int, threads: int = 1) -> np.ndarray:
@@ -215,8 +215,10 @@ class SokobanBatch(Batch):
         return SokobanDistances(self.tiles, self.player, self.width, max_positions)
 
     def distance(self) -> np.ndarray:
-        """Rows and columns from each box to the target nearest to it, summed; and less than one push for the player's
-        way to the nearest box that is off target."""
+        """The rows plus columns from each box that is off target to its nearest target, summed.
+
+        The distance from the player to the nearest of these boxes is added, scaled so that it counts less than 1.
+        """
         found = np.zeros(len(self.tiles))
         height = self.tiles.shape[1] // self.width
         _distance(self.tiles, self.player, self.width, 1 / (height + self.width), found)

@@ -1,7 +1,7 @@
-"""The states of a search: kept once each, found by hash, and the open ones in order of their costs.
+"""The states of a search: each is stored once and found by its hash, and the open ones are ordered by their costs.
 
-Costs are small integers, so the open states stand in linked lists, one for each f = g + h, and a better way to a state
-moves it from one list to another: nothing takes room but the states.
+Costs are small integers, so the open states are in linked lists, one for each f = g + h. A cheaper way to a state moves
+it from one list to another, so memory grows with the number of states only.
 """
 
 from typing import NamedTuple
@@ -16,16 +16,17 @@ SIZE, LOWEST = 0, 1
 
 
 class Store(NamedTuple):
-    """The states seen so far, up to a capacity S that grows with them. Ints unless said otherwise.
+    """The states seen so far. The capacity S grows with them.
 
     Attributes:
         boxes: uint16 [S, B], ascending; player: uint16 [S].
-        g: int32 [S], cost of the best way there; f: int32 [S], g + lower bound of what remains.
-        parent: int32 [S]; push: int32 [S], 4 * cell of the box + direction of the push that led there.
+        g: int32 [S], cost of the cheapest way to the state found so far; f: int32 [S], g + lower bound of the rest.
+        parent: int32 [S], index of the state before; push: int32 [S], 4 * cell of the box + direction of the push that
+            led from it to the state.
         above, below: int32 [S], neighbours in the list of open states with the same f.
         first: int32 [F], the first state of each list.
         table: int32 [2 S], open addressing from a state's hash to its index.
-        counts: int64 [2]: SIZE, states stored; LOWEST, no list before this one has a state.
+        counts: int64 [2]: at SIZE the number of states; at LOWEST an f below which all lists are empty.
     """
 
     boxes: np.ndarray
@@ -43,7 +44,7 @@ class Store(NamedTuple):
 
 @jit
 def new_store(capacity, num_boxes, longest):
-    """An empty store with room for ``capacity`` states (a power of two) and ``longest`` costs."""
+    """An empty store with room for ``capacity`` states (a power of two) and lists for costs below ``longest``."""
     boxes, player = np.empty((capacity, num_boxes), np.uint16), np.empty(capacity, np.uint16)
     g, f = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
     parent, push = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
@@ -54,7 +55,7 @@ def new_store(capacity, num_boxes, longest):
 
 @jit
 def hash_state(boxes, player):
-    """uint64, the same for boxes in any order."""
+    """The hash of a state, uint64; it does not depend on the order of the boxes."""
     total = mix64(np.uint64(player) + np.uint64(1 << 32))
     for box in boxes:
         total += mix64(np.uint64(box) + np.uint64(1))
@@ -63,7 +64,7 @@ def hash_state(boxes, player):
 
 @jit
 def find_place(store, boxes, player):
-    """Where in the table a state stands, or has to be put."""
+    """The place in the table that holds a state, or where it has to be put."""
     mask = np.uint64(len(store.table) - 1)
     place = hash_state(boxes, player) & mask
     while True:
@@ -81,7 +82,7 @@ def find_place(store, boxes, player):
 
 @jit
 def grow(store):
-    """The same states with twice the room."""
+    """A store with the same states and twice the capacity."""
     size, capacity = store.counts[SIZE], len(store.player)
     more = new_store(2 * capacity, store.boxes.shape[1], len(store.first))
     more.boxes[:size], more.player[:size] = store.boxes[:size], store.player[:size]
@@ -96,7 +97,7 @@ def grow(store):
 
 @jit
 def lengthen(store, f):
-    """The same states with lists for costs of at least ``f``."""
+    """A store of the same states that has lists for costs up to ``f`` and beyond."""
     first = np.full(2 * f, NONE, np.int32)
     first[: len(store.first)] = store.first
     return Store(store.boxes, store.player, store.g, store.f, store.parent, store.push, store.above, store.below,
@@ -105,7 +106,7 @@ def lengthen(store, f):
 
 @jit
 def open_state(store, state):
-    """Puts a state on the list of its f."""
+    """Adds a state to the list of its f."""
     f = store.f[state]
     old = store.first[f]
     store.above[state], store.below[state] = NONE, old
@@ -117,7 +118,7 @@ def open_state(store, state):
 
 @jit
 def close_state(store, state):
-    """Takes a state off its list."""
+    """Removes a state from the list of its f."""
     above, below = store.above[state], store.below[state]
     if above == NONE:
         store.first[store.f[state]] = below

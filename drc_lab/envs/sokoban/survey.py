@@ -1,4 +1,4 @@
-"""What the searches have to know of a level's walls and targets, worked out once for each level.
+"""What the searches need to know about a level's walls and targets, computed once for each level.
 
 Only cells that the player could walk to on a board without boxes matter; they are numbered 0 to n - 1, row by row.
 """
@@ -10,7 +10,7 @@ import numpy as np
 from drc_lab.envs.sokoban.level import BOX, BOX_ON_TARGET, PLAYER, PLAYER_ON_TARGET, TARGET, WALL
 from drc_lab.numerics import jit
 
-FAR = 1 << 20  # pushes where there is no way; sums of it stay comparable
+FAR = 1 << 20  # number of pushes where there is no way; sums of it do not overflow
 
 
 class Survey(NamedTuple):
@@ -18,15 +18,16 @@ class Survey(NamedTuple):
 
     Attributes:
         neighbour: int16 [n, 4], the cell up, down, left, right; -1 is a wall.
-        target: bool [n].
-        side: uint8 [n, n]; side[box, player] names the part of the board, cut in parts by that box alone, that the
+        target: bool [n], whether the cell is a target.
+        side: uint8 [n, n]; a single box can divide the board into parts, and side[box, player] is the part that the
             player is in: the first direction in which the box has a neighbour in that part.
         pushes: int32 [B, n, 4]; pushes[t, box, part] is the fewest pushes that bring a box to target t on a board
-            without other boxes, the player starting in that part; FAR if none do.
+            without other boxes, if the player starts in that part; FAR if there is no way.
         dead: bool [n], cells from which a box can never get to a target.
         boxes: uint16 [B], where they start, ascending.
         player: where it starts.
-        hopeless: a box or a target is where the player can never get to, so that there is no solution.
+        hopeless: whether there is no solution because the player can never get to some target, or to some box that is
+            not on a target.
     """
 
     neighbour: np.ndarray
@@ -41,7 +42,10 @@ class Survey(NamedTuple):
 
 @jit
 def number_cells(tiles, start, number):
-    """Numbers what the player reaches from place ``start``; number int16 [H, W] starts at -1. Returns n."""
+    """Numbers the cells that the player can walk to from ``start`` (row * W + column), row by row. Returns n.
+
+    number: int16 [H, W], -1 everywhere before the call; cells that the player cannot walk to stay -1.
+    """
     height, width = tiles.shape
     queue = np.empty(height * width, np.int64)
     queue[0], head, tail = start, 0, 1
@@ -66,7 +70,7 @@ def number_cells(tiles, start, number):
 
 @jit
 def _parts(neighbour, box, side, queue):
-    """Fills side uint8 [n] for one box."""
+    """Fills side uint8 [n] for a box in one cell, see `Survey`; 4 in that cell itself."""
     side[:] = 4
     for d in range(4):
         start = neighbour[box, d]
@@ -87,7 +91,7 @@ def _parts(neighbour, box, side, queue):
 
 @jit
 def _pushes_to(neighbour, side, target, pushes, queue):
-    """Fills pushes int32 [n, 4] by pulling a box away from a target, breadth first."""
+    """Fills pushes int32 [n, 4] for one target, see `Survey`, by pulling a box away from it, breadth first."""
     pushes[:] = FAR
     head = tail = 0
     for d in range(4):
@@ -111,7 +115,7 @@ def _pushes_to(neighbour, side, target, pushes, queue):
 
 @jit
 def survey(tiles):
-    """Surveys a level. tiles: uint8 [H, W] with one player and as many targets as boxes; beyond it are walls."""
+    """Surveys a level. tiles: uint8 [H, W], one player and as many targets as boxes; cells outside count as walls."""
     height, width = tiles.shape
     start = 0
     for place in range(height * width):
@@ -126,7 +130,7 @@ def survey(tiles):
     for r in range(height):
         for c in range(width):
             cell, tile = number[r, c], tiles[r, c]
-            if cell < 0:  # a box out of reach has to be on its target already, and is a wall from then on
+            if cell < 0:  # a box out of the player's reach has to be on a target, and is no more than a wall
                 hopeless |= tile == BOX
                 continue
             for d in range(4):
@@ -152,5 +156,5 @@ def survey(tiles):
                 for part in range(4):
                     if pushes[t, cell, part] < FAR:
                         dead[cell] = False
-    player = np.int64(number[start // width, start % width])  # as Python hands it back: one type, compiled once
+    player = np.int64(number[start // width, start % width])  # the type that Python passes back, to compile once
     return Survey(neighbour, target, side, pushes, dead, boxes[:num_boxes].copy(), player, hopeless)

@@ -8,10 +8,10 @@ from drc_lab.errors import ConfigError
 
 
 def transform(levels: Levels, symmetry: int | np.ndarray) -> Levels:
-    """The levels turned and mirrored; the action d becomes ``DIRECTIONS[symmetry, d]`` of `drc_lab.envs.symmetry`.
+    """The levels rotated and mirrored; the action d becomes ``DIRECTIONS[symmetry, d]`` of `drc_lab.envs.symmetry`.
 
     Args:
-        symmetry: one for all, or int64 [N]; in an array, all or none transpose, unless levels are square.
+        symmetry: one for all levels, or int64 [N]; unless levels are square, either all must transpose or none.
     """
     N, height, width = levels.tiles.shape
     chosen = np.broadcast_to(symmetry, N)

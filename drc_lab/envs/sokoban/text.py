@@ -1,4 +1,4 @@
-"""Where the boards stand in a text of Sokoban levels (.txt, .xsb, .sok): rows, titles, comments, run-length coding."""
+"""Finds the boards in a text of Sokoban levels (.txt, .xsb, .sok): rows, titles, comments, run-length coding."""
 
 import re
 from collections import Counter
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from drc_lab.envs.specs.level_files import STANDARD
 from drc_lab.errors import UserError
 
-# The .sok format's second set: - and _ survive where spaces do not, letters where $ and * do not.
+# The .sok format's alternative symbols: - and _ for texts that lose spaces, letters for texts that cannot have $ and *.
 ALTERNATES = {"-": " ", "_": " ", "p": "@", "P": "+", "b": "$", "B": "*"}
 
 MEANING = "# wall, space - _ floor, . target, $ box, * box on target, @ player, + player on target"
@@ -20,12 +20,12 @@ _RUN = re.compile(r"(\d{1,2})([^\d|])")
 _TITLE = re.compile(r"title:\s*(.*)", re.IGNORECASE)
 _KEY = re.compile(r"[A-Za-z][\w -]*:")
 _LONGEST = 10_000  # characters of decoded rows; the largest board has fewer
-_FEWEST_ROWS, _MOST_SYMBOLS = 3, 9  # of lines that look like a board in whatever alphabet
+_FEWEST_ROWS, _MOST_SYMBOLS = 3, 9  # of lines that look like a board in an unknown alphabet
 
 
 @dataclass
 class TextBoard:
-    """The rows of one board as they stand in a text, the line number of each, and the board's title if it has one."""
+    """The rows of one board as they are in a text, the line number of each, and the board's title if it has one."""
 
     title: str
     rows: list[str] = field(default_factory=list)
@@ -35,22 +35,22 @@ class TextBoard:
 def find_boards(
     text: str, source: str, first_line: int = 1, translate: Mapping[int, str] | None = None
 ) -> list[TextBoard]:
-    """The boards of a text in their order; titles, comments and properties are left out.
+    """The boards of a text in their order, with their titles; comments and properties are left out.
 
     A board starts with a row that has a wall and ends at a blank line or at text. Inside a board a line that starts
-    with a wall is a row whatever else it has, so that a wrong symbol is told and does not cut the board in two.
+    with a wall is a row whatever else it contains, so that a wrong symbol is reported and does not split the board.
 
     Args:
         text: of the whole file.
         source: its name, for messages.
         first_line: number of the text's first line.
-        translate: see `translation`; of rows alone.
+        translate: see `translation`; applied to rows only.
 
     Raises:
         UserError: a ``Comment:`` that never ends.
     """
     boards: list[TextBoard] = []
-    inside = same_paragraph = False  # as, or right after, the rows of the last board
+    inside = same_paragraph = False  # in the last board's rows; no blank line since then
     title, comment = "", 0
     for number, raw in enumerate(text.split("\n"), first_line):
         line = raw.strip()
@@ -79,7 +79,7 @@ def find_boards(
 
 
 def _rows(line: str, inside: bool) -> list[str]:
-    """The rows that a line holds, none if it is text."""
+    """The rows that a line holds, or an empty list if the line is text."""
     if _PLAIN_ROW.fullmatch(line):
         rows = [line]
     elif _CODED_ROWS.fullmatch(line) and "#" in line and (decoded := _decode(line)):
@@ -92,7 +92,7 @@ def _rows(line: str, inside: bool) -> list[str]:
 
 
 def _decode(line: str) -> list[str]:
-    """Rows from run-length code such as ``3#|2(#-)#|3#``, none if it is no such code."""
+    """Decodes rows from run-length code such as ``3#|2(#-)#|3#``; empty if the line is no such code."""
     while group := _GROUP.search(line):
         line = line[: group.start()] + group[2] * int(group[1] or 1) + line[group.end() :]
         if len(line) > _LONGEST:
@@ -102,9 +102,9 @@ def _decode(line: str) -> list[str]:
 
 
 def foreign_symbols(text: str, translate: Mapping[int, str]) -> str:
-    """What is not understood in lines that look like boards, in words; nothing if no lines do.
+    """Describes the unknown symbols in lines that look like boards; empty if there are none.
 
-    They are lines that stand together and have few different symbols among them.
+    Lines look like a board if there are at least _FEWEST_ROWS in a row, with at most _MOST_SYMBOLS symbols among them.
     """
     counts: Counter[str] = Counter()
     first: dict[str, int] = {}

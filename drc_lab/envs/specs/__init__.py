@@ -1,4 +1,4 @@
-"""What the arguments of envs may be: their names, types, defaults and rules, without the compiled code that uses them.
+"""The arguments of envs: names, types, defaults and checks, without the compiled code that uses them.
 
-The command line looks here before it imports anything that takes seconds; the constructors take these very arguments.
+The command line checks a config here before it imports anything slow; the envs' constructors take the same arguments.
 """

@@ -1,4 +1,4 @@
-"""The arguments of other packages' envs, as far as they can be judged without the env."""
+"""The arguments of other packages' envs, with the checks that do not need the env itself."""
 
 import math
 from collections.abc import Mapping
@@ -21,17 +21,17 @@ class GymSpec:
         num_envs: B.
         kwargs: arguments for ``gymnasium.make``.
         max_steps: a step limit on top of the env's own.
-        observation: which entry of a Dict observation; None is the only Box of rank 1 to 3.
-        layout: of observations of rank 3: "hwc", "chw", or "auto" to go by their shape.
+        observation: key of the entry that is used of a Dict observation; None uses the only Box of rank 1 to 3.
+        layout: of observations of rank 3: "hwc", "chw", or "auto" to infer it from their shape.
         scale: what observations are divided by, or "auto": 255 for images (they stay uint8), for grids the declared
-            or else the largest value seen, 1 for vectors of floats.
-        split, num_levels, level_seed, order: which seeds: endless, or a fixed number of them if ``num_levels`` is
-            given, drawn from ``level_seed``, "shuffled" or "sequential".
+            limit or else the largest value seen, 1 for vectors of floats.
+        split, num_levels, level_seed, order: the seeds that episodes start from: an endless stream, or, if
+            ``num_levels`` is given, a fixed set of them drawn from ``level_seed``, "shuffled" or "sequential".
         autoreset: whether a finished env starts its next episode at once.
         copy: whether returned observations are copies; if not, the next step overwrites them.
-        render_mode: of every copy.
+        render_mode: of every copy of the env.
         noop_action: the action that does nothing, counted from 0, if the env has one.
-        solved_return: the least return of an episode that counts as solved, where the env's info does not say.
+        solved_return: the lowest return of an episode that counts as solved if the env's info does not report success.
     """
 
     id: str
@@ -64,25 +64,25 @@ class GymSpec:
 
     @property
     def io(self) -> None:
-        """Only the env itself knows the shape of its observations and the number of its actions."""
+        """None: only the env itself knows the shape of its observations and the number of its actions."""
 
     @classmethod
     def resized(cls, arguments: dict[str, Any], height: int, width: int) -> dict[str, Any]:
-        """No setting says how large a foreign env's boards are, so this is a ConfigError."""
+        """Always a ConfigError: no setting controls the size of another package's boards."""
         raise ConfigError("board", [height, width], f"null, as {arguments['id']} has a size of its own")
 
     @classmethod
     def held_out(cls, arguments: dict[str, Any], split: str, num_levels: int, level_seed: int) -> dict[str, Any]:
-        """The arguments of an env for held-out seeds, each once, from those of the training env.
+        """The arguments of an env that deals each held-out seed once, from those of the training env.
 
-        There is no autoreset: steps are slow, and an env that has ended needs none.
+        Autoreset is off, because these envs are slow: one whose episode has ended is not stepped any more.
         """
         return arguments | {"split": split, "num_levels": num_levels, "level_seed": level_seed, "order": "sequential",
                             "copy": False, "autoreset": False}  # fmt: skip
 
 
 def check_reading(layout: str, scale: float | str) -> None:
-    """How observations are to be read."""
+    """Checks the arguments that say how observations are to be read."""
     one_of("layout", layout, LAYOUTS)
     if scale != "auto" if isinstance(scale, str) else not 0 < scale < math.inf:
         raise ConfigError("scale", scale, "auto, or a number above 0")

@@ -1,4 +1,4 @@
-"""Where Sokoban's levels lie: a file, a folder of files, or Boxoban's folders; and the symbols they are written in."""
+"""Finds Sokoban's level files (one file, a folder, or Boxoban's folders) and translates the symbols used in them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,16 +8,17 @@ from drc_lab.errors import ConfigError, UserError
 
 SUFFIXES = (".txt", ".xsb", ".sok")
 INVALID_LEVELS = ("error", "skip")
-STANDARD = "#.$*@+ -_"  # what other symbols may stand for
+STANDARD = "#.$*@+ -_"  # the standard symbols, which others can be mapped to
 
 Symbols = Mapping[str, str] | str | None
 
 
 def level_folder(path: str | Path, difficulty: str | None = None, split: str | None = None) -> Path:
-    """The file or folder of a part of the levels; Boxoban's lie in folders ``difficulty/split``.
+    """The file or folder that holds one part of the levels; Boxoban's are in folders ``difficulty/split``.
 
     Raises:
-        ConfigError: a difficulty or split that is not there, or that is missing; hard has no splits.
+        ConfigError: a difficulty or split that does not exist, or one is needed and none is given; Boxoban's hard
+            levels have no splits.
     """
     folder = Path(path)
     for key, name in (("difficulty", difficulty), ("split", split)):
@@ -36,10 +37,10 @@ def level_folder(path: str | Path, difficulty: str | None = None, split: str | N
 
 
 def level_files(path: Path) -> list[Path]:
-    """A file, or the level files of a folder, in the sorted order of their names.
+    """The path itself if it is a file, or the level files in the folder, sorted by name.
 
     Raises:
-        UserError: nothing there.
+        UserError: there is no such path, or no level file in the folder.
     """
     if path.is_file():
         return [path]
@@ -56,17 +57,17 @@ def _files_in(folder: Path) -> list[Path]:
 
 
 def has_splits(path: str | Path, difficulty: str | None = None) -> bool:
-    """Whether there is a folder for each split, or for some."""
+    """Whether there is a folder for at least one split."""
     folder = Path(path, difficulty or "")
     return any((folder / split).is_dir() for split in SPLITS)
 
 
 def translation(symbols: Symbols) -> dict[int, str]:
-    """For `str.translate`: from the symbols of another alphabet to the standard ones.
+    """A table for `str.translate`, from the symbols of another alphabet to the standard ones.
 
     Args:
-        symbols: a mapping such as {"X": "#", "&": "."}, or the same as text, "X=# &=."; a symbol that is a standard one
-            has its new meaning alone.
+        symbols: a mapping such as {"X": "#", "&": "."}, or the same as text, "X=# &=."; a standard symbol that is
+            mapped loses its standard meaning.
 
     Raises:
         ConfigError: about ``symbols``.

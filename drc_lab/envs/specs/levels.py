@@ -1,4 +1,4 @@
-"""What the games with levels share: splits, orders, limits of episodes, curricula, settings of held-out levels."""
+"""Arguments that all games with levels share: splits, orders, step limits, curricula, settings of held-out levels."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,31 +12,31 @@ from drc_lab.rules import one_of
 SPLITS = ("train", "valid", "test")
 ORDERS = ("shuffled", "sequential")
 RENDER_MODES = ["ansi", "rgb_array", "human"]
-THINK = "think"  # the last action, of envs that have it
+THINK = "think"  # name of the think action, which is an env's last action if it has one
 
 Generator = TypeVar("Generator")
 
 
 class OneLevel:
-    """A level of some game, as an object."""
+    """Base of the classes that hold a single level of a game."""
 
 
 class LevelEnvSpec:
     """Base of the arguments of a `drc_lab.envs.vector.LevelVectorEnv`."""
 
-    GIVEN_LEVELS: ClassVar[tuple[str, ...]] = ()  # arguments that stand in for a generator of levels
+    GIVEN_LEVELS: ClassVar[tuple[str, ...]] = ()  # arguments that provide levels in place of a generator
 
     @property
     def given(self) -> bool:
-        """Whether levels are given, and none generated."""
+        """Whether levels are given instead of generated."""
         return any(getattr(self, name) is not None for name in self.GIVEN_LEVELS)
 
     @classmethod
     def resized(cls, arguments: dict[str, Any], height: int, width: int) -> dict[str, Any]:
-        """The arguments of an env that generates its levels in that size.
+        """The same arguments for generated levels of another size.
 
         Raises:
-            ConfigError: levels are given, so their size is too.
+            ConfigError: levels are given, so their size is fixed.
         """
         for name in cls.GIVEN_LEVELS:
             if arguments.get(name) is not None:
@@ -47,29 +47,30 @@ class LevelEnvSpec:
     def held_out(
         cls, arguments: dict[str, Any], split: str | None, num_levels: int | None, level_seed: int | None
     ) -> dict[str, Any]:
-        """The arguments of an env for held-out levels, each as it is and once, from those of the training env.
+        """The arguments of an env that deals each held-out level once and unaugmented.
 
         Args:
-            arguments: of this class.
-            split, num_levels, level_seed: None where the levels have no splits; all of them are played then.
+            arguments: those of the training env, for this class.
+            split, num_levels, level_seed: of the held-out levels; None if the levels have no splits, which means that
+                all of them are played.
         """
         fixed: dict[str, Any] = {"order": "sequential", "copy": False, "augment": False, "curriculum": None}
         chosen = {"split": split, "num_levels": num_levels, "level_seed": level_seed}
         limit = arguments.get("max_steps")
-        if isinstance(limit, Sequence):  # a random limit is for training: success under it means little
+        if isinstance(limit, Sequence):  # random limits are for training: a solve rate under them means little
             fixed["max_steps"] = limit[-1]
         return arguments | fixed | ({} if split is None else chosen)
 
 
 @dataclass(frozen=True)
 class CurriculumSpec:
-    """How difficulty rises. The env's own settings are the last stage, after those that are listed.
+    """How the difficulty of levels rises. The env's own settings are the last stage, after those listed here.
 
     Args:
-        stages: settings of the level generator, each in place of the env's own, easiest first.
-        advance_at: success rate that leads to the next stage.
-        window: training episodes of the present stage that one success rate is measured over.
-        review: share of levels that come from earlier stages, all alike.
+        stages: for each stage, easiest first, the generator settings that replace the env's own.
+        advance_at: solve rate that starts the next stage.
+        window: training episodes of the current stage over which one solve rate is measured.
+        review: share of levels that come from earlier stages, each of these equally likely.
     """
 
     stages: list[dict[str, Any]]
@@ -102,7 +103,7 @@ def stages(
         curriculum: arguments of `CurriculumSpec`.
         make: class of the generator, or of its arguments.
         own: the env's settings that a stage may replace.
-        fits: refuses a stage that the env has no room for.
+        fits: is called with each stage, and raises a ConfigError if the env has no room for its levels.
         fixed: the settings that no stage may replace.
 
     Raises:
@@ -128,7 +129,7 @@ def split_index(split: str, key: str = "split") -> int:
 
 
 def check_level_set(num_levels: int | None, level_seed: int, order: str, without: str) -> None:
-    """A fixed number of levels, drawn from a seed; ``without`` says what null means."""
+    """Checks the arguments of a fixed set of levels; ``without`` says what ``num_levels=null`` means, for messages."""
     if num_levels is not None and num_levels < 1:
         raise ConfigError("num_levels", num_levels, f"at least 1, or null for {without}")
     if level_seed < 0:
@@ -137,7 +138,7 @@ def check_level_set(num_levels: int | None, level_seed: int, order: str, without
 
 
 def step_limits(max_steps: int | Sequence[int]) -> tuple[int, int]:
-    """The least and the largest step limit of an episode."""
+    """The lowest and the highest step limit of an episode, or a ConfigError."""
     limits = list(max_steps) if isinstance(max_steps, Sequence) else [max_steps] * 2
     if len(limits) != 2 or not 1 <= limits[0] <= limits[1] or any(int(limit) != limit for limit in limits):
         raise ConfigError("max_steps", max_steps, "a whole number of at least 1, or [lowest, highest]")
@@ -145,13 +146,13 @@ def step_limits(max_steps: int | Sequence[int]) -> tuple[int, int]:
 
 
 def check_thinks(thinks: int | None) -> None:
-    """How many thinks of an episode are free of the step limit."""
+    """Checks how many thinks of an episode do not count toward the step limit."""
     if thinks is not None and thinks < 0:
         raise ConfigError("thinks", thinks, "0 or more, or null for no action that thinks")
 
 
 def check_rendering(render_mode: str | None, cell_size: int) -> None:
-    """How a board can be shown."""
+    """Checks how boards are to be shown."""
     if render_mode not in (None, *RENDER_MODES):
         raise ConfigError("render_mode", render_mode, " | ".join(RENDER_MODES) + " | null")
     check_cell_size(cell_size)

@@ -29,21 +29,23 @@ ROBOT_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 @dataclass
 class BoardSpec:
-    """Random boards in one of two styles, with uniform robots and target robot.
+    """Random boards in one of two styles; robots' cells and the target robot are drawn uniformly.
 
-    "random": every inner edge is a wall with the same probability, the goal is uniform. "official": see
+    "random": every inner edge is a wall with the same probability, and the goal is drawn uniformly. "official": see
     `drc_lab.envs.ricochet.official`.
 
     Args:
         height, width: cells.
         num_robots: at least 1.
         wall_density: probability of a wall on an inner edge (style "random").
-        min_optimal, max_optimal: moves of an optimal solution; others are thrown away. None is no upper limit.
+        min_optimal, max_optimal: range of the moves of an optimal solution; boards outside it are discarded. None is
+            no upper limit.
         split: "train", "valid" or "test" (`drc_lab.envs.levels`); None is any.
         style: "random" or "official".
-        pad_height, pad_width, pad_robots: what the arrays have room for, if it is more: the board lies in the upper
-            left corner among closed cells, and robots from ``num_robots`` on are absent. The split is the same.
-        max_states: a board is thrown away if its search sees more positions than this.
+        pad_height, pad_width, pad_robots: the size of the arrays, if it is to be larger than the board: the board is
+            then in the upper left corner, closed cells fill the rest, and the robots from ``num_robots`` on are absent.
+            Padding does not change the split of a board.
+        max_states: a board is discarded if its search sees more positions than this.
 
     Raises:
         ConfigError: a setting that cannot work.
@@ -93,23 +95,23 @@ class BoardSpec:
         check_packable(self.height * self.width, self.num_robots)
 
 
-PLANES = 6  # before the robots' own: walls up, down, left, right, goal, target robot
+PLANES = 6  # planes before the robots' own: walls up, down, left, right, goal, target robot
 
 
 def obs_shape(observation: str, height: int, width: int, num_robots: int) -> tuple[int, ...]:
-    """Of one board, see `drc_lab.envs.ricochet.step.RicochetBatch`."""
+    """The shape of one board's observation, see `drc_lab.envs.ricochet.step.RicochetBatch`."""
     if observation == "symbolic":
         return (2 + 3 * num_robots,)
     return (3, 2 * height + 1, 2 * width + 1) if observation == "rgb" else (PLANES + num_robots, height, width)
 
 
 def most_robots(cells: int) -> int:
-    """That a search can have on a board: their positions have to fit in one 64-bit number, with a value to spare."""
+    """The most robots that the solver can handle: it packs their cells into the 63 bits of a non-negative int64."""
     return 63 // max(1, (cells - 1).bit_length())
 
 
 def check_packable(cells: int, robots: int) -> None:
-    """A UserError about more of them."""
+    """Raises a UserError if a board has more robots than the solver can handle."""
     if robots > most_robots(cells):
         raise UserError(f"solver: found {robots} robots on {cells} cells, allowed: at most {most_robots(cells)} robots")
 
@@ -121,17 +123,17 @@ class RicochetSpec(LevelEnvSpec):
     Args:
         num_envs: B.
         height, width, num_robots, style, wall_density, min_optimal, max_optimal, split: see `BoardSpec`.
-        num_levels, level_seed: a fixed set of generated boards, or some of a bank's, drawn from this seed whatever the
-            env's seed is.
+        num_levels, level_seed: size and seed of a fixed set of generated boards, or of a sample of a bank's; the set
+            does not depend on the env's seed.
         order: of a fixed set, "shuffled" or "sequential".
-        augment: turn, mirror and recolour (renumber the robots of) each board at random.
+        augment: whether to rotate, mirror and recolour (renumber the robots of) each board at random.
         curriculum: see `CurriculumSpec`; its stages may set ``height``, ``width`` and ``num_robots`` up to the env's
             own (a smaller board lies in the upper left corner), ``wall_density``, ``min_optimal``, ``max_optimal``.
         max_steps: step limit, or [lowest, highest].
         observation: "planes", "symbolic" or "rgb".
         step_penalty, null_move_penalty, goal_reward, noop: see `drc_lab.envs.ricochet.step.Rules`.
-        board, layout, bank: given boards.
-        min_moved, max_moved: of a bank, the number of robots that an optimal solution moves.
+        board, layout, bank: given boards, see `drc_lab.envs.ricochet.RicochetVectorEnv`.
+        min_moved, max_moved: of a bank, range of the number of robots that an optimal solution has to move.
         thinks, autoreset, copy, action_masks, render_mode, cell_size: see `drc_lab.envs.vector.LevelVectorEnv`.
     """
 
@@ -198,7 +200,7 @@ class RicochetSpec(LevelEnvSpec):
 
     @property
     def io(self) -> tuple[tuple[int, ...], int] | None:
-        """Shape of an observation and number of actions; None where given boards say it."""
+        """Shape of an observation and number of actions; None if they depend on given boards."""
         if self.given:
             return None
         shape = obs_shape(self.observation, self.height, self.width, self.num_robots)
@@ -212,7 +214,7 @@ class RicochetSpec(LevelEnvSpec):
 
     @property
     def of_all_stages(self) -> dict[str, Any]:
-        """The rest of them."""
+        """The generator's other arguments, which are the same in all stages."""
         room = {"pad_height": self.height, "pad_width": self.width, "pad_robots": self.num_robots}
         return {"style": self.style, "split": self.split, **room}
 
@@ -225,7 +227,7 @@ class RicochetSpec(LevelEnvSpec):
 
 
 def check_bank(path: str | Path) -> None:
-    """Whether there is something to read."""
+    """Raises a UserError if there is no such file."""
     if not Path(path).exists():
         raise UserError(f"{path}: no such file; python -m drc_lab task=make_bank makes one")
 
@@ -235,10 +237,10 @@ class BankSpec:
     """How much to collect into a bank.
 
     Args:
-        per_bin: boards of one optimal length to keep at most.
-        max_draws: boards that the generator makes at most; it makes fewer if all bins are full.
-        max_states: positions that one search sees at most (`BoardSpec`, `drc_lab.envs.ricochet.robots_moved`).
-        threads: boards, or chunks of them, that are searched at a time.
+        per_bin: the most boards to keep of one optimal length.
+        max_draws: the most boards to generate; generation stops earlier if all bins are full.
+        max_states: the most positions that one search may see (`BoardSpec`, `drc_lab.envs.ricochet.robots_moved`).
+        threads: boards, or chunks of them, that are searched in parallel.
     """
 
     per_bin: int = 2000

@@ -19,19 +19,19 @@ from drc_lab.errors import ConfigError, UserError
 from drc_lab.pictures import DEFAULT_CELL_SIZE
 from drc_lab.rules import one_of
 
-MIN_SIZE, MAX_SIZE = 3, 50  # one cell within walls
+MIN_SIZE, MAX_SIZE = 3, 50  # 3: one cell surrounded by walls
 OBSERVATIONS = ("rgb", "planes")
 
 
 def obs_shape(observation: str, height: int, width: int, crop_border: bool) -> tuple[int, int, int]:
-    """Of one board, see `drc_lab.envs.sokoban.step.SokobanBatch`."""
+    """The shape of one board's observation, see `drc_lab.envs.sokoban.step.SokobanBatch`."""
     channels = 3 if observation == "rgb" else 7
     return channels, height - 2 * crop_border, width - 2 * crop_border
 
 
 @dataclass
 class LevelSpec:
-    """Levels of one size and split, with limits on what their solutions take.
+    """Levels of one size and split, with limits on the length of their solutions.
 
     Args:
         height, width: cells, the outer walls included.
@@ -57,7 +57,7 @@ class LevelSpec:
         for key in ("height", "width"):
             if not MIN_SIZE <= getattr(self, key) <= MAX_SIZE:
                 raise ConfigError(key, getattr(self, key), f"{MIN_SIZE} to {MAX_SIZE}")
-        most = (self.height - 2) * (self.width - 2) - 2  # the player and a cell to push to need a place as well
+        most = (self.height - 2) * (self.width - 2) - 2  # one cell for the player, one to push a box to
         if most < 1:
             raise ConfigError("height", self.height, "at least 3 cells within the walls")
         if not 1 <= self.num_boxes <= most:
@@ -89,13 +89,13 @@ class RoomSpec(LevelSpec):
 
 @dataclass
 class ReverseSpec(LevelSpec):
-    """Levels in the look of Boxoban's, made backwards.
+    """Levels that look like Boxoban's, made by playing backwards from the solved position.
 
     Args:
-        carving: steps of the walk that carves the room, for each cell within the outer walls.
-        effort: positions that reverse play looks at; more give longer solutions.
-        prove: fill in the fewest moves and pushes, and throw levels away for which they are not found within a limit
-            of states. Otherwise they are -1, unless there are limits on them.
+        carving: steps of the random walk that carves the room, per cell within the outer walls.
+        effort: positions that the reverse play visits; more give longer solutions.
+        prove: whether to compute the fewest moves and pushes, and discard levels whose search exceeds a limit of
+            states. Otherwise both are -1, unless limits on them require the search.
     """
 
     height: int = 10
@@ -125,21 +125,22 @@ class SokobanSpec(LevelEnvSpec):
         generator: "rooms" (random walls, proven solvable) or "reverse" (carved rooms, boxes pulled off their targets).
         height, width, num_boxes, min_optimal, max_optimal, min_pushes, max_pushes: see `LevelSpec`.
         wall_density: see `RoomSpec`; carving, effort, prove: see `ReverseSpec`.
-        split: of generated levels, or the folder of that name.
-        num_levels, level_seed: a fixed set of generated levels, or some of the file's, drawn from this seed whatever
-            the env's seed is.
+        split: of generated levels, or the name of the folder of levels in files that have splits.
+        num_levels, level_seed: size and seed of a fixed set of generated levels, or of a sample of the files'; the set
+            does not depend on the env's seed.
         order: of a fixed set, "shuffled" or "sequential".
-        augment: turn and mirror each level at random.
+        augment: whether to rotate and mirror each level at random.
         curriculum: see `CurriculumSpec`; its stages may set the generator's arguments, ``height`` and ``width`` up to
             the env's own (walls fill the rest).
-        level, levels: given levels.
+        level, levels: given levels, see `drc_lab.envs.sokoban.SokobanVectorEnv`.
         difficulty: folder of Boxoban: unfiltered | medium | hard.
         symbols: what the symbols of levels in another alphabet stand for, see `translation`.
-        invalid_levels: in files: "error" refuses them, "skip" leaves them out and says so.
-        solutions: a CSV file as `drc_lab.envs.sokoban.solutions.read_solutions` takes, of solutions with the fewest
-            moves; ``optimal`` is the length of each level's shortest one in it that solves it when it is replayed.
-            ``{split}`` in its name stands for the split; without it, held-out levels of a folder with splits have no
-            solutions.
+        invalid_levels: what to do with invalid levels in files: "error" refuses the file, "skip" leaves the level out
+            and prints a note.
+        solutions: a CSV file of solutions with the fewest moves, in the format of
+            `drc_lab.envs.sokoban.solutions.read_solutions`. A level's ``optimal`` is the length of its shortest
+            solution in the file that solves it when replayed. ``{split}`` in the file's name stands for the split;
+            without it, held-out levels of a folder with splits have no solutions.
         max_steps: step limit, or [lowest, highest].
         observation, crop_border: see `drc_lab.envs.sokoban.step.SokobanBatch`.
         step_reward, on_reward, off_reward, solved_reward, noop: see `drc_lab.envs.sokoban.step.Rules`.
@@ -239,7 +240,7 @@ class SokobanSpec(LevelEnvSpec):
 
     @property
     def io(self) -> tuple[tuple[int, ...], int] | None:
-        """Shape of an observation and number of actions; None where given levels say it."""
+        """Shape of an observation and number of actions; None if they depend on given levels."""
         if self.given:
             return None
         shape = obs_shape(self.observation, self.height, self.width, self.crop_border)
@@ -247,12 +248,12 @@ class SokobanSpec(LevelEnvSpec):
 
     @property
     def part(self) -> str | None:
-        """The split, where the files have splits."""
+        """The split if the level files are divided into splits, else None."""
         return self.split if has_splits(str(self.levels), self.difficulty) else None
 
     @property
     def solutions_file(self) -> str | None:
-        """That of this split."""
+        """The path of the solutions of this split, if a file is given."""
         return None if self.solutions is None else self.solutions.format(split=self.split)
 
     @property

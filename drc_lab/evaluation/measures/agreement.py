@@ -1,4 +1,4 @@
-"""Whether the moves that are made are optimal ones, by the games' exact solvers."""
+"""How often a policy's moves are optimal, judged by the games' exact solvers."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,24 +19,25 @@ from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.models.policy import PolicyValue
 
 NONE = -1
-OPTIMAL, WORSE, OPEN = "+-?"  # a move's verdicts; OPEN is none
+OPTIMAL, WORSE, OPEN = "+-?"  # verdicts on a move; OPEN means that there is none
 STEPS_SHOWN = 10
 
 
 class Agreement(Watcher):
-    """Judges each move of some levels: an optimal one takes the fewest remaining steps down by one.
+    """Judges each move on some levels. A move is optimal if it reduces the fewest remaining steps by one.
 
     Args:
-        env: without autoreset, so that its boards are still as the last step left them.
-        levels: the numbers of those that are judged are below that.
+        env: without autoreset, so that the boards of ended episodes can still be judged.
+        levels: levels with numbers below this are judged.
         max_states, threads: see `Judge`.
 
     Adds to the records:
-        verdicts: OPTIMAL, WORSE or OPEN for each step; "" of a level that is not judged. OPEN are moves from
-            or to positions that the solver could not tell in ``max_states``, those after a level was lost, and
-            thinks, which move nothing.
-        judged_moves, optimal_moves: the number of verdicts that are not OPEN, and of OPTIMAL ones.
-        lost_at: steps after which the level had become unsolvable, 0 if it was from the start, NONE if it never did.
+        verdicts: a string with OPTIMAL, WORSE or OPEN for each step; "" for a level that is not judged. OPEN are moves
+            from or to positions that the solver could not solve within ``max_states``, moves after the level became
+            unsolvable, and thinks, which move nothing.
+        judged_moves, optimal_moves: number of verdicts other than OPEN, and of OPTIMAL ones.
+        lost_at: number of steps after which the level was unsolvable, 0 if it was so from the start, NONE if it never
+            was.
     """
 
     def __init__(self, env: LevelVectorEnv, levels: int, max_states: int, threads: int = 1):
@@ -55,7 +56,7 @@ class Agreement(Watcher):
         envs = envs[self.judged[envs]]
         before = self.left[envs]
         left = np.full(len(envs), UNSOLVABLE)
-        left[before != UNSOLVABLE] = self.judge.remaining(envs[before != UNSOLVABLE])  # the others stay so
+        left[before != UNSOLVABLE] = self.judge.remaining(envs[before != UNSOLVABLE])  # unsolvable boards stay so
         self.left[envs] = left
         self.lost_at[envs[(left == UNSOLVABLE) & (before != UNSOLVABLE)]] = self.step
         if self.step:
@@ -74,7 +75,7 @@ class Agreement(Watcher):
 
 
 def agreement_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
-    """How often moves are optimal, by optimal length and by step; nothing if no move was judged."""
+    """How often moves are optimal, by optimal length and by step; [] if no move was judged."""
     if "judged_moves" not in records or not (records["judged_moves"] > 0).any():
         return []
     judged = records[(records["judged_moves"] > 0) & (records["kind"] == FIRST_PASSES)]  # others repeat the baseline

@@ -1,4 +1,4 @@
-"""The statistics of one policy's thinking, all of them."""
+"""All statistics on one policy's thinking, in one call."""
 
 from collections.abc import Sequence
 
@@ -15,8 +15,8 @@ from drc_lab.evaluation.stats.power import plan
 def statistics_of(
     records: pd.DataFrame, rows: Sequence[Row], confidence: float = 0.95, power: float = 0.8
 ) -> list[Finding]:
-    """Which gains are more than chance, which gains of solve rates could be seen, and what adaptive and learned
-    thinking are worth.
+    """Tests of all gains, the gains in solve rate that they could detect, and adaptive and learned thinking at equal
+    compute.
 
     Args:
         records, rows: of one policy, see `drc_lab.evaluation.measures.table.table`.

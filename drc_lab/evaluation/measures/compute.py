@@ -1,6 +1,6 @@
-"""Thinking at equal mean compute: whether an amount that varies beats fixed numbers of passes that cost as much.
+"""Thinking at equal mean compute: does a varying amount beat fixed numbers of passes that cost as much?
 
-Findings on adaptive thinking, and what `drc_lab.evaluation.measures.learned` shares with them.
+Contains the findings on adaptive thinking, and functions shared with `drc_lab.evaluation.measures.learned`.
 """
 
 import math
@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 
 class Played(NamedTuple):
-    """What a setting did, float [N] each: levels solved, or returns; ticks of extra passes, ticks of all passes."""
+    """What a setting did on each level.
+
+    Attributes:
+        score: float [N], 1 for solved and 0 for unsolved, or returns.
+        thinking: float [N], ticks of extra passes and of thinks.
+        ticks: float [N], ticks of all passes.
+    """
 
     score: np.ndarray
     thinking: np.ndarray
@@ -30,11 +36,16 @@ class Played(NamedTuple):
 
 
 class EqualCompute(NamedTuple):
-    """An adaptive setting beside the mixture of two fixed amounts that spends as many ticks on extra passes.
+    """An adaptive setting compared with a mixture of two fixed amounts that spends as many ticks on extra passes.
 
-    fewer, more: the amounts, nan where no two have the adaptive setting's mean between them.
-    share: of levels that the mixture plays with ``more``.
-    fixed: its solve rate or mean return; gain: the adaptive setting's beyond that, with its paired interval.
+    All fields are nan if no two fixed amounts have the adaptive setting's mean cost between them.
+
+    Attributes:
+        fewer, more: the two fixed amounts.
+        share: share of levels that the mixture plays with ``more``.
+        fixed: the mixture's solve rate or mean return.
+        gain: the adaptive setting's solve rate or mean return minus ``fixed``.
+        interval: paired interval of ``gain``.
     """
 
     fewer: float
@@ -46,7 +57,7 @@ class EqualCompute(NamedTuple):
 
 
 def compute_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
-    """Two findings on the adaptive settings of one policy; none without such settings.
+    """Two findings on the adaptive settings of one policy; [] if there are no such settings.
 
     Args:
         records: of one policy, see `drc_lab.evaluation.play.records`.
@@ -60,7 +71,11 @@ def compute_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Fi
 
 
 def played_at(records: pd.DataFrame, kind: str) -> dict[float, Played]:
-    """What each amount of one kind did, the baseline's thinking told from its steps; {} without that kind."""
+    """Scores and costs of one kind of thinking, by amount; {} if the kind was not played.
+
+    Ticks of thinking are the ticks beyond one pass for each move, where the ticks of a pass are those of the baseline
+    policy.
+    """
     per_pass, measure = ticks_a_pass(baseline_of(records)), measure_of(records)
     theirs = records[records["kind"] == kind]
     return {float(amount): _played(own, per_pass, measure) for amount, own in theirs.groupby("amount", sort=False)}
@@ -89,7 +104,7 @@ def by_optimal(adaptive: dict[float, Played], optimal: np.ndarray) -> Finding:
 
 
 def spread(thinking: np.ndarray, optimal: np.ndarray) -> dict[str, float]:
-    """The mean over levels of each optimal length, and Spearman's rank correlation with it; both [N]."""
+    """Means of ``thinking`` [N] by ``optimal`` length [N], and Spearman's rank correlation of the two."""
     known, ranks = optimal >= 0, math.nan
     if known.any() and np.ptp(thinking[known]) > 0 and np.ptp(optimal[known]) > 0:
         ranks = float(stats.spearmanr(optimal[known], thinking[known]).statistic)
@@ -100,7 +115,7 @@ def spread(thinking: np.ndarray, optimal: np.ndarray) -> dict[str, float]:
 def equal_compute_finding(
     adaptive: dict[float, Played], fixed: dict[float, Played], confidence: float = 0.95, measure: Measure = SOLVED
 ) -> Finding:
-    """Each adaptive setting beside fixed numbers of first passes that cost as much."""
+    """Compares each adaptive setting with fixed numbers of first passes that cost as much."""
     rows = []
     for threshold, own in adaptive.items():
         beside = mixture(equal_compute(own, fixed, confidence))
@@ -126,10 +141,15 @@ def equal_compute_finding(
 def equal_compute(
     adaptive: Played, fixed: dict[float, Played], confidence: float = 0.95, seed: int = 0
 ) -> EqualCompute:
-    """The gain at equal mean compute; in each resample of levels the mixture spends what that resample does.
+    """The gain of an adaptive setting at equal mean compute, with its paired percentile-bootstrap interval over levels.
+
+    The share of the mixture is computed anew in each resample of levels, so that costs are equal there too.
 
     Args:
-        adaptive, fixed: on the same levels; by amount.
+        adaptive: results of the adaptive setting.
+        fixed: results of the fixed settings on the same levels, by amount.
+        confidence: of the interval.
+        seed: of the resampling.
     """
     by_cost = sorted(fixed, key=lambda amount: float(fixed[amount].thinking.mean()))
     cost, spent = [float(fixed[amount].thinking.mean()) for amount in by_cost], float(adaptive.thinking.mean())
@@ -165,7 +185,7 @@ def equal_compute(
 
 
 def mixture(beside: EqualCompute) -> dict[str, Any]:
-    """Its columns in a table: the amounts, the share of levels with the larger, its score, and the gain over it."""
+    """The columns of a comparison in a table: the mixture's amounts, share and score, and the gain over it."""
     return {
         "passes": "" if math.isnan(beside.share) else f"{beside.fewer:g} or {beside.more:g}",
         "share": beside.share,

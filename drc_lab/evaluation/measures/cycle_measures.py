@@ -12,7 +12,7 @@ from drc_lab.evaluation.watchers.cycles import NONE, in_its_place
 
 
 def cycles(records: pd.DataFrame, confidence: float = 0.95) -> Finding:
-    """Cycles by setting; see `drc_lab.evaluation.watchers.cycles.Cycles`."""
+    """How often episodes run in cycles, by setting; see `drc_lab.evaluation.watchers.cycles.Cycles`."""
     rows = []
     for (kind, amount), played in records.groupby(SETTING, sort=False):
         count, steps = played["cycles"].to_numpy(float), played["cycle_steps"].to_numpy(float)
@@ -42,7 +42,10 @@ def cycles(records: pd.DataFrame, confidence: float = 0.95) -> Finding:
 
 
 def vanished_cycles(records: pd.DataFrame, confidence: float = 0.95) -> Finding | None:
-    """How many of the first cycles are gone when the policy thinks in their place; None if there were none."""
+    """The share of first cycles that vanish when the policy thinks in their place.
+
+    None if no setting thinks there, or no level has a cycle about which this can be told.
+    """
     plain = baseline_of(records)
     start, length = (plain[f"cycle_{name}"].to_numpy() for name in ("start", "length"))
     rows = []
@@ -50,7 +53,7 @@ def vanished_cycles(records: pd.DataFrame, confidence: float = 0.95) -> Finding 
     for (kind, amount), played in with_thinking.groupby(SETTING, sort=False):
         assert (played["level"].to_numpy() == plain["level"].to_numpy()).all(), "settings on different levels"
         waits = in_its_place(float(amount), length) if kind == CYCLE_NOOPS else 0
-        until = start + waits + length  # the last step before which a cycle counts
+        until = start + waits + length  # a cycle that closes later than this does not count
         closes = (played["cycle_start"] + played["cycle_length"]).to_numpy()
         again = (played["cycle_start"].to_numpy() != NONE) & (closes <= until)
         solved, steps = played["solved"].to_numpy(), decisions(played).to_numpy()

@@ -1,4 +1,4 @@
-"""Levels that the baseline policy does not solve: which, where it ends, and what more thinking does to them."""
+"""Levels that the baseline policy does not solve: which they are, how they end, and which settings solve them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,8 +20,8 @@ from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.models.policy import Policy
 from drc_lab.pictures import SMALLEST_CELL
 
-PICTURE = 150  # pixels, about, of the longer side of a board on a page of many
-COLOURS = 64  # of such a picture
+PICTURE = 150  # approximate pixels of the longer side of a board, on a page with many boards
+COLOURS = 64  # in such a picture
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Failure:
     Args:
         level: its number.
         optimal: steps of a shortest solution; None if unknown.
-        length: steps that the policy took.
+        length: number of steps that the policy took.
         cycles, cycle_steps: see `drc_lab.evaluation.watchers.cycles.Cycles`.
         solved_by: (kind, amount) of the settings that solve it.
-        first, last: PNGs of the board at the start and where the policy has left it; None where there are no pictures.
+        first, last: PNGs of the board at the start and at the end of the episode; None without pictures.
     """
 
     level: int
@@ -48,11 +48,13 @@ class Failure:
 
 
 def failures(records: pd.DataFrame, most: int | None = None) -> list[Failure]:
-    """The unsolved levels, those with the shortest solutions first: they surprise most; [] where the env does not say.
+    """The levels that the baseline policy does not solve; [] if the env does not report success.
+
+    Levels with the shortest solutions come first, as failing on them is most surprising.
 
     Args:
         records: of one policy, see `drc_lab.evaluation.play.records`.
-        most: so many of them; None is all.
+        most: the largest number of levels to return; None for all.
     """
     if not measure_of(records).is_rate:
         return []
@@ -71,7 +73,13 @@ def failures(records: pd.DataFrame, most: int | None = None) -> list[Failure]:
 
 
 def with_pictures(found: Sequence[Failure], policy: Policy, env: LevelVectorEnv) -> list[Failure]:
-    """The same with pictures of their first and last boards; the env numbers its levels as the records do."""
+    """Replays the levels of failures and adds pictures of their first and last boards.
+
+    Args:
+        found: the failures.
+        policy: the one that failed.
+        env: numbers its levels as the records do; see `replay`.
+    """
     pictures: dict[int, list[bytes]] = {}
     cell_size = 0
 
@@ -94,7 +102,7 @@ def with_pictures(found: Sequence[Failure], policy: Policy, env: LevelVectorEnv)
 
 
 def small_png(picture: np.ndarray) -> bytes:
-    """A picture uint8 [H, W, 3] as a PNG of few colours, for pages with many of them."""
+    """Encodes a picture, uint8 [H, W, 3], as a PNG with few colours, so that pages with many pictures stay small."""
     file = BytesIO()
     image = Image.fromarray(picture).quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     image.save(file, "PNG", optimize=True)
@@ -102,7 +110,7 @@ def small_png(picture: np.ndarray) -> bytes:
 
 
 def endings(records: pd.DataFrame) -> Finding | None:
-    """How the episodes of the baseline policy end, by optimal length; None where the env says no success."""
+    """How the baseline policy's episodes end, by optimal length; None if the env does not report success."""
     if not measure_of(records).is_rate:
         return None
     plain = baseline_of(records)

@@ -1,4 +1,4 @@
-"""A result as the terminal, CSV files, pictures and the HTML report show it."""
+"""The form of a result that the terminal, CSV files, pictures and the HTML report all show."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """One answer: a small table, what it says in words, and a picture where that helps.
+    """One result: a small table, an explanation in words, and optionally a picture.
 
     Args:
-        name: of its CSV file, and of its place in a report: snake_case.
+        name: of its CSV file and of its section in a report, in snake_case.
         title: a few words, or the question that it answers.
-        text: a sentence or two on how to read it: what is counted, over what, by which definition.
-        table: as it is shown, a row a line; shares are fractions of 1, missing values nan.
-        draw: draws it.
-        in_terminal: whether it is printed, and not only written.
+        text: a sentence or two on how to read it: what is counted, over what, and how it is defined.
+        table: with the rows and columns that are shown; shares are fractions of 1, missing values are nan.
+        draw: draws the picture; None for no picture.
+        in_terminal: whether the terminal shows it too, besides the files.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What the records of a thinking sweep say, one finding for each question."""
+"""Findings from the records of a thinking sweep, one for each question."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,9 +18,10 @@ from drc_lab.evaluation.stats.intervals import mean_interval, rate_interval
 
 
 def findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
-    """All that the records of one policy on one set of levels can answer; see `drc_lab.evaluation.play.records`.
+    """All findings that the records of one policy on one set of levels allow; see `drc_lab.evaluation.play.records`.
 
-    Most of it is about which levels are solved: where the env does not say, only cycles are left.
+    Most of them are about which levels are solved. If the env does not report success, only those on thinks and cycles
+    remain.
     """
     if not measure_of(records).is_rate:
         return [*thinks_findings(records, confidence), cycles(records, confidence)]
@@ -39,7 +40,7 @@ def findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
 
 
 def by_optimal_length(records: pd.DataFrame) -> Finding | None:
-    """Solve rates of all settings by optimal length; None if no level's is known."""
+    """Solve rates of all settings by optimal length; None if no level's optimal length is known."""
     masks = groups(baseline_of(records)["optimal"].to_numpy())
     if not set(masks) - {"all", "unknown"}:
         return None
@@ -48,7 +49,7 @@ def by_optimal_length(records: pd.DataFrame) -> Finding | None:
 
 
 def by_size(records: pd.DataFrame) -> Finding | None:
-    """Solve rates of all settings by the longer side of the level; None if they are not known, or all the same."""
+    """Solve rates of all settings by the longer side of the level; None if sizes are unknown or all the same."""
     if "height" not in records:
         return None
     longer = baseline_of(records)[["height", "width"]].max(axis=1).to_numpy()
@@ -83,7 +84,7 @@ def optimality(records: pd.DataFrame, confidence: float = 0.95) -> Finding | Non
 
 
 def time_to_solve(records: pd.DataFrame) -> Finding:
-    """Share of levels that are solved within some numbers of steps."""
+    """Share of levels that are solved within 1, 2, 4, ... steps."""
     longest = int(records["length"].max())
     steps = [*(2**k for k in range(longest.bit_length()) if 2**k < longest), longest]
     rows = []
@@ -112,9 +113,9 @@ def time_to_solve(records: pd.DataFrame) -> Finding:
 
 
 def only_with_thinking(records: pd.DataFrame, confidence: float = 0.95) -> Finding | None:
-    """Levels that a kind of thinking gains and loses, and how hard they are; None without any kind.
+    """Levels that each kind of thinking gains and loses, and how hard they are; None if no kind adds thinking.
 
-    Settings with fewer ticks a step than the baseline policy has are no more thinking, and do not count.
+    Settings with fewer ticks per step than the baseline policy are left out.
     """
     plain = baseline_of(records)
     before, optimal = plain["solved"].to_numpy(), _known(plain["optimal"])
@@ -125,7 +126,7 @@ def only_with_thinking(records: pd.DataFrame, confidence: float = 0.95) -> Findi
         if not after:
             continue
         sometimes, always = np.any(list(after.values()), axis=0), np.all(list(after.values()), axis=0)
-        most = min(after) if kind == ADAPTIVE else max(after)  # the lower that threshold, the more it thinks
+        most = min(after) if kind == ADAPTIVE else max(after)  # a lower threshold means more thinking
         for amount, gains, keeps in ((f"{most:g}", after[most], after[most]), ("any", sometimes, always)):
             if amount == "any" and len(after) == 1:
                 continue
@@ -154,7 +155,7 @@ def _settings(records: pd.DataFrame) -> Iterator[tuple[tuple[str, float], pd.Dat
 
 
 def _known(optimal: pd.Series) -> np.ndarray:
-    """As floats, nan where it is unknown."""
+    """Optimal lengths as floats, nan if unknown."""
     return optimal.where(optimal >= 0).to_numpy(float)
 
 
@@ -164,7 +165,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _rates(records: pd.DataFrame, masks: dict[str, np.ndarray], name: str, title: str, label: str) -> Finding:
-    """Solve rates by groups of levels; masks bool [N]."""
+    """Solve rates of all settings by groups of levels, which are given as masks, bool [N]."""
     rows = [[*setting, *(played["solved"].to_numpy()[mask].mean() for mask in masks.values())]
             for setting, played in _settings(records)]  # fmt: skip
     table = pd.DataFrame(rows, columns=[*SETTING, *masks])

@@ -1,4 +1,4 @@
-"""Which gains are more than chance, and which ones the run could have seen."""
+"""Which gains are more than chance, and which gains the run could have detected."""
 
 import math
 from collections.abc import Sequence
@@ -14,23 +14,23 @@ from drc_lab.evaluation.stats.power import detectable_gain
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LISTED = 5  # settings in a sentence
+LISTED = 5  # settings named in a sentence, at most
 
 
 def gain_findings(rows: Sequence[Row], confidence: float = 0.95, power: float = 0.8) -> list[Finding]:
-    """One policy's settings beside the baseline policy: the tests and, of solve rates, what they could have found.
+    """Tests of one policy's settings against the baseline policy and, for solve rates, the gains they could detect.
 
     Args:
         rows: of one policy, see `drc_lab.evaluation.measures.table.table`.
         confidence: 1 - alpha of the tests.
-        power: of what could have been found, see `drc_lab.evaluation.stats.power`.
+        power: with which a gain counts as detectable, see `drc_lab.evaluation.stats.power`.
     """
     tests = comparisons(rows, confidence)
     return [tests, detectable(rows, confidence, power)] if rows[0].measure.is_rate else [tests]
 
 
 def comparisons(rows: Sequence[Row], confidence: float = 0.95) -> Finding:
-    """Which gains and losses stay clear of 0 after the correction."""
+    """Which gains and losses are significant after the correction for multiple tests."""
     alpha = 1 - confidence
     compared = [row for row in rows if row.optimal == "all" and not math.isnan(row.p_value)]
     thinking = [row for row in compared if row.is_thinking]
@@ -61,7 +61,7 @@ def comparisons(rows: Sequence[Row], confidence: float = 0.95) -> Finding:
 
 
 def detectable(rows: Sequence[Row], confidence: float = 0.95, power: float = 0.8) -> Finding:
-    """The smallest gain of each setting that could have been found, as many levels differing as did."""
+    """The smallest gain of each setting that could have been found, given the share of levels that did differ."""
     thinking, alpha = [row for row in rows if row.is_thinking], 1 - confidence
     table = pd.DataFrame(
         {
@@ -84,14 +84,14 @@ def detectable(rows: Sequence[Row], confidence: float = 0.95, power: float = 0.8
 
 
 def verdict(row: Row, alpha: float) -> str:
-    """ "helps" or "hurts" where that is clear after the correction, else ""."""
+    """ "helps" or "hurts" if the difference is significant at alpha after the correction, else ""."""
     if not row.p_adjusted <= alpha:
         return ""
     return "helps" if row.difference > 0 else "hurts"
 
 
 def sensitivity(rows: Sequence[Row], confidence: float = 0.95, power: float = 0.8) -> str:
-    """A sentence on what the run could have seen, from the share of levels on which settings did differ."""
+    """A sentence on which gains the run could have detected, from the largest share of levels that did differ."""
     thinking = [row for row in rows if row.is_thinking]
     if not thinking:
         return "No setting of thinking was compared."
@@ -127,7 +127,7 @@ def _in_words(thinking: Sequence[Row], alpha: float) -> str:
 
 
 def _draw(axis: "Axes", rows: Sequence[Row], alpha: float) -> None:
-    """Gains with their intervals, filled where they are clear after the correction."""
+    """Draws gains with their intervals; the marker is filled if the gain is significant after the correction."""
     scale = rows[0].measure.scale
     for place, row in enumerate(rows):
         clear = verdict(row, alpha)

@@ -1,4 +1,4 @@
-"""Thinking at will: where a policy that can choose to think does it, and whether that beats being told how much."""
+"""Policies that choose when to think: where they do so, and whether it beats a given amount of thinking."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -24,13 +24,13 @@ MOVES_SHOWN = 10
 
 
 class Decisions(Watcher):
-    """Notes when the policy thinks.
+    """Records when the policy chooses to think.
 
     Args:
-        think: the number of the action.
+        think: number of the action "think".
 
     Adds to the records:
-        decisions: a character for each decision of an episode, THINK or MOVE.
+        decisions: a string with THINK or MOVE for each decision of the episode.
     """
 
     def __init__(self, think: int):
@@ -50,7 +50,7 @@ class Decisions(Watcher):
 
 
 def thinks_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
-    """Where the baseline policy chooses to think; none where the env has no such action."""
+    """Findings on where the baseline policy chooses to think; [] if the env has no action "think"."""
     if "thinks" not in records:
         return []
     plain = baseline_of(records)
@@ -58,7 +58,7 @@ def thinks_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Fin
 
 
 def learned_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
-    """What its choice is worth; none where it was not played with fixed and with drawn passes instead.
+    """A finding on what that choice is worth; [] unless both fixed and drawn passes were played for comparison.
 
     Args:
         records: of one policy, see `drc_lab.evaluation.play.records`.
@@ -71,7 +71,7 @@ def learned_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Fi
 
 
 def by_optimal(plain: pd.DataFrame) -> Finding:
-    """Mean thinks by optimal length, of an episode and for each of its moves."""
+    """Mean thinks by optimal length, per episode and per move."""
     optimal, thinks, moves = (plain[name].to_numpy() for name in ("optimal", "thinks", "moves"))
     table = pd.DataFrame(
         [
@@ -98,7 +98,7 @@ def by_optimal(plain: pd.DataFrame) -> Finding:
 
 def by_move(plain: pd.DataFrame, confidence: float = 0.95) -> Finding:
     """Mean thinks before each move of an episode."""
-    before = [[len(thinks) for thinks in text.split(MOVE)] for text in plain["decisions"]]  # and after the last
+    before = [[len(thinks) for thinks in text.split(MOVE)] for text in plain["decisions"]]  # last: after the last move
     rows = []
     for move in range(MOVES_SHOWN):
         thinks = np.array([each[move] for each in before if len(each) > move + 1], float)
@@ -124,7 +124,7 @@ def by_move(plain: pd.DataFrame, confidence: float = 0.95) -> Finding:
 
 
 def label_thinks(axis: "Axes", x: str, y: str) -> None:
-    """Of a mean number, which nothing is below."""
+    """Labels an axis for mean counts, which starts at 0."""
     axis.set(xlabel=x, ylabel=y)
     axis.set_ylim(bottom=0)
 
@@ -132,10 +132,14 @@ def label_thinks(axis: "Axes", x: str, y: str) -> None:
 def equal_finding(
     own: Played, fixed: dict[float, Played], drawn: Played, confidence: float, measure: Measure
 ) -> Finding:
-    """The baseline policy, beside fixed and drawn passes that cost as much, its action "think" forbidden.
+    """Compares the baseline policy with the same policy without the action "think", at fixed and at drawn passes.
 
     Args:
-        own, fixed, drawn: on the same levels; ``fixed`` by number of first passes.
+        own: results of the baseline policy.
+        fixed: results with fixed numbers of first passes on the same levels, by number.
+        drawn: results with randomly drawn passes on the same levels.
+        confidence: of the intervals.
+        measure: what the scores are.
     """
     spent, score, name = own.thinking.mean(), own.score.mean(), measure.column
     beside, gain = mixture(equal_compute(own, fixed, confidence)), paired_difference(own.score, drawn.score, confidence)

@@ -1,22 +1,22 @@
-"""What players are judged by: the levels they solve, where the env says which ones are solved, or else their return."""
+"""What policies are judged by: the solve rate if the env reports success, otherwise the return."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SOLVE_RATE, RETURN = "solve_rate", "return"  # as metrics call them
+SOLVE_RATE, RETURN = "solve_rate", "return"  # names of metrics
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure, and its words in tables, plots and sentences.
+    """A measure, and its names in tables, plots and sentences.
 
     Args:
-        metric: what its mean over levels is called.
+        metric: name of its mean over levels.
         column: of the records.
-        means: its means over levels, in a sentence.
-        scale: of numbers that are shown: shares are shown in percent.
-        unit: of a difference.
+        means: phrase for its means over levels, for use in a sentence.
+        scale: factor for numbers that are shown: 100 for shares, which are shown in percent.
+        unit: of a difference, as shown.
     """
 
     metric: str
@@ -36,15 +36,19 @@ MEASURES: Mapping[str, Measure] = {measure.metric: measure for measure in (SOLVE
 
 
 def measure_of(records: Any) -> Measure:
-    """Of records (or any table or mapping by column): they have no column ``solved`` where the env says no success."""
+    """The measure of records, or of any table or mapping with their column names.
+
+    Records have no column ``solved`` if the env does not report success.
+    """
     return SOLVED if SOLVED.column in records else RETURNS
 
 
 def judged_by(metrics: Collection[str], prefix: str = "") -> str:
-    """Of metrics, by name, the one that says how good a policy is.
+    """The name of the metric by which a policy is judged: the solve rate if it is there, otherwise the return.
 
     Args:
-        prefix: of the names: "valid/", say.
+        metrics: names of the metrics that there are.
+        prefix: of the names, for example "valid/".
     """
     rate = prefix + SOLVE_RATE
     return rate if rate in metrics else prefix + RETURN

@@ -1,4 +1,4 @@
-"""The checkpoints of one training: when does thinking begin to help?"""
+"""Findings over the checkpoints of one training: when does thinking begin to help?"""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def over_frames_findings(rows: Sequence[Row], confidence: float = 0.95) -> list[Finding]:
-    """Gains of first passes at each checkpoint, then score and gain of every setting against env frames.
+    """Gains of first passes at each checkpoint, then the score and gain of every setting against env frames.
 
     Args:
         rows: of checkpoints of one training, see `drc_lab.evaluation.measures.table.table`.
@@ -70,7 +70,7 @@ def over_frames_findings(rows: Sequence[Row], confidence: float = 0.95) -> list[
 
 
 def _first_passes(overall: Sequence[Row], alpha: float) -> pd.DataFrame:
-    """A row for each checkpoint."""
+    """A table with a row for each checkpoint and a column for each number of first passes."""
     lines: dict[tuple[int, str], dict[str, Any]] = {}
     for row in overall:
         if row.kind != FIRST_PASSES:
@@ -86,7 +86,7 @@ def _first_passes(overall: Sequence[Row], alpha: float) -> pd.DataFrame:
 
 
 def metrics_at(rows: Sequence[Row]) -> dict[int, dict[str, float]]:
-    """What MLflow shows as curves: metrics of each checkpoint, by frames."""
+    """Metrics of each checkpoint by frames, which MLflow shows as curves."""
     found: dict[int, dict[str, float]] = {}
     for row in rows:
         if row.optimal != "all":

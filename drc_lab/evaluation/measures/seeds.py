@@ -1,10 +1,10 @@
-"""Several trainings of one kind on the same levels: what holds over seeds, and not only for one net.
+"""Findings over several trainings that differ in the seed: what holds for the method, and not only for one net.
 
-One net's intervals are over levels, and say what more levels would show of that net. Over trainings the unit is the
-seed: Student's t interval and test of the seeds' means (as in `drc_lab.evaluation.stats.curves`), and beside them the
-interquartile mean over seeds and groups of levels with its bootstrap interval, of Agarwal et al. (2021,
-arXiv:2108.13264). There each task has runs of its own, and tasks are resampled apart. Here a net plays all groups of
-levels, so a resample takes a seed with all its groups.
+The intervals of one net are over levels, and are about how that net does on more levels. Over trainings the unit is the
+seed: Student's t interval and test of the seeds' means (as in `drc_lab.evaluation.stats.curves`), and the interquartile
+mean over seeds and groups of levels with the bootstrap interval of Agarwal et al. (2021, arXiv:2108.13264). They
+resample the runs of each task independently, since each task has its own runs. Here one net plays all groups of levels,
+so the bootstrap resamples whole seeds with all their groups.
 """
 
 import math
@@ -27,13 +27,20 @@ from drc_lab.evaluation.stats.significance import holm
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TRIMMED = 0.25  # off each end: the interquartile mean
-MOST_SHOWN = 6  # seeds with a column of their own in a terminal
+TRIMMED = 0.25  # share cut off at each end, for the interquartile mean
+MOST_SHOWN = 6  # seeds, at most, that get a column each in the terminal
 
 
 class OverSeeds(NamedTuple):
-    """A mean over seeds with its t interval and the p-value of its t test against 0, and an interquartile mean with its
-    bootstrap interval; nan where the seeds have no spread to go by."""
+    """Means over seeds. Intervals and p-value are nan for a single seed, or if all seeds have the same scores.
+
+    Attributes:
+        mean: over seeds.
+        low, high: its t interval.
+        p: p-value of its t test against 0.
+        iqm: interquartile mean over seeds and groups of levels.
+        iqm_low, iqm_high: its bootstrap interval.
+    """
 
     mean: float
     low: float
@@ -45,11 +52,11 @@ class OverSeeds(NamedTuple):
 
 
 def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
-    """Scores and gains of each setting over several checkpoints, then the interquartile means of both.
+    """Means over several checkpoints of each setting's score and gain, then the interquartile means of both.
 
     Args:
-        records: with the columns that name a checkpoint, see `drc_lab.evaluation.play.records`; each has all settings
-            on the same levels.
+        records: with the columns that identify a checkpoint, see `drc_lab.evaluation.play.records`; all checkpoints
+            have the same settings on the same levels.
         confidence: of the intervals.
     """
     subjects = [own for _, own in records.groupby(SUBJECT, sort=False)]
@@ -90,12 +97,12 @@ def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Findi
 
 
 def _each(names: Sequence[str], scores: np.ndarray) -> dict[str, float]:
-    """The scores of single seeds on all levels."""
+    """Each seed's score over all levels, by the seed's name."""
     return dict(zip(names, scores[:, 0].tolist(), strict=True))
 
 
 def seed_names(records: pd.DataFrame) -> list[str]:
-    """A short name for each checkpoint: its seed, or its number where seeds are not distinct."""
+    """A short name for each checkpoint: its seed, or its index if seeds are not distinct."""
     seeds = [seed for (_, seed, _), _ in records.groupby(SUBJECT, sort=False)]
     if len(set(seeds)) == len(seeds):
         return [f"seed_{seed}" for seed in seeds]
@@ -103,7 +110,13 @@ def seed_names(records: pd.DataFrame) -> list[str]:
 
 
 def over_seeds(scores: np.ndarray, confidence: float = 0.95, seed: int = 0) -> OverSeeds:
-    """Both means of scores; float [seeds, 1 + groups], the first column that over all levels."""
+    """The mean and the interquartile mean over seeds, with intervals.
+
+    Args:
+        scores: float [seeds, 1 + groups]; the first column is over all levels, the others over groups of levels.
+        confidence: of the intervals.
+        seed: of the resampling.
+    """
     overall, by_group = scores[:, 0], scores[:, 1:]
     mean, iqm, n = float(overall.mean()), float(stats.trim_mean(by_group, TRIMMED, axis=None)), len(scores)
     low, high, p = math.nan, math.nan, math.nan
@@ -142,7 +155,7 @@ def _draw(
     names: Sequence[str],
     measure: Measure,
 ) -> None:
-    """A dot for each seed, and the mean with its interval."""
+    """Draws each seed's gain as a dot, and the mean with its interval."""
     scale = measure.scale
     thinking = [(row, each) for row, each in zip(gains, single, strict=True) if row["kind"] not in NOT_MORE]
     for place, (row, each) in enumerate(thinking):

@@ -1,4 +1,4 @@
-"""The same policy in several worlds: what is left of its skill, and of its gain by thinking, out of distribution."""
+"""Findings on one policy in several worlds: how its score and its gain from thinking hold up out of distribution."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 
 def world_findings(rows: Mapping[str, Sequence[Row]], confidence: float = 0.95) -> list[Finding]:
-    """A line for each world: the baseline policy, the random policy, and the best setting of more thinking.
+    """A row for each world: the baseline policy, the random policy, and the best setting with more thinking.
 
     Args:
-        rows: of each world, see `drc_lab.evaluation.measures.table.table`; nothing if there is only one.
+        rows: of each world, by name, see `drc_lab.evaluation.measures.table.table`.
         confidence: of the intervals.
+
+    Returns:
+        the findings; [] if there is only one world.
     """
     if len(rows) < 2:
         return []

@@ -1,4 +1,4 @@
-"""The sweep's table: a row for each setting on all levels, and on those of one optimal length."""
+"""The table of a sweep: a row for each setting on all levels, and for each setting on each group of optimal length."""
 
 import math
 from collections.abc import Sequence
@@ -17,15 +17,23 @@ from drc_lab.evaluation.stats.significance import holm, paired_t_test, paired_te
 
 @dataclass(frozen=True)
 class Row:
-    """A line of thinking.csv: one setting on the levels of one optimal length ("all" for all of them).
+    """A line of thinking.csv: one setting on the levels of one optimal length ("all" for all levels).
 
-    solve_rate: nan where the env says no success; then low to hurt are of the return: helped and hurt are levels with
-        a higher and a lower one, p_value is that of the paired t test.
-    difference: solve rate minus that of the policy without extra thinking on the same levels, with its paired interval.
-    helped, hurt: levels solved only with the setting, and only without.
-    p_value: of McNemar's exact test of these two; nan for the policy without extra thinking.
-    p_adjusted: after Holm's correction for all settings of thinking; nan for controls and single optimal lengths.
-    checkpoint, seed, frames: whose row it is, where there are several.
+    Attributes:
+        kind, amount: the setting, see `drc_lab.evaluation.play.thinking.Setting`.
+        optimal: name of the group of levels, see `groups`.
+        levels: number of levels in it.
+        solve_rate, low, high: with its interval. If the env does not report success, ``solve_rate`` is nan and all
+            fields from ``low`` to ``p_adjusted`` are about the return: ``helped`` and ``hurt`` count levels with a
+            higher and a lower return, and the test is the paired t test.
+        difference, difference_low, difference_high: solve rate minus that of the baseline policy on the same levels,
+            with its paired interval.
+        helped, hurt: numbers of levels solved only with the setting, and only by the baseline policy.
+        p_value: of McNemar's exact test of these two; nan for the baseline policy.
+        p_adjusted: after Holm's correction for all settings of thinking; nan for other rows, such as those of controls
+            and of single optimal lengths.
+        mean_length, mean_return, mean_ticks: means over levels; ticks of all passes.
+        checkpoint, seed, frames: the policy, if there are several.
     """
 
     kind: str
@@ -64,12 +72,18 @@ class Row:
 
     @property
     def is_thinking(self) -> bool:
-        """Whether it is a setting that is compared with the baseline policy, to see whether thinking helps."""
+        """Whether it compares a setting of thinking with the baseline policy, over all levels."""
         return self.optimal == "all" and self.kind not in NOT_MORE and not math.isnan(self.p_value)
 
 
 def table(records: pd.DataFrame, confidence: float = 0.95, by_length: bool = True) -> list[Row]:
-    """All settings of each subject, also by optimal length; see `drc_lab.evaluation.play.records`."""
+    """The rows of all settings, separately for each checkpoint.
+
+    Args:
+        records: of one or several checkpoints, see `drc_lab.evaluation.play.records`.
+        confidence: of the intervals.
+        by_length: whether to add rows for each group of optimal length to those over all levels.
+    """
     if SUBJECT[0] not in records:
         return _adjusted(_rows(records, confidence, by_length))
     rows: list[Row] = []
@@ -80,7 +94,7 @@ def table(records: pd.DataFrame, confidence: float = 0.95, by_length: bool = Tru
 
 
 def frame_of(rows: Sequence[Row]) -> pd.DataFrame:
-    """The table as pandas has it, with the columns of thinking.csv."""
+    """The table as a data frame with the columns of thinking.csv."""
     return pd.DataFrame([asdict(row) for row in rows], columns=[field.name for field in fields(Row)])
 
 
@@ -122,13 +136,16 @@ def _rows(records: pd.DataFrame, confidence: float, by_length: bool) -> list[Row
 
 
 def _adjusted(rows: list[Row]) -> list[Row]:
-    """The rows with ``p_adjusted``: the settings of thinking are one family, to which controls do not belong."""
+    """The rows with ``p_adjusted``. All settings of thinking form one family of tests; controls do not belong to it."""
     adjusted = holm([row.p_value if row.is_thinking else math.nan for row in rows])
     return [replace(row, p_adjusted=float(p)) for row, p in zip(rows, adjusted, strict=True)]
 
 
 def groups(optimal: np.ndarray, longest: int = 10) -> dict[str, np.ndarray]:
-    """Levels by optimal length: "all", "1", "2", ..., then "10+"; only groups that have levels. Masks bool [N]."""
+    """Masks of levels by optimal length, bool [N] each; only of groups that have levels.
+
+    The groups are "all", then "1", "2", ... up to ``longest`` - 1, then "10+" for ``longest`` 10, then "unknown".
+    """
     masks = {"all": np.ones(len(optimal), bool)}
     masks |= {str(k): optimal == k for k in range(1, longest)}
     masks |= {f"{longest}+": optimal >= longest, "unknown": optimal < 0}

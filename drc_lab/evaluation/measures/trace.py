@@ -1,4 +1,4 @@
-"""What a policy comes to think of a level's first observation, tick by tick, while the env waits."""
+"""Traces a policy's output over single ticks on a level's first observation, while the env stands still."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,22 +21,22 @@ from drc_lab.evaluation.stats.intervals import mean_interval
 from drc_lab.memory import check_memory
 from drc_lab.models.policy import Policy
 
-BYTES_OF_A_TICK = 12 * 4  # of each level: five numbers kept, and as many again while tables are made of them
-SHOWN = (1, 2, 3, 6, 12, 24, 48, 96)  # ticks in the terminal
+BYTES_OF_A_TICK = 12 * 4  # per level: five numbers of 4 bytes, and copies while tables are made from them
+SHOWN = (1, 2, 3, 6, 12, 24, 48, 96)  # ticks shown in the terminal
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What a policy says after each of T single ticks on N levels. Tick 1 is the first, column 0.
+    """A policy's output after each of T single ticks on N levels. Tick 1 is in column 0.
 
     Attributes:
         level, optimal: int64 [N], as in the records.
         entropy, value: float32 [N, T], in nats and in units of the return.
-        kl: float32 [N, T], of the policy from that of the tick before, in nats; nan at the first.
-        action: int32 [N, T], the most probable one.
-        first_move: float32 [N, T], 1 where that is an optimal move, 0 where it is not, nan where no solver told
-            and for a think.
-        carries: whether the policy has a carry. One that has none says the same at all ticks.
+        kl: float32 [N, T], KL divergence of the policy from that at the previous tick, in nats; nan at the first tick.
+        action: int32 [N, T], the most probable action.
+        first_move: float32 [N, T], 1 if ``action`` is an optimal move, 0 if not, nan if it is a think or the optimal
+            moves are unknown.
+        carries: whether the policy has a carry. Without one its output is the same at all ticks.
     """
 
     level: np.ndarray
@@ -66,15 +66,16 @@ def trace(
     Args:
         policy: in evaluation mode.
         env: deals its levels in order, ``env.num_envs`` at a time.
-        num_levels: the first so many.
+        num_levels: N; the env's first ``num_levels`` levels are used.
         ticks: T, at least 1.
-        solver_levels: of so many levels the exact solver tells the optimal first moves, in an env that has one.
-        max_states, threads: of the solver.
+        solver_levels: the exact solver finds the optimal first moves of levels with numbers below this, if the env has
+            one.
+        max_states, threads: of the solver, see `Judge`.
         seed: of the env.
         chunk: levels in one forward pass.
 
     Raises:
-        ConfigError: T and N are too many for the memory.
+        ConfigError: the trace would not fit into memory.
     """
     check_memory("trace_ticks", ticks, BYTES_OF_A_TICK * num_levels)
     device, game = next(policy.parameters()).device, game_of(env)
@@ -107,7 +108,10 @@ def trace(
 
 
 def _ticks(policy: Policy, env: BatchEnv, obs: torch.Tensor, ticks: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Log-probabilities [n, A] and values [n] after each single tick."""
+    """Yields log-probabilities [n, A] and values [n] after each single tick.
+
+    Without a carry the output never changes, so the policy is run only once.
+    """
     H, W = obs.shape[2:] if obs.ndim == 4 else (None, None)
     carry = policy.init_state(len(obs), H, W, obs.device, next(policy.parameters()).dtype)
     for tick in range(ticks):
@@ -123,11 +127,11 @@ def _has_carry(policy: Policy) -> bool:
 
 
 def trace_findings(trace: Trace, baseline: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
-    """Means over levels at each tick, of all levels and of groups of them.
+    """Means at each tick over all levels, and over groups of levels: solved or not, and by optimal length.
 
     Args:
-        trace: see there.
-        baseline: records of the baseline policy on the same levels; they may say which levels it solved.
+        trace: from `trace`.
+        baseline: records of the baseline policy on the same levels; the column ``solved`` is optional.
         confidence: of the intervals of the means.
     """
     assert (baseline["level"].to_numpy() == trace.level).all(), "records of other levels"
@@ -138,7 +142,7 @@ def trace_findings(trace: Trace, baseline: pd.DataFrame, confidence: float = 0.9
     groups = {name: mask for name, mask in (groups | _thirds(trace.optimal)).items() if mask.any()}
     changes = np.full(trace.action.shape, np.nan, np.float32)
     changes[:, 1:] = trace.action[:, 1:] != trace.action[:, :-1]
-    quantities = {  # with what each is called on an axis, and in full
+    quantities = {  # name: (values, label of an axis, full description)
         "entropy": (trace.entropy, "entropy (nats)", "entropy of the policy, in nats"),
         "value": (trace.value, "value", "value of the level"),
         "kl": (trace.kl, "KL divergence (nats)", "KL divergence from the tick before, in nats"),
@@ -164,7 +168,7 @@ def trace_findings(trace: Trace, baseline: pd.DataFrame, confidence: float = 0.9
 
 
 def _thirds(optimal: np.ndarray) -> dict[str, np.ndarray]:
-    """Levels of a known optimal length, in up to three groups of about the same size: masks bool [N] by name."""
+    """Splits levels of known optimal length into up to three groups of similar size: masks bool [N] by name."""
     known = optimal[optimal >= 0]
     if not len(known) or known.min() == known.max():
         return {}
@@ -179,7 +183,7 @@ def _thirds(optimal: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _by_tick(x: np.ndarray, groups: dict[str, np.ndarray], confidence: float) -> pd.DataFrame:
-    """A row for each tick; x is [N, T]."""
+    """Means of x [N, T] over each group: a row for each tick, and the interval of the mean over all levels."""
     low, high = np.array([mean_interval(column, confidence) for column in x.T]).T
     table = pd.DataFrame({"tick": np.arange(1, x.shape[1] + 1)})
     for name, mask in groups.items():

@@ -1,4 +1,4 @@
-"""Pictures of whole episodes that a policy plays."""
+"""Draws the frames of whole episodes that a policy plays."""
 
 from typing import Any
 
@@ -13,13 +13,16 @@ from drc_lab.models.policy import Policy
 
 
 def record(policy: Policy, env: LevelVectorEnv, cell_size: int, hold: int = 4) -> list[np.ndarray]:
-    """Plays the first episode of every env greedily; one episode after the other, as frames uint8 [H, W, 3].
+    """Plays the first episode of every env greedily and draws its frames.
 
     Args:
         policy: any policy.
         env: without autoreset.
-        cell_size: pixels of a cell.
-        hold: times that the last picture of an episode is repeated.
+        cell_size: size of a cell in pixels.
+        hold: number of times that the last frame of an episode is shown.
+
+    Returns:
+        frames uint8 [H, W, 3], one episode after the other.
     """
     episodes: list[list[np.ndarray]] = [[] for _ in range(env.num_envs)]
 
@@ -35,7 +38,7 @@ def record(policy: Policy, env: LevelVectorEnv, cell_size: int, hold: int = 4) -
 
 
 def progress(info: dict[str, Any], env: int, limit: int, over: bool) -> str:
-    """Where an episode is or how it ended, for the narrow line beneath a picture."""
+    """The progress or the outcome of an episode, for the narrow line below a picture."""
     steps = int(info["length"][env])
     if not over:
         return f"{steps}/{limit}"

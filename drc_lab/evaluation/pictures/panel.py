@@ -1,4 +1,4 @@
-"""One side of a side-by-side video: the board, and beneath it what the policy makes of it."""
+"""One side of a side-by-side video: the board and, below it, the policy's action probabilities, value and entropy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from drc_lab.envs.render import INK, WHITE, Colour, font
 BLUE: Colour = (0, 114, 178)
 ORANGE: Colour = (213, 94, 0)
 PALE: Colour = (228, 231, 236)
-NARROWEST = 260  # pixels of a panel
-MARGIN, LINE, CURVE = 8, 15, 40  # pixels: around everything, of a line of text, of a curve
-NAME, NUMBER = 62, 44  # pixels: of an action's name, of a number
+NARROWEST = 260  # width of a panel in pixels, at least
+MARGIN, LINE, CURVE = 8, 15, 40  # pixels: margin, height of a line of text, height of a curve
+NAME, NUMBER = 62, 44  # pixels: width of an action's name, width of a number
 
 
 @dataclass(frozen=True)
 class Moment:
-    """One tick of the clock.
+    """What a panel shows for one pass, or for the end of the episode.
 
     Args:
         board: a picture, uint8 [H, W, 3].
-        says: what happens.
-        chances: float [A], of the actions; None at the end of an episode.
-        value: of the state, as the policy sees it.
-        action: that is taken; None while it thinks.
+        says: what happens, as a line of text.
+        chances: float [A], probabilities of the actions; None at the end of the episode.
+        value: the policy's value of the state.
+        action: the action taken; None after an extra pass and at the end of the episode.
     """
 
     board: np.ndarray
@@ -37,19 +37,19 @@ class Moment:
 
     @property
     def entropy(self) -> float:
-        """Of the action probabilities, in nats."""
+        """Entropy of the action probabilities, in nats; nan at the end of the episode."""
         if self.chances is None:
             return float("nan")
         return float(torch.special.entr(torch.from_numpy(self.chances)).sum())
 
 
 class Panel:
-    """Draws an episode's moments; one that is over keeps its last board.
+    """Draws the moments of an episode. After its end the last board stays.
 
     Args:
-        title: stands above the board.
+        title: text above the board.
         moments: of the episode.
-        names: of the actions; those that the policy does not know of are left out.
+        names: of the actions; those beyond the policy's own actions are left out.
     """
 
     def __init__(self, title: str, moments: Sequence[Moment], names: Sequence[str]):
@@ -66,7 +66,7 @@ class Panel:
         self.height = self.below + (2 + len(self.names)) * LINE + 2 * (CURVE + LINE) + MARGIN
 
     def draw(self, tick: int) -> np.ndarray:
-        """The episode at a tick of the clock: uint8 [height, width, 3]."""
+        """The panel at a moment of the video, counted from 0: uint8 [height, width, 3]."""
         now = min(tick, len(self.moments) - 1)
         moment = self.moments[now]
         image = Image.new("RGB", (self.width, self.height), WHITE)
@@ -96,7 +96,7 @@ class Panel:
                 _text(draw, self.width - MARGIN, top, f"{chance:.0%}", anchor="ra")
 
     def _curve(self, draw: ImageDraw.ImageDraw, y: float, name: str, values: Sequence[float], shown: int) -> None:
-        """The first ``shown`` values of a curve, on the scale of all of them."""
+        """Draws the first ``shown`` values of a curve, on the scale of the whole curve."""
         left, right, low, high = MARGIN + NAME, self.width - MARGIN - NUMBER, min(values), max(values)
         _text(draw, MARGIN, y + CURVE / 2 - LINE / 2, name)
         draw.rectangle((left, y, right, y + CURVE), None, PALE)

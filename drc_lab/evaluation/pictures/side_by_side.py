@@ -1,7 +1,7 @@
-"""The same levels without and with extra passes next to each other, on one clock: what thinking changes, and when.
+"""Videos of the same levels without and with extra passes, side by side, to show what thinking changes and when.
 
-The clock ticks once for each forward pass. During extra passes the board stands still, while the policy's action
-probabilities, value and entropy change beneath it; on the other side the episode without them goes on.
+Each frame is one forward pass on both sides. During extra passes the board on the right stands still while the policy's
+action probabilities, value and entropy change below it; the episode on the left goes on.
 """
 
 from collections.abc import Sequence
@@ -22,20 +22,20 @@ from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.models.policy import Policy, PolicyValue
 
 GAP = 12  # pixels between the two sides
-HOLD = 6  # times that the last picture of a level is repeated
-OF_EACH = 2  # levels that only thinking solves, and that only the baseline policy solves
+HOLD = 6  # number of times that the last frame of a level is shown
+OF_EACH = 2  # levels, at most, that only thinking solves, and as many that only the baseline policy solves
 
 
 class Timeline(Watcher):
-    """Notes each forward pass of each episode, and its end.
+    """Records each forward pass of each episode, and its end.
 
     Args:
-        env: that is played.
-        cell_size: pixels of a cell.
-        passes: extra ones that are to come, for what it says.
+        env: the env that is played.
+        cell_size: size of a cell in pixels.
+        passes: total number of extra passes, for the text below the board.
 
     Attributes:
-        moments: of each board, in order.
+        moments: for each env, its moments in order.
     """
 
     def __init__(self, env: LevelVectorEnv, cell_size: int, passes: int):
@@ -65,14 +65,14 @@ class Timeline(Watcher):
 
 
 def _opinion(out: PolicyValue, row: int) -> tuple[np.ndarray, float]:
-    """What the policy says of one env: its action probabilities [A], and the value."""
+    """The policy's output for one env: its action probabilities [A], and the value."""
     return torch.softmax(out.policy_logits[row].double(), -1).numpy(), float(out.value[row])
 
 
 def timelines(
     policy: Policy, env: LevelVectorEnv, levels: Sequence[int], passes: int, cell_size: int
 ) -> list[list[Moment]]:
-    """The episodes on these levels with so many extra passes on the first observation, moment by moment."""
+    """Plays levels with ``passes`` extra first passes; returns the moments of each episode."""
     made: list[tuple[Timeline, int]] = []
 
     def watcher(numbers: np.ndarray) -> Timeline:
@@ -86,14 +86,17 @@ def timelines(
 def side_by_side(
     policy: Policy, env: LevelVectorEnv, levels: Sequence[int], passes: int, cell_size: int
 ) -> list[np.ndarray]:
-    """Frames uint8 [H, W, 3], one for each tick of the clock, one level after the other.
+    """Draws the frames of a video: on the left without extra passes, on the right with ``passes`` extra first passes.
 
     Args:
         policy: any policy.
-        env: without autoreset; its levels have numbers.
-        levels: those numbers.
-        passes: extra ones of the right side.
-        cell_size: pixels of a cell.
+        env: an env with numbered levels, without autoreset.
+        levels: numbers of the levels to play.
+        passes: extra first passes on the right side.
+        cell_size: size of a cell in pixels.
+
+    Returns:
+        frames uint8 [H, W, 3], one for each pass, one level after the other.
     """
     frames = []
     sides = [timelines(policy, env, levels, n, cell_size) for n in (0, passes)]
@@ -112,16 +115,16 @@ def _beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def best_passes(records: pd.DataFrame) -> int | None:
-    """The number of extra first passes that solves most, beyond none; None if none was tried."""
+    """The number of extra first passes, above 0, with the highest solve rate; None if none was played."""
     tried = records[(records["kind"] == FIRST_PASSES) & (records["amount"] > 0)]
     rates = tried.groupby("amount")["solved"].mean()
     return None if rates.empty else int(rates.idxmax())
 
 
 def telling_levels(records: pd.DataFrame, passes: int) -> list[int]:
-    """Some levels that only ``passes`` extra first passes solve, some that only the baseline policy solves.
+    """A few levels solved only with ``passes`` extra first passes, then a few solved only by the baseline policy.
 
-    Where there are none of either, or it is not known, the first level.
+    If there are neither, or that number of passes was not played, the first level.
     """
     plain = baseline_of(records).set_index("level")["solved"]
     extra = records[(records["kind"] == FIRST_PASSES) & (records["amount"] == passes)].set_index("level")["solved"]

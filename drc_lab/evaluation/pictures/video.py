@@ -1,4 +1,4 @@
-"""Pictures in a row as a GIF or MP4, with a line of text beneath them if wanted."""
+"""Writes frames as a GIF or MP4, and adds captions to frames."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,25 +11,26 @@ from drc_lab.envs.render import INK, WHITE, font
 from drc_lab.files import written
 from drc_lab.pictures import check_video, play_extra
 
-COLOURS = 256  # of a GIF
-WEIGHED_PIXELS = 100_000  # that stand for all pixels when a palette is chosen
+COLOURS = 256  # in the palette of a GIF
+WEIGHED_PIXELS = 100_000  # approximate number of pixels that represent all frames when a palette is chosen
 CAPTION_HEIGHT, CAPTION_FONT, SMALLEST_FONT = 22, 13, 7
 
 
 def write_video(frames: Iterable[np.ndarray], path: str | Path, fps: float) -> None:
-    """Writes frames to a .gif (endless) or .mp4 (H.264). The file appears when it is whole.
+    """Writes frames to a .gif (looping) or .mp4 (H.264). The file appears only once it is complete.
 
-    In a GIF all frames share one palette, exact up to 256 colours, so that nothing flickers; frames that repeat the one
-    before are stored as one that lasts longer. An MP4 gets even sizes, its last row or column doubled if need be.
+    In a GIF all frames share one palette, so that nothing flickers; up to 256 colours are exact. A frame that repeats
+    the previous one is stored by showing that one longer. H.264 needs even sizes, so in an MP4 the last row or column
+    is doubled if necessary.
 
     Args:
         frames: at least one, uint8 [H, W, 3], all of one size.
-        path: where to; an existing file is replaced.
-        fps: frames a second.
+        path: of the file; an existing file is replaced.
+        fps: frames per second.
 
     Raises:
         ConfigError, UserError: see `check_video`.
-        ValueError: frames that are no such arrays.
+        ValueError: there are no frames, or they have another dtype or shape.
     """
     path = Path(path)
     check_video(path, fps)
@@ -43,7 +44,7 @@ def write_video(frames: Iterable[np.ndarray], path: str | Path, fps: float) -> N
 
 
 def caption(frame: np.ndarray, text: str) -> np.ndarray:
-    """The frame, uint8 [H, W, 3], with a line of text in a bar beneath it: uint8 [H + CAPTION_HEIGHT, W, 3]."""
+    """The frame, uint8 [H, W, 3], with a line of text in a bar below it: uint8 [H + CAPTION_HEIGHT, W, 3]."""
     width = frame.shape[1]
     bar = Image.new("RGB", (width, CAPTION_HEIGHT), INK)
     size = CAPTION_FONT
@@ -60,7 +61,7 @@ def _write_gif(frames: list[np.ndarray], path: Path, fps: float) -> None:
     counts = np.bincount(place, weights=np.concatenate([n for _, n in counted]))
     rgb = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], -1).astype(np.uint8)
     palette = rgb if len(rgb) <= COLOURS else _choose_colours(rgb, counts)
-    index = KDTree(palette).query(rgb)[1].astype(np.uint8)  # [colours]: its nearest in the palette
+    index = KDTree(palette).query(rgb)[1].astype(np.uint8)  # [colours]: index of the nearest colour in the palette
     images = []
     for frame in packed:
         image = Image.fromarray(index[np.searchsorted(colours, frame)])
@@ -71,13 +72,13 @@ def _write_gif(frames: list[np.ndarray], path: Path, fps: float) -> None:
 
 
 def _packed(frame: np.ndarray) -> np.ndarray:
-    """[H, W]: a colour as one number."""
+    """Packs the colour of each pixel into one number: int32 [H, W]."""
     r, g, b = np.moveaxis(frame.astype(np.int32), -1, 0)
     return r << 16 | g << 8 | b
 
 
 def _choose_colours(rgb: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """256 colours [256, 3] that stand for many [N, 3]: cut where the pixels are, counts [N]."""
+    """Reduces N colours [N, 3] to a palette [256, 3] by median cut, weighted by their numbers of pixels, counts [N]."""
     times = np.maximum(1, counts * (WEIGHED_PIXELS / counts.sum())).astype(np.int64)
     pixels = Image.fromarray(np.repeat(rgb, times, axis=0)[None])
     chosen = pixels.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).getpalette()
@@ -90,7 +91,7 @@ def _write_mp4(frames: list[np.ndarray], path: Path, fps: float) -> None:
     writer = play_extra("imageio_ffmpeg").write_frames(
         path, (W + W % 2, H + H % 2), fps=fps, quality=8, macro_block_size=2, ffmpeg_log_level="error"
     )
-    writer.send(None)  # starts it
+    writer.send(None)  # starts the encoder
     try:
         for frame in frames:
             writer.send(np.ascontiguousarray(np.pad(frame, odd, "edge")))

@@ -1,4 +1,4 @@
-"""What a policy's result is compared with: players that do not plan, or cannot remember."""
+"""Controls: players that a policy is compared with, such as ones that do not plan or that cannot remember."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,37 +20,42 @@ Control = Callable[[Policy, BatchEnv, int], tuple[Policy, Choose | None]]  # pol
 
 
 def random_control(policy: Policy, env: BatchEnv, seed: int) -> tuple[Policy, Choose]:
-    """Uniform over the policy's actions but for thinking."""
+    """Samples uniformly from the policy's actions, without the action "think"."""
     shape = env.single_observation_space.shape
     assert shape is not None
     return RandomPolicy(shape, num_actions(policy)), never(env.think_action, sampled(seed))
 
 
 def sampled_control(policy: Policy, env: BatchEnv, seed: int) -> tuple[Policy, Choose]:
-    """The policy, its actions sampled as in training."""
+    """The policy with sampled actions, as in training."""
     return policy, sampled(seed)
 
 
 def no_memory_control(policy: Policy, env: BatchEnv, seed: int) -> tuple[Policy, None]:
-    """The policy, its carry zeroed before every step."""
+    """The policy with its carry zeroed before every step."""
     return NoMemory(policy), None
 
 
 def never_thinks_control(policy: Policy, env: BatchEnv, seed: int) -> tuple[Policy, Choose]:
-    """The policy, its action "think" forbidden: where that is the best one, it takes the best other one."""
+    """The policy without its action "think": where that is the most probable one, it takes the next most probable."""
     return policy, never(env.think_action, most_probable)
 
 
 def distance_control(policy: Policy, env: BatchEnv, seed: int) -> tuple[Policy, Choose]:
-    """Looks one step ahead, and goes where `Batch.distance` is least; only in an env whose game is known."""
+    """Looks one step ahead and takes the action that leads to the smallest `Batch.distance`.
+
+    Only for envs with one of the project's own games.
+    """
     game, shape = game_of(env), env.single_observation_space.shape
     assert game is not None and shape is not None
     return RandomPolicy(shape, num_actions(policy)), nearest(game, env.noop_action, seed)
 
 
 def nearest(game: Batch, noop: int | None, seed: int) -> Choose:
-    """Chooses the action after which the board is nearest to solved, of those that change anything; among equals at
-    random, or it would stand still."""
+    """Chooses the action after which `Batch.distance` is smallest, of those that change the board.
+
+    Ties are broken at random, as a fixed choice could get the player stuck.
+    """
     rng = np.random.default_rng(seed)
 
     def choose(logits: Tensor, envs: Tensor) -> Tensor:
@@ -66,7 +71,7 @@ def nearest(game: Batch, noop: int | None, seed: int) -> Choose:
 
 
 class NoMemory(Policy):
-    """A policy that begins each pass as if the episode began."""
+    """Wraps a policy so that each pass starts from the initial carry, as at the start of an episode."""
 
     def __init__(self, policy: Policy):
         super().__init__()
@@ -75,7 +80,7 @@ class NoMemory(Policy):
     def init_state(
         self, batch: int, H: int | None = None, W: int | None = None, device: Device = None, dtype: DType = None
     ) -> tuple[()]:
-        """There is nothing to carry."""
+        """An empty carry."""
         return ()
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Plays levels of a batch env once with any policy, at a given amount of thinking."""
+"""Plays each level of a batch env once, with any policy and a given amount of thinking."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,30 +14,30 @@ from drc_lab.errors import ConfigError
 from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.models.policy import Policy, PolicyValue
 
-PerLevel = int | np.ndarray  # a number for all levels, or int64 [N], one for each
-Choose = Callable[[Tensor, Tensor], Tensor]  # logits [n, A] and the numbers of the n envs -> actions int64 [n]
-IMPOSSIBLE = -1e9  # as a logit: 0 as a probability, and finite, so that entropies and divergences are numbers
-CHUNK = 512  # envs whose maps fit into a CPU's cache
+PerLevel = int | np.ndarray  # one number for all levels, or int64 [N], one per level
+Choose = Callable[[Tensor, Tensor], Tensor]  # logits [n, A] and indices of the n envs -> actions int64 [n]
+IMPOSSIBLE = -1e9  # a logit with probability 0; finite, so that entropies and KL divergences are not nan
+CHUNK = 512  # envs per forward pass whose feature maps fit into a CPU's cache
 
 
 @dataclass(frozen=True)
 class Thinking:
-    """How much more a policy thinks than it was trained to, and when.
+    """How much a policy thinks beyond its own amount, and when.
 
     Args:
-        first_passes: extra forward passes on the first observation, before the first action. The env does not move, so
-            they take nothing off the step limit.
-        passes: such passes before another step.
-        noops: steps in which the env is told to do nothing while the policy goes on watching. They take as many off the
-            step limit.
-        at: the step of the episode before which ``passes`` and ``noops`` come, 0 being the first; -1 is never.
-        repeats: ticks of every forward pass; None is the policy's own number.
-        pass_ticks: ticks of an extra pass; None is as ``repeats``.
-        agree: in nats: a level needs no further pass once the KL divergence of the policy after one from the policy
-            after the pass before is below that. ``passes`` is then the most.
-        every_step: whether the extra passes come before every step, and not only ``at`` one.
-        drawn: mean of a random number of further passes before every step, 0 being the most probable (a geometric
-            distribution), which depends on the seed, the level's place in the batch, and the step.
+        first_passes: extra passes on the first observation, before the first action. The env stands still, so they do
+            not count towards the step limit.
+        passes: extra passes before step ``at``.
+        noops: number of steps, from step ``at`` on, in which the env gets the no-op while the policy keeps observing.
+            They count towards the step limit.
+        at: the step of the episode (0 is the first) at which ``passes`` and ``noops`` start; -1 for never.
+        repeats: ticks of every forward pass; None for the policy's own number.
+        pass_ticks: ticks of an extra pass; None for the same as ``repeats``.
+        agree: threshold in nats: extra passes on a level stop early once the KL divergence between the policy after a
+            pass and after the previous pass is below it. The numbers of passes above are then upper limits.
+        every_step: whether ``passes`` are made before every step, and not only before step ``at``.
+        drawn: mean of a random number of further passes before every step. It has a geometric distribution, whose mode
+            is 0, and depends on the seed, the level's place in the batch, and the step.
     """
 
     first_passes: PerLevel = 0
@@ -53,11 +53,19 @@ class Thinking:
 
 @dataclass(frozen=True)
 class Episodes:
-    """One finished episode per level, all [N].
+    """One finished episode per level.
 
-    level id, solved, length (steps, those told to do nothing included), return, optimal (-1 if unknown), passes (extra
-    ones), ticks (of all passes); says_success: whether the env says which are solved, or else solved means nothing;
-    thinks (times that the policy chose to) and moves (steps without those), None where the env has no such action.
+    Attributes:
+        level: int64 [N], level numbers.
+        solved: bool [N]; meaningless unless ``says_success``.
+        length: int64 [N], steps that count towards the step limit, including no-ops.
+        returns: float64 [N], undiscounted.
+        optimal: int64 [N], optimal lengths in steps, -1 if unknown.
+        passes: int64 [N], extra passes.
+        ticks: int64 [N], ticks of all passes.
+        says_success: whether the env reports which episodes are solved.
+        thinks: int64 [N], how often the policy chose to think; None in an env without the action "think".
+        moves: int64 [N], decisions other than thinks; None in an env without the action "think".
     """
 
     level: np.ndarray
@@ -76,8 +84,11 @@ class Episodes:
         return float(self.solved.mean())
 
     def summary(self) -> dict[str, float]:
-        """Means over levels. optimality_gap: steps beyond the optimum, over solved levels whose optimum is known; like
-        solve_rate only where the env says success."""
+        """Means over levels, by metric name.
+
+        ``solve_rate`` and ``optimality_gap`` are included only if ``says_success``. The gap is the number of steps
+        beyond the optimum, averaged over the solved levels whose optimum is known; nan if there are none.
+        """
         means = {"return": float(self.returns.mean()), "length": float(self.length.mean())}
         if self.thinks is not None:
             means["thinks"] = float(self.thinks.mean())
@@ -102,22 +113,25 @@ def evaluate(
 ) -> Episodes:
     """Plays one episode of each level to its end.
 
-    Boards that are done drop out of the forward pass. Random numbers come from ``seed`` alone, so that evaluating
-    leaves no trace in a training that goes on around it.
+    Envs whose episodes have ended drop out of the forward pass. All random numbers come from ``seed``, so an evaluation
+    during training does not change the training's random state.
 
     Args:
         policy: any policy.
-        env: a batch env, with same-step autoreset or none, that deals its levels in order.
-        thinking: default none beyond the policy's own.
-        greedy: the most probable action, or else sampled.
-        seed: of the env and of sampling.
-        chunk: envs in one forward pass; None is as many as fit into a CPU's cache, or all on a GPU.
-        watchers: see the evaluation go by.
-        choose: the action from the logits, in place of ``greedy``.
-        levels: which of the env's, at most as many as it has envs; None is the first ones.
+        env: a batch env that deals its levels in order, with same-step autoreset or without autoreset.
+        thinking: extra thinking; None for none beyond the policy's own.
+        greedy: whether to take the most probable action; otherwise actions are sampled.
+        seed: of the env, of sampled actions, and of drawn passes.
+        chunk: envs per forward pass; None for as many as fit into the CPU's cache, or all of them on a GPU.
+        watchers: observers, called as the evaluation proceeds.
+        choose: maps logits to actions, in place of ``greedy``.
+        levels: numbers of the levels to play, at most ``env.num_envs``; None for the first ``env.num_envs``.
+
+    Returns:
+        one episode per level.
 
     Raises:
-        ConfigError: about ``noops``, in an env that has no action that does nothing.
+        ConfigError: ``noops`` is above 0, but the env has no no-op.
     """
     thinking = thinking or Thinking()
     if np.any(np.asarray(thinking.noops) > 0) and env.noop_action is None:
@@ -135,21 +149,25 @@ def most_probable(logits: Tensor, envs: Tensor) -> Tensor:
 
 
 def sampled(seed: int) -> Choose:
-    """Chooses as the policy's probabilities say."""
+    """Samples actions from the policy's probabilities, with a random generator of its own."""
     generator = torch.Generator().manual_seed(seed)
     return lambda logits, envs: torch.multinomial(torch.softmax(logits, -1), 1, generator=generator)[:, 0]
 
 
 def never(action: int | None, choose: Choose) -> Choose:
-    """Chooses as if an action were not there: the best other one, or one of the others."""
+    """Makes ``choose`` ignore one action by setting its logit to IMPOSSIBLE; None leaves ``choose`` as it is."""
     if action is None:
         return choose
     return lambda logits, envs: choose(logits.index_fill(-1, torch.tensor([action]), IMPOSSIBLE), envs)
 
 
 def as_env_counts(logits: Tensor, env: BatchEnv) -> Tensor:
-    """Logits [n, A] of the env's actions, on the CPU. Where a policy does not know of the no-op, which comes before
-    "think", it never chooses it; without "think" it may be missing at the end."""
+    """Aligns a policy's logits with the env's action numbers: float32 [n, A], on the CPU.
+
+    A policy trained without the no-op has one logit fewer. In an env with the action "think", which is the last one,
+    the no-op comes just before it and gets IMPOSSIBLE as its logit. In an env without "think" the no-op is the last
+    action, and its logit stays missing.
+    """
     logits = logits.float().cpu()
     if env.think_action is None or logits.shape[-1] > env.think_action:
         return logits
@@ -159,7 +177,7 @@ def as_env_counts(logits: Tensor, env: BatchEnv) -> Tensor:
 
 @dataclass
 class _Part:
-    """Envs that share a forward pass: their numbers int64 [n], and their carry."""
+    """Envs that share a forward pass: their indices int64 [n], and their carry (None before the first pass)."""
 
     envs: Tensor
     carry: Any
@@ -176,7 +194,7 @@ class _Evaluation:
             for number in (thinking.first_passes, thinking.passes, thinking.noops, thinking.at)
         )
         self.passes, self.steps, self.thinks = (torch.zeros(N, dtype=torch.int64) for _ in range(3))
-        self.drawn = torch.zeros(N, dtype=torch.int64)  # passes before the present step, besides the others
+        self.drawn = torch.zeros(N, dtype=torch.int64)  # random passes before the current step, on top of the others
 
     def run(self, obs: np.ndarray, info: dict[str, Any], chunk: int) -> Episodes:
         env, N = self.env, self.N
@@ -216,7 +234,7 @@ class _Evaluation:
         return replace(episodes, thinks=self.thinks.numpy(), moves=(self.steps - self.thinks).numpy())
 
     def _act(self, part: _Part, obs: Tensor, step: int) -> np.ndarray:
-        """Thinks if it is time to, then decides: actions int64 [n]."""
+        """Makes the extra passes due before this step, then chooses actions: int64 [n]."""
         envs, thinking = part.envs, self.thinking
         now = self.at[envs] == step
         limit = self.limit[envs] * (now | thinking.every_step) + self.drawn[envs]
@@ -240,7 +258,10 @@ class _Evaluation:
         return actions.numpy()
 
     def _think(self, part: _Part, obs: Tensor, limit: Tensor) -> Any:
-        """The carry after the extra passes; limit int64 [n] is the most for each env. Only those that go on are run."""
+        """Makes up to ``limit`` (int64 [n]) extra passes on each env and returns the carry after them.
+
+        Each pass runs only the envs that still have passes to make.
+        """
         carry, thinking = part.carry, self.thinking
         if carry is None:
             H, W = obs.shape[2:] if obs.ndim == 4 else (None, None)
@@ -268,7 +289,11 @@ class _Evaluation:
 
 
 def as_left(obs: np.ndarray, info: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
-    """Observations and info as ended episodes left them, where autoreset has put the next episode's in their place."""
+    """Observations and info with the final values of ended episodes.
+
+    With autoreset these have been replaced by the values of the next episode, and are restored from ``final_obs`` and
+    ``final_info``; without autoreset nothing changes.
+    """
     if "final_info" not in info:
         return obs, info
     obs, ended, final = obs.copy(), info["_final_info"], info["final_info"]
@@ -279,7 +304,7 @@ def as_left(obs: np.ndarray, info: dict[str, Any]) -> tuple[np.ndarray, dict[str
 
 
 def _playing_on(part: _Part, on: Tensor) -> _Part | None:
-    """Takes the finished envs out of a part and its carry; on: bool [N]. None if that leaves nothing."""
+    """The part without its finished envs, or None if no env is left; on: bool [N], whether an env is still playing."""
     keep = on[part.envs]
     if keep.all():
         return part

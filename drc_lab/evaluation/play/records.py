@@ -1,20 +1,21 @@
-"""What was played, level by level, as a pandas table: all statistics, plots and reports read it, and Parquet keeps it.
+"""Records: a pandas table with a row for each setting and level. All statistics, plots and reports are made from it.
 
-Columns of a record, one for each setting and level:
+Columns:
 
-- ``kind``, ``amount``, ``baseline``: of the setting, see `drc_lab.evaluation.play.thinking.Setting`;
-- ``level`` (number), ``optimal`` (steps, -1 if unknown);
-- ``solved`` (only where the env says success), ``length`` (steps), ``return``, ``passes`` (extra ones), ``ticks`` (of
+- ``kind``, ``amount``, ``baseline``: the setting, see `drc_lab.evaluation.play.thinking.Setting`;
+- ``level`` (its number), ``optimal`` (optimal length in steps, -1 if unknown);
+- ``solved`` (only if the env reports success), ``length`` (steps), ``return``, ``passes`` (extra passes), ``ticks`` (of
   all passes);
-- ``thinks`` (times that the policy chose to) and ``moves`` (steps without those), only where the env has that action;
-  ``decisions``: see `drc_lab.evaluation.measures.learned.Decisions`;
+- ``thinks`` (how often the policy chose to think) and ``moves`` (decisions other than thinks), only if the env has the
+  action "think"; ``decisions``: see `drc_lab.evaluation.measures.learned.Decisions`;
 - ``cycles``, ``cycle_steps``, ``cycle_start``, ``cycle_length``: see `drc_lab.evaluation.watchers.cycles.Cycles`;
-- ``height``, ``width`` (of the level, -1 if unknown): see `drc_lab.evaluation.watchers.sizes.Sizes`;
+- ``height``, ``width`` (size of the level, -1 if unknown): see `drc_lab.evaluation.watchers.sizes.Sizes`;
 - ``judged_moves``, ``optimal_moves``, ``lost_at``, ``verdicts``: see `drc_lab.evaluation.measures.agreement.Agreement`,
-  missing where it did not watch;
-- what other watchers add.
+  missing for settings without that watcher;
+- the columns of other watchers.
 
-A study of several checkpoints has the columns ``checkpoint``, ``seed``, ``frames`` too; one of worlds adds its own.
+An evaluation of several checkpoints also has the columns ``checkpoint``, ``seed`` and ``frames``; one of several worlds
+adds its own.
 """
 
 from collections.abc import Sequence
@@ -24,12 +25,12 @@ import pandas as pd
 from drc_lab.evaluation.measures.measure import SOLVED
 from drc_lab.evaluation.play.thinking import Played
 
-SETTING = ["kind", "amount"]  # the columns that name a setting
-SUBJECT = ["checkpoint", "seed", "frames"]  # one of several checkpoints: its name, its training's seed, its frames
+SETTING = ["kind", "amount"]  # the columns that identify a setting
+SUBJECT = ["checkpoint", "seed", "frames"]  # the columns that identify a checkpoint: name, training seed, frames
 
 
 def records_of(played: Played) -> pd.DataFrame:
-    """A record for each level."""
+    """The records of one setting, a row for each level."""
     setting, episodes = played.setting, played.episodes
     return pd.DataFrame(
         {
@@ -50,14 +51,22 @@ def records_of(played: Played) -> pd.DataFrame:
 
 
 def baseline_of(records: pd.DataFrame) -> pd.DataFrame:
-    """Those of the baseline policy: of one setting, though it may be the baseline of several kinds."""
+    """The records of the baseline policy.
+
+    It may appear as several settings (0 first passes, 0 no-ops, its own repeats); only the first of these is returned,
+    so that each level is there once.
+    """
     theirs = records[records["baseline"]]
     first = theirs.iloc[0]
     return theirs[(theirs["kind"] == first["kind"]) & (theirs["amount"] == first["amount"])]
 
 
 def concatenated(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Records one after the other. Where an env said success only later, nothing had been solved before."""
+    """Concatenates records.
+
+    A foreign env may report success for the first time in a later part. Levels of earlier parts, which have no column
+    ``solved``, then count as not solved.
+    """
     records = pd.concat(parts, ignore_index=True)
     if SOLVED.column in records:
         records[SOLVED.column] = records[SOLVED.column].eq(True)
@@ -65,27 +74,27 @@ def concatenated(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Records one after the other, those of a setting together, settings in the order of their first appearance."""
+    """Concatenates records and groups them by setting, in the order in which settings first appear."""
     records = concatenated(parts)
     place = records.groupby(SETTING, sort=False).ngroup()
     return records.iloc[place.argsort(kind="stable")].reset_index(drop=True)
 
 
 def moves(played: pd.DataFrame) -> pd.Series:
-    """Steps of the game: all, but for those in which the policy chose to think."""
+    """Moves of each episode: all decisions other than to think."""
     return played["moves" if "moves" in played else "length"]
 
 
 def decisions(played: pd.DataFrame) -> pd.Series:
-    """Moves and thinks together: each takes a pass of its own."""
+    """Moves and thinks of each episode together: the passes of a policy without extra passes."""
     return moves(played) + played["thinks"] if "thinks" in played else played["length"]
 
 
 def ticks_a_step(played: pd.DataFrame) -> float:
-    """Mean number of ticks for each step of the game, those of extra passes and thinks included."""
+    """Mean number of ticks per move, including the ticks of extra passes and thinks."""
     return float(played["ticks"].sum() / max(1, moves(played).sum()))
 
 
 def ticks_a_pass(baseline: pd.DataFrame) -> float:
-    """Of a policy that is given no extra ones."""
+    """Mean number of ticks per pass, from the records of a policy that makes no extra passes."""
     return float(baseline["ticks"].sum() / decisions(baseline).sum())

@@ -1,4 +1,4 @@
-"""Chosen levels once more, with pictures."""
+"""Replays chosen levels with watchers, for example to draw pictures."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,17 +14,17 @@ from drc_lab.evaluation.play.sweep import batches
 from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.models.policy import Policy
 
-NewWatcher = Callable[[np.ndarray], Watcher]  # the numbers of the levels on its boards -> what watches them
+NewWatcher = Callable[[np.ndarray], Watcher]  # level numbers of the envs in a batch -> the watcher of that batch
 
 
 def can_replay(env: BatchEnv) -> bool:
-    """Whether an env has numbered levels and pictures of them, as the project's own games have."""
+    """Whether an env has numbered levels and can draw them, as the project's own games with fixed levels do."""
     return isinstance(env, LevelVectorEnv) and isinstance(env.levels, FixedLevels)
 
 
 @contextmanager
 def dealing(env: LevelVectorEnv, levels: np.ndarray) -> Iterator[None]:
-    """Within this context the env deals these levels alone, in this order, as numbers 0, 1, ..."""
+    """Context in which the env deals only these levels, in this order, renumbered 0, 1, ..."""
     stream = env.levels
     assert isinstance(stream, FixedLevels)
     picked, rows = stream.levels.pick(levels)
@@ -42,9 +42,9 @@ def replay(
 
     Args:
         policy, thinking: see `evaluate`.
-        env: that numbers these levels; without autoreset.
-        levels: int64 [n], their numbers.
-        watcher: is made anew for each batch of boards, and sees them as envs 0, 1, ...
+        env: an env for which `can_replay` is true, without autoreset.
+        levels: their numbers in that env, int64 [n].
+        watcher: called for each batch of levels to make its watcher, which sees them as envs 0, 1, ...
     """
     numbers = np.asarray(levels, np.int64)
     for batch in batches(len(numbers), env.num_envs):
@@ -54,5 +54,5 @@ def replay(
 
 
 def is_over(env: LevelVectorEnv, info: dict[str, Any], i: int) -> bool:
-    """Whether the episode on board i has ended."""
+    """Whether the episode of env i has ended."""
     return bool(info["solved"][i]) or info["length"][i] >= env.limit[i]

@@ -1,4 +1,4 @@
-"""A sweep over settings and levels that keeps what it has: one that is interrupted goes on where it stopped."""
+"""A resumable sweep over settings and levels: finished batches are saved, and an interrupted sweep continues there."""
 
 import hashlib
 import json
@@ -19,11 +19,15 @@ from drc_lab.files import written
 from drc_lab.models.policy import Policy
 
 Tell = Callable[[int], object]
-DEPENDS_ON = b"drc_lab"  # in a part's metadata
+DEPENDS_ON = b"drc_lab"  # metadata key of a part's file, for the hash of what its records depend on
 
 
 class Ended(Watcher):
-    """Tells of episodes as they end: takes what is told their number, and not twice."""
+    """Reports progress: calls ``tell`` with the number of episodes that have ended since its last call.
+
+    Args:
+        tell: called with that number.
+    """
 
     def __init__(self, tell: Tell):
         self.tell, self.playing, self.told = tell, 0, 0
@@ -33,18 +37,18 @@ class Ended(Watcher):
         self.playing = len(envs)
 
     def rest(self, all_of: int) -> None:
-        """Tells of what it has not told yet of a number of episodes."""
+        """Reports those of ``all_of`` ended episodes that have not been reported yet."""
         self.tell(all_of - self.told)
         self.told = all_of
 
 
 class Parts:
-    """Parquet files with the records of each setting on each batch of levels.
+    """A cache of records in Parquet files, one for each setting and batch of levels.
 
     Args:
         folder: of the files.
-        depends_on: all that records depend on but for the setting and the levels; plain types. Files that were written
-            with something else are not read, but replaced.
+        depends_on: everything that records depend on besides the setting and the levels, as plain types. Files that
+            were written with other values are ignored and overwritten.
     """
 
     def __init__(self, folder: Path, depends_on: Mapping[str, Any]):
@@ -52,7 +56,7 @@ class Parts:
         self.key = hashlib.sha256(json.dumps(depends_on, sort_keys=True, default=str).encode()).digest()
 
     def read(self, setting: Setting, levels: range) -> pd.DataFrame | None:
-        """The records, if they are there and whole."""
+        """The saved records; None if there are none, the file is damaged, or they depend on other values."""
         try:
             table = pq.read_table(self._path(setting, levels))
         except (OSError, pa.ArrowException):
@@ -62,7 +66,7 @@ class Parts:
         return table.to_pandas()
 
     def write(self, setting: Setting, levels: range, records: pd.DataFrame) -> None:
-        """Keeps them."""
+        """Saves records."""
         table = pa.Table.from_pandas(records, preserve_index=False)
         table = table.replace_schema_metadata({**table.schema.metadata, DEPENDS_ON: self._key(setting, levels)})
         with written(self._path(setting, levels)) as part:
@@ -76,7 +80,7 @@ class Parts:
 
 
 def batches(num_levels: int, at_once: int) -> Iterator[range]:
-    """The levels in batches."""
+    """Splits level numbers 0 to ``num_levels`` - 1 into batches of at most ``at_once``."""
     for start in range(0, num_levels, at_once):
         yield range(start, min(start + at_once, num_levels))
 
@@ -91,14 +95,20 @@ def sweep(
     tell: Tell = lambda number: None,
     watchers: Callable[[Setting], Sequence[Watcher]] = lambda setting: (),
 ) -> pd.DataFrame:
-    """The records (see `drc_lab.evaluation.play.records`) of all settings on the same levels, ``env.num_envs`` at once.
+    """Plays all settings on the same levels, ``env.num_envs`` at once.
 
     Args:
-        num_levels: the first so many of the env's.
-        seed: of what is sampled; each batch of levels has its own.
-        parts: where finished batches are kept, and taken from.
-        tell: is told how many more episodes have ended, or had ended before.
-        watchers: see `play`; they too are what kept records depend on.
+        policy: any policy.
+        env: a batch env that deals its levels in order.
+        settings: ways to play.
+        num_levels: plays the env's first ``num_levels`` levels.
+        seed: of everything random; each batch of levels gets a seed derived from it.
+        parts: where finished batches are saved to and read from; None saves nothing.
+        tell: called with the number of episodes that have newly ended or were read from ``parts``.
+        watchers: see `play`. Saved records depend on them too, so ``depends_on`` of ``parts`` has to cover them.
+
+    Returns:
+        the records, see `drc_lab.evaluation.play.records`.
     """
     found: list[pd.DataFrame] = []
     for levels in batches(num_levels, env.num_envs):

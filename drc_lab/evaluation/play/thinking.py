@@ -1,4 +1,4 @@
-"""The thinking sweep: one policy, the same levels, several kinds and amounts of thinking."""
+"""The thinking sweep: plays the same levels with one policy at several kinds and amounts of thinking."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ from drc_lab.models.policy import Policy
 FIRST_PASSES, NOOPS, REPEATS = "first_passes", "noops", "repeats"
 PASSES_AT, CYCLE_PASSES, CYCLE_NOOPS, ADAPTIVE = "passes_at", "cycle_passes", "cycle_noops", "adaptive"
 FIXED, DRAWN = "fixed_passes", "drawn_passes"
-NOT_MORE = (*CONTROLS, FIXED, DRAWN)  # kinds that are no more thinking than the policy's own, but compared with it
+NOT_MORE = (*CONTROLS, FIXED, DRAWN)  # kinds that add no thinking to the policy's own: only comparisons
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,22 @@ class Setting:
     """One way to play.
 
     Args:
-        kind: "first_passes" (extra passes on the frozen first observation), "noops" (steps at the start in which the
-            env is told to do nothing), "repeats" (ticks at every step), "passes_at_STEP" (extra passes before that
-            step), "cycle_passes" and "cycle_noops" (at the start of each level's first cycle, as long as it, times
-            ``amount``), "adaptive" (until successive ticks agree, ``amount`` in nats), or the name of a control. Of a
-            policy that can choose to think, and may not: "fixed_passes" (as first_passes) and "drawn_passes" (before
-            each step a random number, ``amount`` times as many in the mean as the thinks of the baseline policy).
-        amount: how much of it.
-        thinking: what that is for the evaluator; what depends on how the baseline policy plays is added by `play`.
-        control: in place of the policy, if it is not the policy that plays.
-        is_baseline: whether this is the policy's own amount.
+        kind: the kind of thinking, or the name of a control:
+
+            - "first_passes": extra passes on the first observation, while the env stands still;
+            - "noops": no-ops at the start;
+            - "repeats": ticks at every step;
+            - "passes_at_STEP": extra passes before that step;
+            - "cycle_passes", "cycle_noops": passes or no-ops at the start of each level's first cycle, ``amount`` times
+              as many as the cycle has steps;
+            - "adaptive": extra passes of one tick until successive ticks agree within ``amount`` nats;
+            - "fixed_passes": as "first_passes", for a policy whose own action "think" is forbidden;
+            - "drawn_passes": a random number of passes before each step, for such a policy; in the mean ``amount``
+              times as many per move as the baseline policy thinks.
+        amount: how much of it, in the unit of the kind.
+        thinking: the same for `evaluate`. Where it depends on how the baseline policy plays, `play` computes it.
+        control: makes the player that replaces the policy; None for the policy itself.
+        is_baseline: whether the amount is the policy's own, so that the setting plays as the baseline policy does.
     """
 
     kind: str
@@ -48,23 +54,23 @@ class Setting:
 
     @property
     def is_plain(self) -> bool:
-        """Whether that is the baseline policy."""
+        """Whether this setting plays exactly as the baseline policy does."""
         return self.control is None and self.thinking == Thinking() and not self.follows_plain
 
     @property
     def at_cycles(self) -> bool:
-        """Whether it depends on where the baseline policy runs in a cycle."""
+        """Whether the thinking depends on where the baseline policy enters a cycle."""
         return self.kind in (CYCLE_PASSES, CYCLE_NOOPS)
 
     @property
     def follows_plain(self) -> bool:
-        """Whether it depends on how the baseline policy plays."""
+        """Whether the thinking depends on how the baseline policy plays, which has to be played first."""
         return self.at_cycles or self.kind == DRAWN
 
 
 @dataclass(frozen=True)
 class Played:
-    """What came of a setting: the episodes, and what its watchers add to the records, arrays [N] by column."""
+    """The result of a setting: its episodes, and the record columns of its watchers, arrays [N] by column name."""
 
     setting: Setting
     episodes: Episodes
@@ -83,7 +89,7 @@ def noops(amounts: Sequence[int]) -> list[Setting]:
 
 
 def repeats(amounts: Sequence[int], own: int) -> list[Setting]:
-    """Ticks at every step; ``own`` is the policy's number of them."""
+    """Numbers of ticks at every step; ``own`` is the policy's own number."""
     return [Setting(REPEATS, n, Thinking(repeats=None if n == own else n), is_baseline=n == own) for n in amounts]
 
 
@@ -92,24 +98,24 @@ def passes_at(step: int, amounts: Sequence[int]) -> list[Setting]:
 
 
 def in_cycles(kind: str, multiples: Sequence[float]) -> list[Setting]:
-    """At the start of each level's first cycle; multiples of its length."""
+    """Thinking at the start of each level's first cycle, in multiples of the cycle's length."""
     return [Setting(kind, n) for n in multiples]
 
 
 def adaptive(thresholds: Sequence[float], most: int, every_step: bool = False) -> list[Setting]:
-    """Single ticks until two that follow each other agree within a threshold in nats, ``most`` of them."""
+    """Extra passes of one tick until two successive ones agree within a threshold in nats, at most ``most`` of them."""
     return [
         Setting(ADAPTIVE, x, Thinking(passes=most, pass_ticks=1, agree=x, every_step=every_step)) for x in thresholds
     ]
 
 
 def without_memory(amount: int) -> list[Setting]:
-    """First passes of a policy that carries nothing on: exactly as without any, or the measurement is wrong."""
+    """A check of the measurement: without a carry, extra first passes must not change any result."""
     return [Setting(NO_MEMORY_PASSES, amount, Thinking(first_passes=amount), no_memory_control)]
 
 
 def at_equal_compute(amounts: Sequence[int]) -> list[Setting]:
-    """What thinking at will is compared with: the same policy, told how much to think."""
+    """Comparisons for a policy that chooses when to think: the same policy with a given amount of thinking instead."""
     fixed = [Setting(FIXED, n, Thinking(first_passes=n), never_thinks_control) for n in amounts]
     return [*fixed, Setting(DRAWN, 1, control=never_thinks_control)]
 
@@ -122,13 +128,19 @@ def play(
     seed: int = 0,
     watchers: Callable[[Setting], Sequence[Watcher]] = lambda setting: (),
 ) -> Iterator[Played]:
-    """Plays the same levels at each setting; settings that come to the same without extra thinking are played once.
+    """Plays the same levels at each setting.
+
+    Settings without extra thinking differ in nothing but the player, so each player is played only once for them.
 
     Args:
-        levels, seed: see `evaluate`.
-        watchers: new ones for a setting; `Cycles` is always there.
+        policy, env, levels, seed: see `evaluate`.
+        settings: ways to play.
+        watchers: makes new watchers for a setting, in addition to `Cycles`, which always watches.
+
+    Yields:
+        the result of each setting, in order.
     """
-    made: dict[Control | None, Played] = {}  # by each player, without extra thinking
+    made: dict[Control | None, Played] = {}  # results without extra thinking, by player
 
     def played(setting: Setting, thinking: Thinking) -> Played:
         player, choose = policy, None
@@ -158,11 +170,11 @@ def play(
 
 
 def in_place_of_cycles(setting: Setting, cycles: Mapping[str, np.ndarray]) -> Thinking:
-    """Thinking before the step that each level's first cycle begins with, ``amount`` times as long as it.
+    """Thinking where each level's first cycle begins, ``amount`` times as many passes or no-ops as the cycle has steps.
 
     Args:
         setting: of kind "cycle_passes" or "cycle_noops".
-        cycles: what `Cycles` found in the episodes of the baseline policy.
+        cycles: the columns of `Cycles` for the episodes of the baseline policy.
     """
     start, length = cycles["cycle_start"], cycles["cycle_length"]
     steps = np.where(start == NONE, 0, in_its_place(setting.amount, length))
@@ -172,7 +184,7 @@ def in_place_of_cycles(setting: Setting, cycles: Mapping[str, np.ndarray]) -> Th
 
 
 def drawn_as_often(setting: Setting, plain: Episodes) -> Thinking:
-    """Passes before each step, drawn so that their mean is ``amount`` times that of the policy's own thinks."""
+    """Random passes before each step, whose mean is ``amount`` times the baseline policy's thinks per move."""
     assert plain.thinks is not None and plain.moves is not None
-    moves = max(len(plain.moves), plain.moves.sum())  # one for each level where it only thinks, or it would never end
+    moves = max(len(plain.moves), plain.moves.sum())  # or passes would never end if it only thinks
     return Thinking(drawn=setting.amount * float(plain.thinks.sum() / moves))

@@ -1,4 +1,4 @@
-"""What an evaluation leaves: tables in the terminal, CSV and Parquet files, a plot, and one page of HTML."""
+"""The outputs of an evaluation: tables in the terminal, CSV and Parquet files, a plot, and an HTML page."""
 
 from drc_lab.evaluation.report.about import About
 from drc_lab.evaluation.report.figures import plot

@@ -1,4 +1,4 @@
-"""Where results come from, for the pages that show them."""
+"""What a report page shows besides its results, such as where they come from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from drc_lab.evaluation.measures.failures import Failure
 
 @dataclass(frozen=True)
 class About:
-    """What a report says beside its results.
+    """What a report shows besides its results.
 
     Args:
         confidence: of the intervals.
-        facts: by name, as they are shown: the command, the checkpoint, the levels, the machine.
-        failures: unsolved levels that are shown.
-        num_failures: unsolved levels that there are.
-        video: a GIF or MP4 of episodes; None without it.
-        video_title, video_text: what it shows.
+        facts: by name, as shown: the command, the checkpoint, the levels, the machine.
+        failures: the unsolved levels to show.
+        num_failures: total number of unsolved levels.
+        video: a GIF or MP4 of episodes; None for no video.
+        video_title, video_text: its heading and description.
     """
 
     confidence: float

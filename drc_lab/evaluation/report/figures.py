@@ -1,4 +1,4 @@
-"""Drawings as pictures: PNG files, and SVG for a page, which is legible on a small screen and on a dark one."""
+"""Renders drawings as PNG files, and as SVG for a page, legible on small screens and in dark mode."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -17,27 +17,27 @@ from matplotlib.figure import Figure
 from drc_lab.evaluation.measures.table import Row
 from drc_lab.evaluation.report.plots import BLUE, panels
 
-IN_A_ROW = 3
+IN_A_ROW = 3  # panels, at most
 WIDTH, HEIGHT = 4.2, 3.4  # of a panel, in inches
 DPI = 120
-# Of a picture on a page, in inches; at 72 a inch about as wide as a small screen, so that it need not shrink there.
+# Of a picture on a page, in inches: at 72 pixels per inch about as wide as a small screen, so that it need not shrink.
 PAGE_WIDTH, PAGE_HEIGHT, LEGEND_LINE, TEXT_LINE = 4.4, 3.1, 0.2, 0.17
-LETTERS = 50  # of a title or label, on a line
-INK = "#010203"  # stands for the page's own colour of letters, which may be dark or light
+LETTERS = 50  # per line of a title or label
+INK = "#010203"  # placeholder for the page's text colour, which may be dark or light
 STYLE: Any = {
     "svg.fonttype": "none", "font.size": 11, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK,
     "axes.titlecolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.facecolor": "none",
     "figure.facecolor": "none", "savefig.facecolor": "none", "legend.facecolor": "none", "legend.frameon": False,
 }  # fmt: skip
 COLOURS = {INK: "var(--ink)", "#000000": "var(--ink)", BLUE.lower(): "var(--accent)", "#ffffff": "var(--paper)"}
-KEPT = ("clipPath", "path", "image", "linearGradient")  # elements that others name by their id
+KEPT = ("clipPath", "path", "image", "linearGradient")  # elements whose ids are referred to by others
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """All panels of a sweep in one PNG, with a line for each policy.
+    """Draws all panels of a sweep into one PNG, with a line for each policy; all but the wide ones share their y-axis.
 
     Args:
-        rows: of `drc_lab.evaluation.measures.table.table`; those of the baseline policy come first.
+        rows: from `drc_lab.evaluation.measures.table.table`; those of the baseline policy come first.
         path: of the picture.
     """
     found = panels(rows)
@@ -62,7 +62,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
 
 
 def draw_finding(draw: Callable[[Axes], None], path: Path) -> None:
-    """A finding's picture as a PNG."""
+    """Draws a finding's picture into a PNG."""
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
@@ -72,16 +72,18 @@ def draw_finding(draw: Callable[[Axes], None], path: Path) -> None:
 
 
 def panels_as_svg(rows: Sequence[Row]) -> list[Markup]:
-    """Each panel of a sweep as a picture of its own, with its legend."""
+    """Each panel of a sweep as a separate SVG picture with its own legend."""
     return [as_svg(panel.draw, panel.title) for panel in panels(rows)]
 
 
 def as_svg(draw: Callable[[Axes], None], title: str) -> Markup:
-    """An element for a page that has the colours ``--ink``, ``--accent`` and ``--paper``; legends stand below.
+    """Renders a drawing as an <svg> element, with its legend below.
+
+    The page has to define the CSS variables ``--ink``, ``--accent`` and ``--paper``.
 
     Args:
         draw: draws it.
-        title: for those who do not see it; no other picture of the page has the same.
+        title: label for screen readers; must be unique on the page.
     """
     with rc_context({**STYLE, "svg.hashsalt": title}), StringIO() as file:
         figure = Figure(layout="constrained")
@@ -98,7 +100,7 @@ def as_svg(draw: Callable[[Axes], None], title: str) -> Markup:
 
 
 def _fit(axis: Axes) -> int:
-    """Breaks long titles and labels; how many more lines that makes."""
+    """Wraps a long title and x-label; returns the number of additional lines."""
     more = 0
     for text in (axis.title, axis.xaxis.label):
         broken = [part for line in text.get_text().splitlines() for part in wrap(line, LETTERS)]
@@ -108,7 +110,7 @@ def _fit(axis: Axes) -> int:
 
 
 def _legend_below(figure: Figure, axis: Axes) -> int:
-    """Moves the legend out of the drawing, or makes one where lines have names; how many lines it has."""
+    """Moves the legend below the drawing, or adds one there if artists have labels; returns its number of lines."""
     handles, labels = axis.get_legend_handles_labels()
     if (old := axis.get_legend()) is not None:
         own = [text.get_text() for text in old.get_texts()]
@@ -123,7 +125,7 @@ def _legend_below(figure: Figure, axis: Axes) -> int:
 
 
 def _for_page(svg: str, title: str) -> Markup:
-    """The element alone, with the page's colours and letters, and no ids but those that it refers to."""
+    """Reduces an SVG file to its <svg> element, with the page's colours and font, and only the ids that are needed."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)

@@ -1,4 +1,4 @@
-"""All files of a report, in one call."""
+"""Writes all files of a report in one call."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,17 +22,17 @@ Write = Callable[[Path], None]
 def write_report(
     folder: Path, title: str, rows: Sequence[Row], findings: Sequence[Finding], records: pd.DataFrame, about: About
 ) -> list[Path]:
-    """Writes levels.parquet, findings/NAME.csv and .png, thinking.png, report.html and thinking.csv, each whole.
+    """Writes levels.parquet, findings/NAME.csv and .png, thinking.png, report.html and thinking.csv, each atomically.
 
     Args:
-        folder: for all of them.
-        title: of the page: what has been asked.
+        folder: for all files.
+        title: of the page: the question that was asked.
         rows, records: see `drc_lab.evaluation.measures.table.table`.
-        findings: what else there is to tell.
-        about: where it comes from.
+        findings: further results.
+        about: what the page shows besides results.
 
     Returns:
-        what has been written, thinking.csv last: once it is there, all is.
+        the paths of the files. thinking.csv is written last: if it exists, the report is complete.
     """
     return _written({
         folder / "levels.parquet": lambda part: records.to_parquet(part, index=False),
@@ -46,7 +46,7 @@ def write_report(
 def write_findings(
     folder: Path, title: str, sentences: Sequence[str], findings: Sequence[Finding], about: About
 ) -> list[Path]:
-    """Writes findings/NAME.csv and .png, and report.html, which begins with these sentences."""
+    """Writes findings/NAME.csv and .png, and report.html, which begins with ``sentences``; see `write_report`."""
     return _written({
         **_writers(folder, findings),
         folder / PAGE: lambda part: write_findings_page(part, title, sentences, findings, about),

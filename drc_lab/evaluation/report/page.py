@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing but a browser: pictures are in it, and it asks no server."""
+"""The report as one self-contained HTML file: pictures are embedded, and nothing is loaded from a network."""
 
 import base64
 from collections.abc import Sequence
@@ -26,13 +26,13 @@ from drc_lab.evaluation.report.words import (
 )
 
 TYPES = {".gif": "image/gif", ".mp4": "video/mp4", ".png": "image/png"}
-LARGEST_VIDEO = 8 * 2**20  # bytes; a larger one is a file beside the page only
-SHORT_TABLE = 12  # rows
-LISTED = 8  # settings that solve a failure, at most
+LARGEST_VIDEO = 8 * 2**20  # bytes; a larger video is not embedded in the page
+SHORT_TABLE = 12  # rows; longer tables are folded
+LISTED = 8  # settings named as solving a failure, at most
 
 
 def write_page(path: Path, title: str, rows: Sequence[Row], findings: Sequence[Finding], about: About) -> None:
-    """Writes it; see `write_report`."""
+    """Writes the page of a thinking sweep or an evaluation; see `write_report`."""
     summaries = summarise(rows, about.confidence)
     page = (
         _templates()
@@ -55,7 +55,7 @@ def write_page(path: Path, title: str, rows: Sequence[Row], findings: Sequence[F
 def write_findings_page(
     path: Path, title: str, sentences: Sequence[str], findings: Sequence[Finding], about: About
 ) -> None:
-    """The same without a table of thinking: an answer in sentences, and the findings."""
+    """Writes a page without the table of settings: an answer in sentences, and the findings."""
     sections = [_Section(finding) for finding in findings]
     page = (
         _templates()
@@ -75,7 +75,7 @@ def _templates() -> Environment:
 
 
 class _Section:
-    """What the page shows of a finding. A long table, or one beside a picture, is folded."""
+    """What the page shows of a finding. Its table is folded if it is long or comes with a picture."""
 
     def __init__(self, finding: Finding):
         self.name, self.title, self.text, self.table = finding.name, finding.title, finding.text, finding.table
@@ -85,7 +85,7 @@ class _Section:
 
 
 class _Tables:
-    """What the page's tables need of one policy's rows."""
+    """What the page's tables need from one policy's rows."""
 
     def __init__(self, rows: Sequence[Row]):
         self.overall = [row for row in rows if row.optimal == "all"]
@@ -97,7 +97,7 @@ class _Tables:
 
 
 def data_uri(content: bytes, suffix: str = ".png") -> str:
-    """A file's content in the place of its address."""
+    """A data URI with a file's content, to embed it in the page."""
     return f"data:{TYPES[suffix]};base64,{base64.b64encode(content).decode()}"
 
 
@@ -110,7 +110,7 @@ def _video(path: Path | None) -> dict[str, Any] | None:
 
 
 def solvers(settings: Sequence[tuple[str, float]]) -> str:
-    """Which settings solve a failure, in words."""
+    """A phrase naming the settings that solve a failure."""
     if not settings:
         return "no setting solves it"
     more = f", and {len(settings) - LISTED} more" if len(settings) > LISTED else ""

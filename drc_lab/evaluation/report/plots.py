@@ -1,4 +1,4 @@
-"""What a sweep's pictures show: solve rate or return against each kind of thinking, and by optimal length."""
+"""The panels of a sweep: solve rate or return against each kind of thinking, and by optimal length."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from drc_lab.evaluation.play.thinking import ADAPTIVE, CYCLE_NOOPS, CYCLE_PASSES
 from drc_lab.evaluation.report.summary import by_policy
 from drc_lab.evaluation.report.words import amount, kind_words, player
 
-# Okabe and Ito's colours, which people tell apart whatever their eyes: https://jfly.uni-koeln.de/color/
+# Okabe and Ito's colours, which colour-blind people can tell apart too: https://jfly.uni-koeln.de/color/
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#777777")  # fmt: skip
 COLOURS = (VERMILION, GREEN, ORANGE, PURPLE, SKY, BLUE)
 DASHES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
-DOUBLING = 8  # an axis whose last amount is more than so many times the first one is logarithmic
+DOUBLING = 8  # an axis is logarithmic if its largest amount is more than this many times the smallest
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A part of a picture.
+    """One set of axes in a picture.
 
     Args:
         title: what it shows.
-        draw: draws it, with labels.
-        wide: whether it takes a whole row.
+        draw: draws it, including labels.
+        wide: whether it takes up a whole row.
     """
 
     title: str
@@ -38,10 +38,10 @@ class Panel:
 
 
 def panels(rows: Sequence[Row]) -> list[Panel]:
-    """The panels of a sweep, with a line for each policy; those of one kind of thinking share their y-axis.
+    """The panels of a sweep, with a line for each policy.
 
     Args:
-        rows: of `drc_lab.evaluation.measures.table.table`; those of the baseline policy come first.
+        rows: from `drc_lab.evaluation.measures.table.table`; those of the baseline policy come first.
     """
     means = rows[0].measure.means.capitalize()
     if any(row.is_thinking for row in rows):
@@ -56,7 +56,7 @@ def panels(rows: Sequence[Row]) -> list[Panel]:
 
 
 def _kinds(rows: Sequence[Row], label: str, kinds: Sequence[str], axis: Axes) -> None:
-    """Kinds of thinking whose amounts have the same unit."""
+    """Draws kinds of thinking whose amounts have the same unit, against the amount."""
     policies = by_policy(rows)
     for color, own in zip(_shades(len(policies)), policies, strict=True):
         _against_amount(axis, kinds, [row for row in own if row.optimal == "all"], color, len(policies) == 1)
@@ -65,10 +65,10 @@ def _kinds(rows: Sequence[Row], label: str, kinds: Sequence[str], axis: Axes) ->
 
 
 def _players(rows: Sequence[Row], axis: Axes) -> None:
-    """Without thinking: who solves how many."""
+    """Draws the score of each player, for an evaluation without settings of thinking."""
     overall = [row for row in rows if row.optimal == "all"]
     for place, row in enumerate(overall):
-        color = COLOURS[(place - 1) % len(COLOURS)] if row.is_control else "black"  # as by length
+        color = COLOURS[(place - 1) % len(COLOURS)] if row.is_control else "black"  # the same colours as by length
         axis.errorbar([place], [row.value], yerr=_spread([row]), color=color, marker="o", capsize=4)
     axis.set_xticks(
         range(len(overall)), [player(row, thinking=False).replace(" policy", "\npolicy") for row in overall]
@@ -78,7 +78,7 @@ def _players(rows: Sequence[Row], axis: Axes) -> None:
 
 
 def _by_length(rows: Sequence[Row], axis: Axes) -> None:
-    """By the length of an optimal solution."""
+    """Draws scores by the length of an optimal solution."""
     policies = by_policy(rows)
     if len(policies) == 1:
         _one_by_length(axis, rows)
@@ -87,7 +87,7 @@ def _by_length(rows: Sequence[Row], axis: Axes) -> None:
 
 
 def _panels(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """The label of each panel, and the kinds in it."""
+    """The kinds of thinking in each panel, by the label of its x-axis."""
     kinds = list(dict.fromkeys(row.kind for row in rows if row.kind not in NOT_MORE))
     cycles = [kind for kind in kinds if kind in (CYCLE_PASSES, CYCLE_NOOPS)]
     panels = {kind_words(kind).axis: [kind] for kind in kinds if kind not in cycles}
@@ -95,17 +95,17 @@ def _panels(rows: Sequence[Row]) -> dict[str, list[str]]:
 
 
 def _shades(number: int) -> list[tuple[float, ...] | str]:
-    """Of several policies from dark to light, in the order of their checkpoints; all to be seen on black and white."""
+    """Colours of policies, from dark to light in the order of checkpoints; all are visible on black and on white."""
     return [BLUE] if number == 1 else [colormaps["cividis"](0.3 + 0.6 * i / (number - 1)) for i in range(number)]
 
 
 def _name(row: Row) -> str:
-    """Whose row it is, for a legend."""
+    """Name of the policy of a row, for a legend."""
     return f"{row.checkpoint}, seed {row.seed}" if row.checkpoint else "baseline policy"
 
 
 def _against_amount(axis: Axes, kinds: Sequence[str], overall: Sequence[Row], color: Any, alone: bool) -> None:
-    """One policy's means, with intervals; alone also the baseline policy and the controls, as lines."""
+    """Draws one policy's means with intervals; if it is alone, also the baseline policy and the controls, as lines."""
     base = overall[0]
     if alone:
         axis.axhline(base.value, color=GREY, linewidth=1, label="baseline policy")
@@ -114,7 +114,7 @@ def _against_amount(axis: Axes, kinds: Sequence[str], overall: Sequence[Row], co
             axis.axhline(row.value, **_as_control(number, row))
     for number, kind in enumerate(kinds):
         line = [row for row in overall if row.kind == kind]
-        if kind == ADAPTIVE:  # the less they have to differ, the more it thinks
+        if kind == ADAPTIVE:  # a lower threshold means more thinking
             line.sort(key=lambda row: -row.amount)
             places: list[float] = [float(i) for i in range(len(line))]
             axis.set_xticks(places, [amount(row) for row in line])
@@ -152,7 +152,7 @@ def _scale(axis: Axes, amounts: Sequence[float]) -> None:
 
 
 def _one_by_length(axis: Axes, rows: Sequence[Row]) -> None:
-    """The baseline policy, the best setting of each kind, and the controls."""
+    """Draws the baseline policy, the best setting of each kind of thinking, and the controls."""
     overall = [row for row in rows if row.optimal == "all"]
     best: dict[str, Row] = {}
     for row in overall:
@@ -173,7 +173,7 @@ def _one_by_length(axis: Axes, rows: Sequence[Row]) -> None:
 
 
 def _each_by_length(axis: Axes, policies: Sequence[Sequence[Row]]) -> None:
-    """Each baseline policy."""
+    """Draws the baseline policy of each checkpoint."""
     names = _length_axis(axis, policies[0])
     for color, own in zip(_shades(len(policies)), policies, strict=True):
         axis.plot(*_rates(own, own[0], names), color=color, marker="o", label=_name(own[0]))
@@ -181,7 +181,7 @@ def _each_by_length(axis: Axes, policies: Sequence[Sequence[Row]]) -> None:
 
 
 def _length_axis(axis: Axes, rows: Sequence[Row]) -> list[str]:
-    """The groups of levels that it has places for, in order."""
+    """Sets up an x-axis of groups of levels by optimal length; returns their names in order."""
     counts = {row.optimal: row.levels for row in rows if row.optimal not in ("all", "unknown")}
     labels = [f"{name}\n{count:,} level{'s' * (count != 1)}" for name, count in counts.items()]
     axis.set_xticks(range(len(counts)), labels)
@@ -195,7 +195,7 @@ def _of_setting(rows: Sequence[Row], setting: Row, names: Sequence[str]) -> list
 
 
 def _rates(rows: Sequence[Row], setting: Row, names: Sequence[str]) -> tuple[list[int], list[float]]:
-    """Where its line goes: places on the axis, and solve rates or returns."""
+    """The line of a setting: positions on the x-axis, and solve rates or returns."""
     line = _of_setting(rows, setting, names)
     return [names.index(row.optimal) for row in line], [row.value for row in line]
 

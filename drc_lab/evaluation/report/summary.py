@@ -1,4 +1,4 @@
-"""The answer: how good the baseline policy is, and what more thinking and the controls come to beside it."""
+"""Summarises a sweep: how good the baseline policy is, and how more thinking and the controls compare with it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from drc_lab.evaluation.report.words import described, gain, score
 
 @dataclass(frozen=True)
 class Summary:
-    """One policy's rows over all levels, sorted by who plays.
+    """One policy's rows over all levels, sorted by role.
 
     Args:
-        baseline: the baseline policy.
-        thinking: with more or less thinking than that.
-        controls: other players.
-        confidence: of the intervals, and 1 - alpha of what is called clear.
+        baseline: the row of the baseline policy.
+        thinking: rows with more or less thinking than that.
+        controls: rows of controls.
+        confidence: of the intervals, and 1 - alpha of the tests: what is significant is called clear.
     """
 
     baseline: Row
@@ -25,16 +25,16 @@ class Summary:
 
     @property
     def more(self) -> list[Row]:
-        """The settings with at least as many ticks a step as the baseline policy has."""
+        """The settings with at least as many ticks per step as the baseline policy."""
         return [row for row in self.thinking if _per_step(row) >= _per_step(self.baseline) - 1e-6]
 
     @property
     def best(self) -> Row | None:
-        """Of these the one that solves most, or has the highest return; None if there are none."""
+        """The one of `more` with the highest solve rate or return; None if there are none."""
         return max(self.more, key=lambda row: row.value, default=None)
 
     def sentences(self) -> list[str]:
-        """The answer in plain words, with intervals."""
+        """The answer in sentences, with intervals."""
         base = self.baseline
         does = f"solves {score(base)} % of" if base.measure.is_rate else f"reaches a return of {score(base)} on"
         said = [f"The baseline policy {does} {base.levels:,} held-out levels, in "
@@ -48,14 +48,17 @@ class Summary:
         return said
 
     def in_short(self) -> str:
-        """The answer for one of several policies."""
+        """The answer in one line, for a list of several policies."""
         base, best = self.baseline, self.best
         shown = "" if best is None else f"; most with {described(best.kind, best.amount)}: {_gained(best)}"
         who = f"{base.checkpoint} (seed {base.seed}, {base.frames:,} frames)"
         return f"{who}: {'' if base.measure.is_rate else 'return '}{score(base)}{_percent(base)} as baseline{shown}."
 
     def _verdict(self) -> list[str]:
-        """What is clear after the correction for the number of settings; the best one's own interval knows of none."""
+        """Sentences on what is clear after the correction for multiple tests.
+
+        The p-value decides, as the interval of the best setting is not corrected for having been chosen as the best.
+        """
         if self.best is None:
             return []
         clear = [row for row in self.more if row.p_adjusted <= 1 - self.confidence]
@@ -80,15 +83,15 @@ def _gained(row: Row) -> str:
 
 
 def _per_step(row: Row) -> float:
-    """Ticks a step, extra ones included."""
+    """Mean ticks per step, including those of extra passes."""
     return row.mean_ticks / row.mean_length
 
 
 def summarise(rows: Sequence[Row], confidence: float) -> list[Summary]:
-    """A table's rows by policy: one summary for each.
+    """Summarises a table: one summary for each policy.
 
     Args:
-        rows: of `drc_lab.evaluation.measures.table.table`.
+        rows: from `drc_lab.evaluation.measures.table.table`.
         confidence: of their intervals.
     """
     found = []
@@ -100,7 +103,7 @@ def summarise(rows: Sequence[Row], confidence: float) -> list[Summary]:
 
 
 def by_policy(rows: Iterable[Row]) -> list[list[Row]]:
-    """Rows of the same checkpoint together."""
+    """Groups rows by checkpoint."""
     found: dict[tuple[str, int, int], list[Row]] = {}
     for row in rows:
         found.setdefault((row.checkpoint, row.seed, row.frames), []).append(row)
@@ -108,13 +111,13 @@ def by_policy(rows: Iterable[Row]) -> list[list[Row]]:
 
 
 def by_length(rows: Iterable[Row]) -> dict[str, int]:
-    """The groups of levels of one optimal length, with their sizes, in order; none where no length is known."""
+    """The groups of levels by optimal length, in order, with their sizes; {} if no length is known."""
     found = {row.optimal: row.levels for row in rows if row.optimal != "all"}
     return {} if list(found) == ["unknown"] else found
 
 
 def answer(summaries: Sequence[Summary]) -> list[str]:
-    """The answer of one policy in sentences, or that of several in a line for each."""
+    """The answer for one policy in sentences, or for several policies in a line each."""
     if len(summaries) == 1:
         return summaries[0].sentences()
     first = summaries[0]

@@ -1,4 +1,4 @@
-"""Results as tables: in the terminal, and as CSV."""
+"""Results as tables in the terminal and as CSV files."""
 
 import csv
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from drc_lab.tables import Column, FittedTable, table_of
 
 TABLE = "thinking.csv"
 FINDINGS = "findings"  # the folder of their CSV files
-DIGITS = 6  # significant ones in a CSV: small p-values keep theirs
+DIGITS = 6  # significant digits in a CSV, so that small p-values are not rounded to 0
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:
-    """One line for each setting and optimal length; the columns are the fields of `Row`."""
+    """Writes a line for each setting and optimal length; the columns are the fields of `Row`."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Row)])
         writer.writeheader()
@@ -29,12 +29,12 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
 
 
 def write_finding(finding: Finding, path: Path) -> None:
-    """Its table as CSV; a missing value is an empty cell."""
+    """Writes a finding's table as CSV; missing values are empty cells."""
     finding.table.to_csv(path, index=False, float_format=f"%.{DIGITS}g")
 
 
 def terminal_tables(rows: Sequence[Row], confidence: float) -> list[FittedTable]:
-    """Two tables for each policy: all levels with intervals, and by optimal length."""
+    """Two tables for each policy: over all levels with intervals, and by optimal length (if any is known)."""
     return [each for own in by_policy(rows) for each in _tables_of_one(own, confidence)]
 
 
@@ -65,7 +65,7 @@ def _tables_of_one(rows: Sequence[Row], confidence: float) -> list[FittedTable]:
 
 
 def finding_tables(findings: Sequence[Finding]) -> list[RenderableType]:
-    """Those findings that are for the terminal: each a table with the words on how to read it."""
+    """The findings that the terminal shows, each as a table with its explanation."""
     found: list[RenderableType] = []
     for finding in findings:
         if finding.in_terminal:

@@ -1,4 +1,4 @@
-"""Settings and numbers in words, as tables, plots and sentences have them."""
+"""Formats settings and numbers for tables, plots and sentences."""
 
 import math
 from dataclasses import dataclass
@@ -30,9 +30,9 @@ class Kind:
 
     Args:
         short: for a narrow column.
-        axis: what its amounts count, for the axis of a plot.
-        sentence: with ``{}`` for the amount.
-        one: the same for an amount of 1, where that reads differently.
+        axis: what its amounts count, as the label of an axis.
+        sentence: phrase for a sentence, with ``{}`` for the amount.
+        one: the same for an amount of 1, if it reads differently.
     """
 
     short: str
@@ -67,7 +67,7 @@ KINDS = {
 
 
 def kind_words(kind: str) -> Kind:
-    """Any kind, also one that is not known here."""
+    """The words for any kind, including kinds that are not in KINDS."""
     if kind.startswith(f"{PASSES_AT}_"):
         step = kind.removeprefix(f"{PASSES_AT}_")
         return Kind(f"passes at {step}", f"extra passes before step {step}", f"{{}} extra passes before step {step}",
@@ -76,12 +76,12 @@ def kind_words(kind: str) -> Kind:
 
 
 def amount(row: Row) -> str:
-    """Of a setting's thinking; controls have none."""
+    """A setting's amount of thinking; "" for controls, which have none."""
     return "" if row.is_control else f"{row.amount:g}"
 
 
 def described(kind: str, size: float) -> str:
-    """A setting in a sentence."""
+    """A phrase for a setting, for use in a sentence."""
     words = kind_words(kind)
     if size == 1 and words.one is not None:
         return words.one
@@ -89,18 +89,21 @@ def described(kind: str, size: float) -> str:
 
 
 def player(row: Row, thinking: bool = True) -> str:
-    """Who plays, for a narrow column; without thinking to tell apart the policy is the baseline."""
+    """Name of the player, for a narrow column; in a table without settings of thinking, the policy is "baseline"."""
     return kind_words(row.kind).short if thinking or row.is_control else BASELINE
 
 
 def percent(share: float, interval: tuple[float, float], sign: str = "") -> str:
-    """``62.1 [59.0, 65.1]``, in percent; ``sign="+"`` shows it also where it is positive."""
+    """A share in percent, as ``62.1 [59.0, 65.1]``; ``sign="+"`` shows the sign of positive numbers too."""
     value, low, high = (f"{100 * x:{sign}.1f}" for x in (share, *interval))
     return f"{value} [{low}, {high}]"
 
 
 def number(value: float, interval: tuple[float, float], sign: str = "") -> str:
-    """``217 [203, 231]``; ``sign="+"`` shows it also where it is positive. Nothing is known of one level's spread."""
+    """A number, as ``217 [203, 231]``, or without an interval that is nan, as for a single level.
+
+    ``sign="+"`` shows the sign of positive numbers too.
+    """
     value_, low, high = (f"{x:{sign}.4g}" for x in (value, *interval))
     return value_ if math.isnan(interval[0]) else f"{value_} [{low}, {high}]"
 
@@ -111,7 +114,7 @@ def score(row: Row) -> str:
 
 
 def mean(row: Row) -> str:
-    """The same without the interval, for tables with many."""
+    """The same without the interval, for tables with many numbers."""
     return f"{100 * row.value:.0f}" if row.measure.is_rate else f"{row.value:.3g}"
 
 
@@ -122,19 +125,19 @@ def gain(row: Row) -> str:
 
 
 def p_value(row: Row) -> str:
-    """The test's, after Holm's correction; nothing for what was not tested."""
+    """The p-value after Holm's correction; "" for rows without one."""
     if math.isnan(row.p_adjusted):
         return ""
     return f"{row.p_adjusted:.3f}" if row.p_adjusted >= 0.001 else f"{row.p_adjusted:.0e}"
 
 
 def is_number(column: pd.Series) -> bool:
-    """Whether a column of a finding's table is one of numbers, which stand to the right."""
+    """Whether a column of a finding's table is numeric and therefore aligned to the right."""
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
 def cell(value: Any) -> str:
-    """A value of a finding's table: three significant digits, nothing for what is missing."""
+    """Formats a value of a finding's table: floats with three significant digits, "" for missing values."""
     if pd.isna(value):
         return ""
     if isinstance(value, bool | np.bool_):

@@ -1,4 +1,4 @@
-"""Learning curves over seeds: their mean with an interval, on frames that all of them have seen."""
+"""Learning curves over seeds: their mean with a confidence interval, over the frames that all of them cover."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,14 +9,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy import stats
 
-MOST_POINTS = 500  # of a mean curve
+MOST_POINTS = 500  # of a mean curve; longer ones are resampled
 
-Points = tuple[np.ndarray, np.ndarray]  # frames (rising) and values, both [N]
+Points = tuple[np.ndarray, np.ndarray]  # frames (ascending) and values, both [N]
 
 
 @dataclass
 class MeanCurve:
-    """The mean over n curves, float [N] each; low and high are the interval of the mean, nan with a single curve."""
+    """The mean over n curves, float [N] each; low and high are the interval of the mean, nan for a single curve."""
 
     frames: np.ndarray
     mean: np.ndarray
@@ -26,10 +26,10 @@ class MeanCurve:
 
 @dataclass
 class Group:
-    """Runs that differ in nothing but the seed.
+    """Runs that differ only in the seed.
 
     Args:
-        label: what sets them apart from the other groups.
+        label: what distinguishes them from the other groups.
         curves: one for each seed.
     """
 
@@ -38,10 +38,10 @@ class Group:
 
 
 def mean_curve(curves: Sequence[Points], confidence: float) -> MeanCurve:
-    """The mean with Student's t interval over the curves, which are taken as independent samples.
+    """The mean with Student's t interval over the curves, which are treated as independent samples.
 
-    Curves with points at different frames are interpolated linearly, only within the frames that all of them cover:
-    from the last of the first points to the first of the last ones. Where there is no such range, it is empty.
+    Curves with points at different frames are interpolated linearly, and only over the range of frames that all of
+    them cover. If there is no such range, the result is empty.
     """
     first, last = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
     frames = np.unique(np.concatenate([x[(x >= first) & (x <= last)] for x, _ in curves])).astype(float)  # (N,)
@@ -56,7 +56,7 @@ def mean_curve(curves: Sequence[Points], confidence: float) -> MeanCurve:
 
 
 def plot_groups(groups: Sequence[Group], metric: str, confidence: float, path: Path) -> None:
-    """A line for each group, with a band where it has several seeds, each of which is a thin line."""
+    """Plots each group's mean; groups of several seeds also get the interval as a band and each seed as a thin line."""
     figure = Figure(figsize=(9, 5), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
@@ -71,7 +71,7 @@ def plot_groups(groups: Sequence[Group], metric: str, confidence: float, path: P
                 axis.plot(x, y, color=color, alpha=0.3, linewidth=0.7)
     axis.set(xlabel="env frames", ylabel=metric)
     if metric.endswith("solve_rate"):
-        axis.set(ylim=(0, 1))  # an interval of a mean knows nothing of these limits
+        axis.set(ylim=(0, 1))  # a t interval can go beyond these limits
     axis.set_title(f"mean over seeds, {confidence:.0%} t interval", fontsize="small")
     axis.legend(fontsize="small")
     figure.savefig(path, dpi=120)

@@ -14,7 +14,7 @@ class Interval(NamedTuple):
 
 
 def mean_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
-    """Student's interval of the mean of [N] numbers, nan left out; nan for fewer than two."""
+    """Student's t interval of the mean of ``values`` [N], ignoring nan; (nan, nan) for fewer than two numbers."""
     values = values[~np.isnan(values)]
     if len(values) < 2:
         return Interval(float("nan"), float("nan"))
@@ -23,8 +23,11 @@ def mean_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
 
 
 def ratio_interval(part: np.ndarray, whole: np.ndarray, confidence: float = 0.95, seed: int = 0) -> Interval:
-    """Percentile-bootstrap interval over levels of sum(part) / sum(whole), both [N]: what happens within a level hangs
-    together, so that levels are drawn and not moves. nan for fewer than two."""
+    """Percentile-bootstrap interval of sum(part) / sum(whole), both [N], one value per level.
+
+    The bootstrap resamples levels rather than moves, because moves on the same level are not independent. Levels with
+    ``whole`` 0 are left out; (nan, nan) for fewer than two others.
+    """
     kept = whole > 0
     part, whole = part[kept].astype(float), whole[kept].astype(float)
     if len(part) < 2:
@@ -38,14 +41,19 @@ def ratio_interval(part: np.ndarray, whole: np.ndarray, confidence: float = 0.95
 
 
 def rate_interval(solved: np.ndarray, confidence: float = 0.95) -> Interval:
-    """Wilson's interval of a solve rate. solved: bool [N]."""
+    """Wilson's interval of a solve rate; solved: bool [N]."""
     ci = stats.binomtest(int(solved.sum()), len(solved)).proportion_ci(confidence, method="wilson")
     return Interval(float(ci.low), float(ci.high))
 
 
 def paired_difference(values: np.ndarray, baseline: np.ndarray, confidence: float = 0.95, seed: int = 0) -> Interval:
-    """Percentile-bootstrap interval over levels of mean(values) - mean(baseline), both [N] on the same levels: bools
-    or returns."""
+    """Percentile-bootstrap interval over levels of mean(values) - mean(baseline).
+
+    Args:
+        values, baseline: [N], on the same levels: bools (solved) or returns.
+        confidence: of the interval.
+        seed: of the resampling.
+    """
     difference = values.astype(float) - baseline.astype(float)
     if np.all(difference == difference[0]):
         return Interval(float(difference[0]), float(difference[0]))

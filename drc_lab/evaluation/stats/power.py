@@ -1,8 +1,8 @@
 """How many levels a comparison needs: the power of McNemar's exact test on paired levels.
 
-Two settings are compared on the levels on which they differ, of which there are few; the others say nothing. So power
-depends on the share of levels that differ, which is not known before a run: it is assumed, and measured by the run. The
-power is computed exactly; the approximation of Connor (Biometrics 43, 1987) comes close to it.
+McNemar's test uses only the levels that exactly one of the two settings solves, and these are few. Its power therefore
+depends on the share of levels that differ, which is not known before a run: it is assumed beforehand and measured by
+the run. The power is computed exactly; the approximation of Connor (Biometrics 43, 1987) is close to it.
 """
 
 import math
@@ -13,24 +13,24 @@ from scipy import optimize, stats
 
 from drc_lab.evaluation.measures.finding import Finding
 
-DIFFERING = (0.02, 0.05, 0.1, 0.2)  # shares of levels that two settings of a trained policy commonly differ on
-GAINS = (0.01, 0.02, 0.05)
-NEGLIGIBLE = 1e-9  # probability left out of a sum
+DIFFERING = (0.02, 0.05, 0.1, 0.2)  # typical shares of levels that only one of two settings solves
+GAINS = (0.01, 0.02, 0.05)  # of the solve rate
+NEGLIGIBLE = 1e-9  # probability that a sum may leave out
 
 
 def power_of(levels: int, gain: float, differing: float, alpha: float = 0.05) -> float:
-    """The probability that the two-sided test finds a difference.
+    """The probability that McNemar's two-sided test is significant.
 
     Args:
-        levels: paired ones, drawn at random.
-        gain: true difference of the solve rates.
+        levels: number of paired levels, drawn at random.
+        gain: true difference between the solve rates.
         differing: true share of levels that only one of the two settings solves; at least ``gain``.
-        alpha: of the test.
+        alpha: significance level of the test.
     """
     assert abs(gain) <= differing <= 1
     of_levels = stats.binom(levels, differing)
     count = np.arange(of_levels.ppf(NEGLIGIBLE), of_levels.isf(NEGLIGIBLE) + 1)  # levels that differ, float [K]
-    # At most this many helped, or hurt, of them are too few to be chance; -1 where even none is not.
+    # The test is significant if at most this many of them helped, or at most this many hurt; -1 if it never is.
     few = stats.binom.ppf(alpha / 2, count, 0.5)
     few -= stats.binom.cdf(few, count, 0.5) > alpha / 2
     helps = (1 + gain / differing) / 2 if differing else 0.5  # probability that a level that differs is helped
@@ -39,7 +39,7 @@ def power_of(levels: int, gain: float, differing: float, alpha: float = 0.05) ->
 
 
 def levels_needed(gain: float, differing: float, power: float = 0.8, alpha: float = 0.05) -> int:
-    """How many paired levels the test needs to find a gain with that power; see `power_of`."""
+    """The smallest number of paired levels at which the test finds a gain with that power; see `power_of`."""
     low, high = 0, 1
     while power_of(high, gain, differing, alpha) < power:
         low, high = high, 2 * high
@@ -50,7 +50,7 @@ def levels_needed(gain: float, differing: float, power: float = 0.8, alpha: floa
 
 
 def detectable_gain(levels: int, differing: float, power: float = 0.8, alpha: float = 0.05) -> float:
-    """The smallest gain that the test finds with that power; nan if none is: then too few levels differ."""
+    """The smallest gain that the test finds with that power; nan if too few levels differ to find any."""
     if differing <= 0 or power_of(levels, differing, differing, alpha) < power:
         return math.nan
     if power_of(levels, 0, differing, alpha) >= power:
@@ -61,13 +61,13 @@ def detectable_gain(levels: int, differing: float, power: float = 0.8, alpha: fl
 
 
 def plan(levels: int, settings: int, power: float = 0.8, confidence: float = 0.95) -> Finding:
-    """What a run can see before it is run, for some shares of levels that may differ.
+    """Which gains a run will be able to detect, computed before it for some assumed shares of levels that differ.
 
     Args:
-        levels: that every setting is played on.
-        settings: of thinking, which the correction is for.
-        power: see `power_of`.
-        confidence: 1 - alpha.
+        levels: number of levels that every setting is played on.
+        settings: number of settings of thinking, for the correction for multiple tests.
+        power: probability of finding a gain.
+        confidence: 1 - alpha of the tests.
     """
     alpha = 1 - confidence
     table = pd.DataFrame(
@@ -95,7 +95,7 @@ def plan(levels: int, settings: int, power: float = 0.8, confidence: float = 0.9
 
 
 def in_words(levels: int, settings: int, power: float = 0.8, confidence: float = 0.95) -> str:
-    """The same in a line, for before a long run."""
+    """The result of `plan` as one sentence, to be shown before a long run."""
     table = plan(levels, settings, power, confidence).table.dropna(subset="smallest_gain")
     if table.empty:
         return f"{levels:,} levels are too few to show any gain with {power:.0%} power"

@@ -1,4 +1,4 @@
-"""Whether two ways to play differ on the same levels by more than chance, one comparison or many."""
+"""Tests of whether two ways to play differ on the same levels by more than chance, for one comparison or many."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,8 +10,13 @@ from statsmodels.stats.multitest import multipletests
 
 
 class Paired(NamedTuple):
-    """A paired comparison: levels solved only with a setting, only without, and McNemar's two-sided p-value; of returns
-    the levels with a higher and a lower one, and the t test's."""
+    """A paired comparison of a setting with a baseline on the same levels.
+
+    Attributes:
+        helped: number of levels solved only with the setting; for returns, levels with a higher return.
+        hurt: number of levels solved only by the baseline; for returns, levels with a lower return.
+        p_value: two-sided, of McNemar's test; for returns, of the paired t test.
+    """
 
     helped: int
     hurt: int
@@ -19,7 +24,7 @@ class Paired(NamedTuple):
 
 
 def paired_test(solved: np.ndarray, baseline: np.ndarray) -> Paired:
-    """McNemar's exact test (Biometrika 1947): of the levels on which the two differ, are as many helped as hurt?
+    """McNemar's exact test (Psychometrika 1947): of the levels that only one of the two solves, does each solve half?
 
     Args:
         solved, baseline: bool [N], on the same levels.
@@ -30,8 +35,9 @@ def paired_test(solved: np.ndarray, baseline: np.ndarray) -> Paired:
 
 
 def paired_t_test(returns: np.ndarray, baseline: np.ndarray) -> Paired:
-    """Student's paired t test of returns, two-sided. Where all levels differ by the same, which leaves it no spread to
-    go by, the exact sign test.
+    """Student's paired t test of returns, two-sided.
+
+    If the difference is the same on all levels, its standard error is 0 and the exact sign test is used instead.
 
     Args:
         returns, baseline: float [N], on the same levels.
@@ -44,10 +50,10 @@ def paired_t_test(returns: np.ndarray, baseline: np.ndarray) -> Paired:
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Holm's adjusted p-values (1979), float [N]; nan stays nan, and counts for none of the comparisons.
+    """Holm's adjusted p-values (1979), float [N]; nan stays nan and does not count as a comparison.
 
-    Below alpha, all at once: the chance of one false finding or more is at most alpha, however the tests depend on
-    each other.
+    If every test with an adjusted p-value of at most alpha is called significant, the probability of one or more false
+    positives is at most alpha, whatever the dependence between the tests.
     """
     adjusted = np.array(p_values, float)
     tested = ~np.isnan(adjusted)

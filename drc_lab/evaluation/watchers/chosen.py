@@ -1,4 +1,4 @@
-"""What a thinking sweep watches besides cycles."""
+"""Chooses the watchers of a thinking sweep, in addition to `Cycles`."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,8 +13,11 @@ from drc_lab.evaluation.watchers.watcher import Watcher
 
 
 def watchers(spec: ThinkingSpec, env: BatchEnv, threads: int = 1) -> Callable[[Setting], Sequence[Watcher]]:
-    """For `sweep`: sizes and, where there is a choice, decisions to think at each setting; the exact solver for the
-    baseline policy and for its most first passes."""
+    """Makes the argument ``watchers`` of `sweep`.
+
+    Every setting gets `Sizes` and, if the env has the action "think", `Decisions`. The exact solver is slow, so
+    `Agreement` watches only the baseline policy and the largest number of first passes.
+    """
     most = max(spec.first_passes, default=0)
 
     def of(setting: Setting) -> list[Watcher]:

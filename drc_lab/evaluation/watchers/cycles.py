@@ -1,4 +1,4 @@
-"""Cycles: an episode comes back to a state that it has been in, so that the steps between have led nowhere."""
+"""Cycles: an episode returns to an earlier state, so that the steps in between have achieved nothing."""
 
 from typing import Any
 
@@ -11,30 +11,32 @@ NONE = -1
 
 
 def in_its_place(amount: float, length: np.ndarray) -> np.ndarray:
-    """How many steps, int64 [N], think in place of cycles of that length: ``amount`` times as many."""
+    """Number of passes or no-ops in place of cycles of that length: ``amount`` times as many, rounded up, int64 [N]."""
     return np.ceil(amount * length).astype(np.int64)
 
 
 class Cycles(Watcher):
-    """Finds the cycles of an evaluation, one after the other: each begins where the one before has closed, or later.
+    """Finds the cycles of each episode. They do not overlap: each begins where the previous one closed, or later.
 
-    A state is what the env shows: two observations that are equal byte for byte. A step in which nothing moves is a
-    cycle of length 1, but not if the policy was told to wait or chose to think; a cycle may go through such a wait.
+    Two states are the same if their observations are equal byte for byte. A step in which nothing moves is a cycle of
+    length 1, unless it is a no-op from the setting or a think. Such a step may also be part of a longer cycle, but a
+    cycle never closes with it.
 
     Attributes:
-        count, steps: int64 [N], cycles of each episode up to now, and steps taken in them.
-        start, length: int64 [N], of the first one, which closes before step ``start + length``; NONE and 0 without any.
+        count, steps: int64 [N], number of cycles in each episode so far, and number of steps in them.
+        start, length: int64 [N], step at which the first cycle begins, and its number of steps: it closes before step
+            ``start + length``. NONE and 0 if there is no cycle.
     """
 
     def __init__(self) -> None:
-        self.states: list[np.ndarray] = []  # uint64 [N] of each step: a hash of the observation
+        self.states: list[np.ndarray] = []  # for each step, hashes of the observations, uint64 [N]
 
     def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
         step = len(self.states)
         if step == 0:
             N = len(envs)
             self.weights = np.random.default_rng(0).integers(2**64, size=obs[0].nbytes, dtype=np.uint64)
-            self.since = np.zeros(N, np.int64)  # where the next cycle may begin
+            self.since = np.zeros(N, np.int64)  # the earliest step at which the next cycle may begin
             self.waits = np.zeros(N, bool)
             self.count, self.steps, self.length = (np.zeros(N, np.int64) for _ in range(3))
             self.start = np.full(N, NONE)
@@ -56,7 +58,7 @@ class Cycles(Watcher):
         again = (before == state[envs]) & (np.arange(step)[:, None] >= self.since[envs])
         closed = again.any(axis=0)
         envs, again = envs[closed], again[:, closed]
-        start = step - 1 - again[::-1].argmax(axis=0)  # the last time
+        start = step - 1 - again[::-1].argmax(axis=0)  # the last step with that state
         first = self.count[envs] == 0
         self.start[envs[first]], self.length[envs[first]] = start[first], (step - start)[first]
         self.count[envs] += 1
@@ -64,6 +66,6 @@ class Cycles(Watcher):
         self.since[envs] = step
 
     def _hash(self, obs: np.ndarray) -> np.ndarray:
-        """uint64 [n]: a sum of random weights, which two different observations hardly ever share."""
+        """Hashes of observations, uint64 [n]: randomly weighted sums of their bytes, so collisions are unlikely."""
         each = np.ascontiguousarray(obs).reshape(len(obs), -1).view(np.uint8)
         return each.astype(np.uint64) @ self.weights

@@ -1,4 +1,4 @@
-"""How large each level is."""
+"""Records the size of each level."""
 
 from typing import Any
 
@@ -12,8 +12,11 @@ UNKNOWN = -1
 
 
 class Sizes(Watcher):
-    """Adds ``height`` and ``width`` of each level: its own, where it lies in a larger board; in a foreign env those of
-    the observation, UNKNOWN if that is no picture."""
+    """Adds ``height`` and ``width`` of each level to the records.
+
+    In the project's games that is the level's own size, without the padding to the size of the batch. In a foreign env
+    it is the size of the observation, or UNKNOWN if the observation is a vector.
+    """
 
     def __init__(self, env: BatchEnv):
         self.game = game_of(env)

@@ -1,4 +1,4 @@
-"""Seeing an evaluation go by."""
+"""The interface for observing an evaluation while it runs."""
 
 from typing import Any
 
@@ -8,18 +8,31 @@ from drc_lab.models.policy import PolicyValue
 
 
 class Watcher:
-    """Sees an evaluation go by; what it raises ends it. ``envs`` is int64 [n], those that it is told of."""
+    """Is called at each event of an evaluation; an exception that it raises ends the evaluation.
+
+    In all methods ``envs`` holds the indices of the envs concerned, int64 [n].
+    """
 
     def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
-        """At the start and after each step, of all envs that were still playing; obs and info are the whole batch's."""
+        """Called at the start and after each step, with the envs that were still playing before it.
+
+        ``obs`` and ``info`` are those of the whole batch.
+        """
 
     def thought(self, envs: np.ndarray, out: PolicyValue) -> None:
-        """After each extra pass."""
+        """Called after each extra pass, with its output for these envs."""
 
     def decided(self, envs: np.ndarray, out: PolicyValue, actions: np.ndarray, waits: np.ndarray) -> None:
-        """Before each step, perhaps several times for different envs: what the policy says, the actions int64 [n] that
-        follow, and bool [n] which of them leave the board as it is on purpose: told to do nothing, or a think."""
+        """Called before each step, possibly several times with different envs.
+
+        Args:
+            envs: int64 [n].
+            out: the policy's output for them.
+            actions: int64 [n], the actions that will be taken.
+            waits: bool [n], whether an action leaves the board as it is on purpose: a no-op from the setting, or a
+                think.
+        """
 
     def columns(self) -> dict[str, np.ndarray]:
-        """What it has to add to the record of each level, arrays [N] by name."""
+        """The columns that it adds to the records: arrays [N] by name."""
         return {}

@@ -1,4 +1,4 @@
-"""What a policy loses without some of its channels, beside as many others."""
+"""Ablation: how much the solve rate drops without the channels that a probe reads most, or without random ones."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -25,15 +25,14 @@ ZERO, MEAN, _ = METHODS = ABLATIONS
 
 
 def without(channels: Sequence[int], method: str, means: np.ndarray, rng: torch.Generator) -> Hook:
-    """A hook that takes what these channels say out of a map [B, C, H, W].
+    """Returns a hook that ablates channels of a map [B, C, H, W].
 
     Args:
-        channels: their numbers.
-        method: ``zero``; ``mean``: of each channel and cell over a recording; ``resample``: that of another episode
-        which is
-            played at the same time, drawn anew each time.
-        means: float32 [C, H, W].
-        rng: of what is drawn.
+        channels: numbers of the ablated channels.
+        method: what takes their place: ``zero``; ``mean``: ``means``; ``resample``: their values in another episode of
+            the batch, drawn anew at each call.
+        means: float32 [C, H, W], the mean of each channel and cell over a recording.
+        rng: draws the other episodes.
     """
     chosen, mean = torch.tensor(list(channels), dtype=torch.int64), torch.from_numpy(means)
 
@@ -41,7 +40,7 @@ def without(channels: Sequence[int], method: str, means: np.ndarray, rng: torch.
         new = value.clone()
         if method == ZERO:
             new[:, chosen] = 0
-        elif method == MEAN or len(value) == 1:  # of one board alone there is no other
+        elif method == MEAN or len(value) == 1:  # a batch of one has no other episode
             new[:, chosen] = mean[chosen].to(value)
         else:
             new[:, chosen] = value.roll(int(torch.randint(1, len(value), (), generator=rng)), 0)[:, chosen]
@@ -59,7 +58,7 @@ def solved_without(
     means: np.ndarray,
     seed: int = 0,
 ) -> np.ndarray:
-    """Which levels are solved when the hook is in place at every step, bool [N]."""
+    """Plays with channels ablated at every step; returns which levels are solved, bool [N]. See `without`."""
     hook = without(channels, method, means, torch.Generator().manual_seed(seed))
     with hooks(policy, {name: hook}):
         return evaluate(policy, env, seed=seed, chunk=env.num_envs).solved
@@ -77,19 +76,19 @@ def ablation(
     confidence: float = 0.95,
     tell: Callable[[int], object] = lambda number: None,
 ) -> Finding:
-    """The solve rate without the channels that a probe reads most from, beside as many drawn at random.
+    """Compares the solve rate without the channels that a probe reads most with that without random channels.
 
     Args:
         policy: with a cell state, "c".
-        env: the levels that are played, as many as it has boards.
-        ranked: of each layer, all channels, those that the probe reads most from first.
-        means: float32 [C, H, W] of each layer's cell state after a step's last tick.
-        numbers: of channels that are taken out.
+        env: with one board for each level.
+        ranked: for each layer all channels, sorted by the probe's weights, largest first.
+        means: float32 [C, H, W], for each layer the mean of its cell state after a step's last tick.
+        numbers: how many channels are ablated at a time.
         methods: see `without`.
         seed: of the random channels.
-        draws: of them.
+        draws: how many random sets of channels each setting is compared with.
         confidence: of the intervals, and 1 - alpha of the tests.
-        tell: is told of each setting that is done.
+        tell: called with 1 after each setting.
     """
     plain = evaluate(policy, env, seed=seed).solved
     rng = np.random.default_rng(seed)

@@ -1,4 +1,5 @@
-"""Ways that a policy could go from its first observations and does not: what it is steered to. One rule a label."""
+"""Routes for steering: moves that a policy could make from its first observations but does not make by itself. Each
+label that stands for single moves has its own rule for which moves are possible."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,21 +24,21 @@ from drc_lab.models.policy import Policy
 
 APPROACH, DEPARTURE = "agent_approach_direction", "departure_direction_"
 LABELLED = tuple(ROBOT_NAMES[:LABELLED_ROBOTS])
-Possible = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # env, cell of the game's board, class, action
+Possible = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # env, cell of the game's board, class, action: [M]
 
 
 @dataclass(frozen=True)
 class Routes:
-    """K moves one after the other on each of N boards, of which the policy by itself makes another first one.
+    """Routes of K consecutive moves on N boards. The policy by itself makes another first move.
 
     Args:
-        boards: the game's arrays as they begin, [N, ...] (`drc_lab.envs.batch.Batch.STATE`).
-        cell: int64 [N, K], the cell of the policy's maps that each move is about; -1 in all three where a board has no
-            such route.
-        kind: int64 [N, K], the class of the label that stands for the move there.
-        action: int64 [N, K], the move.
-        own_cell: int64 [N], the cell of the first move that the policy makes by itself; -1 where the label has none
-            for it, or it is the same.
+        boards: the game's arrays before the first move, [N, ...] (`drc_lab.envs.batch.Batch.STATE`).
+        cell: int64 [N, K], the cell of the policy's maps that each move is about. ``cell``, ``kind`` and ``action``
+            are -1 where a board has no such route.
+        kind: int64 [N, K], the class of the label that stands for the move in that cell.
+        action: int64 [N, K], the action that makes the move.
+        own_cell: int64 [N], the cell of the first move that the policy makes by itself; -1 if the label has no cell
+            for it, or if it is the cell of the route's first move.
     """
 
     boards: Mapping[str, np.ndarray]
@@ -48,12 +49,12 @@ class Routes:
 
     @property
     def there(self) -> np.ndarray:
-        """bool [N], which boards have a route."""
+        """Which boards have a route, bool [N]."""
         return self.action[:, 0] >= 0
 
 
 def approaches(batch: SokobanBatch) -> Possible:
-    """Steps of the player onto free cells."""
+    """Lists the player's steps onto free cells."""
     strides = np.array([-batch.width, batch.width, -1, 1])
     ahead = batch.player[:, None] + strides  # (B, 4)
     env, direction = np.nonzero(np.isin(np.take_along_axis(batch.tiles, ahead, axis=1), (FLOOR, TARGET)))
@@ -61,7 +62,11 @@ def approaches(batch: SokobanBatch) -> Possible:
 
 
 def departures(batch: RicochetBatch, robot: int) -> Possible:
-    """Moves of one robot, where it can go."""
+    """Lists the possible moves of one robot.
+
+    Raises:
+        ConfigError: the boards have no such robot.
+    """
     if robot >= batch.robots.shape[1]:
         raise ConfigError("steer.label", f"{DEPARTURE}{ROBOT_NAMES[robot]}", "a robot that is on the board")
     env, direction = np.nonzero(batch.action_masks()[:, 4 * robot : 4 * robot + 4])
@@ -69,10 +74,10 @@ def departures(batch: RicochetBatch, robot: int) -> Possible:
 
 
 def possible_moves(batch: object, label: str) -> Possible:
-    """Of a label that stands for single moves.
+    """Lists the moves that are possible on the boards and that a label stands for.
 
     Raises:
-        ConfigError: it does not.
+        ConfigError: the label does not stand for single moves of this game.
     """
     if isinstance(batch, SokobanBatch) and label == APPROACH:
         return approaches(batch)
@@ -83,17 +88,17 @@ def possible_moves(batch: object, label: str) -> Possible:
 
 
 def default_label(batch: object) -> str:
-    """What stands for a single move in this game."""
+    """Returns the name of the label that stands for a single move in this game."""
     return f"{DEPARTURE}A" if isinstance(batch, RicochetBatch) else APPROACH
 
 
 def symmetries_of(height: int, width: int) -> range:
-    """Those under which a board keeps its height and width."""
+    """Returns the symmetries under which a board keeps its height and width."""
     return range(COUNT if height == width else TRANSPOSE)
 
 
 def turn(batch: object, symmetry: int) -> None:
-    """Turns and mirrors all boards in place; one of `symmetries_of` their size."""
+    """Applies a symmetry, one of `symmetries_of` their size, to all boards in place."""
     if isinstance(batch, SokobanBatch):
         tiles = batch.tiles.reshape(len(batch.tiles), -1, batch.width)
         every = np.arange(len(tiles))
@@ -106,13 +111,13 @@ def turn(batch: object, symmetry: int) -> None:
 
 
 def _those(found: Possible, which: np.ndarray) -> Possible:
-    """Some of the moves, by a mask or their places."""
+    """Selects moves by a mask or by indices."""
     env, cell, kind, action = found
     return env[which], cell[which], kind[which], action[which]
 
 
 def _one_each(found: Possible, rng: np.random.Generator) -> Possible:
-    """One of the moves of each board, drawn at random."""
+    """Draws one move for each board that has any."""
     order = rng.permutation(len(found[0]))
     _, first = np.unique(found[0][order], return_index=True)
     return _those(found, order[first])
@@ -122,23 +127,25 @@ def _one_each(found: Possible, rng: np.random.Generator) -> Possible:
 def routes_of(
     policy: Policy, env: LevelVectorEnv, label: str, board: tuple[int, int], length: int = 1, seed: int = 0
 ) -> Routes:
-    """A route on each of the env's boards as they are: its first move is drawn among those that can be made and that
-    the policy does not make by itself, the others among those that are about no cell again.
+    """Draws a random route on each of the env's current boards.
+
+    The first move is drawn from the possible moves that the policy does not make by itself, each later one from those
+    about a cell that the route has not been about yet.
 
     Args:
-        policy: greedy.
+        policy: whose greedy action is its own move.
         env: without autoreset; its boards are left as they were.
-        label: what stands for the moves.
+        label: the label that stands for the moves.
         board: height and width of the policy's maps.
-        length: K, moves.
-        seed: of what is drawn.
+        length: number of moves, K.
+        seed: of the draws.
     """
     batch, N, rng = env.batch, env.num_envs, np.random.default_rng(seed)
     boards, (height, width) = batch.get_state(), size_of(env)
     device = next(policy.parameters()).device
 
     def inside(cells: np.ndarray) -> np.ndarray:
-        """In the policy's maps, which may lack the border."""
+        """Converts cells of the game's boards to cells of the policy's maps, which may lack the border."""
         row, column = np.divmod(cells, width)
         border = (width - board[1]) // 2
         return (row - border) * board[1] + column - border
@@ -151,7 +158,7 @@ def routes_of(
     possible = _those(possible, ~is_own)
     cell, kind, action = (np.full((N, length), -1) for _ in range(3))
     seen = np.zeros((N, height * width), bool)
-    if isinstance(batch, SokobanBatch):  # whose moves are about the cell that the player comes to
+    if isinstance(batch, SokobanBatch):  # a move is about the cell that the player moves to
         seen[np.arange(N), batch.player] = True
     for k in range(length):
         at, cell_at, kind_at, action_at = _one_each(possible, rng)

@@ -1,5 +1,5 @@
-"""Where a difference between two levels sits: what was computed on one, put in the place of what is computed on the
-other."""
+"""Activation patching: finds where a policy represents a difference between two levels, by copying what it computed on
+one level into its computation on the other, place by place."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -23,15 +23,16 @@ from drc_lab.models.taps import Point
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LEAST = 0.5  # nats between the two moves on both levels: smaller differences would divide by nearly nothing
+LEAST = 0.5  # nats; with a smaller preference between the two moves, the restored share would divide by nearly 0
 
 
 def changed_boards(env: LevelVectorEnv, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Observations [N, ...] of the env's first levels, and of the same levels with the goal somewhere else: one of the
-    targets in Sokoban, the goal cell in Ricochet Robots.
+    """Returns observations [N, ...] of the env's first levels, and of the same levels with the goal moved at random.
+
+    The goal is one of the targets in Sokoban and the goal cell in Ricochet Robots.
 
     Raises:
-        ConfigError: nothing is known of the game.
+        ConfigError: for any other game.
     """
     batch, rng = env.batch, np.random.default_rng(seed)
     clean, _ = env.reset(seed=seed)
@@ -60,24 +61,24 @@ def patching(
     confidence: float = 0.95,
     tell: Callable[[int], object] = lambda number: None,
 ) -> Finding | None:
-    """How much of the policy's preference on the clean level comes back on the changed one, place by place.
+    """Measures for each place how much of the preference on the clean level patching restores on the changed one.
 
-    Pairs in which the policy's greedy actions differ, each preferred by `LEAST` nats on its own level. None if there
-    are none.
+    Only pairs count in which the policy's greedy actions differ, each preferred by more than `LEAST` nats on its own
+    level. Returns None if there are fewer than two.
 
     Args:
         policy: any.
         clean, changed: [N, ...], first observations in pairs.
-        names: of the places, each one name (``layer.tick.what``).
+        names: of the places, each the name of a single point (``layer.tick.what``).
         confidence: of the intervals.
-        tell: is told of each place that is done.
+        tell: called with 1 after each place.
     """
     (out, _), cache = run_with_cache(policy, clean, None, names)
     (other, _), _ = run_with_cache(policy, changed, None, names)
     a, b = out.policy_logits.argmax(-1), other.policy_logits.argmax(-1)
 
     def preference(logits: Tensor) -> Tensor:
-        """Of the clean level's action over the changed one's, in nats, [N]."""
+        """Returns the preference for the clean level's action over the changed level's, in nats, [N]."""
         return (logits.gather(1, a[:, None]) - logits.gather(1, b[:, None]))[:, 0]
 
     full, none = preference(out.policy_logits), preference(other.policy_logits)

@@ -1,5 +1,5 @@
-"""Whether what a probe reads is what the policy acts on: its vectors added to the cells of a few moves, and nothing
-else."""
+"""Steering: adds a probe's vectors to the cell state in the cells of a few moves, to test whether the policy acts on
+what the probe reads."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -25,19 +25,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ONCE, EVERY_TICK = "first tick", "every tick"
-ONE, BOTH = "move", "move and own"  # which cells are written to
-MANY = 24  # rows, more than which a picture does not show all of
+ONE, BOTH = "move", "move and own"  # the cells that are written to
+MANY = 24  # a figure of more rows shows those with BOTH only
 
 
 def writes(
     cell: np.ndarray, vectors: np.ndarray, own_cell: np.ndarray, against: np.ndarray | None, device: torch.device
 ) -> Hook:
-    """A hook that adds vectors to cells of a state [N, C, H, W].
+    """Returns a hook that adds vectors to cells of a state [N, C, H, W].
 
     Args:
-        cell: int64 [N, K].
-        vectors: float32 [N, K, C].
-        own_cell: int64 [N], to which ``against``, float32 [C], is added; -1 for none.
+        cell: int64 [N, K], the cells.
+        vectors: float32 [N, K, C], what is added to each of them.
+        own_cell: int64 [N], the cell to which ``against`` is added; -1 for none.
+        against: float32 [C]; None adds nothing.
+        device: of the state.
     """
     at, added = torch.from_numpy(cell).to(device), torch.from_numpy(vectors).to(device)
     rows = torch.arange(len(at), device=device)
@@ -65,17 +67,19 @@ def followed(
     when: str = EVERY_TICK,
     against: np.ndarray | None = None,
 ) -> np.ndarray:
-    """How many moves of its route the greedy policy makes before it makes another, int64 [N], while the vectors of
-    those that are still to be made are added to its cell state at every step.
+    """Plays the policy greedily while steering it; returns how many moves of its route it makes before it deviates,
+    int64 [N].
+
+    At every step the vectors of the moves that are still to be made are added to the cell state.
 
     Args:
         policy: with a cell state, "c".
-        env: as many boards as there are routes; they become what the routes begin on.
-        routes: what it is steered to.
-        vectors: float32 [N, K, C], of each move.
-        layer: whose cell state.
-        when: at the ``first tick`` of each step, or at ``every tick``.
-        against: float32 [C], added to the cell of the policy's own first move.
+        env: with as many boards as there are routes; they are set to those that the routes begin on.
+        routes: that the policy is steered along.
+        vectors: float32 [N, K, C], one for each move.
+        layer: whose cell state is written to.
+        when: vectors are added at the ``first tick`` of each step or at ``every tick``.
+        against: float32 [C], added to the cell of the policy's own first move; None adds nothing.
     """
     batch, device = env.batch, next(policy.parameters()).device
     name = f"{layer}.{0 if when == ONCE else '*'}.c"
@@ -94,19 +98,20 @@ def followed(
 
 
 def vectors_of(probe: Probe, routes: Routes) -> np.ndarray:
-    """What the probe reads as each move's class, less what it reads as any: float32 [N, K, C]."""
+    """Returns for each move the probe's weights for its class minus their mean over classes, float32 [N, K, C]."""
     return (probe.weight - probe.weight.mean(0))[routes.kind]
 
 
 def random_vectors(like: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Of the same norm each, in directions of their own: like [..., C]."""
+    """Draws vectors of the same norms as those of ``like`` [..., C], in independent random directions."""
     drawn = rng.normal(size=like.shape)
     norms = (np.linalg.norm(each, axis=-1, keepdims=True) for each in (like, drawn))
     return (drawn * np.divide(*norms)).astype(np.float32)
 
 
 def settings(lengths: Sequence[int], alphas: Sequence[float]) -> list[tuple[int, str, str, float]]:
-    """Moves of the route, cells, when, alpha: single moves once and at every tick, longer routes at every tick."""
+    """Returns all combinations (moves of the route, cells, when, alpha). Single moves are steered both at the first
+    tick and at every tick, longer routes at every tick only."""
     whens = [(length, when) for length in lengths for when in (ONCE, EVERY_TICK) if length == 1 or when == EVERY_TICK]
     return [(length, cells, when, alpha) for length, when in whens for cells in (ONE, BOTH) for alpha in alphas]
 
@@ -122,24 +127,25 @@ def steering(
     confidence: float = 0.95,
     tell: Callable[[int], object] = lambda number: None,
 ) -> Finding:
-    """How often the policy goes a way that it would not have gone, for each strength; beside random vectors.
+    """Measures how often steering makes the policy follow a route that it would not follow by itself, for each
+    strength, compared with random vectors.
 
     Args:
         policy, env: see `followed`.
-        turned: routes by their number of moves: on the same levels in each symmetry.
-        probes: the 1x1 probe of each layer's cell state after the last tick.
-        alphas: what the probe's vectors are multiplied by.
-        label: what the probes read.
+        turned: by number of moves, the routes on the same levels in each symmetry.
+        probes: for each layer the 1x1 probe of its cell state after the last tick.
+        alphas: factors by which the probe's vectors are multiplied.
+        label: that the probes predict.
         seed: of the random vectors.
         confidence: of the intervals, and 1 - alpha of the tests.
-        tell: is told of each setting that is done.
+        tell: called with 1 after each setting.
     """
     rows: list[list[object]] = []
     for layer, probe in probes.items():
         never = probe.weight[NEVER] - probe.weight.mean(0)
         for length, cells, when, alpha in settings(list(turned), alphas):
             rng = np.random.default_rng(seed)
-            made: list[np.ndarray] = []  # moves of each symmetry's routes
+            made: list[np.ndarray] = []  # for each symmetry, how many moves of each route were followed
             by_random: list[np.ndarray] = []
             for routes in turned[length]:
                 own = np.float32(alpha) * vectors_of(probe, routes)
@@ -177,12 +183,12 @@ def steering(
 
 
 def _whole(made: np.ndarray, length: int) -> np.ndarray:
-    """1 where a whole route was gone, 0 where not, nan where there is none."""
+    """Returns 1 where a route was followed to its end, 0 where it was not, nan where there is no route."""
     return np.where(np.isnan(made), np.nan, made == length)
 
 
 def _of_levels(turned: Sequence[np.ndarray]) -> np.ndarray:
-    """The mean over symmetries of each level that has a route in any: [S, N] -> [levels]."""
+    """Averages over symmetries, [S, N] -> [levels]; levels without a route in any symmetry are left out."""
     values = np.stack(turned)
     values = values[:, ~np.isnan(values).all(0)]
     return np.asarray(np.nanmean(values, axis=0))

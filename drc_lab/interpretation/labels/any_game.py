@@ -1,4 +1,4 @@
-"""Labels of every game."""
+"""Labels that every game has."""
 
 import numpy as np
 
@@ -14,7 +14,8 @@ def return_left(episode: Episode) -> np.ndarray:
 @register_label("in_cycle", classes=("no", "yes"),
                 text="Whether the step is part of a cycle: the board comes back to what it was before it.")  # fmt: skip
 def in_cycle(episode: Episode) -> np.ndarray:
-    """Cycles one after the other, as `drc_lab.evaluation.watchers.cycles` counts them; waits are part of none."""
+    """Marks the steps of cycles, which do not overlap and are found as in `drc_lab.evaluation.watchers.cycles`. Waits
+    belong to no cycle."""
     states = [b"".join(np.ascontiguousarray(board[t]).tobytes() for board in episode.boards.values())
               for t in range(len(episode) + 1)]  # fmt: skip
     found, since = np.zeros(len(episode), np.int8), 0

@@ -1,18 +1,18 @@
-"""Labels of what comes next, made from an episode's end to its beginning."""
+"""Labels of the next event in an episode, filled in from the episode's end to its beginning."""
 
 import numpy as np
 
-DIRECTIONS = ("up", "down", "left", "right")  # of actions 0 to 3, in both games
-NEVER = 0  # the class of what does not happen any more; direction d has class d + 1
+DIRECTIONS = ("up", "down", "left", "right")  # what actions 0 to 3 mean, in both games
+NEVER = 0  # class of an event that does not happen any more; direction d has class d + 1
 NEVER_OR_DIRECTION = ("never", *DIRECTIONS)
 
 
 def next_event(steps: int, cells: int, events: list[tuple[int, int, int]]) -> np.ndarray:
-    """The class of the next event on each cell, int8 [T, P]: an event at step t counts before it and at it.
+    """Returns the class of the next event on each cell, int8 [T, P]. An event at step t is still the next one at t.
 
     Args:
         steps, cells: T, P.
-        events: (step, cell, class), by step.
+        events: (step, cell, class), sorted by step.
     """
     found = np.zeros((steps, cells), np.int8)
     upcoming = np.full(cells, NEVER, np.int8)
@@ -26,7 +26,7 @@ def next_event(steps: int, cells: int, events: list[tuple[int, int, int]]) -> np
 
 
 def next_only(steps: int, cells: int, events: list[tuple[int, int]]) -> np.ndarray:
-    """1 on the cell of the next event alone, int8 [T, P], from (step, cell)."""
+    """Marks the cell of the next event with 1 and all others with 0, int8 [T, P]; events are (step, cell) by step."""
     found = np.zeros((steps, cells), np.int8)
     begin = 0
     for step, cell in events:
@@ -36,6 +36,11 @@ def next_only(steps: int, cells: int, events: list[tuple[int, int]]) -> np.ndarr
 
 
 def number_left(steps: int, events: list[int]) -> np.ndarray:
-    """How many events are still to come before each step or at it, float64 [T]."""
+    """Returns how many events are still to come at each step, those at the step itself included, float64 [T].
+
+    Args:
+        steps: T.
+        events: the step of each event.
+    """
     at = np.bincount(np.array(events, np.int64), minlength=steps)[:steps] if events else np.zeros(steps)
     return np.cumsum(at[::-1])[::-1].astype(np.float64)

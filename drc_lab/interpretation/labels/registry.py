@@ -1,4 +1,4 @@
-"""What a probe may be asked for, by name: functions from an episode to numbers, one set for each game."""
+"""Registry of the labels that probes can predict: functions from an episode to numbers, by name and game."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ ANY_GAME = ""
 
 @dataclass(frozen=True)
 class Label:
-    """A concept.
+    """A fact about each step of an episode that a probe can predict.
 
     Args:
         name: in configs, tables and reports.
-        of: Episode of T steps -> what holds before each step: int [T, H, W] (``cells``) or [T], classes by number;
-            float [T] where there are no classes. -1 and nan are left out.
-        classes: their names; () of a number, which a probe regresses.
-        cells: whether each cell has one.
-        text: what it is, in a sentence.
-        game: of whose episodes, the id of its env; ANY_GAME of all.
+        of: returns the label's value before each of an episode's T steps: class numbers, int [T, H, W] if ``cells``,
+            else [T]; or float [T] if there are no classes. -1 and nan mark values that are left out.
+        classes: names of the classes; () for a number, which a probe regresses.
+        cells: whether each cell has its own value.
+        text: what it means, in a sentence.
+        game: env id of the game that has it; ANY_GAME for all games.
     """
 
     name: str
@@ -39,7 +39,8 @@ _LABELS: dict[str, list[Label]] = {}
 def register_label(
     name: str, *, classes: Sequence[str] = (), cells: bool = False, text: str = "", game: str = ANY_GAME
 ) -> Callable[[Callable[[Episode], np.ndarray]], Callable[[Episode], np.ndarray]]:
-    """Makes a function a label, see `Label` for the arguments; one of the same name and game takes its place."""
+    """Decorator that registers a function as a label; `Label` explains the arguments. It replaces a label of the same
+    name and game."""
 
     def register(of: Callable[[Episode], np.ndarray]) -> Callable[[Episode], np.ndarray]:
         own = [label for label in _LABELS.get(game, []) if label.name != name]
@@ -50,15 +51,15 @@ def register_label(
 
 
 def labels_of(game: str) -> dict[str, Label]:
-    """All labels of a game by name, those of any game last."""
+    """Returns all labels of a game by name, its own first, then those of any game."""
     return {label.name: label for label in [*_LABELS.get(game, []), *_LABELS.get(ANY_GAME, [])]}
 
 
 def find_labels(game: str, names: Sequence[str] | None, key: str = "probe.labels") -> list[Label]:
-    """Those of that name; None is all.
+    """Looks up labels of a game by name; None is all of them.
 
     Raises:
-        ConfigError: about ``key``: the game has none of that name.
+        ConfigError: about ``key``: the game has no label of that name.
     """
     known = labels_of(game)
     for name in names or ():

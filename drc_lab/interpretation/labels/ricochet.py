@@ -1,4 +1,4 @@
-"""What an agent is about to do in Ricochet Robots."""
+"""Labels of what an agent is about to do in Ricochet Robots."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -13,12 +13,13 @@ from drc_lab.interpretation.labels.backward import NEVER_OR_DIRECTION, next_even
 from drc_lab.interpretation.labels.registry import register_label
 
 GAME = "drc_lab/RicochetRobots-v0"
-SOLVER_STATES = 200_000  # positions that the solver looks at for one board
-LABELLED_ROBOTS = 4  # that have a label of their own: as many as the board game has
+SOLVER_STATES = 200_000  # positions that the solver visits at most for one board
+LABELLED_ROBOTS = 4  # robots that have a label of their own: as many as the board game has
 
 
 def moves(episode: Episode) -> Iterator[tuple[int, int, int, int, int]]:
-    """(step, robot, direction, cell that it leaves, and stops on) of each step in which a robot moves."""
+    """Yields (step, robot, direction, cell that it leaves, cell that it stops on) for each step in which a robot
+    moves."""
     robots = episode.boards["robots"]
     for step, action in enumerate(episode.actions):
         robot, direction = divmod(int(action), 4)
@@ -27,7 +28,7 @@ def moves(episode: Episode) -> Iterator[tuple[int, int, int, int, int]]:
 
 
 def path(start: int, end: int, direction: int, width: int) -> range:
-    """The cells from start to end, both included."""
+    """Returns the cells from start to end, both included."""
     stride = (-width, width, -1, 1)[direction]
     return range(start, end + stride, stride)
 
@@ -50,7 +51,7 @@ def stop_cell(episode: Episode) -> np.ndarray:
 
 
 def departure_direction(episode: Episode, robot: int) -> np.ndarray:
-    """Of one robot, int8 [T, H, W]."""
+    """Returns the direction in which one robot next leaves each cell, int8 [T, H, W]; -1 if there is no such robot."""
     events = [(step, cell, direction + 1) for step, mover, direction, cell, _ in moves(episode) if mover == robot]
     found = as_maps(episode, next_event(len(episode), episode.height * episode.width, events))
     return found if robot < episode.boards["robots"].shape[1] else np.full_like(found, -1)
@@ -82,7 +83,7 @@ def moves_left(episode: Episode) -> np.ndarray:
 
 @register_label("moves_to_goal", game=GAME, text="The fewest moves that solve the board, by the exact solver.")
 def moves_to_goal(episode: Episode) -> np.ndarray:
-    """nan where the solver gives up, or no moves lead to the goal any more."""
+    """Returns the length of a shortest solution; nan where the solver gives up or the goal cannot be reached."""
     walls, robots, goal, target = (episode.boards[name][:-1] for name in ("walls", "robots", "goal", "target"))
     shape = (len(episode), episode.height, episode.width)
     boards = Boards(walls.reshape(shape), robots, goal, target, np.full(len(episode), -1))

@@ -1,4 +1,5 @@
-"""What an agent is about to do in Sokoban. The two directions are the concepts of Bush et al. (2025): C_A and C_B."""
+"""Labels of what an agent is about to do in Sokoban. The two direction labels are the concepts C_A and C_B of Bush et
+al. (2025)."""
 
 from collections.abc import Iterator
 
@@ -13,7 +14,7 @@ GAME = "drc_lab/Sokoban-v0"
 
 
 def moves(episode: Episode) -> Iterator[tuple[int, int, int]]:
-    """(step, direction, cell that the player comes to) of each step in which it moves."""
+    """Yields (step, direction, cell that the player moves to) for each step in which the player moves."""
     player = episode.boards["player"]
     for step, direction in enumerate(episode.actions):
         if player[step + 1] != player[step]:
@@ -21,7 +22,7 @@ def moves(episode: Episode) -> Iterator[tuple[int, int, int]]:
 
 
 def pushes(episode: Episode) -> Iterator[tuple[int, int, int, int]]:
-    """(step, direction, cell of the box before, and after) of each push."""
+    """Yields (step, direction, cell of the box before, cell of the box after) for each push."""
     strides = (-episode.width, episode.width, -1, 1)
     for step, direction, cell in moves(episode):
         if episode.boards["tiles"][step, cell] in (BOX, BOX_ON_TARGET):

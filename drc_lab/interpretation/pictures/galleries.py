@@ -1,4 +1,4 @@
-"""Pictures of many small maps: channels of a state step by step, and the boards that excite a feature most."""
+"""Pictures of many small maps: channels of a state step by step, and the boards that activate a feature most."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -20,18 +20,21 @@ FRAME = (214, 39, 140)
 
 
 def board_picture(env: LevelVectorEnv, episode: Episode, step: int, cell: int = CELL) -> np.ndarray:
-    """A recorded board before a step, or at the end of its T steps: uint8 [rows, columns, 3]. The env's first board
-    becomes it."""
+    """Draws a recorded board before a step, or at the end for ``step`` T or -1: uint8 [rows, columns, 3]. It overwrites
+    the env's first board."""
     for name, each in episode.boards.items():
         getattr(env.batch, name)[0] = each[step]
     return env.batch.picture(0, cell)
 
 
 def heat(values: np.ndarray, shape: tuple[int, int], cell: int = CELL) -> np.ndarray:
-    """A map [H, W] of -1 to 1 in blue, white and red: uint8 [*shape, 3]; white where the policy sees no cells.
+    """Draws a map of values from -1 (blue) over 0 (white) to 1 (red): uint8 [*shape, 3].
 
     Args:
-        shape: pixels of the picture of the whole board, whose border may be missing in the map.
+        values: [H, W].
+        shape: size in pixels of the picture of the whole board. If the map lacks the board's border, the border is
+            white.
+        cell: side of a cell in pixels.
     """
     large = np.kron(np.clip(values, -1, 1), np.ones((cell, cell)))
     missing = np.array(shape) - large.shape
@@ -42,11 +45,13 @@ def heat(values: np.ndarray, shape: tuple[int, int], cell: int = CELL) -> np.nda
 
 
 def framed(picture: np.ndarray, at: tuple[int, int], board: tuple[int, int], cell: int = CELL) -> np.ndarray:
-    """With a frame around a cell of the policy's maps.
+    """Returns a picture with a frame around one cell.
 
     Args:
         picture: uint8 [rows, columns, 3] of the whole board.
-        at: row and column in maps of height and width ``board``.
+        at: row and column of the cell in the policy's maps.
+        board: height and width of the policy's maps, which may lack the board's border.
+        cell: side of a cell in pixels.
     """
     new = picture.copy()
     ring = [(pixels - cell * size) // 2 for pixels, size in zip(picture.shape[:2], board, strict=True)]
@@ -57,7 +62,7 @@ def framed(picture: np.ndarray, at: tuple[int, int], board: tuple[int, int], cel
 
 
 def mosaic(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """Pictures of one size in rows, with white between them; a row may be shorter than the others."""
+    """Arranges pictures of the same size in rows, with white gaps; rows may differ in length."""
     H, W, _ = rows[0][0].shape
     whole = np.full(((H + GAP) * len(rows) - GAP, (W + GAP) * max(map(len, rows)) - GAP, 3), 255, np.uint8)
     for y, row in enumerate(rows):
@@ -67,7 +72,7 @@ def mosaic(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
 
 
 def show(axis: "Axes", rows: Sequence[Sequence[np.ndarray]], names: Sequence[str]) -> None:
-    """Draws a mosaic with a name at each row's left."""
+    """Draws a mosaic with a name to the left of each row."""
     axis.imshow(mosaic(rows))
     H = rows[0][0].shape[0]
     axis.set_yticks([y * (H + GAP) + H / 2 for y in range(len(rows))], names, fontsize="xx-small")
@@ -80,15 +85,15 @@ def show(axis: "Axes", rows: Sequence[Sequence[np.ndarray]], names: Sequence[str
 def channel_gallery(
     recording: Recording, env: LevelVectorEnv, name: str, weights: np.ndarray, level: int, label: str
 ) -> Finding:
-    """The channels of a state that a probe reads most from, on the steps of an episode.
+    """Shows the channels of a state with the largest weights in a probe, over the steps of an episode.
 
     Args:
         recording: without extra passes.
-        env: of the game, whose first board pictures are taken of.
+        env: of the game; its first board is overwritten to draw pictures.
         name: of the state, [rows, C, H, W].
         weights: float32 [C], how much the probe reads from each channel.
         level: of the episode.
-        label: that the probe reads.
+        label: that the probe predicts.
     """
     maps = recording.tensor(name)
     chosen = np.argsort(-weights)[:SHOWN_CHANNELS]

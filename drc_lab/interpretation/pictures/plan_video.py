@@ -1,4 +1,4 @@
-"""Episodes with the plan drawn on the board, as probes read it, tick by tick."""
+"""Videos of episodes with the plan that probes read drawn on the board, tick by tick."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,21 +13,21 @@ from drc_lab.interpretation.probes.linear import Probe, cell_features
 from drc_lab.interpretation.recording import Recording
 
 CELL = 40  # pixels
-ARROW, SURE = (214, 39, 140), 0.35  # colour; arrows of less probable directions are left out
-HOLD = 3  # times that the last picture of a level is repeated
+ARROW, SURE = (214, 39, 140), 0.35  # colour of arrows; least probability of a direction that gets one
+HOLD = 3  # frames for which a level's last picture is shown
 STEPS = np.array([(-1, 0), (1, 0), (0, -1), (0, 1)])  # rows and columns of up, down, left, right
 
 
 def plan_frames(
     recording: Recording, env: LevelVectorEnv, probes: Sequence[Probe], names: Sequence[str], levels: Sequence[int]
 ) -> Iterator[np.ndarray]:
-    """Frames uint8 [rows, columns, 3]: each tick of each step of some levels.
+    """Yields frames, uint8 [rows, columns, 3], for each tick of each step of some levels.
 
     Args:
         recording: without extra passes.
-        env: of the game, whose first board pictures are taken of.
-        probes: of each tick: 1x1, of a label whose classes are never and the four directions.
-        names: what each of them reads.
+        env: of the game; its first board is overwritten to draw pictures.
+        probes: one 1x1 probe for each tick, of a label whose classes are never and the four directions.
+        names: the recorded tensor that each probe reads.
         levels: numbers of the levels.
     """
     index, boards = recording.index, {e.level: e for e in recording.episodes}
@@ -47,12 +47,12 @@ def plan_frames(
 
 
 def _drawn(picture: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """With an arrow in each cell of which the probe thinks that something happens, float [H, W, 4]."""
+    """Draws an arrow in each cell where a direction is probable enough; directions are probabilities, [H, W, 4]."""
     image = Image.fromarray(picture).convert("RGBA")
     over = Image.new("RGBA", image.size)
     draw = ImageDraw.Draw(over)
     H, W, _ = directions.shape
-    top, left = (picture.shape[0] - CELL * H) / 2, (picture.shape[1] - CELL * W) / 2  # a border that it does not see
+    top, left = (picture.shape[0] - CELL * H) / 2, (picture.shape[1] - CELL * W) / 2  # the border that it does not see
     for row, column in np.argwhere(directions.max(-1) >= SURE):
         direction = int(directions[row, column].argmax())
         alpha = int(255 * directions[row, column, direction])

@@ -1,4 +1,4 @@
-"""Probes for one target on one recording, all fitted to the same rows and tested on the same."""
+"""Fitting and scoring probes for one target on one recording, all on the same training and test rows."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ from drc_lab.interpretation.spec import ProbeSpec
 
 @dataclass(frozen=True)
 class Fitted:
-    """A probe, and how it did on the levels that it was not fitted to."""
+    """A probe (None for the majority baseline), its score on the test levels, and how many levels these are."""
 
     probe: Probe | None
     score: OverLevels
@@ -31,11 +31,13 @@ class Fitted:
 
 
 class Bench:
-    """Fits probes for one target on one recording, all to the same rows and tested on the same.
+    """Fits probes for one target on one recording. All are fitted to the same rows and tested on the same other rows.
 
     Args:
-        recording, target, split: see there.
-        spec: how much is fitted, and how.
+        recording: of the policy.
+        target: what the probes predict.
+        split: of the rows into those of training levels and those of test levels.
+        spec: settings of the fit.
     """
 
     def __init__(self, recording: Recording, target: Target, split: Split, spec: ProbeSpec):
@@ -56,15 +58,21 @@ class Bench:
 
     @property
     def possible(self) -> bool:
-        """Whether there is something to tell apart on both sides."""
+        """Whether a fit and its score mean something: two values or more to fit, and two test levels or more."""
         return len(np.unique(self.fit_y)) > 1 and len(np.unique(self.level)) > 1
 
     def reads(self, maps: np.ndarray) -> bool:
-        """Whether a probe can read this: of cells, a map of the board's size."""
+        """Whether a probe can read a tensor; labels of cells need a map of the board's size."""
         return not self.target.label.cells or (maps.ndim == 4 and maps.shape[2:] == self.target.truth.shape[1:])
 
     def fit(self, maps: np.ndarray, kernel: int, shuffled: bool = False) -> Fitted:
-        """A probe of ``maps`` [rows, C, H, W] (or [rows, F] of what is no map)."""
+        """Fits and scores a probe.
+
+        Args:
+            maps: [rows, C, H, W], or [rows, F] of a tensor that is no map.
+            kernel: side length of the cells that a probe of a cell label reads.
+            shuffled: whether the training labels are permuted, as a control.
+        """
         features = self.features(maps, kernel)
         y = self.shuffled_y if shuffled else self.fit_y
         x, seen = (features[tuple(at.T)] for at in (self.fit_at, self.test_at))
@@ -75,13 +83,13 @@ class Bench:
         return Fitted(probe, self.score(probe.scores(seen)[:, 0]), len(self.draws[0]))
 
     def features(self, maps: np.ndarray, kernel: int) -> np.ndarray:
-        """[rows, H, W, F] for a target with cells, else [rows, F]: the whole map, flattened."""
+        """Returns what probes read: [rows, H, W, F] for a label of cells, else the whole map flattened, [rows, F]."""
         if self.target.label.cells:
             return cell_features(maps, kernel)
         return np.asarray(maps, np.float32).reshape(len(maps), -1)
 
     def majority(self) -> Fitted:
-        """Says the most frequent class, or the mean, of what it was fitted to."""
+        """Scores the constant prediction of the training rows' most frequent class, or of their mean."""
         if self.target.classes:
             said = np.full(len(self.test_y), np.bincount(self.fit_y).argmax())
         else:
@@ -89,7 +97,7 @@ class Bench:
         return Fitted(None, self.score(said), len(self.draws[0]))
 
     def score(self, said: np.ndarray) -> OverLevels:
-        """Macro-F1 of classes, or the share of variance that a number explains."""
+        """Scores predictions for the test rows: macro-F1 for classes, R^2 (share of variance explained) for numbers."""
         if self.target.classes:
             return OverLevels(confusions(self.test_y, said, self.level, self.target.classes), macro_f1, self.draws)
         return OverLevels(moments(self.test_y, said, self.level), r_squared, self.draws)

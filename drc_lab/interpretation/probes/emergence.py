@@ -1,4 +1,4 @@
-"""When a plan appears in training: what probes read from each checkpoint of a run, beside what thinking adds there."""
+"""When a plan appears in training: probe scores for each checkpoint of a run, beside its gain from extra passes."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from drc_lab.interpretation.spec import ProbeSpec
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-NOTHING = "none"  # in the place of a label
+NOTHING = "none"  # label in the row of a checkpoint without probes
 
 
 def at_checkpoint(
@@ -28,13 +28,13 @@ def at_checkpoint(
     spec: ProbeSpec,
     confidence: float = 0.95,
 ) -> list[dict[str, object]]:
-    """Rows of the table of `emergence`: the 1x1 probe of each cell label at the best of the recorded places, beside the
-    observation's.
+    """Returns a checkpoint's rows of the table of `emergence`: for each cell label the 1x1 probe of the recorded place
+    where it scores best, beside the same probe of the observation.
 
     Args:
-        frames: that the policy had learned from.
+        frames: that the checkpoint was trained for.
         recording: of its episodes.
-        thought: of the same levels with extra passes before the first step, where there is one.
+        thought: recording of the same levels with extra passes before the first step; None if there is none.
         found, spec, confidence: see `drc_lab.interpretation.probes.probing.probe_all`.
     """
     split = Split.of(recording, spec.train_share, spec.seed)
@@ -58,7 +58,7 @@ def at_checkpoint(
         low, high = score.interval(confidence)
         rows.append({"frames": frames, "label": target.label.name, "reads": best, "score": score.value, "low": low,
                      "high": high, OBSERVATION: obs.value, **more})  # fmt: skip
-    return rows or [{"frames": frames, "label": NOTHING, **more}]  # too few episodes end well to say what a plan was
+    return rows or [{"frames": frames, "label": NOTHING, **more}]  # too few solved episodes to fit probes
 
 
 def _solved(recording: Recording) -> np.ndarray:
@@ -66,7 +66,7 @@ def _solved(recording: Recording) -> np.ndarray:
 
 
 def emergence(rows: Sequence[dict[str, object]], passes: int, confidence: float = 0.95) -> Finding:
-    """The rows of all checkpoints of a run."""
+    """Makes a finding of the rows of all checkpoints of a run, see `at_checkpoint`."""
     table = pd.DataFrame(rows)
     text = (
         "Each checkpoint of the run on the same levels: macro-F1 of 1x1 probes at the place where it is highest, on "

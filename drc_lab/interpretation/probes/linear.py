@@ -1,4 +1,4 @@
-"""Linear probes: logistic and ridge regression on what a policy computes, and how well they do on other levels."""
+"""Linear probes: logistic and ridge regression on what a policy computes, and their scores on held-out levels."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from drc_lab.evaluation.stats.intervals import Interval
 
 RESAMPLES = 2000
 MAX_ITERATIONS = 300
-SHRINKAGES = (1, 10, 100, 1_000, 10_000)  # of a ridge regression: what its l2 may be multiplied by
+SHRINKAGES = (1, 10, 100, 1_000, 10_000)  # factors of l2 that a ridge regression chooses from
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A linear map from features to classes or to a number.
+    """A linear map from features to the logits of K classes or to a number.
 
     Args:
         weight: float32 [K, F]; K is 1 for a number.
@@ -30,18 +30,18 @@ class Probe:
     bias: np.ndarray
 
     def scores(self, x: np.ndarray) -> np.ndarray:
-        """float32 [N, K], logits or the number, from features [N, F]."""
+        """Returns logits or the number, float32 [N, K], for features [N, F]."""
         return x @ self.weight.T + self.bias
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """int64 [N], the most probable class."""
+        """Returns the most probable class, int64 [N], for features [N, F]."""
         return self.scores(x).argmax(1)
 
 
 def cell_features(maps: np.ndarray, kernel: int) -> np.ndarray:
-    """What a ``kernel`` x ``kernel`` probe reads at each cell: [N, C, H, W] -> float32 [N, H, W, C * k * k].
+    """Returns what a ``kernel`` x ``kernel`` probe reads at each cell: [N, C, H, W] -> float32 [N, H, W, C * k * k].
 
-    Channel by channel, each with its k * k cells; zeros beyond the edge.
+    Features are ordered by channel, then by the k * k cells around; cells beyond the edge are zeros.
     """
     N, _, H, W = maps.shape
     if kernel == 1:
@@ -51,12 +51,16 @@ def cell_features(maps: np.ndarray, kernel: int) -> np.ndarray:
 
 
 def fit_classes(x: np.ndarray, y: np.ndarray, classes: int, l2: float = 1.0) -> Probe:
-    """Multinomial logistic regression: least sum of cross-entropies plus l2 / 2 times the squared weights, of features
-    scaled to mean 0 and variance 1; scikit-learn's with C = 1 / l2, in float32 and a few threads' time.
+    """Fits a multinomial logistic regression to features scaled to mean 0 and variance 1.
+
+    It minimises the sum of cross-entropies plus l2 / 2 times the squared weights (biases not included), like
+    scikit-learn's LogisticRegression with C = 1 / l2, but in float32 and on torch's threads.
 
     Args:
         x: float32 [N, F].
         y: int [N], 0 to ``classes`` - 1.
+        classes: number of classes.
+        l2: weight of the squared weights.
     """
     mean, scale = _scale(x)
     seen, target = torch.from_numpy((x - mean) / scale), torch.from_numpy(y.astype(np.int64))
@@ -83,14 +87,14 @@ def fit_classes(x: np.ndarray, y: np.ndarray, classes: int, l2: float = 1.0) -> 
 
 
 def fit_number(x: np.ndarray, y: np.ndarray, l2: float = 1.0, level: np.ndarray | None = None) -> Probe:
-    """Ridge regression of a number, of features scaled likewise.
+    """Fits a ridge regression of a number to features scaled as in `fit_classes`.
 
     Args:
         x, y: [N, F] and [N].
-        l2: weight of the squared weights; the least of those that are tried where levels are given.
-        level: int64 [N]. A whole board has thousands of features and one number: without more shrinkage such a probe
-            learns its levels by heart. The weight is l2 times the one of `SHRINKAGES` that does best on each half
-            of the levels, fitted to the other half.
+        l2: weight of the squared weights; with ``level``, the smallest weight that is tried.
+        level: int64 [N], the level of each row. With it (and at least 8 levels) the weight is l2 times the one of
+            `SHRINKAGES` that predicts best in two-fold cross-validation over levels. A whole board has thousands of
+            features for one number, so that a probe with less shrinkage memorises its levels.
     """
     if level is not None and l2 > 0 and len(levels := np.unique(level)) >= 8:
         errors = np.zeros(len(SHRINKAGES))
@@ -122,15 +126,15 @@ def _unscaled(w: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> Probe:
 
 
 def confusions(truth: np.ndarray, said: np.ndarray, level: np.ndarray, classes: int) -> np.ndarray:
-    """int64 [L, K, K]: of each level, how often what was true was said to be what. All given are [N]."""
+    """Returns each level's confusion matrix, int64 [L, K, K] (true class, predicted class). Arguments are int [N]."""
     _, number = np.unique(level, return_inverse=True)
     flat = (number * classes + truth) * classes + said
     return np.bincount(flat, minlength=(number.max() + 1) * classes**2).reshape(-1, classes, classes)
 
 
 def macro_f1(confusion: np.ndarray) -> np.ndarray:
-    """Mean over the classes that occur, in truth or in what is said, of 2 hits / (true + said): [..., K, K] "
-    "-> [...]."""
+    """Returns macro-F1, [..., K, K] -> [...]: the mean of 2 hits / (true + predicted) over the classes that occur in
+    truth or prediction."""
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
     of = confusion.sum(-1) + confusion.sum(-2)
     occurs = of > 0
@@ -138,25 +142,25 @@ def macro_f1(confusion: np.ndarray) -> np.ndarray:
 
 
 def r_squared(moments: np.ndarray) -> np.ndarray:
-    """1 - squared error / squared distance from the mean, from sums [..., 4] of 1, y, y^2 and squared error."""
+    """Returns R^2, [..., 4] -> [...], from the sums of 1, y, y^2 and the squared error of predictions."""
     n, y, squares, error = np.moveaxis(moments, -1, 0)
     return 1 - error / np.maximum(squares - y**2 / np.maximum(n, 1), 1e-12)
 
 
 def moments(truth: np.ndarray, said: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """float64 [L, 4], of each level the sums that `r_squared` needs."""
+    """Returns each level's sums that `r_squared` needs, float64 [L, 4]. Arguments are [N]."""
     _, number = np.unique(level, return_inverse=True)
     each = (np.ones(len(truth)), truth, truth**2, (truth - said) ** 2)
     return np.stack([np.bincount(number, weights=column) for column in each], 1)
 
 
 class OverLevels:
-    """Scores and their bootstrap over levels: what happens within a level hangs together.
+    """A score and its bootstrap distribution. Whole levels are resampled, as the rows of a level are correlated.
 
     Args:
-        sums: [L, ...], of each level what adds up over levels.
-        score: sums over levels [..., ...] -> [...].
-        draws: float64 [R, L], how often each level is drawn, alike for all that are compared.
+        sums: [L, ...], for each level the statistics that add up over levels, such as confusion matrices.
+        score: computes scores from summed statistics, [R, ...] -> [R] or [...] -> a number.
+        draws: float64 [R, L], how often each level is in each resample; the same for all scores that are compared.
     """
 
     def __init__(self, sums: np.ndarray, score: Callable[[np.ndarray], Any], draws: np.ndarray):
@@ -169,8 +173,8 @@ class OverLevels:
         return Interval(float(low), float(high))
 
     def beats(self, other: "OverLevels") -> float:
-        """One-sided p-value of being no better than another, on the same levels: by the normal distribution with the
-        bootstrap's standard deviation of the difference."""
+        """Returns the one-sided p-value of the hypothesis that this score is no better than another on the same levels,
+        from a normal distribution with the bootstrap's standard deviation of the difference."""
         difference, spread = self.value - other.value, float((self.resampled - other.resampled).std())
         if spread == 0:
             return 1.0 if difference <= 0 else 0.0
@@ -178,6 +182,6 @@ class OverLevels:
 
 
 def draws_of(levels: int, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
-    """float64 [R, L]: how often each of L levels is in each resample of L."""
+    """Draws R bootstrap resamples of L levels; returns how often each level is in each of them, float64 [R, L]."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(levels, np.full(levels, 1 / levels), size=resamples).astype(np.float64)

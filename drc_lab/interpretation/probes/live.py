@@ -1,4 +1,4 @@
-"""Curves of a plan in training: what probes read from the policy each time, beside what they read from observations."""
+"""Probe scores as training curves, for the policy's states and for observations as a control."""
 
 from typing import Any
 
@@ -25,11 +25,12 @@ from drc_lab.progress import working
 
 
 class ProbeCurves(L.Callback):
-    """Every so many frames plays held-out levels greedily, and logs what 1x1 probes read of the plan.
+    """Plays held-out levels greedily at intervals during training and logs the scores of 1x1 probes.
 
-    ``probe/LABEL`` is the macro-F1 on levels that the probe was not fitted to, of the layer where it is highest, from
-    the cell states after a step's last tick (hidden states where there are none); ``probe_observation/LABEL`` the same
-    of the observation. A label that has one class only in what was played is not logged, as early in training.
+    ``probe/LABEL`` is the macro-F1 on levels that the probe was not fitted to, for the layer where it is highest. The
+    probes read cell states after a step's last tick, or hidden states if the policy has no cell states.
+    ``probe_observation/LABEL`` is the score of the same probe on the observation. A label of which only one class
+    occurs in the episodes is not logged, which is common early in training.
 
     See `ProbeCurvesSpec` for the arguments.
     """
@@ -42,10 +43,10 @@ class ProbeCurves(L.Callback):
         self._made_at = -1
 
     def check(self, policy: Policy, game: str) -> None:
-        """Before anything is written: is there something to read, and to look for?
+        """Checks before training that the policy has states to read and the game has the labels.
 
         Raises:
-            ConfigError: the policy has no states, or the game no such labels.
+            ConfigError: the policy has no cell or hidden states, or the game no such labels of cells.
         """
         if self.spec.every_frames is None:
             return

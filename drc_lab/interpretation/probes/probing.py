@@ -1,4 +1,4 @@
-"""What can be read, linearly, from what a policy computes: probes beside their controls."""
+"""What a policy's activations encode linearly: probes for every label and recorded tensor, beside their controls."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ Key = tuple[str, str, int]  # label, name, kernel (0: the whole map)
 
 @dataclass(frozen=True)
 class Probed:
-    """All that was fitted: the table of `COLUMNS`, and the probes themselves by label, name and kernel."""
+    """All fitted probes: their scores in a table with `COLUMNS`, and the probes by label, name and kernel."""
 
     table: pd.DataFrame
     probes: dict[Key, Probe]
@@ -43,15 +43,15 @@ def probe_all(
     confidence: float = 0.95,
     tell: Callable[[int], object] = lambda number: None,
 ) -> Probed:
-    """Probes for every target in everything that was recorded, each beside its controls.
+    """Fits probes for every target to every recorded tensor that can be read, each beside its controls.
 
     Args:
         recording: of the policy.
-        untrained: the same steps, as another net of the same shape with random weights sees them.
-        found: what is looked for.
-        spec: see there.
+        untrained: recording of the same steps by a policy of the same shape with random weights.
+        found: what the probes predict.
+        spec: settings of the fits.
         confidence: of intervals, and 1 - alpha of the tests.
-        tell: is told how many probes more are done.
+        tell: called with 1 after each probe and its controls.
     """
     split = Split.of(recording, spec.train_share, spec.seed)
     rows: list[list[object]] = []
@@ -90,7 +90,7 @@ def probe_all(
 
 
 def count_probes(recording: Recording, found: Sequence[Target], spec: ProbeSpec) -> int:
-    """How many `probe_all` fits at most, controls not counted."""
+    """Returns how many probes `probe_all` fits at most, not counting controls."""
     return sum((len(spec.kernels) if target.label.cells else 1) * len(recording.names) for target in found)
 
 
@@ -101,13 +101,13 @@ def _row(label: Label, name: str, of: str, kernel: int, fitted: Fitted, confiden
 
 
 def probe_findings(probed: Probed, found: Sequence[Target], confidence: float = 0.95) -> list[Finding]:
-    """The best place for each label beside its controls, and the score everywhere."""
+    """Returns two findings: the best place for each label beside its controls, and the scores everywhere."""
     table, texts = probed.table, {target.label.name: target.label.text for target in found}
     return [best_places(table, texts, confidence), everywhere(table, confidence)]
 
 
 def best_places(table: pd.DataFrame, texts: dict[str, str], confidence: float) -> Finding:
-    """A row for each label and size of probe."""
+    """Returns the best place as one row for each label and size of probe, beside the controls."""
     rows = []
     for (label, cells), own in table.groupby(["label", "cells"], sort=False):
         policy = own[own["of"] == "policy"]
@@ -135,7 +135,7 @@ def best_places(table: pd.DataFrame, texts: dict[str, str], confidence: float) -
 
 
 def everywhere(table: pd.DataFrame, confidence: float) -> Finding:
-    """All probes of the policy and all controls."""
+    """Returns the full table: all probes of the policy and all controls."""
     text = (
         "Every probe and its controls. p: one-sided, of the control that comes nearest; p_holm: over all probes; "
         f"{confidence:.0%} intervals by a bootstrap over levels."
@@ -160,8 +160,8 @@ def _draw_best(axis: "Axes", shown: pd.DataFrame) -> None:
 
 
 def _by_tick(table: pd.DataFrame) -> pd.DataFrame:
-    """The policy's probes of cell states, or of hidden states where there is none, with their layers and ticks; those
-    of single cells and of whole maps."""
+    """Selects the policy's 1x1 and whole-map probes of cell states (of hidden states if there are none), with columns
+    for layer and tick."""
     own = table[(table["of"] == "policy") & table["cells"].isin(["1x1", "all"])]
     parts = own["reads"].str.extract(r"^(\d+)\.(\d+)\.(\w+)$")
     own = own.assign(layer=parts[0], tick=parts[1], what=parts[2]).dropna(subset=["tick"])

@@ -1,4 +1,4 @@
-"""How a plan changes while a policy thinks about one observation: probes read tick by tick, pass by pass."""
+"""How a plan changes while a policy thinks about one observation: probe scores tick by tick and pass by pass."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -22,16 +22,17 @@ def refinement(
     probed: Probed, thought: Recording, found: Sequence[Target], test_levels: np.ndarray, spec: ProbeSpec,
     confidence: float = 0.95,
 ) -> Finding | None:  # fmt: skip
-    """The score of each cell label on the first observation, after each tick of each extra pass.
+    """Scores each cell label on the first observation, after each tick of each extra pass.
 
-    For each label and layer the probe of the last tick's cell state reads all ticks before it. What it reads off is
-    compared with what the policy then does, after all these passes.
+    For each label and layer, the probe that was fitted to the cell state after a step's last tick reads the cell state
+    after every tick. Its prediction is compared with what the policy does after all of these passes. Returns None if
+    there is nothing to score.
 
     Args:
-        probed: of steps in the middle of episodes.
-        thought: a recording of the same policy with extra passes before the first step.
-        found: the targets of ``thought``; what its deciding rows say holds for the passes before them.
-        test_levels: those that no probe was fitted to.
+        probed: probes fitted to whole episodes without extra passes.
+        thought: recording of the same policy with extra passes before the first step.
+        found: targets of ``thought``; the truth of a first step's deciding row is used for its extra passes too.
+        test_levels: levels that no probe was fitted to.
         spec: of the probes.
         confidence: of the intervals.
     """
@@ -69,7 +70,7 @@ def refinement(
 
 
 def _score(probe: Probe, maps: np.ndarray, truth: np.ndarray, classes: int, seed: int) -> OverLevels:
-    """Of what a 1x1 probe says of each level's maps [L, C, H, W], and what is true there, [L, H, W]."""
+    """Scores a 1x1 probe on one map of each level, [L, C, H, W], against the truth [L, H, W]."""
     said = probe.predict(cell_features(maps, 1).reshape(-1, maps.shape[1])).reshape(truth.shape)
     level = np.broadcast_to(np.arange(len(truth))[:, None, None], truth.shape)
     known = truth >= 0
@@ -78,7 +79,7 @@ def _score(probe: Probe, maps: np.ndarray, truth: np.ndarray, classes: int, seed
 
 
 def _spread(truth: np.ndarray, index: pd.DataFrame, first: np.ndarray) -> np.ndarray:
-    """What holds at the deciding row of a level's first step, in all rows of that step."""
+    """Copies the truth of each first step's deciding row to all rows of that step; all other rows are -1."""
     spread = np.full_like(truth, -1)
     deciding = first & (index["thought"] == DECIDES).to_numpy()
     of_level = dict(zip(index["level"].to_numpy()[deciding], truth[deciding], strict=True))
@@ -88,7 +89,7 @@ def _spread(truth: np.ndarray, index: pd.DataFrame, first: np.ndarray) -> np.nda
 
 
 def _is_last_cell_state(name: str, names: Sequence[str]) -> bool:
-    """Whether a name is that of a layer's cell state after the last tick."""
+    """Whether a name is the last recorded tick of a layer's cell state."""
     layer, _, rest = name.partition(".")
     tick, _, what = rest.partition(".")
     return what == "c" and f"{layer}.{int(tick) + 1}.c" not in names

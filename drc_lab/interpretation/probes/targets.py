@@ -1,4 +1,4 @@
-"""What labels say of the rows of a recording, and which levels probes are fitted to."""
+"""Targets of probes: the values of labels in the rows of a recording, and the split into training and test levels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from drc_lab.interpretation.recording import Recording
 
 @dataclass(frozen=True)
 class Target:
-    """What a label says of the rows of a recording.
+    """The values of a label in the rows of a recording.
 
     Args:
-        label: which.
-        truth: int or float [rows], or int [rows, H, W] in the size of the policy's maps; -1 or nan is left out.
+        label: the label.
+        truth: int or float [rows], or int [rows, H, W] in the size of the policy's maps; -1 or nan where unknown.
     """
 
     label: Label
@@ -28,18 +28,25 @@ class Target:
 
     @property
     def known(self) -> np.ndarray:
-        """bool, in the shape of the truth."""
+        """Where the truth is known, bool in the shape of ``truth``."""
         return self.truth >= 0 if self.classes else ~np.isnan(self.truth)
 
 
 def targets(
     recording: Recording, labels: Sequence[Label], board: tuple[int, int], unsolved: bool = False
 ) -> list[Target]:
-    """What each label says of the rows in which the policy decides; nothing is known of the others, of episodes that
-    were cut off unless ``unsolved``, and of what has one class only.
+    """Evaluates labels on a recording. Labels with only one known value are left out.
+
+    The truth is known in deciding rows only, and only in solved episodes unless ``unsolved``.
 
     Args:
-        board: height and width of the policy's maps: those of the game, or without its border.
+        recording: of the policy.
+        labels: to evaluate.
+        board: height and width of the policy's maps: those of the game's boards, with or without their border.
+        unsolved: whether labels are known in episodes that the step limit cut off.
+
+    Raises:
+        ConfigError: a label's cells do not fit the policy's maps.
     """
     found = []
     for label in labels:
@@ -58,7 +65,7 @@ def targets(
 
 
 def _cropped(maps: np.ndarray, board: tuple[int, int]) -> np.ndarray:
-    """[T, H, W] without the border that the policy does not see."""
+    """Crops maps [T, H, W] to the cells that the policy sees, without the border."""
     border = [(size - seen) // 2 for size, seen in zip(maps.shape[1:], board, strict=True)]
     back = [size - 2 * ring for size, ring in zip(maps.shape[1:], border, strict=True)]
     if back != list(board) or min(border) < 0:
@@ -68,7 +75,7 @@ def _cropped(maps: np.ndarray, board: tuple[int, int]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Split:
-    """Levels for fitting, and levels for scores: no level is in both. bool [rows] each."""
+    """The rows of training levels and those of test levels, bool [rows] each. No level is in both."""
 
     train: np.ndarray
     test: np.ndarray

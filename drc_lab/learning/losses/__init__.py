@@ -1,4 +1,4 @@
-"""Actor-critic losses: an algorithm is one of them, its coefficients and its number of passes over a rollout."""
+"""Actor-critic losses: an algorithm is a loss with coefficients and a number of passes over each rollout."""
 
 from drc_lab.learning.losses.a2c import A2CLoss
 from drc_lab.learning.losses.base import ActorCriticLoss, Transitions

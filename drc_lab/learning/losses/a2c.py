@@ -10,7 +10,7 @@ from drc_lab.learning.returns import gae
 
 @dataclass(frozen=True)
 class A2CLoss(ActorCriticLoss):
-    """For rollouts of the present policy that are gone through once; arguments as in `LossSpec`."""
+    """A2C, for rollouts of the current policy that are learned from only once; see `LossSpec` for the arguments."""
 
     def targets(self, values: Tensor, rewards: Tensor, discounts: Tensor, ratios: Tensor) -> Targets:
         advantages = gae(values, rewards, discounts, self.lam)

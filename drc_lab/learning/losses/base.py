@@ -1,4 +1,4 @@
-"""What all actor-critic losses share: pure functions of a policy's outputs and what was seen in a rollout."""
+"""The base of all actor-critic losses: pure functions of a policy's outputs and a rollout's transitions."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -14,17 +14,21 @@ from drc_lab.learning.specs import LossSpec
 
 
 class Transitions(NamedTuple):
-    """What a loss needs of a rollout.
+    """The part of a rollout that a loss needs.
 
-    actions [T, B] int64; rewards [T, B]; behaviour_logits [T, B, A];
-    resets bool [T + 1, B], true where the observation is the first of an episode;
-    truncated bool [T, B], true where the step ended its episode at the time limit;
-    behaviour_values [T + 1, B], where the loss asks for them (`ActorCriticLoss.uses_behaviour_values`);
-    passes bool [T, B], true where the policy did not choose: the env stood still, or was told to do nothing; in
-    trainings that have such steps;
-    optimal_actions bool [T, B, K], where the loss asks for them (`ActorCriticLoss.uses_optimal_actions`): those of the
-    game's own K actions, which come first, that the exact solver finds optimal; none where it has no verdict, as the
-    level is unsolvable or too hard, nor in passes.
+    Attributes:
+        actions: int64 [T, B].
+        rewards: [T, B].
+        behaviour_logits: [T, B, A], of the policy that acted.
+        resets: bool [T + 1, B], true where the observation is the first of its episode.
+        truncated: bool [T, B], true where the step ended its episode at the step limit.
+        behaviour_values: [T + 1, B], estimated while acting; None unless the loss needs them
+            (`ActorCriticLoss.uses_behaviour_values`).
+        passes: bool [T, B], true where the policy did not choose the action: in extra passes and no-ops. None in
+            trainings without such steps.
+        optimal_actions: bool [T, B, K], which of the game's own K actions (they come first) the exact solver finds
+            optimal. All false in passes, and where the solver has no verdict because the level is unsolvable or too
+            hard. None unless the loss needs them (`ActorCriticLoss.uses_optimal_actions`).
     """
 
     actions: Tensor
@@ -38,7 +42,7 @@ class Transitions(NamedTuple):
 
 
 class Targets(NamedTuple):
-    """What the policy and the value are moved to, both [T, B] and without gradient."""
+    """Advantages for the policy and targets for the value, both [T, B] and without gradient."""
 
     advantages: Tensor
     values: Tensor
@@ -48,12 +52,21 @@ class Targets(NamedTuple):
 class ActorCriticLoss(LossSpec, ABC):
     """loss = policy + vf_coef * value - ent_coef * entropy + logit_l2_coef * sum of squared logits.
 
-    A subclass says what the targets are and what the policy's and the value's terms look like. Terms are means over
-    all T x B steps. A truncated step has no successor that the rollout could see: its reward becomes its own value,
-    its discount 0, and it is left out of all three terms (as in train-learned-planner). Passes are no steps: targets
-    and means are those of a rollout without them, in which the successor of a step is the next one that is no pass.
+    A subclass defines the targets and can replace the policy's and the value's terms. The first three parts are means
+    over all T x B steps.
+
+    Truncated steps: the rollout does not contain the observation that follows. So such a step's reward is replaced by
+    its own value, its discount is 0, and it contributes 0 to all three means (as in train-learned-planner).
+
+    Passes do not count as steps: targets and means are those of a rollout without them, in which each step is followed
+    by the next one that is not a pass.
 
     See `LossSpec` for the arguments.
+
+    Attributes:
+        uses_behaviour_values: whether the loss needs the values estimated while acting.
+        uses_optimal_actions: whether the loss needs the optimal actions; it then has to implement `judge`.
+        target_kl: see `PPOSpec`; a loss that has one needs a part "kl".
     """
 
     uses_behaviour_values: ClassVar[bool] = False
@@ -62,59 +75,65 @@ class ActorCriticLoss(LossSpec, ABC):
 
     @abstractmethod
     def targets(self, values: Tensor, rewards: Tensor, discounts: Tensor, ratios: Tensor) -> Targets:
-        """Where advantages and values should be.
+        """Computes advantages and value targets.
 
         Args:
-            values: [T + 1, B], the last row bootstraps; the behaviour's if the loss asked for them, else the present.
+            values: [T + 1, B]; the last row is the bootstrap value. They are those estimated while acting if the loss
+                uses these, else the current ones.
             rewards, discounts: [T, B]; a discount is gamma, or 0 where the episode ended with that step.
-            ratios: [T, B], present over behaviour probability of the action taken.
+            ratios: [T, B], probability of the action taken under the current policy over that under the policy that
+                acted.
         """
 
     def policy_terms(self, log_prob: Tensor, ratios: Tensor, advantages: Tensor) -> Tensor:
-        """[T, B], of which the mean is minimised. Only ``log_prob`` and ``ratios`` carry gradients."""
+        """The policy loss of each step, [T, B]; its mean is minimised. Only the first two arguments have gradients."""
         return -log_prob * advantages
 
     def judge(self, game: Batch) -> Judge:
-        """What finds the optimal actions on a game's boards, of a loss that uses them."""
+        """Makes the judge that finds the optimal actions on a game's boards, for a loss that uses them."""
         raise NotImplementedError(f"{type(self).__name__} uses optimal actions, and has no judge")
 
     def policy_loss(
         self, log_probs: Tensor, ratios: Tensor, advantages: Tensor, mask: Tensor, batch: Transitions, ranks: Ranks
     ) -> Tensor:
-        """A scalar: the mean of `policy_terms`. A loss that learns from something else puts it in its place.
+        """The policy loss, a scalar: the mean of `policy_terms`. A loss may override it to learn from something else.
 
         Args:
-            log_probs: [T, B, A].
+            log_probs: [T, B, A], of the current policy.
             ratios, advantages: [T, B].
-            mask: [T, B], 0 where a step does not count; its mean times terms is the mean over those that do.
+            mask: [T, B], weights of the steps: 0 for truncated steps and passes, and scaled up where there are passes
+                so that ``(terms * mask).mean()`` is the mean of a rollout without them.
+            batch: the transitions.
+            ranks: the ranks whose gradients will be averaged.
         """
         log_prob = log_probs.gather(-1, batch.actions[..., None])[..., 0]  # (T, B)
         return (self.policy_terms(log_prob, ratios, advantages) * mask).mean()
 
     def value_terms(self, values: Tensor, targets: Tensor, behaviour: Tensor | None) -> Tensor:
-        """[T, B], of which the mean is minimised."""
+        """The value loss of each step, [T, B]; its mean is minimised. ``behaviour`` has the values while acting."""
         return (targets - values).square()
 
     def diagnostics(self, ratios: Tensor) -> dict[str, Tensor]:
-        """More scalars for logging, from ratios [T, B]."""
+        """Additional scalars for logging, computed from ratios [T, B]."""
         return {}
 
     def __call__(
         self, logits: Tensor, values: Tensor, batch: Transitions, ranks: Ranks | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss and its parts.
+        """Computes the loss and its parts.
 
         Args:
-            logits: [T + 1, B, A] of the present policy; the last step is there for its value alone.
-            values: [T + 1, B].
-            ranks: whose gradients will be averaged; statistics are over all of them, and a sum is scaled so that the
-                average is the sum over all. None is this process alone.
+            logits: [T + 1, B, A], of the current policy. Those of the bootstrap step count only in the L2 term.
+            values: [T + 1, B], of the current policy.
+            batch: the transitions.
+            ranks: the ranks whose gradients will be averaged. Statistics are over all of them, and sums are scaled by
+                their number, so that the average over ranks is the sum. None is this process alone.
 
         Returns:
             the loss (scalar with gradient), and detached scalars for logging.
         """
         ranks = ranks or OneRank()
-        logits, values = logits.to(batch.rewards.dtype), values.to(batch.rewards.dtype)  # a net may have half of it
+        logits, values = logits.to(batch.rewards.dtype), values.to(batch.rewards.dtype)  # nets may use half of it
         log_probs = torch.log_softmax(logits[:-1], dim=-1)  # (T, B, A)
         action = batch.actions[..., None]
         log_prob = log_probs.gather(-1, action)[..., 0]  # (T, B)
@@ -159,9 +178,12 @@ class ActorCriticLoss(LossSpec, ABC):
     def _targets_without(
         self, passes: Tensor, values: Tensor, rewards: Tensor, discounts: Tensor, ratios: Tensor
     ) -> Targets:
-        """`targets` of each env's steps that are no passes, moved together; 0 where there is a pass."""
-        order = passes.to(torch.uint8).argsort(dim=0, stable=True)  # (T, B), the steps before the passes
-        steps = ~passes.gather(0, order)  # true for steps; after the last one all is as at the end of the rollout
+        """`targets` as if each env's rollout had no passes; 0 at passes.
+
+        The steps that are not passes are moved to the front, and their targets are moved back.
+        """
+        order = passes.to(torch.uint8).argsort(dim=0, stable=True)  # (T, B), steps first, then passes
+        steps = ~passes.gather(0, order)  # true for steps; the rest is filled so that it carries the bootstrap value
         found = self.targets(
             torch.cat([torch.where(steps, values[:-1].gather(0, order), values[-1]), values[-1:]]),
             torch.where(steps, rewards.gather(0, order), 0),

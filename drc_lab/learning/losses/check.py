@@ -1,4 +1,4 @@
-"""Whether a loss of the user's own does what `ActorCriticLoss` asks for, on a tiny rollout before any training."""
+"""Checks a user's own loss against the interface of `ActorCriticLoss`, on a tiny rollout before any training."""
 
 from typing import Any
 
@@ -13,16 +13,16 @@ T, B, A = 3, 2, 4  # steps, envs, actions
 
 
 def check_loss(loss: ActorCriticLoss, key: str, name: str) -> None:
-    """Calls it, and the parts that it is made of.
+    """Calls the loss and its methods, and checks what they return.
 
     Args:
-        loss: with any coefficients.
-        key: of the config, that names the loss.
-        name: the loss's, as it stands there.
+        loss: the loss, with any coefficients.
+        key: config key that names the loss, for messages.
+        name: name of the loss as given in the config.
 
     Raises:
-        ConfigError: something has another shape or type; a wrong shape would be broadcast without a word.
-        UserError: the loss raised an error; it says which, and where.
+        ConfigError: a result has the wrong shape or type. A wrong shape would otherwise be broadcast silently.
+        UserError: the loss raised an error; the message says which, and where.
     """
 
     def demand(met: bool, wanted: str) -> None:

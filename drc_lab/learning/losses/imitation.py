@@ -1,7 +1,8 @@
-"""Learning from the games' exact solvers, on the states that the policy itself comes to.
+"""Imitation of the games' exact solvers, on the states that the policy itself visits.
 
-States come from the policy's own actions, and the teacher says what would have been right there: the idea of DAgger
-(Ross et al. 2011, arXiv 1011.0686), with sampled actions, without a mixture and without a growing data set.
+The policy's own actions determine the states, and the solver says which actions are optimal there. This is the idea of
+DAgger (Ross et al. 2011, arXiv 1011.0686), but with sampled actions, without mixing in the teacher's actions, and
+without a growing data set.
 """
 
 from typing import ClassVar
@@ -20,12 +21,12 @@ from drc_lab.learning.specs import ImitationSpec
 class ImitationLoss(ImitationSpec, A2CLoss):
     """Cross-entropy to the SET of optimal actions: minus the log of their total probability, in nats.
 
-    Of the game's own actions alone: whether to think (``env.thinks``) is nothing that the solver could teach.
+    Only the game's own actions are considered: the solver cannot teach when to think (``env.thinks``).
 
-    Its mean is over the steps that the solver has a verdict on, of all ranks; others give it no gradient. A truncated
-    step has its verdict, too: it does not depend on what comes after. The value goes on learning the returns of the
-    policy as with `A2CLoss`, so that reinforcement learning can start from the weights. See `ImitationSpec` for the
-    arguments.
+    The loss is the mean over the steps of all ranks for which the solver has a verdict; other steps contribute no
+    gradient to it. Truncated steps count too, because a verdict does not depend on what follows. The value still learns
+    the policy's returns as with `A2CLoss`, so that reinforcement learning can start from these weights. See
+    `ImitationSpec` for the arguments.
     """
 
     uses_optimal_actions: ClassVar[bool] = True
@@ -38,7 +39,7 @@ class ImitationLoss(ImitationSpec, A2CLoss):
     ) -> Tensor:
         optimal, judged = _verdicts(batch)
         log_probs = torch.log_softmax(log_probs[..., : optimal.shape[-1]], -1)  # (T, B, K)
-        among = optimal | ~judged[..., None]  # all where there is none, as the log of nothing has no gradient
+        among = optimal | ~judged[..., None]  # all actions where there is no verdict: log(0) would make gradients NaN
         total = log_probs.masked_fill(~among, -torch.inf).logsumexp(-1)  # (T, B)
         count = ranks.mean(judged.sum().to(total.dtype)).clamp(min=1 / ranks.size)
         return -torch.where(judged, total, 0).sum() / count
@@ -46,14 +47,14 @@ class ImitationLoss(ImitationSpec, A2CLoss):
     def __call__(
         self, logits: Tensor, values: Tensor, batch: Transitions, ranks: Ranks | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `ActorCriticLoss`; more parts:
+        """See `ActorCriticLoss`. There are two more parts:
 
-        judged: share of the steps that the solver has a verdict on, passes left out.
-        optimal: share of those of which the action was an optimal one.
+        judged: share of steps (without passes) for which the solver has a verdict.
+        optimal: share of those steps in which the action taken was optimal.
         """
         loss, parts = super().__call__(logits, values, batch, ranks)
         optimal, judged = _verdicts(batch)
-        own = batch.actions < optimal.shape[-1]  # and not to think
+        own = batch.actions < optimal.shape[-1]  # false for the think action, which is not the game's
         taken = own & optimal.gather(-1, torch.where(own, batch.actions, 0)[..., None])[..., 0]
         steps = torch.ones_like(judged) if batch.passes is None else ~batch.passes
         counts = torch.stack([taken.sum(), judged.sum(), steps.sum()]).to(loss.dtype)

@@ -1,4 +1,4 @@
-"""The loss of IMPALA (Espeholt et al. 2018, arXiv 1802.01561), whose targets allow for data of an older policy."""
+"""The loss of IMPALA (Espeholt et al. 2018, arXiv 1802.01561), whose targets correct for data of an older policy."""
 
 from torch import Tensor
 

@@ -11,7 +11,7 @@ from drc_lab.learning.specs import PPOSpec
 
 
 class PPOLoss(PPOSpec, ActorCriticLoss):
-    """The clipped surrogate on generalised advantages of the policy that acted; see `PPOSpec` for the arguments."""
+    """PPO's clipped surrogate, with advantages from the values while acting; see `PPOSpec` for the arguments."""
 
     uses_behaviour_values: ClassVar[bool] = True
 
@@ -32,7 +32,10 @@ class PPOLoss(PPOSpec, ActorCriticLoss):
         return torch.maximum(errors, (targets - clipped).square())
 
     def diagnostics(self, ratios: Tensor) -> dict[str, Tensor]:
-        """kl: estimate of KL(behaviour, present) with little variance, see http://joschu.net/blog/kl-approx.html."""
+        """Low-variance estimate "kl" of KL(behaviour, current), and the share "clipped" of ratios out of range.
+
+        See http://joschu.net/blog/kl-approx.html.
+        """
         return {
             "kl": (ratios - 1 - ratios.log()).mean(),
             "clipped": ((ratios - 1).abs() > self.clip_ratio).to(ratios.dtype).mean(),

@@ -1,7 +1,7 @@
-"""A DRC whose weights stay as they are, for acting: from observations to logits, value and carry in one compiled call.
+"""Acting with a DRC whose weights are frozen: from observations to logits, value and carry in one compiled call.
 
-A step of a small net is a few hundred thousand multiply-adds; a dozen of torch's operations around the tick loop would
-take as long as the loop.
+A step of a small net takes only a few hundred thousand multiply-adds, so that the dozen torch operations before and
+after the tick loop would take as long as the loop itself.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,13 @@ if TYPE_CHECKING:
 
 
 class Encoder(NamedTuple):
-    """convolve: a kernel; weights: layer after layer [k * k, inputs, C], flat; biases: [layers, C]; relu: between."""
+    """The encoder's weights.
+
+    convolve: address of a convolution kernel.
+    weights: [k * k, inputs, C] of each layer, flattened and concatenated.
+    biases: [layers, C].
+    relu: whether there is a ReLU between consecutive layers.
+    """
 
     convolve: int
     weights: np.ndarray
@@ -35,8 +41,16 @@ class Encoder(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """The flatten head. product: a kernel for ``samples`` samples; shared: [P * F, J], from F features of each cell,
-    beside h those of the encoding if F is 2C; outputs: [A + 1, J], the value last; adds_encoding: to h."""
+    """The flatten head's weights.
+
+    product: address of a matrix-product kernel for ``samples`` samples.
+    samples: number of samples per call of ``product``.
+    shared: [P * F, J], the shared layer, which reads F features of each cell: h, or encoding and h if F is 2C.
+    shared_bias: [J].
+    outputs: [A + 1, J], the weights of the logits and, last, of the value.
+    output_bias: [A + 1].
+    adds_encoding: whether the encoding is added to h.
+    """
 
     product: int
     samples: int
@@ -49,14 +63,17 @@ class Answers(NamedTuple):
 
 @jit
 def act(first, last, whole, obs, encoder, e, ticks, head, h_top, answers):
-    """Fills samples ``first`` to ``last`` of answers [T, B, A + 1]: logits and, last, the value.
+    """Fills samples ``first`` to ``last`` of answers [T, B, A + 1] with the logits and, last, the value.
 
     Args:
-        whole, obs: [T, B, planes, H, W]; divided by the whole it is what the encoder reads.
+        first, last: range of samples, without ``last``.
+        whole: float32; the encoder reads obs / whole.
+        obs: [T, B, planes, H, W].
         encoder: see `Encoder`.
-        e, h_top: float32 [T, B, P, C], are filled.
-        ticks: what `drc_lab.models.compiled.loop.forward` takes.
+        e, h_top: float32 [T, B, P, C]; filled with the encoding and the top layer's h after each step.
+        ticks: the other arguments of `drc_lab.models.compiled.loop.forward`.
         head: see `Answers`.
+        answers: float32, filled with the results.
     """
     T, _, planes, H, W = obs.shape
     C = e.shape[3]
@@ -106,10 +123,10 @@ def act(first, last, whole, obs, encoder, e, ticks, head, h_top, answers):
 
 
 class CompiledActing:
-    """The steps of a DRC while its weights stay as they are.
+    """Runs the steps of a DRC while its weights are frozen; they are converted to the kernels' layout once.
 
     Args:
-        policy: one for which `suits` holds.
+        policy: a policy for which `suits` is true.
     """
 
     def __init__(self, policy: "DRCPolicy"):
@@ -135,13 +152,16 @@ class CompiledActing:
 
     @staticmethod
     def suits(policy: "DRCPolicy") -> bool:
-        """Whether the policy's steps can be run like this: float32 on a CPU, with a flatten head."""
+        """Whether this class can run the policy: float32 on a CPU, a wiring with fused ticks, and a flatten head."""
         weight = policy.head.proj.weight
         plain = weight.device.type == "cpu" and weight.dtype == torch.float32
         return plain and policy.stack.wiring.runs_fused and type(policy.head) is ActorCriticHead
 
     def takes(self, obs: Tensor) -> bool:
-        """Whether these observations can be acted on: of the board that the head was built for, without gradients."""
+        """Whether this class can process the observations now.
+
+        They have to be uint8 or float32, on the board that the head was built for, without gradients or autocast.
+        """
         plain = obs.dtype in (torch.uint8, torch.float32) and not torch.is_autocast_enabled("cpu")
         return plain and tuple(obs.shape[3:]) == self.board and not torch.is_grad_enabled()
 

@@ -1,5 +1,7 @@
-"""The compiled tick loop, as `drc_lab.models.ticks` uses it: weights in its order, and a thread for each part of a
-batch."""
+"""The interface of `drc_lab.models.ticks` to the compiled tick loop.
+
+It passes the weights in the loop's layout, and splits the batch over threads.
+"""
 
 from collections.abc import Sequence
 from functools import partial
@@ -16,7 +18,7 @@ from drc_lab.models.workers import in_workers, parts_of
 
 
 class Kept(NamedTuple):
-    """What the way back needs, see `drc_lab.models.compiled.loop.forward`."""
+    """Activations stored for the backward pass; `drc_lab.models.compiled.loop.forward` lists their shapes."""
 
     gates: Tensor
     cells: Tensor
@@ -26,11 +28,11 @@ class Kept(NamedTuple):
 
 
 class CompiledTicks:
-    """All ticks of a batch, there and back.
+    """Forward and backward pass of all ticks of a batch.
 
     Args:
-        plan: the ticks.
-        weights: of all layers.
+        plan: the plan of the ticks.
+        weights: the weights of all layers.
     """
 
     def __init__(self, plan: TickPlan, weights: TickWeights):
@@ -40,8 +42,10 @@ class CompiledTicks:
     def forward(
         self, e: Tensor, h: list[Tensor], c: list[Tensor], save: bool
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """h_top and the carry after all ticks, see `drc_lab.models.ticks.run_ticks`. With ``save`` keeps what
-        `backward` needs."""
+        """Returns h_top and the h and c after all ticks, see `drc_lab.models.ticks.run_ticks`.
+
+        With ``save``, stores what `backward` needs.
+        """
         arguments, h_top, carry = self.prepared(_cells(e), h, c, save)
         in_workers([partial(forward, part.start, part.stop, *arguments) for part in self.parts()])
         return h_top, *carry
@@ -49,8 +53,15 @@ class CompiledTicks:
     def prepared(
         self, e: Tensor, h: list[Tensor], c: list[Tensor], save: bool
     ) -> tuple[tuple[Any, ...], Tensor, tuple[list[Tensor], list[Tensor]]]:
-        """What `drc_lab.models.compiled.loop.forward` takes beside the samples, and what it will have filled: h_top and
-        the carry. e is [T, B, P, C]."""
+        """Allocates outputs and buffers for `drc_lab.models.compiled.loop.forward`, without running it.
+
+        Args:
+            e: [T, B, P, C].
+            h, c, save: as in `forward`.
+
+        Returns:
+            The arguments of the loop after ``first`` and ``last``; and the tensors that it will fill: h_top, (h, c).
+        """
         (B, P, C), L, N = h[0].shape, len(h), sum(self.plan.repeats)
         shapes = (N, P, 4 * C), (N + 1, P, C), (N + 1, P, C), (N, 2 * C), (N, C)
         gates, cells, hidden, pooled, argmax = (
@@ -67,8 +78,15 @@ class CompiledTicks:
     def backward(
         self, e: Tensor, h: list[Tensor], c: list[Tensor], grad_top: Tensor, dh: list[Tensor], dc: list[Tensor]
     ) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
-        """From the gradients of what `forward` returned to those of e [T, B, P, C], of the weights (drive, base,
-        recurrent, inject) and of h and c. ``h`` and ``c`` were given to it; it is done anew if nothing was kept."""
+        """Backward pass of `forward`, which runs again first if it did not store its activations.
+
+        Args:
+            e, h, c: the arguments of `forward`.
+            grad_top, dh, dc: gradients of what `forward` returned.
+
+        Returns:
+            Gradients of e [T, B, P, C], of the weights (drive, base, recurrent, inject), of h, and of c.
+        """
         if self.kept is None:
             self.forward(e, h, c, save=True)
         kept, self.kept = self.kept, None
@@ -82,7 +100,7 @@ class CompiledTicks:
         given = (_cells(e), *back, kept.gates, kept.cells, kept.hidden, kept.argmax, grad_top,
                  d_h, d_c, d_e)  # fmt: skip
         parts = self.parts()
-        sums = [[torch.zeros_like(weight) for weight in weights.there[:3]] for _ in parts]  # each part has its own
+        sums = [[torch.zeros_like(weight) for weight in weights.there[:3]] for _ in parts]  # one set per thread
         in_workers([partial(backward, part.start, part.stop, *self._arguments(True, (*given, *own, d_injected)))
                     for part, own in zip(parts, sums, strict=True)])  # fmt: skip
         drive, base, recurrent = (sum(each[1:], each[0]) for each in zip(*sums, strict=True))
@@ -92,7 +110,7 @@ class CompiledTicks:
         return d_e, weights.as_given(drive, base, recurrent, inject), list(d_h), list(d_c)
 
     def parts(self) -> list[slice]:
-        """The samples of each thread."""
+        """The range of samples that each thread processes."""
         plan = self.plan
         work = plan.height * plan.width * sum(plan.repeats) * sum(weight.numel() for weight in self.weights.recurrent)
         return parts_of(plan.keep.shape[1], work)
@@ -102,7 +120,7 @@ class CompiledTicks:
         shape = plan.height, plan.width, weights.drive.shape[2]
         kernels = kernels_for(weights.channels, *shape, plan.sigmoid_output, save, plan.bfloat16)
         repeats, below = (np.array(numbers) for numbers in (plan.repeats, weights.below))
-        assert all(tensor.is_contiguous() for tensor in given)  # kernels count in bytes
+        assert all(tensor.is_contiguous() for tensor in given)  # kernels compute addresses from shapes alone
         arrays = (tensor.numpy() for tensor in given)
         return kernels, shape, plan.kind.numpy(), repeats, plan.keep.numpy(), below, *arrays
 

@@ -1,7 +1,7 @@
-"""What the tick loop calls, compiled for the sizes of a net: convolutions, their gradients, and gates, of one sample.
+"""The kernels of the tick loop, compiled for the sizes of a net: convolutions, their gradients, and gates.
 
-Each kernel is small and takes a moment to compile; the loop around them is the same for all nets, and compiled once.
-They take addresses and distances in bytes, as int64: nothing is checked.
+Most process one sample. Each kernel is small and compiles quickly; the loop around them is the same for all nets, and
+is compiled only once. Kernels take addresses and strides in bytes, as int64. Nothing is checked.
 """
 
 from collections.abc import Callable
@@ -27,12 +27,13 @@ from drc_lab.models.compiled.vectors import (
 )
 from drc_lab.numerics import FASTMATH
 
-BYTES_OF_A_PANEL = 24 * 1024  # of weights that stay in the first cache, while one row follows the other
-SAMPLES, BYTES_OF_A_GROUP = 4, 64 * 1024  # of the pre-activations of samples that go through a tick together
+BYTES_OF_A_PANEL = 24 * 1024  # weights that fit into the L1 cache while the rows of the board are processed
+# This many samples go through a tick together if their pre-activations take fewer than BYTES_OF_A_GROUP bytes.
+SAMPLES, BYTES_OF_A_GROUP = 4, 64 * 1024
 
 
 class Tile(NamedTuple):
-    """What is summed at a time: rows, and vectors of lanes."""
+    """The block of sums that a kernel keeps in registers: ``rows`` cells by ``vectors`` vectors of ``lanes`` floats."""
 
     rows: int
     vectors: int
@@ -41,8 +42,13 @@ class Tile(NamedTuple):
 
 @cache
 def tile(features: int, width: int, kernel_size: int) -> Tile:
-    """The one that loads least for what it sums, of those that fit into this CPU's registers: cells of a row of so
-    many, and vectors that make up so many features."""
+    """The tile with the fewest loads per product among those that fit into this CPU's registers.
+
+    Args:
+        features: output features, which the tile's vectors have to divide.
+        width: cells in a row of the board.
+        kernel_size: k of the convolution; 1 for a matrix product.
+    """
     lanes, number = registers()
     while features % lanes:
         lanes //= 2
@@ -57,7 +63,7 @@ def tile(features: int, width: int, kernel_size: int) -> Tile:
 
 
 def kernel(arguments: int) -> Callable[[Callable[..., Any]], Any]:
-    """Compiles a function of so many int64, for `drc_lab.models.compiled.vectors.call`."""
+    """Decorator that compiles a function of this many int64 arguments, for `drc_lab.models.compiled.vectors.call`."""
     signature = types.void(*[types.int64] * arguments)
     return numba.cfunc(signature, error_model="numpy", fastmath=FASTMATH, cache=True)
 
@@ -68,10 +74,10 @@ def convolution(R: int, V: int, L: int, width: int, k: int, kind: int = SINGLE) 
 
     @kernel(11)
     def convolve(out, out_row, init, init_row, x, x_row, D, w, w_row, columns, height):
-        """``columns`` features of all cells of a board, from ``init`` on; D inputs, or pairs of them."""
+        """Computes ``columns`` features of all cells, with ``init`` added; D counts inputs, or pairs of them."""
         at_once = k * k * D * V * L * 4 <= BYTES_OF_A_PANEL
         for column in range(0, 4 * columns, 4 * V * L):
-            for turn in range(1 if at_once else k):  # rows of taps, the middle one first: it is never outside
+            for turn in range(1 if at_once else k):  # rows of taps, the middle one first: it is always on the board
                 only = before if turn == 0 else turn - (turn <= before)
                 for y in range(height):
                     first, ups = only, 1
@@ -92,7 +98,7 @@ def convolution(R: int, V: int, L: int, width: int, k: int, kind: int = SINGLE) 
 def product(rows: int, R: int, V: int, L: int) -> Any:
     @kernel(7)
     def multiply(out, x, D, w, columns, init, apart):
-        """A matrix [rows, D] times another [D, columns], plus ``init``: a number each if ``apart`` is 1; 0 is zeros."""
+        """out = x [rows, D] @ w [D, columns] + init; init is [columns] if ``apart`` is 1, and zeros if it is 0."""
         for column in range(0, 4 * columns, 4 * V * L):
             conv_row(
                 rows,
@@ -122,7 +128,10 @@ def correlation(R: int, V: int, L: int, width: int, k: int) -> Any:
 
     @kernel(7)
     def correlate(out, x, D, z, z_row, columns, height):
-        """Adds the gradient of a convolution's weights [k * k, D, columns], from its input and that of its output."""
+        """Adds the gradient of a convolution's weights [k * k, D, columns] to ``out``.
+
+        x is the convolution's input, z the gradient of its output.
+        """
         for tap in range(k * k):
             up, across = tap // k - reach, tap % k - reach
             ups, cells = height - abs(up), width - abs(across)
@@ -143,7 +152,7 @@ def correlation(R: int, V: int, L: int, width: int, k: int) -> Any:
 def gates_there(L: int, sigmoid: bool, save: bool) -> Any:
     @kernel(12)
     def gates(cells, C, kind, z, added, c, c_new, h, kept, total, peak, where):
-        """The gates of all cells of a board."""
+        """Runs `vectors.gates_forward` for all cells of a board."""
         row = 4 * C
         for p in range(cells):
             inject = added + number_at(kind + 8 * p) * 4 * row
@@ -160,7 +169,7 @@ def gates_there(L: int, sigmoid: bool, save: bool) -> Any:
 def gates_back(L: int, sigmoid: bool) -> Any:
     @kernel(13)
     def gates(cells, C, kind, kept, c, c_new, dh, dc, keeps, dz, dz_drive, drive_row, d_injected):
-        """Their gradients."""
+        """Runs `vectors.gates_backward` for all cells of a board."""
         row = 4 * C
         for p in range(cells):
             inject = d_injected + number_at(kind + 8 * p) * 4 * row
@@ -176,7 +185,7 @@ def gates_back(L: int, sigmoid: bool) -> Any:
 def rounding(L: int) -> Any:
     @kernel(3)
     def rounds(numbers, x, out):
-        """So many floats to bfloat16."""
+        """Rounds ``numbers`` floats at x to bfloat16."""
         for n in range(0, numbers, L):
             round_row(L, x + 4 * n, out + 2 * n)
 
@@ -184,7 +193,7 @@ def rounding(L: int) -> Any:
 
 
 class Kernels(NamedTuple):
-    """Addresses, for one net and board; and how they are to be called."""
+    """The addresses of the kernels for one net and board, and two numbers that say how to call them."""
 
     convolve: int
     multiply: int
@@ -193,16 +202,23 @@ class Kernels(NamedTuple):
     multiply_back: int
     correlate: int
     gates_back: int
-    samples: int  # that go through a tick together, for a matrix of injections that is read once for all
+    samples: int  # samples that go through a tick together, so that the injection matrix is read once for all of them
     rounds: int
-    packed: int  # inputs of a convolution that are one number in its loop: 2 in bfloat16, else 1
+    packed: int  # inputs of a convolution that are packed into one number: 2 in bfloat16, else 1
 
 
 @cache
 def kernels_for(
     C: int, height: int, width: int, kernel_size: int, sigmoid: bool, save: bool, bfloat16: bool = False
 ) -> Kernels:
-    """Those of a net with C channels on such a board; ``save`` is whether the gates are kept for the gradient."""
+    """The kernels of a net with C channels on boards of this size.
+
+    Args:
+        C, height, width, kernel_size: sizes of the net and the board.
+        sigmoid: whether the output gate is a sigmoid instead of a tanh.
+        save: whether the gates are stored for the backward pass.
+        bfloat16: whether convolutions multiply bfloat16 numbers.
+    """
     kind = SINGLE
     if bfloat16:
         kind = PAIRS if multiplies_pairs() else PLAIN_PAIRS

@@ -1,7 +1,7 @@
-"""The tick loop of some samples over a whole sequence, and its gradient, as two compiled functions.
+"""The tick loop over a whole sequence and its gradient, as two compiled functions for a range of samples.
 
-A few samples go through all steps, ticks and layers before the next ones begin, so that what they compute stays in the
-cache. All maps are [P, features], cell (y, x) at y * W + x.
+A few samples go through all steps, ticks and layers before the next few, so that their activations stay in the cache.
+All maps are [P, features], with cell (y, x) at index y * W + x.
 """
 
 import numpy as np
@@ -10,18 +10,18 @@ from drc_lab.models.compiled.vectors import call
 from drc_lab.numerics import jit
 
 ZERO, ONE = np.float32(0), np.float32(1)
-LINE = 64  # bytes that a CPU loads at a time
+LINE = 64  # bytes of a cache line
 
 
 @jit
 def at(array):
-    """The address of its first element, as a number that may be calculated with."""
+    """The address of the array's first element, as an int64 for address arithmetic."""
     return np.int64(array.ctypes.data)
 
 
 @jit
 def lines(rows, columns):
-    """Zeros [rows, columns] that begin where a line of the cache does."""
+    """Zeros [rows, columns], aligned to a cache line."""
     room = np.zeros(rows * columns + LINE // 4, np.float32)
     start = (-at(room) % LINE) // 4
     return room[start : start + rows * columns].reshape(rows, columns)
@@ -29,7 +29,7 @@ def lines(rows, columns):
 
 @jit
 def pool(source, total, peak, where):
-    """Sum, maximum and its cell of each feature of a map [P, C]."""
+    """Writes the sum, the maximum and the cell of the maximum of each feature of a map [P, C]."""
     total[:], peak[:], where[:] = ZERO, -np.inf, 0
     for p in range(len(source)):
         for j in range(source.shape[1]):
@@ -40,7 +40,7 @@ def pool(source, total, peak, where):
 
 @jit
 def add(source, target):
-    """One map [P, F] to another."""
+    """Adds the map ``source`` [P, F] to ``target``."""
     for p in range(len(target)):
         for j in range(target.shape[1]):
             target[p, j] += source[p, j]
@@ -49,31 +49,37 @@ def add(source, target):
 @jit
 def forward(first, last, kernels, shape, kind, repeats, keep, below, e, h, c, drive, base, recurrent, inject, h_top,
             h_end, c_end, gates, cells, hidden, pooled, argmax):  # fmt: skip
-    """Fills samples ``first`` to ``last`` of h_top [T, B, P, C], of h_end and c_end [L, B, P, C], and of what is kept.
+    """Runs all ticks for samples ``first`` to ``last``.
 
-    Args, float32 unless said:
+    Fills h_top [T, B, P, C], h_end and c_end [L, B, P, C], and the activations for the backward pass, for these
+    samples.
+
+    Args, float32 unless noted:
+        first, last: range of samples, without ``last``.
         kernels: see `drc_lab.models.compiled.kernels.Kernels`.
         shape: H, W, k.
-        kind: int64 [P], of each cell, K of them (`drc_lab.models.spatial.tap_kinds`).
-        repeats: int64 [T]: ticks of each step, N in all.
-        keep: [N + 1, B]: 0 where the episode begins with that tick, else 1.
-        below: int64 [L]: the layer that each layer sees besides itself, or -1; the first sees it as of the last tick.
-        e: [T, B, P, C].
-        h, c: [L, B, P, C].
+        kind: int64 [P], the kind of each cell, of K kinds (`drc_lab.models.spatial.tap_kinds`).
+        repeats: int64 [T], ticks of each step; N in total.
+        keep: [N + 1, B], 0 where an episode begins with that tick, else 1.
+        below: int64 [L], the layer whose h each layer reads besides its own, or -1; the first layer reads the h of the
+            previous tick.
+        e: [T, B, P, C], the encoded observations.
+        h, c: [L, B, P, C], the carry before the first tick.
         drive: [k * k, C, L * 4C].
         base: [P, L * 4C].
-        recurrent: [L, 2, k * k, C, 4C], of what is below and of own h. It and the drive are of pairs of bfloat16
-            [.., C / 2, .., 2], each pair in the place of a float32, where ``kernels`` want them.
-        inject: [L, 2C, K * 4C], or [.., 0, ..] where nothing is injected.
+        recurrent: [L, 2, k * k, C, 4C], for the h of the layer below and for the layer's own h. If ``kernels.packed``
+            is 2, it and the drive hold pairs of bfloat16 [.., C / 2, .., 2], each pair in place of a float32.
+        inject: [L, 2C, K * 4C], or [.., 0, ..] without pool-and-inject.
+        h_top, h_end, c_end: outputs: the top layer's h after each step, and the carry after the last.
         gates [B, L, N, P, 4C], cells and hidden [B, L, N + 1, P, C], pooled [B, L, N, 2C], argmax int32 [B, L, N, C]:
-            what is kept, or empty.
+            outputs: the activations for the backward pass; empty if they are not needed.
     """
     (H, _, k), (L, B, P, C), N, G = shape, h.shape, len(keep) - 1, kernels.samples
-    row, gates_row, wide, save = 4 * C, 16 * C, L * 16 * C, gates.size > 0  # bytes of a cell
-    matrix, layer = k * k * C * gates_row // kernels.packed, P * row  # bytes of a convolution, and of a map
-    D, half, half_layer = C // kernels.packed, row // 2, layer // 2  # inputs, and bytes of them in bfloat16
+    row, gates_row, wide, save = 4 * C, 16 * C, L * 16 * C, gates.size > 0  # bytes per cell: state, gates, drive
+    matrix, layer = k * k * C * gates_row // kernels.packed, P * row  # bytes of a convolution's weights, and of a map
+    D, half, half_layer = C // kernels.packed, row // 2, layer // 2  # inputs; bytes of a cell and a map in bfloat16
     drive_map, z, blank = lines(G * P, wide // 4), lines(P, 4 * C), lines(P, C)
-    low_e, low_h = lines(P, C // 2), lines(G * L * P, C // 2)  # of bfloat16: e of a step, and the present h
+    low_e, low_h = lines(P, C // 2), lines(G * L * P, C // 2)  # in bfloat16: e of the current step, current h
     own_h, own_c = lines(G * L * P, C).reshape(G, L, P, C), lines(G * L * P, C).reshape(G, L, P, C)
     added, seen, zeros = lines(G, 4 * C * (np.max(kind) + 1)), lines(G, 2 * C), lines(1, 4 * C)
     total, peak = lines(G * L, C).reshape(G, L, C), lines(G * L, C).reshape(G, L, C)
@@ -168,18 +174,19 @@ def backward(first, last, kernels, shape, kind, repeats, keep, below, e, drive, 
              argmax, h_top, h, c, d_e, d_drive, d_base, d_recurrent, d_injected):  # fmt: skip
     """The gradient of `forward`, for samples ``first`` to ``last``.
 
-    Args, beside those of `forward`:
-        drive [k * k, L * 4C, C], recurrent [L, k * k, 4C, 2C], inject [L, K * 4C, 2C] or [.., 0, ..]: the same
-            weights for the way back, taps in the reverse order; the first two of pairs where ``kernels`` want them.
-        h_top [T, B, P, C], h, c [L, B, P, C]: gradients. The last two turn from those of the carry after all ticks to
-            those of the carry before.
+    Args, where they differ from those of `forward`:
+        drive [k * k, L * 4C, C], recurrent [L, k * k, 4C, 2C], inject [L, K * 4C, 2C] or [.., 0, ..]: the same weights
+            in the layout of the backward pass, taps in reverse order; the first two packed if ``kernels.packed`` is 2.
+        h_top [T, B, P, C]: the gradient of h_top.
+        h, c [L, B, P, C]: on entry the gradients of h_end and c_end, on return those of the carry before the first
+            tick.
         d_e: [T, B, P, C], is filled.
-        d_drive, d_base, d_recurrent: in the shapes of the weights of `forward`, are added to.
-        d_injected: [B, L, N, K * 4C], is filled where something is injected.
+        d_drive, d_base, d_recurrent: have the shapes of the weights of `forward`; the gradients are added to them.
+        d_injected: [B, L, N, K * 4C], is filled if there is pool-and-inject.
     """
     (H, _, k), (L, B, P, C), N, G = shape, h.shape, len(keep) - 1, kernels.samples
-    row, gates_row, wide, packed = 4 * C, 16 * C, L * 16 * C, kernels.packed  # bytes of a cell
-    matrix, layer = k * k * C * gates_row, P * row  # bytes of a convolution's float32, and of a map
+    row, gates_row, wide, packed = 4 * C, 16 * C, L * 16 * C, kernels.packed  # bytes per cell: state, gates, drive
+    matrix, layer = k * k * C * gates_row, P * row  # bytes of a convolution's weights in float32, and of a map
     dz, dz_drive = lines(G * P, 4 * C), lines(G * P, wide // 4).reshape(G, P, wide // 4)
     low = lines(P, wide // 8 if packed == 2 else 1)  # a gradient in bfloat16
     zeros, d_pooled, injected = lines(1, 2 * C), lines(G, 2 * C), lines(G, 4 * C * (np.max(kind) + 1))

@@ -1,7 +1,7 @@
-"""The innermost loops, written for LLVM in whole vectors: a compiler that has to find them leaves half of the speed.
+"""The innermost loops, emitted as LLVM vector instructions: auto-vectorised code was only half as fast.
 
-Numba calls these as functions. What is a size of the code (rows, vectors, lanes, switches) has to be a constant where
-they are called. Everything else is an int64: addresses, and distances in bytes. Nothing is checked.
+Numba code calls these as functions. Arguments that shape the generated code (rows, vectors, lanes, switches) have to
+be compile-time constants at the call. All others are int64: addresses, strides in bytes, counts. Nothing is checked.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,29 +14,29 @@ from llvmlite import ir
 from numba import extending, types
 from numba.core import cgutils
 
-FLAGS = ("contract", "reassoc", "arcp", "nsz")  # as in `drc_lab.numerics`: a NaN has to come through
-intrinsic: Any = extending.intrinsic  # as typed it would want the context that Numba adds from callers
+FLAGS = ("contract", "reassoc", "arcp", "nsz")  # as in `drc_lab.numerics`; without "nnan", so that NaNs propagate
+intrinsic: Any = extending.intrinsic  # its type asks callers for the typing context, which Numba adds itself
 INT64, INT32, INT16, FLOAT = ir.IntType(64), ir.IntType(32), ir.IntType(16), ir.FloatType()
 
-# Of tanh as the ratio of two polynomials, within 3e-7 of the exact value; the coefficients that Eigen uses.
+# Coefficients of tanh as the ratio of two polynomials, within 3e-7 of the exact value; the ones that Eigen uses.
 TANH_P = (-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08,
           1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03)  # fmt: skip
 TANH_Q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
-TANH_LIMIT = 7.90531110763549805  # beyond it is 1
+TANH_LIMIT = 7.90531110763549805  # from here on tanh is 1
 
-SINGLE, PAIRS, PLAIN_PAIRS = range(3)  # what is multiplied, see `Code.add_product`
-SUMS_UNDER_WAY = 10  # that a CPU can keep adding to, one after the other, without waiting for the first
+SINGLE, PAIRS, PLAIN_PAIRS = range(3)  # kinds of product, see `Code.add_product`
+SUMS_UNDER_WAY = 10  # independent sums that a CPU needs to add to in turn, so as not to wait for earlier results
 
 
 class Registers(NamedTuple):
-    """Of a CPU: floats in one, and how many there are."""
+    """A CPU's vector registers: floats per register, and number of registers."""
 
     lanes: int
     number: int
 
 
 def registers() -> Registers:
-    """Of this CPU."""
+    """The vector registers of this CPU."""
     features = llvm.get_host_cpu_features()
     if features.get("avx512f"):
         return Registers(16, 32)
@@ -46,7 +46,7 @@ def registers() -> Registers:
 
 
 def multiplies_pairs() -> bool:
-    """Whether this CPU has an instruction for `Code.add_product` of PAIRS."""
+    """Whether this CPU has an instruction for PAIRS in `Code.add_product` (AVX512-BF16)."""
     return bool(llvm.get_host_cpu_features().get("avx512bf16"))
 
 
@@ -54,8 +54,8 @@ class Code:
     """Emits vector instructions.
 
     Args:
-        builder: of LLVM's.
-        lanes: floats in a vector.
+        builder: LLVM's builder of instructions.
+        lanes: floats per vector.
     """
 
     def __init__(self, builder: ir.IRBuilder, lanes: int):
@@ -80,14 +80,14 @@ class Code:
         self.b.store(value, self.at(address, value.type)).align = 4
 
     def fill(self, value: ir.Value) -> ir.Value:
-        """A vector of one number."""
+        """A vector with the same number in all lanes."""
         kind = ir.VectorType(value.type, self.lanes)
         one = self.b.insert_element(ir.Constant(kind, ir.Undefined), value, INT32(0))
         places = ir.Constant(ir.VectorType(INT32, self.lanes), [0] * self.lanes)
         return self.b.shuffle_vector(one, ir.Constant(kind, ir.Undefined), places)
 
     def spread(self, address: ir.Value) -> ir.Value:
-        """A vector of the one number that is there."""
+        """A vector with the float at this address in all lanes."""
         return self.fill(self.load(address, FLOAT))
 
     def const(self, number: float) -> ir.Value:
@@ -110,8 +110,11 @@ class Code:
         return self.add(self.mul(x, y), z)
 
     def add_product(self, kind: int, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
-        """x * y + z. x and y are floats (SINGLE), or two bfloat16 in each lane, whose products are both added: by the
-        instruction for it (PAIRS), or as it is defined, on any CPU (PLAIN_PAIRS)."""
+        """x * y + z.
+
+        x and y are floats (SINGLE), or two bfloat16 in each lane, both of whose products are added: by the CPU's
+        instruction for it (PAIRS), or by ordinary instructions that compute its definition on any CPU (PLAIN_PAIRS).
+        """
         if kind == SINGLE:
             return self.fma(x, y, z)
         words = ir.VectorType(INT32, self.lanes)
@@ -135,7 +138,10 @@ class Code:
         return value
 
     def tanh(self, *many: ir.Value) -> list[ir.Value]:
-        """Of each, within 5e-7; NaN stays NaN. Divisions take longest: there is one, by the product of all."""
+        """tanh of each argument, within 5e-7; NaN stays NaN.
+
+        Division is the slowest instruction, so there is only one, by the product of all denominators.
+        """
         above, beneath = [], []
         for x in many:
             for sign, limit in ((">", TANH_LIMIT), ("<", -TANH_LIMIT)):
@@ -155,12 +161,15 @@ class Code:
 
 
 class Loop:
-    """A loop in LLVM's code, with values that go round; ``with`` its body.
+    """A loop in the emitted code, whose body is what a ``with`` block emits.
+
+    Values are carried from round to round: the body reads those of the current round from ``self.values`` and sets
+    ``self.after`` to those of the next.
 
     Args:
-        code: emits.
-        count: of rounds, at least 1.
-        values: before the first round. ``values`` are those of the present one; set ``after`` to those after it.
+        code: emits the instructions.
+        count: number of rounds, at least 1.
+        values: the values in the first round.
     """
 
     def __init__(self, code: Code, count: ir.Value, values: Sequence[ir.Value]):
@@ -191,7 +200,13 @@ class Loop:
 
 
 def _void(sizes: Sequence[types.Type], numbers: Sequence[types.Type], write: Callable[..., None]) -> Any:
-    """What an intrinsic returns: its signature, and its code by ``write(builder, *numbers)``."""
+    """What an intrinsic without a result returns: its signature, and a code generator.
+
+    Args:
+        sizes: types of the compile-time constants, which come first.
+        numbers: types of the other arguments.
+        write: emits the code when called as ``write(builder, *numbers)``.
+    """
     signature = types.void(*sizes, *(number if isinstance(number, types.Float) else types.int64 for number in numbers))
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[ir.Value]) -> ir.Value:
@@ -203,7 +218,7 @@ def _void(sizes: Sequence[types.Type], numbers: Sequence[types.Type], write: Cal
 
 @intrinsic
 def call(typingctx, address, numbers):
-    """Calls the function without a result that is at an address, with some int64."""
+    """Calls the function at an address with a tuple of int64; it returns nothing."""
 
     def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Sequence[ir.Value]) -> ir.Value:
         given = cgutils.unpack_tuple(b, args[1])
@@ -228,20 +243,24 @@ def number_at(typingctx, address):
 def conv_row(
     typingctx, width, rows, vectors, lanes, kernel_size, kind, out, out_row, init, init_row, x, x_row, ups, D, w, w_row
 ):
-    """A row of ``width`` cells of a convolution, ``vectors`` x ``lanes`` of its features. What lies outside of the row
-    is not read, and nothing is computed with it.
+    """Computes ``vectors`` x ``lanes`` features of a convolution for a row of ``width`` cells.
+
+    Taps that fall outside of the row are skipped: nothing is read or computed for them.
 
     Args:
+        width: cells in a row.
         rows: cells whose sums are in registers at a time.
-        kernel_size: of the convolution; an even one sees one cell less before than after.
-        kind: of the inputs and weights, see `Code.add_product`; pairs are of inputs that follow each other, and count
-            as one.
-        out, out_row: float32, of the first cell's first feature, and the distance to the next cell's.
-        init, init_row: what the sums begin with; may be the same.
-        x, x_row: of the first cell's D features in the uppermost row that is seen, and to the next cell's.
-        ups: rows that are seen, at least 1, one after the other.
-        w, w_row: of the weight of the first input of the first tap in that row, and to the next input's; taps follow
-            each other.
+        vectors, lanes: see above.
+        kernel_size: size of the convolution's kernel; an even one reaches one cell less before than after.
+        kind: kind of inputs and weights, see `Code.add_product`; a pair consists of consecutive inputs and counts as
+            one input.
+        out, out_row: address of the first cell's first output feature, float32, and stride to the next cell.
+        init, init_row: the same for the initial values of the sums; may be the same memory as ``out``.
+        x, x_row: address of the first cell's D inputs in the uppermost row that is read, and stride to the next cell.
+        ups: number of consecutive rows that are read, at least 1.
+        D: number of inputs per cell.
+        w, w_row: address of the weights of the first input of the first tap in the uppermost row, and stride to the
+            next input; the taps follow one another.
     """
     W, R, V, L, k, of = (n.literal_value for n in (width, rows, vectors, lanes, kernel_size, kind))
     before = (k - 1) // 2
@@ -252,9 +271,9 @@ def conv_row(
         for start in range(0, W, R):
             cells = range(start, min(start + R, W))
             pairs = [(cell, tap) for tap in range(-before, k - before) for cell in cells if 0 <= cell + tap < W]
-            apart = len(cells) * V < SUMS_UNDER_WAY  # sums of each tap by itself: not to wait for the one before
+            apart = len(cells) * V < SUMS_UNDER_WAY  # separate sums for each tap, so that none waits for another
             order = [(cell, tap, j) for cell, tap in pairs for j in range(V)]
-            if len(cells) + k - 1 > V * k:  # weights are fewer: they stay in registers, not the inputs
+            if len(cells) + k - 1 > V * k:  # fewer weights than inputs: keep the weights in registers
                 order.sort(key=lambda each: each[0] + each[1])
             keys = list(dict.fromkeys((cell, apart * tap, j) for cell, tap, j in order))
 
@@ -266,7 +285,7 @@ def conv_row(
                 with Loop(code, D, seen.values) as feature:
                     at, here, *sums = feature.values
                     total = dict(zip(keys, sums, strict=True))
-                    for cell, tap, j in order:  # LLVM loads once what comes more than once
+                    for cell, tap, j in order:  # LLVM merges repeated loads
                         value = code.spread(place(here, x_row, cell + tap, 0))
                         weight = code.load(code.plus(code.step(at, of_tap, tap + before), 4 * L * j))
                         key = cell, apart * tap, j
@@ -286,7 +305,7 @@ def conv_row(
 
 @intrinsic(prefer_literal=True)
 def round_row(typingctx, lanes, x, out):
-    """``lanes`` floats to as many bfloat16, the nearest, of two as near the even one; NaN stays NaN."""
+    """Rounds ``lanes`` floats to bfloat16, to nearest with ties to even; NaN stays NaN."""
     L = lanes.literal_value
 
     def write(b, x, out):
@@ -299,7 +318,7 @@ def round_row(typingctx, lanes, x, out):
 
         odd = b.and_(b.lshr(bits, of(16)), of(1))
         nearest = b.add(bits, b.add(odd, of(0x7FFF)))
-        quiet = b.or_(bits, of(0x00400000))  # a bit that is not cut off
+        quiet = b.or_(bits, of(0x00400000))  # sets a mantissa bit that survives truncation, so that NaN stays NaN
         rounded = b.select(b.fcmp_unordered("uno", value, value), quiet, nearest)
         halves = b.trunc(b.lshr(rounded, of(16)), ir.VectorType(INT16, L))
         b.store(halves, code.at(out, halves.type)).align = 2
@@ -309,12 +328,15 @@ def round_row(typingctx, lanes, x, out):
 
 @intrinsic(prefer_literal=True)
 def outer_tile(typingctx, rows, vectors, lanes, out, out_row, x, x_row, x_up, z, z_row, z_up, cells, ups):
-    """Adds a sum of outer products: ``rows`` features of x by ``vectors`` x ``lanes`` features of z, over the cells.
+    """Adds to ``out`` the outer products of ``rows`` features of x and ``vectors`` x ``lanes`` of z, summed over cells.
 
     Args:
-        out, out_row: float32, of the first feature of both, and the distance to the next of x.
-        x, x_row, x_up, z, z_row, z_up: of the first cell's, to the next cell's, and to the next row of the board.
-        cells, ups: of a row, and how many rows.
+        rows, vectors, lanes: see above.
+        out, out_row: address of the result for the first feature of x and of z, float32, and stride to the next
+            feature of x.
+        x, x_row, x_up: address of the first cell's features, strides to the next cell and to the next row of the board.
+        z, z_row, z_up: the same for z.
+        cells, ups: number of cells in a row, and of rows.
     """
     R, V, L = (n.literal_value for n in (rows, vectors, lanes))
 
@@ -337,15 +359,19 @@ def outer_tile(typingctx, rows, vectors, lanes, out, out_row, x, x_row, x_up, z,
 
 @intrinsic(prefer_literal=True)
 def gates_forward(typingctx, lanes, sigmoid_output, save, gate, z, inject, c, c_new, h, kept, total, peak, where, cell):
-    """``lanes`` channels of one cell of the board: from pre-activations to the new cell and hidden state.
+    """Computes ``lanes`` channels of the new cell and hidden state of one cell of the board from its pre-activations.
 
     Args:
-        gate: distance from a gate to the next, in the order i, f, g, o.
-        z, inject: of the pre-activations and what is added to them.
-        c, c_new, h: of the cell state before and after, which may be the same, and of the hidden state.
-        kept: where the gates go as well, with ``save``.
-        total, peak, where: of the sum and the maximum of h over cells, and the cell (int32) of the maximum, so far.
-        cell: the number of this one.
+        lanes: see above.
+        sigmoid_output: whether the output gate is a sigmoid instead of a tanh.
+        save: whether the gates are stored at ``kept``.
+        gate: stride from one gate to the next, in the order i, f, g, o.
+        z, inject: addresses of the pre-activations and of what is added to them.
+        c, c_new, h: addresses of the cell state before and after, which may be the same, and of the new hidden state.
+        kept: address where the gates are stored.
+        total, peak, where: addresses of the running sum and maximum of h over the board, and of the maximum's cell
+            (int32); they are updated.
+        cell: index of this cell.
     """
     L, sigmoid, saved = (n.literal_value for n in (lanes, sigmoid_output, save))
 
@@ -376,15 +402,17 @@ def gates_forward(typingctx, lanes, sigmoid_output, save, gate, z, inject, c, c_
 
 @intrinsic(prefer_literal=True)
 def gates_backward(typingctx, lanes, sigmoid_output, gate, kept, c, c_new, dh, dc, keep, dz, d_drive, d_inject):
-    """``lanes`` channels of one cell of the board: from the gradients of h and c to those of the pre-activations.
+    """Backward pass of `gates_forward`: the gradient of the pre-activations from those of h and c.
 
     Args:
-        gate: distance from a gate to the next.
-        kept: of the gates.
-        c, c_new: of the cell state before and after.
-        dh, dc: of the gradients; dc becomes that of the cell state before.
+        lanes, sigmoid_output: as in `gates_forward`.
+        gate: stride from one gate to the next, in the order i, f, g, o.
+        kept: address of the stored gates.
+        c, c_new: addresses of the cell state before and after.
+        dh, dc: addresses of the gradients of h and c; the gradient of the previous cell state overwrites the second.
         keep: float32, 0 where the episode begins with this tick, else 1.
-        dz: where the gradient goes; it is added to what is at d_drive and d_inject.
+        dz: address where the gradient of the pre-activations is written.
+        d_drive, d_inject: addresses of sums that this gradient is added to.
     """
     L, sigmoid = (n.literal_value for n in (lanes, sigmoid_output))
 

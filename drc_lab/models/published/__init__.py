@@ -1,4 +1,4 @@
-"""Weights of published agents as policies of this project, and back. Nothing in a file is executed.
+"""Converts the weights of published agents to policies of this project and back. No code in a file is executed.
 
 `load` reads
 - a folder ``cp_*`` of train-learned-planner (Taufeeque et al. 2024; DRC and ResNet), and
@@ -21,18 +21,18 @@ __all__ = ["Board", "Published", "load", "read", "save_flax"]
 def read(
     path: str | Path, board: Board = None, num_actions: int | None = None, repeats_per_step: int | None = None
 ) -> Published:
-    """What a file of published weights says, converted and checked.
+    """Reads, converts and checks a file of published weights.
 
     Args:
-        path: of the folder or file.
-        board: (H, W). The files hold only its number of cells: without it the board is square, or what a cp_* folder's
-            training env says.
-        num_actions: more than the weights have adds actions that are never chosen, such as a no-op.
-        repeats_per_step: ticks a step. None is what the weights were trained with: a cp_* folder says it, the DRC of
-            Bush et al. has 3.
+        path: path of the folder or file.
+        board: (H, W). The weights determine only the number of cells. None: the board of the training env in a cp_*
+            folder's config, else a square one.
+        num_actions: if larger than in the weights, actions that are never chosen, such as a no-op, are added.
+        repeats_per_step: ticks per step. None: as in training, which a cp_* folder's config says; 3 for Bush et al.
 
     Raises:
-        UserError: no such file, damaged, or not representable; one line that names the file and what was found.
+        UserError: the file is missing or damaged, or this project has no such policy; in one line, with the file's
+            name and what was found.
     """
     path = Path(path)
     if path.is_dir():
@@ -47,9 +47,9 @@ def read(
 def load(
     path: str | Path, board: Board = None, num_actions: int | None = None, repeats_per_step: int | None = None
 ) -> Policy:
-    """The policy with published weights in evaluation mode; arguments and errors as `read`.
+    """Builds the policy with published weights, in evaluation mode. Arguments and errors are those of `read`.
 
-    It reads observations and numbers actions as the original code does; for this project's Sokoban see
-    `Published.for_sokoban`. uint8 is divided by 255: give the 0/1 planes of Bush et al. as floats.
+    Its observation planes and actions have the order of the original code; `Published.for_sokoban` converts them to
+    this project's Sokoban. uint8 observations are divided by 255, so pass the 0/1 planes of Bush et al. as floats.
     """
     return read(path, board, num_actions, repeats_per_step).build()

@@ -1,7 +1,7 @@
-"""The DRC of Bush et al. (2025, arXiv:2504.01871), trained with thinker: a state dict of torch as .npz, .tar or .pt.
+"""The DRC of Bush et al. (2025, arXiv:2504.01871), trained with thinker: a torch state dict as .npz, .tar or .pt.
 
-There, a cell's convolution reads [encoding, hidden state below, own hidden state, pooled] and gives i, f, o, g and a
-fifth set that only its attention, which these agents don't have, would read.
+In these weights, the convolution of a layer reads [encoding, hidden state below, own hidden state, pooled] and outputs
+i, f, o, g and a fifth set. Only thinker's attention would read the fifth, and these agents don't have it.
 """
 
 import re
@@ -18,16 +18,16 @@ from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.published.leaves import Leaves
 from drc_lab.models.published.record import Board, Published, find_board
 
-TICKS = 3  # of all published agents; the weights don't say
-LARGEST = 2**30  # bytes that an archive may unpack to
-NOT_THE_NETWORK = frozenset({"kl_beta"})  # a setting of the training, saved with the weights
-# What thinker's Sokoban calls the planes and actions that come first, second, ... in this project's.
+TICKS = 3  # ticks per step of all published agents; the weights don't say
+LARGEST = 2**30  # largest size in bytes that an archive may unpack to
+NOT_THE_NETWORK = frozenset({"kl_beta"})  # a training setting that is saved with the weights
+# The indices in thinker's Sokoban of this project's first, second, ... plane and action.
 PLANES = (0, 1, 6, 3, 2, 4, 5)  # theirs: wall, floor, box, box on target, player, player on target, target
 ACTIONS = (1, 2, 3, 4, 0)  # theirs: no-op, up, down, left, right
 
 
 def read(path: Path, board: Board = None) -> Published:
-    """A file of weights; see `drc_lab.models.published.read`.
+    """Reads and converts a file of weights; see `drc_lab.models.published.read`.
 
     Raises:
         UserError: in one line, what is wrong with the file.
@@ -59,7 +59,7 @@ def read(path: Path, board: Board = None) -> Published:
         raise UserError(f"{path}: found final_layer.weight for {features} features, allowed: a multiple of {2 * C}")
     policy = leaves.take("policy.weight", None, width)
     weights |= {
-        "head.proj.weight": proj,  # features are [encoding, top hidden state] in both
+        "head.proj.weight": proj,  # the features are [encoding, top hidden state] here and there
         "head.proj.bias": leaves.take("final_layer.bias", width),
         "head.policy.weight": policy,
         "head.policy.bias": leaves.take("policy.bias", len(policy)),
@@ -87,7 +87,7 @@ def read(path: Path, board: Board = None) -> Published:
         "head_init": "torch",
     }
     shape = (planes, *find_board(path, cells, [board]))
-    order = (PLANES, ACTIONS) if (planes, len(policy)) == (len(PLANES), len(ACTIONS)) else ((), ())  # or another game's
+    order = (PLANES, ACTIONS) if (planes, len(policy)) == (len(PLANES), len(ACTIONS)) else ((), ())  # not Sokoban
     return Published(path, DRCPolicy, arguments, shape, len(policy), weights, *order)
 
 
@@ -106,14 +106,14 @@ def _arrays(path: Path) -> Mapping[str, np.ndarray]:
             return {name: arrays[name] for name in arrays.files}
     except UserError:
         raise
-    except Exception as error:  # zipfile and numpy raise whatever the broken bytes lead to
+    except Exception as error:  # on damaged files zipfile and numpy can raise almost any error
         raise UserError(f"{path}: no whole .npz file of arrays ({' '.join(str(error).split())})") from None
 
 
 def _state_dict(path: Path) -> Mapping[str, Tensor]:
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever the broken bytes lead to
+    except Exception as error:  # on damaged files torch can raise almost any error
         raise UserError(f"{path}: neither a cp_* folder, nor a whole .npz, .tar or .pt file of weights") from error
     if isinstance(stored, dict):
         stored = stored.get("actor_net_state_dict", stored)

@@ -1,7 +1,7 @@
-"""The part of a train-learned-planner ``cfg.json`` that says what the network is, with its original defaults.
+"""The part of train-learned-planner's ``cfg.json`` that defines the network, with the original defaults.
 
-Keys are those of the dataclasses in its cleanba/network.py and cleanba/convlstm.py; keys that say nothing about the
-network's function, such as initialisations, are not read.
+The keys are those of the dataclasses in its cleanba/network.py and cleanba/convlstm.py. Keys that do not affect what
+the network computes, such as initialisations, are not read.
 """
 
 import json
@@ -16,7 +16,7 @@ Count = Annotated[int, Field(ge=1, le=2**20)]
 
 
 def _side(size: Any) -> Any:
-    """[k, k] as k."""
+    """Converts a square kernel size [k, k] to k."""
     if not isinstance(size, list) or len(size) != 2 or size[0] != size[1]:
         raise ValueError("two equal numbers")
     return size[0]
@@ -46,7 +46,7 @@ class IdentityNorm(BaseModel):
 
 
 class PolicySpec(BaseModel):
-    """What all networks have."""
+    """Keys that all networks have."""
 
     yang_init: bool = False
     norm: IdentityNorm = IdentityNorm()
@@ -78,10 +78,13 @@ NETS: dict[str, type[PolicySpec]] = {
 
 
 def read_config(path: Path) -> tuple[PolicySpec, tuple[int, int] | None]:
-    """The network that a ``cfg.json`` describes, and the board of the training env where it says one.
+    """Reads a ``cfg.json``.
+
+    Returns:
+        The network that it describes, and the (H, W) of the training env's board, or None if it does not say.
 
     Raises:
-        UserError: naming the key that this project's networks cannot be, or what is wrong with the file.
+        UserError: naming the key whose value this project's networks do not support, or what is wrong with the file.
     """
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -89,7 +92,7 @@ def read_config(path: Path) -> tuple[PolicySpec, tuple[int, int] | None]:
         raise UserError(f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: no JSON file ({' '.join(str(error).split())})") from None
-    args = _node(config, "cfg") or config  # older files hold the arguments alone
+    args = _node(config, "cfg") or config  # older files hold the arguments at the top level
     net = _node(args, "net")
     if net is None:
         raise UserError(f"{path}: found no net in it, allowed: the cfg.json of a cp_* folder")

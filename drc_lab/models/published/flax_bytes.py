@@ -1,7 +1,8 @@
-"""The bytes that flax's `to_bytes` writes: msgpack, in which arrays are an extension type. Needs msgpack alone.
+"""Reads and writes the format of flax's `to_bytes`, msgpack with arrays as an extension type; needs only msgpack.
 
-An array is extension type 1 and itself msgpack, (shape, name of the dtype, bytes in C order); 2 is a complex number and
-3 a numpy scalar, which no weight is. One of more than 1 GiB is a map of flattened chunks. (flax/serialization.py)
+An array has extension type 1, and its data is itself msgpack: (shape, name of the dtype, bytes in C order). Types 2, a
+complex number, and 3, a numpy scalar, do not occur in weights. An array of more than 1 GiB is a map of flattened
+chunks. See flax/serialization.py.
 """
 
 import math
@@ -23,27 +24,27 @@ MOST_AXES = 8
 
 
 def read_params(path: Path) -> Leaves:
-    """The parameters of a saved TrainState, each by its path in the tree, joined by dots.
+    """Reads the parameters of a saved TrainState; the name of each is its path in the tree, joined by dots.
 
-    The levels that are all named ``params`` are left out: newer files have two above the modules, older ones have one
+    Levels named ``params`` are left out of the path: newer files have two of them above the modules, older ones one
     above and one below. The optimizer's state is not decoded.
 
     Raises:
         UserError: in one line, what is wrong with the file.
     """
     try:
-        # Lists are preallocated by the length they claim, at every level, and the format's own are maps.
+        # msgpack preallocates every list by its claimed length, so limit it; flax stores its own lists as maps.
         tree = msgpack.unpackb(path.read_bytes(), max_array_len=1024)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
-    except Exception as error:  # msgpack raises whatever the broken bytes lead to
+    except Exception as error:  # on damaged files msgpack can raise almost any error
         raise UserError(f"{path}: no whole msgpack file of flax ({' '.join(str(error).split())})") from None
     if not isinstance(tree, dict) or not isinstance(tree.get("params"), dict):
         found = f"a map of {', '.join(map(repr, tree))[:80]}" if isinstance(tree, dict) else type(tree).__name__
         raise UserError(f"{path}: found {found}, allowed: a TrainState of flax, with params")
     leaves: dict[str, Any] = {}
     todo: list[tuple[tuple[Any, ...], Any]] = [((), tree["params"])]
-    while todo:  # and not by recursion: the file decides how deep it is
+    while todo:  # not recursive, because the file determines the depth
         above, node = todo.pop()
         if isinstance(node, dict) and CHUNKED not in node:
             todo += [((*above, name), child) for name, child in node.items()]
@@ -53,10 +54,10 @@ def read_params(path: Path) -> Leaves:
 
 
 def array(leaf: Any) -> Tensor:
-    """One leaf.
+    """Decodes one leaf of the tree to a tensor.
 
     Raises:
-        ValueError: it is no array of floats, or its bytes are not those of its shape.
+        ValueError: it is not an array of floats, or its number of bytes does not match its shape.
     """
     if isinstance(leaf, dict):
         return _unchunked(leaf)
@@ -81,7 +82,7 @@ def _size(shape: Any) -> int:
 
 
 def _unchunked(node: dict[str, Any]) -> Tensor:
-    """The array that a map of chunks stands for."""
+    """Joins the chunks of a large array."""
     shape, chunks = _listed(node.get("shape")), _listed(node.get("chunks"))
     if not chunks or len(shape) > MOST_AXES or any(isinstance(chunk, dict) for chunk in chunks):
         raise ValueError("its chunks are not those of an array")
@@ -92,14 +93,14 @@ def _unchunked(node: dict[str, Any]) -> Tensor:
 
 
 def _listed(part: Any) -> list[Any]:
-    """A list as flax keeps it, a map from "0", "1", ..."""
+    """Converts a list from flax's form, a map with keys "0", "1", ..., to a Python list."""
     if not isinstance(part, dict) or part.keys() != {str(i) for i in range(len(part))}:
         raise ValueError("its chunks are not numbered")
     return [part[str(i)] for i in range(len(part))]
 
 
 def to_bytes(tree: dict[str, Any]) -> bytes:
-    """A tree of maps, numbers and float arrays as flax writes it."""
+    """Encodes a tree of maps, numbers and float arrays as flax does."""
     return msgpack.packb(tree, default=_pack, strict_types=True)
 
 

@@ -1,8 +1,8 @@
 """Folders ``cp_*`` of train-learned-planner (Taufeeque et al. 2024, arXiv:2407.15421): its DRC and its ResNet.
 
-There, maps are height, width, channels; kernels height, width, in, out; a cell's gates i (tanh), j, f, o (what the
-guide calls g, i, f, o); and a cell has one convolution over [encoding, hidden state below, pooled], one over its own
-hidden state, and one over the boundary.
+In its weights, the axes of maps are (height, width, channels) and those of kernels (height, width, in, out). The gates
+of a ConvLSTM cell are named i (tanh), j, f, o, which the guide calls g, i, f, o. A cell has three convolutions: over
+[encoding, hidden state below, pooled], over its own hidden state, and over the boundary plane.
 """
 
 from pathlib import Path
@@ -22,12 +22,12 @@ from drc_lab.models.resnet import ResNetPolicy
 POOL_PROJECTIONS = {"full": "full", "per-channel": "per_channel", "overall": "overall", "max": "max", "mean": "mean"}
 POOL_SOURCES = {"horizontal": "own", "vertical": "below"}
 BOUNDARY_RINGS = {"same": "edge", "valid": "outside"}
-INPUT = "xXx_Input_xXx"  # their name of the ResNet's first convolution
+INPUT = "xXx_Input_xXx"  # their name for the ResNet's first convolution
 PUBLISHED_INIT = {"conv_init": "lecun", "proj_init": "lecun", "head_init": "orthogonal"}
 
 
 def read(folder: Path, board: Board = None) -> Published:
-    """A folder with ``cfg.json`` and ``model``; see `drc_lab.models.published.read`.
+    """Reads and converts a folder with ``cfg.json`` and ``model``; see `drc_lab.models.published.read`.
 
     Raises:
         UserError: in one line, what is wrong with which file.
@@ -91,7 +91,7 @@ def _drc(net: ConvLSTMConfig, leaves: Leaves, boards: tuple[Board, Board]) -> Pu
 
 
 def _fill_in(cell: ConvLSTMCellConfig, leaves: Leaves) -> ConvLSTMCellConfig:
-    """Where a configuration is older than a key, the weights say what the network is."""
+    """Infers keys that older configurations do not have yet from the weights."""
     first, more = "network_params.cell_list_0", {}
     if "fence_pad" not in cell.model_fields_set and f"{first}.fence.kernel" not in leaves:
         more["fence_pad"] = "no"
@@ -101,17 +101,17 @@ def _fill_in(cell: ConvLSTMCellConfig, leaves: Leaves) -> ConvLSTMCellConfig:
 
 
 def _cell(cell: ConvLSTMCellConfig, leaves: Leaves, name: str) -> dict[str, Tensor]:
-    """The weights of one layer."""
+    """The weights of one ConvLSTM layer, converted."""
     C, k, pools = cell.conv.features, cell.conv.kernel_size, cell.pool_and_inject != "no"
     ih = _conv(leaves, f"{name}.ih.kernel", k, (2 + pools) * C, 4 * C)
     inputs = dict(zip(("e", "below", "pooled"), ih.split(C, dim=1), strict=False))
     inputs["own"] = _conv(leaves, f"{name}.hh.kernel", k, C, 4 * C)
     if cell.fence_pad != "no":
-        # Older files have it for C planes that are all the same.
+        # Older files have a kernel for C identical boundary planes, which equals its sum applied to one plane.
         inputs["boundary"] = _conv(leaves, f"{name}.fence.kernel", k, None, 4 * C).sum(1, keepdim=True)
     weight = torch.cat([inputs[part] for part in GATE_INPUTS if part in inputs], dim=1)  # (4C, inputs, k, k)
     bias = _our_gates(leaves.take_bias(f"{name}.ih.bias", 4 * C, cell.conv.use_bias))
-    bias[C : 2 * C] += cell.forget_bias  # which their code adds at every tick
+    bias[C : 2 * C] += cell.forget_bias  # their code adds it at every tick instead of storing it
     weights = {"gates.weight": _our_gates(weight), "gates.bias": bias}
     if not pools:
         return weights
@@ -125,7 +125,7 @@ def _cell(cell: ConvLSTMCellConfig, leaves: Leaves, name: str) -> dict[str, Tens
 
 
 def _resnet(net: GuezResNetConfig, leaves: Leaves, boards: tuple[Board, Board]) -> Published:
-    stages = min(len(net.channels), len(net.kernel_sizes), len(net.strides))  # as their loop over all three
+    stages = min(len(net.channels), len(net.kernel_sizes), len(net.strides))  # their loop zips all three
     channels, sizes = net.channels[:stages], net.kernel_sizes[:stages]
     weights, planes = {}, None
     for i, (C, size) in enumerate(zip(channels, sizes, strict=True)):
@@ -146,7 +146,7 @@ def _resnet(net: GuezResNetConfig, leaves: Leaves, boards: tuple[Board, Board]) 
 
 
 def _head(leaves: Leaves, dense: str, C: int, width: int, value_scale: float, boards: tuple[Board, Board]) -> Any:
-    """The head's weights and the board that it is for."""
+    """The head's weights, and the (H, W) of the board that it is for."""
     kernel = leaves.take(f"{dense}.kernel", None, width)
     cells, rest = divmod(len(kernel), C)
     if rest:
@@ -171,5 +171,5 @@ def _conv(leaves: Leaves, name: str, size: int, inputs: int | None, outputs: int
 
 
 def _our_gates(theirs: Tensor) -> Tensor:
-    g, i, f, o = theirs.chunk(4)  # (4C, ...), which they call i, j, f, o
+    g, i, f, o = theirs.chunk(4)  # (4C, ...); they name these i, j, f, o
     return torch.cat([i, f, g, o])

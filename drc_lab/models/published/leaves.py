@@ -1,4 +1,4 @@
-"""The arrays of a foreign file by name, each taken once and checked."""
+"""The arrays of another project's file by name, with checks of each, and that all of them are used."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,12 +11,12 @@ from drc_lab.errors import UserError
 
 
 class Leaves:
-    """Named arrays that are decoded when they are taken.
+    """Named arrays of a file, which are decoded when they are taken.
 
     Args:
-        path: of the file, for messages.
+        path: path of the file, for error messages.
         stored: what the file holds under each name.
-        decode: one of those -> a tensor; raises an error where it is none.
+        decode: converts one of these values to a tensor, or raises an error.
     """
 
     def __init__(self, path: Path, stored: Mapping[str, Any], decode: Callable[[Any], Tensor]):
@@ -27,18 +27,20 @@ class Leaves:
         return name in self.stored
 
     def take(self, name: str, *shape: int | None) -> Tensor:
-        """An array of that shape as float32; None is any size from 1.
+        """Returns an array of the given shape as float32; None in the shape allows any size of at least 1.
 
-        A leading axis too many is taken for copies of one array, as a training on several devices saves them.
+        If there is one extra leading axis along which all entries are equal, the first entry is returned: trainings on
+        several devices save one copy for each.
 
         Raises:
-            UserError: there is none of that name, or it has another shape, numbers that are not floats, or not finite.
+            UserError: there is no array of that name, it is damaged, or its shape, dtype or values (not finite) are
+                not allowed.
         """
         if name not in self.stored:
             raise UserError(f"{self.path}: found no {name}")
         try:
             array = self.decode(self.stored[name])
-        except Exception as error:  # libraries raise whatever the broken bytes lead to
+        except Exception as error:  # on damaged files libraries can raise almost any error
             raise UserError(f"{self.path}: {name} is damaged ({' '.join(str(error).split())})") from None
         if not array.is_floating_point():
             raise UserError(f"{self.path}: found {name} of {array.dtype}, allowed: floats")
@@ -55,17 +57,17 @@ class Leaves:
         return array
 
     def take_bias(self, name: str, size: int, given: bool = True) -> Tensor:
-        """A bias, or the zeros that stand for it where the layer has none."""
+        """Returns a bias [size], or zeros if the layer has none (``given`` is false)."""
         return self.take(name, size) if given else torch.zeros(size)
 
     def finish(self, beside: frozenset[str] = frozenset()) -> None:
-        """To be called when all is taken: what is left would be a part of the network that was not understood.
+        """Checks that every array was taken. A remaining one would be a part of the network that was not converted.
 
         Args:
-            beside: names that have no part in the network.
+            beside: names of arrays that do not belong to the network and may remain.
 
         Raises:
-            UserError: naming what is left.
+            UserError: naming an array that remains.
         """
         left = sorted(set(self.stored) - self.taken - beside)
         if left:

@@ -1,4 +1,4 @@
-"""What a file of published weights says, in the terms of this project."""
+"""The converted contents of a file of published weights."""
 
 import inspect
 import math
@@ -14,24 +14,25 @@ from drc_lab.errors import ConfigError, UserError
 from drc_lab.models.policy import Policy
 
 Board = tuple[int, int] | None
-NEVER = -1000.0  # the bias of an action that the published code adds and never takes
+NEVER = -1000.0  # logit bias of added actions, with which the published code makes sure that they are never taken
 
-# What a layer's gate convolution reads, in the order of `drc_core.ConvLSTMCell.parts`.
+# The inputs of a layer's gate convolution, in the order of `drc_core.ConvLSTMCell.parts`.
 GATE_INPUTS = ("e", "pooled", "below", "boundary", "own")
 
 
 @dataclass(frozen=True)
 class Published:
-    """A policy, not yet built.
+    """A published policy that has been read and converted, but not built yet.
 
     Args:
-        path: where it was read.
-        policy_class: of the policy.
-        arguments: of its constructor; those that are missing have their defaults.
+        path: path that it was read from.
+        policy_class: class of the policy.
+        arguments: arguments of its constructor; missing ones keep their defaults.
         obs_shape: (C, H, W).
         num_actions: |A|.
-        weights: the state dict, float32.
-        planes, actions: which of the original's come first, second, ... in this project's Sokoban; none: the same.
+        weights: its state dict, float32.
+        planes, actions: original indices of the planes and actions, in the order of this project's Sokoban; empty if
+            the order is the same.
     """
 
     path: Path
@@ -45,7 +46,7 @@ class Published:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The ``policy`` node of a config that builds it, every key there."""
+        """The ``policy`` node of a config that builds this policy, with all keys."""
         known = inspect.signature(self.policy_class).parameters
         defaults = {name: p.default for name, p in known.items() if p.default is not p.empty}
         target = f"{self.policy_class.__module__}.{self.policy_class.__qualname__}"
@@ -53,10 +54,10 @@ class Published:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
     def build(self) -> Policy:
-        """The policy, in evaluation mode.
+        """Builds the policy and loads its weights; it is in evaluation mode.
 
         Raises:
-            UserError: it has a switch or size that this project's networks cannot have.
+            UserError: it has a switch or size that this project's networks do not support.
         """
         try:
             policy = self.policy_class(self.obs_shape, self.num_actions, **self.arguments)
@@ -66,16 +67,18 @@ class Published:
         return policy.eval()
 
     def with_repeats(self, repeats: int | None) -> "Published":
-        """With other ticks a step, where there are any."""
+        """A copy with another number of ticks per step; unchanged for None or if the policy has no ticks."""
         if repeats is None or "repeats_per_step" not in self.arguments:
             return self
         return replace(self, arguments=self.arguments | {"repeats_per_step": repeats})
 
     def with_actions(self, num_actions: int | None) -> "Published":
-        """With more actions at the end, which have weight 0 and bias `NEVER`, as the published code does for a no-op.
+        """A copy with actions added at the end, up to ``num_actions``; None adds none.
+
+        They have weight 0 and bias `NEVER`, as a no-op has in the published code.
 
         Raises:
-            ConfigError: fewer than the weights have.
+            ConfigError: ``num_actions`` is smaller than in the weights.
         """
         more = 0 if num_actions is None else num_actions - self.num_actions
         if more < 0:
@@ -88,7 +91,7 @@ class Published:
         return replace(self, num_actions=self.num_actions + more, weights=self.weights | heads)
 
     def for_sokoban(self) -> "Published":
-        """The same agent with the observation's planes and the actions in the order of this project's Sokoban."""
+        """A copy whose observation planes and actions are in the order of this project's Sokoban."""
         weights = dict(self.weights)
         if self.planes:
             weights["encoder.convs.0.weight"] = weights["encoder.convs.0.weight"][:, self.planes]
@@ -99,10 +102,10 @@ class Published:
 
 
 def find_board(path: Path, cells: int, boards: Sequence[Board]) -> tuple[int, int]:
-    """The height and width of a board of so many cells: the first of ``boards`` that is given, else a square.
+    """The height and width of a board with this number of cells: the first of ``boards`` that is not None, or a square.
 
     Raises:
-        UserError: it has another number of cells, or they make no square.
+        UserError: that board has a different number of cells.
     """
     side = math.isqrt(cells)
     height, width = next((board for board in boards if board is not None), (side, side))

@@ -1,4 +1,4 @@
-"""Policies of this project as checkpoints that train-learned-planner (JAX) reads."""
+"""Saves policies of this project as checkpoints that train-learned-planner (JAX) can read."""
 
 import json
 from pathlib import Path
@@ -26,16 +26,16 @@ RING_NAMES, SOURCE_NAMES, PROJECTION_NAMES = (
 
 @torch.no_grad()
 def save_flax(policy: Policy, folder: str | Path) -> None:
-    """Writes ``cfg.json`` and ``model``; the folder appears whole or not at all.
+    """Writes a folder with ``cfg.json`` and ``model``; on an error, no incomplete folder remains.
 
-    Saved are the network and, as that of the training env, the board's size; no optimizer state.
+    It contains the network, and the board's size as that of the training env, but no optimizer state.
 
     Args:
-        policy: a DRCPolicy whose switches the original has too, or a ResNetPolicy.
-        folder: must not be there yet, or be empty.
+        policy: a DRCPolicy whose switches exist in the original code too, or a ResNetPolicy.
+        folder: path of the folder, which must not exist yet or be empty.
 
     Raises:
-        UserError: naming the switch that cannot be written, or why the folder cannot.
+        UserError: naming the switch that the format cannot represent, or why the folder cannot be written.
     """
     folder = Path(folder)
     if isinstance(policy, DRCPolicy):
@@ -85,7 +85,7 @@ def _drc(policy: DRCPolicy) -> tuple[dict[str, Any], dict[str, Any]]:
         "pool_and_inject": SOURCE_NAMES[wiring.pool_source] if wiring.pool_and_inject else "no",
         "pool_projection": PROJECTION_NAMES[wiring.pool_projection] if wiring.pool_and_inject else "full",
         "output_activation": wiring.output_gate,
-        "forget_bias": 0.0,  # it is in the bias
+        "forget_bias": 0.0,  # already included in the stored bias
         "fence_pad": RING_NAMES[wiring.boundary_ring] if wiring.use_boundary_channel else "no",
     }
     net = _spec("cleanba.convlstm:ConvLSTMConfig", policy) | {
@@ -139,7 +139,7 @@ def _resnet(policy: ResNetPolicy) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _spec(kind: str, policy: DRCPolicy | ResNetPolicy) -> dict[str, Any]:
-    """What all nets' configurations hold."""
+    """The keys that the configurations of all nets share."""
     return {
         "_type_": kind,
         "yang_init": False,
@@ -163,7 +163,7 @@ def _conv_config(features: int, kernel_size: int) -> dict[str, Any]:
 
 
 def _convs(module: nn.Module) -> list[nn.Conv2d]:
-    """Its convolutions, in the order that they are applied."""
+    """The module's convolutions, in the order in which they are applied."""
     return [part for part in module.modules() if isinstance(part, nn.Conv2d)]
 
 
@@ -174,7 +174,7 @@ def _head(policy: DRCPolicy | ResNetPolicy) -> Head:
 
 
 def _flatten_dense(policy: DRCPolicy | ResNetPolicy) -> dict[str, np.ndarray]:
-    """The head's first layer, for features in the order height, width, channels."""
+    """The head's shared layer, converted to features in the order height, width, channels."""
     proj = _head(policy).proj
     C, H, W = policy.head.shape
     kernel = proj.weight.unflatten(1, (C, H, W)).permute(2, 3, 1, 0).flatten(0, 2)  # (M, C*H*W) -> (H*W*C, M)
@@ -195,7 +195,7 @@ def _kernel(weight: Tensor) -> np.ndarray:
 
 
 def _their_gates(ours: Tensor) -> Tensor:
-    i, f, g, o = ours.chunk(4)  # (4C, ...); they call g, i, f, o by the names i, j, f, o
+    i, f, g, o = ours.chunk(4)  # (4C, ...); they order them g, i, f, o, and name these i, j, f, o
     return torch.cat([g, i, f, o])
 
 
