@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from drc_lab.app import checked
 from drc_lab.app import specs as tasks
-from drc_lab.app.worlds import BASE, told_of, worlds
+from drc_lab.app.worlds import BASE, errors_name_world, worlds
 from drc_lab.arguments import errors_under, from_mapping, plain
 from drc_lab.deploy.spec import ExportSpec
 from drc_lab.envs.described import check_env, check_own_game, described
@@ -121,7 +121,7 @@ def check_thinking_sweep(config: DictConfig, folder: Path) -> None:
     checked.report_spec(config, reported.num_levels)
     for name, world in worlds(config).items():
         if name != BASE:
-            with told_of(name):
+            with errors_name_world(name):
                 checked.check_held_out(world, checked.evaluation_spec(world).report_split, key)
     spec, values = described(checked.held_out_settings(config))
     ours = spec is not GymSpec
@@ -132,7 +132,7 @@ def check_thinking_sweep(config: DictConfig, folder: Path) -> None:
 def check_played(config: DictConfig, checkpoint: str, split: str, split_key: str) -> None:
     """Checks a checkpoint and the held-out levels that it will play, as far as possible without loading it."""
     checked.check_checkpoint(config, checkpoint)
-    if (known := checked.recorded(config, checkpoint)) is not None:
+    if (known := checked.config_as_trained(config, checkpoint)) is not None:
         checked.check_held_out(known, split, split_key)
 
 

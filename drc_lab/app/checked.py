@@ -83,7 +83,7 @@ def held_out_settings(config: DictConfig) -> dict[str, Any]:
 
 
 @contextmanager
-def told_by_origin(config: DictConfig, split_key: str = "evaluation.split") -> Iterator[None]:
+def errors_name_origin(config: DictConfig, split_key: str = "evaluation.split") -> Iterator[None]:
     """Makes errors about held-out levels within this context name the config key that the setting comes from."""
     e = evaluation_spec(config)
     origin = {"env.split": split_key} | {f"env.{name}": f"evaluation.{name}" for name in ("num_levels", "level_seed")}
@@ -104,7 +104,7 @@ def check_held_out(config: DictConfig, split: str, split_key: str = "evaluation.
         ConfigError: about the key that the setting comes from.
     """
     e = evaluation_spec(config)
-    with told_by_origin(config, split_key):
+    with errors_name_origin(config, split_key):
         spec, values = described(held_out_settings(config))
         values = held_out_arguments(spec, values, split, e.num_levels, e.level_seed, e.board_size)
         return made(spec, values)
@@ -229,7 +229,7 @@ def as_trained(config: DictConfig, trained: DictConfig, overrides: Sequence[str]
     return config
 
 
-def recorded(config: DictConfig, name: str) -> DictConfig | None:
+def config_as_trained(config: DictConfig, name: str) -> DictConfig | None:
     """Returns `as_trained` if the checkpoint still lies in its run's folder, where ``config.yaml`` can be read; else
     None, as the training's config is then in the checkpoint only."""
     path = Path(name)

@@ -4,7 +4,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from drc_lab.app.checked import check_actions, check_reads, evaluation_spec, held_out_settings, told_by_origin
+from drc_lab.app.checked import check_actions, check_reads, errors_name_origin, evaluation_spec, held_out_settings
 from drc_lab.config import make_held_out_env
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.models.policy import Policy
@@ -23,7 +23,7 @@ def held_out_env(config: DictConfig, split: str, key: str = "evaluation.split", 
         ConfigError: about the key that an invalid setting comes from.
     """
     e, node = evaluation_spec(config), OmegaConf.create(held_out_settings(config))
-    with told_by_origin(config, key):
+    with errors_name_origin(config, key):
         return make_held_out_env(node, split, e.num_levels, e.level_seed, board_size=e.board_size, **more)
 
 

@@ -31,14 +31,14 @@ def worlds(config: DictConfig) -> dict[str, DictConfig]:
             raise ConfigError(f"{key}.env", env, "keys of env and their values")
         changed = plain(config.evaluation) | values | {"env": plain(config.evaluation.env) | env}
         other.evaluation = OmegaConf.create(changed)
-        with told_of(name):
+        with errors_name_world(name):
             evaluation_spec(other)
         found[name] = other
     return found
 
 
 @contextmanager
-def told_of(world: str) -> Iterator[None]:
+def errors_name_world(world: str) -> Iterator[None]:
     """Makes errors about the levels within this context name the world that the levels are of."""
     try:
         yield

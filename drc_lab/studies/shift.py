@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from drc_lab.app.checked import evaluation_spec
-from drc_lab.app.worlds import BASE, told_of, worlds
+from drc_lab.app.worlds import BASE, errors_name_world, worlds
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.shift import world_findings
@@ -42,7 +42,7 @@ def other_worlds(subject: Subject, settings: Callable[[BatchEnv], Sequence[Setti
     found = []
     for name, config in worlds(subject.config).items():
         if name != BASE:
-            with told_of(name):
+            with errors_name_world(name):
                 env = lab_env(config, subject.policy)
             found.append(World(name, replace(subject, config=config), env, settings(env)))
     return found

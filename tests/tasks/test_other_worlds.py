@@ -6,7 +6,7 @@ from checkpoints import checkpoint
 from commands import run_here
 from composed import compose
 
-from drc_lab.app.worlds import told_of, worlds
+from drc_lab.app.worlds import errors_name_world, worlds
 from drc_lab.errors import ConfigError
 
 
@@ -46,9 +46,12 @@ def test_a_world_that_is_none_is_told_by_its_name(world, line):
 
 
 def test_an_error_about_levels_says_which_world_they_are_of():
-    with pytest.raises(ConfigError, match=r"thinking\.worlds\.dense.env.wall_density: found 3"), told_of("dense"):
+    with (
+        pytest.raises(ConfigError, match=r"thinking\.worlds\.dense.env.wall_density: found 3"),
+        errors_name_world("dense"),
+    ):
         raise ConfigError("evaluation.env.wall_density", 3, "0 to 1")
-    with pytest.raises(ConfigError, match=r"^evaluation\.board: found 3"), told_of("base"):
+    with pytest.raises(ConfigError, match=r"^evaluation\.board: found 3"), errors_name_world("base"):
         raise ConfigError("evaluation.board", 3, "4 or more")
 
 

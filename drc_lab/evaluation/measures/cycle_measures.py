@@ -8,7 +8,7 @@ from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.play.records import SETTING, baseline_of, decisions
 from drc_lab.evaluation.play.thinking import CYCLE_NOOPS, CYCLE_PASSES, FIRST_PASSES
 from drc_lab.evaluation.stats.intervals import mean_interval, rate_interval
-from drc_lab.evaluation.watchers.cycles import NONE, in_its_place
+from drc_lab.evaluation.watchers.cycles import NONE, steps_in_place_of_cycles
 
 
 def cycles(records: pd.DataFrame, confidence: float = 0.95) -> Finding:
@@ -52,7 +52,7 @@ def vanished_cycles(records: pd.DataFrame, confidence: float = 0.95) -> Finding 
     with_thinking = records[records["kind"].isin([CYCLE_PASSES, CYCLE_NOOPS])]
     for (kind, amount), played in with_thinking.groupby(SETTING, sort=False):
         assert (played["level"].to_numpy() == plain["level"].to_numpy()).all(), "settings on different levels"
-        waits = in_its_place(float(amount), length) if kind == CYCLE_NOOPS else 0
+        waits = steps_in_place_of_cycles(float(amount), length) if kind == CYCLE_NOOPS else 0
         until = start + waits + length  # a cycle that closes later than this does not count
         closes = (played["cycle_start"] + played["cycle_length"]).to_numpy()
         again = (played["cycle_start"].to_numpy() != NONE) & (closes <= until)

@@ -217,7 +217,7 @@ class _Evaluation:
                 actions[part.envs.numpy()] = self._act(part, seen[part.envs].to(self.device), step)
             obs, _, terminated, truncated, info = env.step(actions)
             playing = np.concatenate([part.envs.numpy() for part in parts])
-            obs, info = as_left(obs, info)
+            obs, info = with_final_values(obs, info)
             done = (terminated | truncated)[:N]
             ended = playing[done[playing]]
             if len(ended):
@@ -288,7 +288,7 @@ class _Evaluation:
         return carry
 
 
-def as_left(obs: np.ndarray, info: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+def with_final_values(obs: np.ndarray, info: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
     """Observations and info with the final values of ended episodes.
 
     With autoreset these have been replaced by the values of the next episode, and are restored from ``final_obs`` and

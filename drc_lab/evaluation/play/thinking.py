@@ -9,7 +9,7 @@ from drc_lab.envs.interface import BatchEnv
 from drc_lab.evaluation.play.controls import CONTROLS, Control, never_thinks_control, no_memory_control
 from drc_lab.evaluation.play.evaluator import Episodes, Thinking, evaluate
 from drc_lab.evaluation.thinking_spec import NO_MEMORY_PASSES
-from drc_lab.evaluation.watchers.cycles import NONE, Cycles, in_its_place
+from drc_lab.evaluation.watchers.cycles import NONE, Cycles, steps_in_place_of_cycles
 from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.models.policy import Policy
 
@@ -177,7 +177,7 @@ def in_place_of_cycles(setting: Setting, cycles: Mapping[str, np.ndarray]) -> Th
         cycles: the columns of `Cycles` for the episodes of the baseline policy.
     """
     start, length = cycles["cycle_start"], cycles["cycle_length"]
-    steps = np.where(start == NONE, 0, in_its_place(setting.amount, length))
+    steps = np.where(start == NONE, 0, steps_in_place_of_cycles(setting.amount, length))
     if setting.kind == CYCLE_PASSES:
         return Thinking(passes=steps, at=start)
     return Thinking(noops=steps, at=start)

@@ -10,7 +10,7 @@ from drc_lab.models.policy import PolicyValue
 NONE = -1
 
 
-def in_its_place(amount: float, length: np.ndarray) -> np.ndarray:
+def steps_in_place_of_cycles(amount: float, length: np.ndarray) -> np.ndarray:
     """Number of passes or no-ops in place of cycles of that length: ``amount`` times as many, rounded up, int64 [N]."""
     return np.ceil(amount * length).astype(np.int64)
 
