@@ -39,7 +39,7 @@ def test_where_an_env_says_no_success_the_return_is_the_measure_everywhere(do, t
     assert f"held-out {returns[1280]:.3g}" in output and "%" not in output
     for task in ("evaluate", "thinking"):
         output = do(f"task={task}", "checkpoint=run/checkpoints/best.ckpt", f"folder={task}", *FEW)
-        assert "the policy reaches a return of" in output and "return [95%]" in output and "solve" not in output
+        assert "The baseline policy reaches a return of" in output and "return [95%]" in output and "solve" not in output
         assert "solved" not in pd.read_parquet(f"{task}/levels.parquet")
     assert "valid/return" in do("task=compare", "compare.study=train")
     do("task=register", "register.name=mine")
@@ -63,7 +63,7 @@ def test_success_in_an_info_counts_as_solved(do, tmp_path):
     assert f"held-out {history('valid/solve_rate')[1280]:.0%}" in output
     output = do("task=evaluate", "checkpoint=run/checkpoints/best.ckpt", "folder=evaluate", *FEW)
     played = pd.read_parquet("evaluate/levels.parquet")
-    assert (played["solved"] == (played["return"] == 4)).all() and "the policy solves" in output
+    assert (played["solved"] == (played["return"] == 4)).all() and "The baseline policy solves" in output
     assert "valid/solve_rate" in do("task=compare", "compare.study=train")
 
 
