@@ -20,9 +20,10 @@ class Actor:
             `Profiler.profile`.
     """
 
+    profile: Callable[[str], AbstractContextManager[Any]] = nullcontext
+
     def __init__(self, policy: Policy):
         self.policy = policy
-        self.profile: Callable[[str], AbstractContextManager[Any]] = nullcontext
 
     def ready(self) -> AbstractContextManager[Any]:
         """The context manager for one rollout, within which the weights must not change."""

@@ -39,7 +39,9 @@ def test_where_an_env_says_no_success_the_return_is_the_measure_everywhere(do, t
     assert f"held-out {returns[1280]:.3g}" in output and "%" not in output
     for task in ("evaluate", "thinking"):
         output = do(f"task={task}", "checkpoint=run/checkpoints/best.ckpt", f"folder={task}", *FEW)
-        assert "The baseline policy reaches a return of" in output and "return [95%]" in output and "solve" not in output
+        assert (
+            "The baseline policy reaches a return of" in output and "return [95%]" in output and "solve" not in output
+        )
         assert "solved" not in pd.read_parquet(f"{task}/levels.parquet")
     assert "valid/return" in do("task=compare", "compare.study=train")
     do("task=register", "register.name=mine")
