@@ -3,8 +3,8 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from omegaconf import DictConfig
 from safetensors.numpy import save_file
 
@@ -96,7 +96,7 @@ def over_frames(config: DictConfig, found: Sequence[Subject], spec: ProbeSpec, f
     episodes = len(found) * (1 + (spec.passes > 0))
     check_recordings(first, env, names, spec, where / first.digest[:12] / "policy", episodes)
     confidence = evaluation_spec(first.config).confidence
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     with evaluation_run(config, folder) as run, continuable(folder):
         for subject in found:
             own, thought = where / subject.digest[:12], None
@@ -108,7 +108,7 @@ def over_frames(config: DictConfig, found: Sequence[Subject], spec: ProbeSpec, f
                 rows += at_checkpoint(subject.frames, recording, thought, wanted, spec, confidence)
         for row in rows:
             if "score" in row:
-                run.log_metrics({f"probe/{row['label']}": row["score"]}, int(str(row["frames"])))
+                run.log_metrics({f"probe/{row['label']}": row["score"]}, row["frames"])
         sentence = f"{len(found)} checkpoints, from {found[0].frames:,} to {found[-1].frames:,} frames."
         finding = emergence(rows, spec.passes, confidence)
         shown = report_findings("When does the plan appear?", found[-1], env, [sentence], [finding], folder, run)
@@ -155,7 +155,7 @@ def channels(recording: Recording, env: LevelVectorEnv, probed: Probed, spec: Pr
     states = [name for name in recording.names if name.endswith(".c") and (label, name, 1) in probed.probes]
     if not states or not (levels := shown_levels(recording, spec)):
         return []
-    weights = np.linalg.norm(probed.probes[label, states[-1], 1].weight, axis=0)
+    weights = probed.probes[label, states[-1], 1].norms
     return [channel_gallery(recording, env, states[-1], weights, levels[0], label)]
 
 

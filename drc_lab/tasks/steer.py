@@ -173,7 +173,7 @@ def ablated(
     """Ablates the channels with the largest weights in the probes; [] if ``spec`` asks for no ablation."""
     if not spec.channels or not spec.methods:
         return []
-    ranked = {layer: np.argsort(-np.linalg.norm(probe.weight, axis=0)).tolist() for layer, probe in probes.items()}
+    ranked = {layer: np.argsort(-probe.norms).tolist() for layer, probe in probes.items()}
     means = {layer: recording.tensor(name).mean(0) for layer, name in cell_layers(subject).items()}
     with working("ablating", len(ranked) * len(spec.methods) * len(spec.channels)) as advance:
         return [ablation(subject.policy, env, ranked, means, spec.channels, spec.methods, spec.seed, spec.draws,

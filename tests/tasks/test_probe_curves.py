@@ -1,7 +1,10 @@
 """callbacks.probes: what is logged in training is what probes of that moment's weights say afterwards."""
 
+import signal
+
 import pytest
-from commands import TINY, run_here, store
+from commands import TINY, run, run_here, store
+from trainings import left, same
 
 from drc_lab.app.held_out import held_out_env
 from drc_lab.interpretation.hooks import last_states
@@ -28,7 +31,7 @@ def test_curves_are_what_probes_of_the_same_weights_say(monkeypatch, capsys, tmp
     code, _, errors = run_here(monkeypatch, capsys, *AGENT)
     assert (code, errors) == (0, "")
     client, (experiment,) = store(tmp_path)
-    (run,) = client.search_runs([experiment.experiment_id])
+    (recorded,) = client.search_runs([experiment.experiment_id])
     policy, config = load_policy(tmp_path / "run/checkpoints/last.ckpt")
     env = held_out_env(config, "valid", num_envs=60, autoreset=False)
     height, width = size_of(env)
@@ -39,11 +42,31 @@ def test_curves_are_what_probes_of_the_same_weights_say(monkeypatch, capsys, tmp
     rows = at_checkpoint(960, recording, None, wanted, ProbeCurvesSpec(levels=60).probes())
     assert [row["label"] for row in rows] == LABELS
     for row in rows:
-        history = client.get_metric_history(run.info.run_id, f"probe/{row['label']}")
+        history = client.get_metric_history(recorded.info.run_id, f"probe/{row['label']}")
         assert [point.step for point in history] == [640, 960]
         assert history[-1].value == row["score"]
-        assert run.data.metrics[f"probe_observation/{row['label']}"] == row[OBSERVATION]
+        assert recorded.data.metrics[f"probe_observation/{row['label']}"] == row[OBSERVATION]
     assert rows[0]["score"] > rows[0][OBSERVATION]
+
+
+@pytest.mark.slow
+def test_a_training_that_stops_where_curves_are_due_has_all_their_points_in_the_end(tmp_path):
+    """SIGTERM just before the first look; and SIGKILL just before the checkpoint that is written after it."""
+    words = [*AGENT, "root=.", "tracking.system_metrics_seconds=null", "checkpoints.every_frames=320",
+             "trainer.max_time=null"]  # fmt: skip
+    looks, saves = "drc_lab.interpretation.probes.live:ProbeCurves._log", "drc_lab.learning.checkpointing:Checkpoints"
+    ends = {"whole": (), "stopped": (looks, 1, signal.SIGTERM), "killed": (f"{saves}._save_last", 2, signal.SIGKILL)}
+    found = {}
+    for name, end in ends.items():
+        (folder := tmp_path / name).mkdir()
+        if end:
+            assert run(folder, *words, interruption=end).returncode != 0
+        result = run(folder, *words)
+        assert result.returncode == 0, result.stderr
+        found[name] = left(folder)
+    assert [step for step, _ in found["whole"]["metrics"]["probe/next_box"]] == [640, 960]
+    for name in ("stopped", "killed"):
+        same(found[name], found["whole"], name)
 
 
 NEVER = "callbacks.probes.every_frames: found 640, allowed: null for a policy without cell or hidden states"

@@ -45,13 +45,14 @@ def writes(
     rows = torch.arange(len(at), device=device)
     has = torch.from_numpy(np.flatnonzero(own_cell >= 0)).to(device)
     own = torch.from_numpy(own_cell).to(device)[has]
+    opposed = None if against is None else torch.from_numpy(against).to(device)
 
     def hook(c: Tensor, point: Point) -> Tensor:
         new = c.flatten(2).clone()  # (N, C, P)
         for k in range(at.shape[1]):
             new[rows, :, at[:, k]] += added[:, k].to(c)
-        if against is not None:
-            new[has, :, own] += torch.from_numpy(against).to(c)
+        if opposed is not None:
+            new[has, :, own] += opposed.to(c)
         return new.view(c.shape)
 
     return hook
@@ -154,10 +155,8 @@ def steering(
                 for moves, vectors, each in zip((made, by_random), (own, other), against, strict=True):
                     gone = followed(policy, env, routes, vectors, layer, when, each)
                     moves.append(np.where(routes.there, gone, np.nan))
-            part, steered, random = (_of_levels(each) for each in (
-                [moves / length for moves in made], *([_whole(moves, length) for moves in each]
-                                                      for each in (made, by_random)),
-            ))  # fmt: skip
+            part = _of_levels([moves / length for moves in made])
+            steered, random = (_of_levels([_whole(moves, length) for moves in each]) for each in (made, by_random))
             rows.append([
                 layer, length, cells, when, alpha, steered.mean(), *mean_interval(steered, confidence), part.mean(),
                 random.mean(), steered.mean() - random.mean(), *paired_difference(steered, random, confidence),

@@ -1,7 +1,7 @@
 """When a plan appears in training: probe scores for each checkpoint of a run, beside its gain from extra passes."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ def at_checkpoint(
     found: Sequence[Target],
     spec: ProbeSpec,
     confidence: float = 0.95,
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """Returns a checkpoint's rows of the table of `emergence`: for each cell label the 1x1 probe of the recorded place
     where it scores best, beside the same probe of the observation.
 
@@ -44,7 +44,7 @@ def at_checkpoint(
         with_passes = _solved(thought)
         low, high = paired_difference(with_passes, solved, confidence)
         more |= {"gain": with_passes.mean() - solved.mean(), "gain_low": low, "gain_high": high}
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for target in found:
         bench = Bench(recording, target, split, spec)
         if not target.label.cells or not bench.possible:
@@ -65,7 +65,7 @@ def _solved(recording: Recording) -> np.ndarray:
     return np.array([episode.solved for episode in recording.episodes])
 
 
-def emergence(rows: Sequence[dict[str, object]], passes: int, confidence: float = 0.95) -> Finding:
+def emergence(rows: Sequence[dict[str, Any]], passes: int, confidence: float = 0.95) -> Finding:
     """Makes a finding of the rows of all checkpoints of a run, see `at_checkpoint`."""
     table = pd.DataFrame(rows)
     text = (

@@ -29,6 +29,11 @@ class Probe:
     weight: np.ndarray
     bias: np.ndarray
 
+    @property
+    def norms(self) -> np.ndarray:
+        """How much the probe reads from each feature, float32 [F]: the norm of its weights over classes."""
+        return np.asarray(np.linalg.norm(self.weight, axis=0))
+
     def scores(self, x: np.ndarray) -> np.ndarray:
         """Returns logits or the number, float32 [N, K], for features [N, F]."""
         return x @ self.weight.T + self.bias

@@ -40,7 +40,7 @@ class ProbeCurves(L.Callback):
         self.spec = spec
         self._labels: list[Label] = []
         self._names: list[str] = []
-        self._made_at = -1
+        self._logged_at = -1  # frames
 
     def check(self, policy: Policy, game: str) -> None:
         """Checks before training that the policy has states to read and the game has the labels.
@@ -57,10 +57,16 @@ class ProbeCurves(L.Callback):
         if not self._labels:
             raise ConfigError("labels", self.spec.labels, f"at least one that cells have; {game} has none such")
 
+    def _due(self, agent: Agent) -> bool:
+        every = self.spec.every_frames
+        return every is not None and agent.frames > 0 and agent.rollouts % agent.spec.in_rollouts(every) == 0
+
     def _log(self, trainer: L.Trainer, agent: Agent) -> None:
-        if self._made_at == agent.frames or stopping(trainer):
+        """Logs the scores once for the present weights. A training that is about to stop leaves that to the process
+        that goes on."""
+        if self._logged_at == agent.frames or stopping(trainer):
             return
-        self._made_at = agent.frames
+        self._logged_at = agent.frames
         agent.log_metrics(trainer.strategy.broadcast(self._scores(trainer, agent) if trainer.is_global_zero else {}))
 
     def _scores(self, trainer: L.Trainer, agent: Agent) -> dict[str, float]:
@@ -76,20 +82,29 @@ class ProbeCurves(L.Callback):
             found = targets(recording, self._labels, recording.board)
             rows = at_checkpoint(agent.frames, recording, None, found, self.spec.probes())
         scored = [row for row in rows if "score" in row]
-        return {f"probe/{row['label']}": float(str(row["score"])) for row in scored} | {
-            f"probe_observation/{row['label']}": float(str(row[OBSERVATION])) for row in scored
+        return {f"probe/{row['label']}": row["score"] for row in scored} | {
+            f"probe_observation/{row['label']}": row[OBSERVATION] for row in scored
         }
+
+    def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
+        assert isinstance(agent, Agent)
+        if self._due(agent):  # where the training stopped, and nothing was logged
+            self._log(trainer, agent)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, agent: L.LightningModule, outputs: Any, batch: Rollout, batch_idx: int
     ) -> None:
         assert isinstance(agent, Agent)
-        if self.spec.every_frames is None or not batch.last:
-            return
-        if agent.rollouts % agent.spec.in_rollouts(self.spec.every_frames) == 0:
+        if batch.last and self._due(agent):
             self._log(trainer, agent)
 
     def on_train_end(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
         assert isinstance(agent, Agent)
         if self.spec.every_frames is not None:
             self._log(trainer, agent)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"logged_at": self._logged_at}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._logged_at = state_dict["logged_at"]
