@@ -17,7 +17,7 @@ from drc_lab.app import specs as tasks
 from drc_lab.app.worlds import BASE, errors_name_world, worlds
 from drc_lab.arguments import errors_under, from_mapping, plain
 from drc_lab.deploy.spec import ExportSpec
-from drc_lab.envs.described import check_env, check_own_game, described
+from drc_lab.envs.from_config import check_own_game, env_arguments
 from drc_lab.envs.specs.external import GymSpec
 from drc_lab.envs.specs.levels import step_limits
 from drc_lab.interpretation.spec import ProbeSpec, SaliencySpec, SteerSpec
@@ -74,7 +74,7 @@ def check_training(config: DictConfig, folder: Path) -> None:
     checked.resumed(config)
     checked.check_start(config, folder)
     rollouts = check_node(config.algo.rollouts, "algo.rollouts")
-    env = check_env(plain(config.env))
+    env = env_arguments(plain(config.env)).make_spec()
     if rollouts is not None:
         with errors_under("algo.rollouts"):
             can_wait = getattr(env, "noop", False) or getattr(env, "noop_action", None) is not None
@@ -123,10 +123,9 @@ def check_thinking_sweep(config: DictConfig, folder: Path) -> None:
         if name != BASE:
             with errors_name_world(name):
                 checked.check_held_out(world, checked.evaluation_spec(world).report_split, key)
-    spec, values = described(checked.held_out_settings(config))
-    ours = spec is not GymSpec
-    can_think = values.get("thinks") is not None
-    thinking.check_possible(ours or values.get("noop_action") is not None, ours, can_think)
+    arguments = env_arguments(checked.held_out_settings(config))
+    ours, values = arguments.spec_class is not GymSpec, arguments.values
+    thinking.check_possible(ours or values.get("noop_action") is not None, ours, values.get("thinks") is not None)
 
 
 def check_played(config: DictConfig, checkpoint: str, split: str, split_key: str) -> None:

@@ -15,8 +15,8 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from drc_lab.arguments import check_types, errors_under, from_mapping, join, plain
-from drc_lab.envs.described import SPECS, described, held_out_arguments
 from drc_lab.envs.external import GymVectorEnv, find_spec
+from drc_lab.envs.from_config import SPECS, env_arguments
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.specs.external import GymSpec
 from drc_lab.errors import ConfigError, UserError
@@ -93,7 +93,7 @@ def make_env(node: DictConfig, num_envs: int, **more: Any) -> BatchEnv:
         ConfigError: the id is unknown, or an argument is invalid.
     """
     settings = plain(node)
-    return from_mapping(_env_class(settings["id"]), described(settings)[1], "env", num_envs=num_envs, **more)
+    return from_mapping(_env_class(settings["id"]), env_arguments(settings).values, "env", num_envs=num_envs, **more)
 
 
 def make_held_out_env(
@@ -118,7 +118,7 @@ def make_held_out_env(
         ConfigError: as in `make_env`, and about ``board`` if the levels have a fixed size.
     """
     settings = plain(node)
-    values = held_out_arguments(*described(settings), split, num_levels, level_seed, board_size) | more
+    values = env_arguments(settings).held_out(split, num_levels, level_seed, board_size).values | more
     env_class = _env_class(settings["id"])
     if num_envs is None and values.get("num_levels") is None:
         num_envs = len(from_mapping(env_class, values, "env", num_envs=1).levels.levels)

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from drc_lab.app.specs import WeightsSpec
 from drc_lab.arguments import check_types, from_mapping, plain
 from drc_lab.checkpoint_names import FOLDER, LAST, check_file, in_mlflow, local_file
-from drc_lab.envs.described import RICOCHET, SPECS, EnvSpec, described, held_out_arguments, made
+from drc_lab.envs.from_config import RICOCHET, SPECS, EnvSpec, env_arguments
 from drc_lab.envs.specs.ricochet import BankSpec, BoardSpec, RicochetSpec
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.evaluation.report_spec import ReportSpec
@@ -105,9 +105,8 @@ def check_held_out(config: DictConfig, split: str, split_key: str = "evaluation.
     """
     e = evaluation_spec(config)
     with errors_name_origin(config, split_key):
-        spec, values = described(held_out_settings(config))
-        values = held_out_arguments(spec, values, split, e.num_levels, e.level_seed, e.board_size)
-        return made(spec, values)
+        arguments = env_arguments(held_out_settings(config))
+        return arguments.held_out(split, e.num_levels, e.level_seed, e.board_size).make_spec()
 
 
 def size_key(config: DictConfig, otherwise: str = "evaluation.env") -> str:

@@ -11,7 +11,7 @@ from drc_lab.app.checked import check_played_level
 from drc_lab.app.held_out import held_out_env
 from drc_lab.app.specs import PlaySpec
 from drc_lab.app.start import console
-from drc_lab.envs.described import check_own_game
+from drc_lab.envs.from_config import check_own_game
 from drc_lab.envs.levels import FixedLevels
 from drc_lab.envs.render import Window
 from drc_lab.envs.vector import LevelVectorEnv
