@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from drc_lab.arguments import errors_under
-from drc_lab.envs.levels import GeneratedLevels, Levels, LevelStream, hashed, mix64
+from drc_lab.envs.levels import Levels, hashed, mix64
 from drc_lab.envs.specs.levels import CurriculumSpec, stage_key, stages
+from drc_lab.envs.streams import GeneratedLevels, LevelStream
 
 _STAGE_BITS = 40  # a level's id holds its stage in the bits above these
 

@@ -37,9 +37,9 @@ class BatchEnv(Protocol):
         """
 
     def step(
-        self, actions: np.ndarray, stands: np.ndarray | None = None
+        self, actions: np.ndarray, paused: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Steps all envs except those where ``stands`` (bool [B]) is true, which do not change and get no reward.
+        """Steps all envs except those where ``paused`` (bool [B]) is true, which do not change and get no reward.
 
         Returns observations, rewards, terminations and truncations (bool [B], never both), info.
         """

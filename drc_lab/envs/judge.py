@@ -19,11 +19,11 @@ class Judge:
         self.game, self.max_states, self.threads = game, max_states, threads
         self.known: list[dict[bytes, int]] = [{} for _ in game.solved]  # of each board, by position
 
-    def remaining(self, envs: np.ndarray) -> np.ndarray:
-        """int64 [n], see `Batch.remaining`. Boards that have got new levels must go through `forget` first."""
+    def steps_to_solve(self, envs: np.ndarray) -> np.ndarray:
+        """int64 [n], see `Batch.steps_to_solve`. Boards that have got new levels must go through `forget` first."""
         keys = [(env, self.game.observation[env].tobytes()) for env in envs.tolist()]
         new = np.array([key not in self.known[env] for env, key in keys], bool)
-        found = iter(self.game.remaining(envs[new], self.max_states, self.threads).tolist())
+        found = iter(self.game.steps_to_solve(envs[new], self.max_states, self.threads).tolist())
         for (env, key), is_new in zip(keys, new, strict=True):
             if is_new:
                 self.known[env][key] = next(found)
@@ -34,11 +34,11 @@ class Judge:
 
         A board's row is nan if this is undefined or unknown: the board is solved, unsolvable, or too hard to solve.
         """
-        now = self.remaining(envs)
+        now = self.steps_to_solve(envs)
 
         def after() -> np.ndarray:
             found = np.full(len(self.game.solved), LIMIT)
-            found[envs] = self.remaining(envs)
+            found[envs] = self.steps_to_solve(envs)
             return found
 
         after_each = self.game.after_each_action(after)[envs]  # (n, A)
@@ -55,7 +55,8 @@ class Judge:
 class TableJudge(Judge):
     """A `Judge` for many steps on each level.
 
-    It computes all positions of a level at once if there are not too many, and otherwise searches from each position.
+    It computes all positions of a level at once if the game can and there are not too many, and otherwise searches from
+    each position.
     Its answers depend on the board alone, not on earlier calls.
 
     Args:
@@ -65,18 +66,20 @@ class TableJudge(Judge):
 
     def __init__(self, game: Batch, max_positions: int, max_states: int, threads: int = 1):
         super().__init__(game, max_states, threads)
-        self.distances = game.distances(max_positions)
+        self.tables = game.distance_tables(max_positions)
         self.begun, self.at_once = (np.zeros(len(game.solved), bool) for _ in range(2))
 
-    def remaining(self, envs: np.ndarray) -> np.ndarray:
+    def steps_to_solve(self, envs: np.ndarray) -> np.ndarray:
+        if self.tables is None:
+            return super().steps_to_solve(envs)
         if len(new := envs[~self.begun[envs]]):
-            self.at_once[new], self.begun[new] = self.distances.fill(new, self.threads), True
+            self.at_once[new], self.begun[new] = self.tables.fill(new, self.threads), True
         at_once = self.at_once[envs]
         if at_once.all():
-            return self.distances.look_up(envs)
+            return self.tables.look_up(envs)
         found = np.empty(len(envs), np.int64)
-        found[at_once] = self.distances.look_up(envs[at_once])
-        found[~at_once] = super().remaining(envs[~at_once])
+        found[at_once] = self.tables.look_up(envs[at_once])
+        found[~at_once] = super().steps_to_solve(envs[~at_once])
         return found
 
     def forget(self, envs: np.ndarray) -> None:

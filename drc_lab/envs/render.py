@@ -21,6 +21,15 @@ WHITE: Colour = (255, 255, 255)
 FLOOR: Colour = (245, 242, 234)
 GRID: Colour = (223, 218, 207)
 
+# Colours of things that have to be told apart. The first seven are those of Okabe and Ito, which can be with every kind
+# of colour blindness; each of the others was chosen as different as possible from those before it.
+COLOURS: list[Colour] = [
+    (213, 94, 0), (0, 114, 178), (240, 228, 66), (0, 158, 115), (204, 121, 167), (86, 180, 233), (230, 159, 0),
+    (102, 0, 136), (51, 85, 0), (153, 85, 255), (170, 34, 102), (0, 0, 255), (0, 221, 0), (255, 0, 238),
+    (34, 255, 204), (0, 0, 136), (255, 170, 255), (119, 0, 0), (255, 0, 102), (119, 102, 85), (187, 204, 170),
+    (34, 68, 119), (102, 17, 221), (170, 0, 187), (153, 136, 0), (128, 140, 150),
+]  # fmt: skip
+
 
 class Pen:
     """Draws one cell, in coordinates from 0 to 1. A new cell shows bare floor.

@@ -1,8 +1,4 @@
-"""The batch env and the single env that all games share.
-
-`LevelVectorEnv` adds levels, episodes and Gymnasium's interface to a game (`drc_lab.envs.batch.Batch`); `LevelEnv` is
-the same with one board.
-"""
+"""The batch env that all games share: it adds levels, episodes and Gymnasium's interface to a `Batch`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,59 +8,13 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from drc_lab.envs.batch import NOOP, STANDS, Batch
-from drc_lab.envs.levels import LevelStream, mix64
+from drc_lab.envs.batch import NOOP, SKIP, Batch
+from drc_lab.envs.episodes import begin_episodes, end_episodes, in_range, skip_thinks
 from drc_lab.envs.render import Window
 from drc_lab.envs.specs.levels import RENDER_MODES, THINK, check_rendering, check_thinks, step_limits
+from drc_lab.envs.streams import LevelStream
 from drc_lab.errors import ConfigError
-from drc_lab.numerics import jit
 from drc_lab.pictures import DEFAULT_CELL_SIZE
-
-
-@jit
-def _in_range(actions, count):
-    outside = 0
-    for action in actions:
-        outside += action < 0 or action >= count
-    return outside == 0
-
-
-@jit
-def _end_episodes(actions, reward, solved, limit, length, total, terminated, truncated):
-    """Counts the step and marks the episodes that it ended. Returns how many it ended."""
-    ended = 0
-    for b in range(len(reward)):
-        length[b] += actions[b] != STANDS
-        total[b] += reward[b]
-        terminated[b] = solved[b]
-        truncated[b] = length[b] >= limit[b] and not solved[b]
-        ended += terminated[b] or truncated[b]
-    return ended
-
-
-@jit
-def _stand(actions, think, free, thinks, length):
-    """Counts the think actions and replaces each by STANDS. Those beyond the free ones also count as steps."""
-    for b in range(len(actions)):
-        if actions[b] == think:
-            actions[b] = STANDS
-            thinks[b] += 1
-            length[b] += thinks[b] > free
-
-
-@jit
-def _begin_episodes(envs, first, seed, low, high, limit, length, total):
-    """Starts episodes ``first``, ``first + 1``, ... on the boards ``envs``.
-
-    The step limit of an episode depends on ``seed`` and its number alone.
-    """
-    for i in range(len(envs)):
-        b, number = envs[i], np.uint64(first + i)
-        limit[b] = low
-        if high > low:
-            limit[b] = low + np.int64(mix64(mix64(np.uint64(seed)) + number) % np.uint64(high - low + 1))
-        length[b] = 0
-        total[b] = 0
 
 
 class LevelVectorEnv(VectorEnv):
@@ -157,25 +107,25 @@ class LevelVectorEnv(VectorEnv):
         return self._give(self.batch.observation), self._info(self._all)
 
     def step(
-        self, actions: np.ndarray, stands: np.ndarray | None = None
+        self, actions: np.ndarray, paused: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Steps all boards except those where ``stands`` (bool [B]) is true.
+        """Steps all boards except those where ``paused`` (bool [B]) is true.
 
-        A board that stands does not change, gets no reward, and its step is not counted. Returns observations, rewards,
+        A paused board does not change, gets no reward, and its step is not counted. Returns observations, rewards,
         terminations, truncations (bool [B]), info.
         """
         batch = self.batch
         actions = np.asarray(actions, dtype=np.int64)  # compiled code does not check its arguments
-        if actions.shape != (self.num_envs,) or not _in_range(actions, len(self.action_names)):
+        if actions.shape != (self.num_envs,) or not in_range(actions, len(self.action_names)):
             count = len(self.action_names)
             raise ValueError(f"actions: found {actions!r}, allowed: {self.num_envs} of 0 to {count - 1}")
-        if stands is not None:
-            actions = np.where(stands, STANDS, actions)
+        if paused is not None:
+            actions = np.where(paused, SKIP, actions)
         if self.free_thinks is not None:
             actions = actions.copy()  # the caller's array must not change
-            _stand(actions, self.think_action, self.free_thinks, self.thinks, self.length)
+            skip_thinks(actions, self.think_action, self.free_thinks, self.thinks, self.length)
         batch.step(actions)
-        ended = _end_episodes(
+        ended = end_episodes(
             actions, batch.reward, batch.solved, self.limit, self.length, self.total, self.terminated, self.truncated
         )
         final = self._next_levels() if ended and self.autoreset else {}
@@ -246,7 +196,7 @@ class LevelVectorEnv(VectorEnv):
         self.level[envs], levels, rows = self.levels.take(len(envs))
         self.batch.load(envs, levels, rows)
         low, high = self.max_steps
-        _begin_episodes(envs, self.episodes, self.seed, low, high, self.limit, self.length, self.total)
+        begin_episodes(envs, self.episodes, self.seed, low, high, self.limit, self.length, self.total)
         self.thinks[envs] = 0
         self.episodes += len(envs)
 
@@ -271,54 +221,3 @@ class LevelVectorEnv(VectorEnv):
 def game_of(env: Any) -> Batch | None:
     """The game that a batch env plays; None for other packages' envs, which have only Gymnasium's interface."""
     return env.batch if isinstance(env, LevelVectorEnv) else None
-
-
-class LevelEnv(gym.Env):
-    """One board of a `LevelVectorEnv`, as a plain Gymnasium env; rewards, infos and levels are those of the batch."""
-
-    metadata = {"render_modes": RENDER_MODES, "render_fps": 4}
-
-    def __init__(self, vector: LevelVectorEnv):
-        self.vector = vector
-        self.render_mode = vector.render_mode
-        self.observation_space = vector.single_observation_space
-        self.action_space = vector.single_action_space
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        super().reset(seed=seed)
-        obs, info = self.vector.reset(seed=seed, options=options)
-        if self.render_mode == "human":
-            self.render()
-        return obs[0], _first(info)
-
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        obs, reward, terminated, truncated, info = self.vector.step(np.array([action]))
-        if self.render_mode == "human":
-            self.render()
-        return obs[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), _first(info)
-
-    def action_masks(self) -> np.ndarray:
-        """bool [A]: false where an action would change nothing."""
-        return self.vector.action_masks()[0]
-
-    def get_state(self) -> dict[str, Any]:
-        """See `LevelVectorEnv.get_state`."""
-        return self.vector.get_state()
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """See `LevelVectorEnv.set_state`."""
-        self.vector.set_state(state)
-
-    def render(self) -> Any:
-        frames = self.vector.render()
-        return frames[0] if frames else None
-
-    def close(self) -> None:
-        self.vector.close()
-
-
-def _first(info: dict[str, Any]) -> dict[str, Any]:
-    first = {key: value[0] for key, value in info.items() if not key.startswith("_")}
-    return {key: value.item() if np.ndim(value) == 0 else value for key, value in first.items()}

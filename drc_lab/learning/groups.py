@@ -112,16 +112,16 @@ class Group:
             ended; and the episodes that ended.
         """
         self.carry = self.answer().carry
-        chosen, stands = actions.numpy(), self.passes > 0
-        waits = ~stands & (self.noops > 0)
+        chosen, paused = actions.numpy(), self.passes > 0
+        waits = ~paused & (self.noops > 0)
         if waits.any():
             assert self.env.noop_action is not None
             chosen = np.where(waits, self.env.noop_action, chosen)
-        given = (stands,) if self.spec.draws_passes else ()
+        given = (paused,) if self.spec.draws_passes else ()
         obs, reward, terminated, truncated, info = self.env.step(chosen, *given)
-        self.passes -= stands
+        self.passes -= paused
         self.noops -= waits
-        done, told = terminated | truncated, stands | waits
+        done, told = terminated | truncated, paused | waits
         self._draw(done, ~(done | told))
         ended = EndedEpisodes(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, np.int64))
         if done.any():
@@ -132,7 +132,7 @@ class Group:
             ended = EndedEpisodes(final["return"][done], final["length"][done], solved, thinks)
         rewards = torch.from_numpy(reward).float()
         if self.spec.think_price:
-            thinks_on = torch.from_numpy((chosen == self.env.think_action) & ~stands)
+            thinks_on = torch.from_numpy((chosen == self.env.think_action) & ~paused)
             rewards -= self.spec.think_price * ticks * thinks_on
         self.obs, self.resets = self._to_send(obs), self._to_send(done)
         return rewards, torch.from_numpy(truncated | (done & waits)), torch.from_numpy(told & ~done), ended

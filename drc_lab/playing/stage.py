@@ -12,8 +12,8 @@ from drc_lab.app.held_out import held_out_env
 from drc_lab.app.specs import PlaySpec
 from drc_lab.app.start import console
 from drc_lab.envs.from_config import check_own_game
-from drc_lab.envs.levels import FixedLevels
 from drc_lab.envs.render import Window
+from drc_lab.envs.streams import FixedLevels
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.pictures.episode_video import progress
 from drc_lab.evaluation.pictures.video import caption

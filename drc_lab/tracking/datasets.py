@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 from drc_lab.envs.external import GymVectorEnv
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.envs.levels import AugmentedLevels, FixedLevels, LevelSet
+from drc_lab.envs.levels import LevelSet
 from drc_lab.envs.sokoban.files import LevelFiles
 from drc_lab.envs.specs.level_files import translation
+from drc_lab.envs.streams import AugmentedLevels, FixedLevels
 
 CONTEXTS = {"train": "training", "valid": "validation", "test": "test"}  # MLflow's words
 NOT_OF_LEVELS = ("max_steps", "observation", "noop", "crop_border")

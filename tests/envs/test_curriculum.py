@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from drc_lab.envs.curriculum import CurriculumLevels, CurriculumSpec
-from drc_lab.envs.levels import GeneratedLevels
 from drc_lab.envs.ricochet import BoardGenerator
+from drc_lab.envs.streams import GeneratedLevels
 
 
 def curriculum(**kwargs):

@@ -77,7 +77,7 @@ def test_tables_and_searches_say_of_every_position_what_brute_force_does(name):
         best = [now is not None and now > 0 and left.get(after) == now - 1 for after in following.get(place, [])]
         several += sum(best) > 1
         for judge in judges:
-            assert judge.remaining(one)[0] == (UNSOLVABLE if now is None else now)
+            assert judge.steps_to_solve(one)[0] == (UNSOLVABLE if now is None else now)
             if not state["solved"][0]:
                 moves = judge.optimal_moves(one)[0]
                 assert (moves == 1).tolist() == best and np.isnan(moves).all() == (now is None)
@@ -92,7 +92,7 @@ def test_a_new_level_is_judged_as_itself_once_the_old_one_is_forgotten():
         env.reset(seed=0)
         judge, envs = judge_of(game_of(env)), np.arange(3)
         for _ in range(4):
-            np.testing.assert_array_equal(judge.remaining(envs), game_of(env).remaining(envs, 100_000))
+            np.testing.assert_array_equal(judge.steps_to_solve(envs), game_of(env).steps_to_solve(envs, 100_000))
             env.reset(options={"reset_mask": np.array([True, False, True])})
             judge.forget(np.array([0, 2]))
 
@@ -103,7 +103,7 @@ def test_levels_of_many_sizes_have_tables_of_their_own():
     board = game(SOKOBAN, num_envs=2, level=levels, order="sequential")
     judge, envs = TableJudge(board, 100_000, 1), np.arange(2)
     for order in ([1], [0, 1], [1, 0]):
-        np.testing.assert_array_equal(judge.remaining(envs[order]), board.remaining(envs[order], 100_000))
+        np.testing.assert_array_equal(judge.steps_to_solve(envs[order]), board.steps_to_solve(envs[order], 100_000))
 
 
 def test_too_large_a_level_or_search_has_no_verdict_and_no_wrong_one():
@@ -112,7 +112,7 @@ def test_too_large_a_level_or_search_has_no_verdict_and_no_wrong_one():
     assert (TableJudge(board, 100_000, 1).optimal_moves(np.array([0])) == 1).any()
     many = game(RICOCHET, height=8, width=8, num_robots=3)  # 262,144 positions, which a search finds quicker
     judge = TableJudge(many, 1_000_000, 100_000)
-    assert judge.remaining(np.array([0])) == many.remaining(np.array([0]), 100_000) and not judge.at_once[0]
+    assert judge.steps_to_solve(np.array([0])) == many.steps_to_solve(np.array([0]), 100_000) and not judge.at_once[0]
 
 
 def test_several_threads_find_what_one_does():

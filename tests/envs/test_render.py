@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from drc_lab.envs import render
+from drc_lab.envs.render import COLOURS
 from drc_lab.envs.ricochet.level import border, wall_bits
-from drc_lab.envs.ricochet.render import COLOURS
 from drc_lab.envs.ricochet.render import picture as ricochet
 from drc_lab.envs.sokoban.level import BOX, BOX_ON_TARGET, FLOOR, PLAYER, PLAYER_ON_TARGET, SYMBOLS, TARGET, WALL
 from drc_lab.envs.sokoban.render import ansi

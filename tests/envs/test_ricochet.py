@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from random_boards import plain_distance, plain_slide, random_board
 
 import drc_lab
-from drc_lab.envs.levels import SPLITS, FixedLevels, GeneratedLevels, draw_distinct, split_of
+from drc_lab.envs.levels import SPLITS, split_of
 from drc_lab.envs.ricochet import Board, BoardGenerator, Boards, SearchLimitReached, border, layout, solve
 from drc_lab.envs.ricochet.identity import identities
 from drc_lab.envs.ricochet.level import wall_bits
+from drc_lab.envs.streams import FixedLevels, GeneratedLevels, draw_distinct
 from drc_lab.errors import ConfigError, UserError
 
 ENV = "drc_lab/RicochetRobots-v0"

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from sokoban_random import boxoban_text, random_level
 
-from drc_lab.envs.levels import FixedLevels
 from drc_lab.envs.sokoban import files
 from drc_lab.envs.sokoban.boxoban import count_levels, parse_boxoban
 from drc_lab.envs.sokoban.files import LevelFiles, open_levels
 from drc_lab.envs.sokoban.level import Levels, parse_collection
 from drc_lab.envs.sokoban.solutions import read_solutions
+from drc_lab.envs.streams import FixedLevels
 from drc_lab.errors import ConfigError, UserError
 
 

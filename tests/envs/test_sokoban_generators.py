@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from plain_sokoban import plain_length
 
-from drc_lab.envs.levels import SPLITS, draw_distinct, split_of
+from drc_lab.envs.levels import SPLITS, split_of
 from drc_lab.envs.sokoban.generate import RoomGenerator
 from drc_lab.envs.sokoban.identity import identities
 from drc_lab.envs.sokoban.level import BOX, BOX_ON_TARGET, PLAYER, PLAYER_ON_TARGET, TARGET, WALL
 from drc_lab.envs.sokoban.reverse import ReverseGenerator
 from drc_lab.envs.sokoban.solve import solve_many
 from drc_lab.envs.sokoban.survey import survey
+from drc_lab.envs.streams import draw_distinct
 from drc_lab.errors import ConfigError
 
 BOTH = pytest.mark.parametrize("generator", [RoomGenerator, ReverseGenerator])

@@ -72,9 +72,9 @@ def test_never_used_it_changes_nothing_and_another_board_does_not_notice_it(env_
     rng = np.random.default_rng(0)
     for step in range(200):
         actions = rng.integers(0, plain.single_action_space.n, 6)
-        stands = (rng.random(6) < 0.4) & (step >= 100)
-        there = plain.step(actions, stands)
-        here = own.step(np.where(stands, own.think_action, actions))
+        paused = (rng.random(6) < 0.4) & (step >= 100)
+        there = plain.step(actions, paused)
+        here = own.step(np.where(paused, own.think_action, actions))
         for a, b in zip(there[:4], here[:4], strict=True):
             np.testing.assert_array_equal(a, b)
         for key in ("level", "length", "return", "solved"):

@@ -77,14 +77,14 @@ def test_remaining_steps_are_those_of_the_boards_as_they_are_now():
     env = gym.make_vec("drc_lab/Sokoban-v0", num_envs=3, level=[ROOM] * 3, order="sequential", autoreset=False)
     env.reset(seed=0)
     game = game_of(env)
-    assert game.remaining(np.arange(3), 10_000).tolist() == [6, 6, 6]
+    assert game.steps_to_solve(np.arange(3), 10_000).tolist() == [6, 6, 6]
     env.step(np.array([UP, DOWN, RIGHT]))
-    assert game.remaining(np.arange(3), 10_000).tolist() == [5, 7, UNSOLVABLE]
-    assert game.remaining(np.array([1, 0]), 1).tolist() == [LIMIT, LIMIT]
-    assert game.remaining(np.empty(0, np.int64), 1).tolist() == []
+    assert game.steps_to_solve(np.arange(3), 10_000).tolist() == [5, 7, UNSOLVABLE]
+    assert game.steps_to_solve(np.array([1, 0]), 1).tolist() == [LIMIT, LIMIT]
+    assert game.steps_to_solve(np.empty(0, np.int64), 1).tolist() == []
     for action in (RIGHT, DOWN, RIGHT, DOWN, LEFT):
         env.step(np.full(3, action))
-    assert game.remaining(np.array([0]), 10_000).tolist() == [0]
+    assert game.steps_to_solve(np.array([0]), 10_000).tolist() == [0]
 
 
 def test_ricochet_counts_from_where_the_robots_are_and_zero_on_the_goal():
@@ -94,7 +94,7 @@ def test_ricochet_counts_from_where_the_robots_are_and_zero_on_the_goal():
     for action in (None, DOWN, RIGHT, UP):
         if action is not None:
             env.step(np.array([action]))
-        found += game_of(env).remaining(np.array([0]), 1000).tolist()
+        found += game_of(env).steps_to_solve(np.array([0]), 1000).tolist()
     assert found == [1, 2, 1, 0]
 
 
@@ -103,7 +103,7 @@ def test_more_robots_than_the_solver_takes_are_no_mistake_but_an_open_question()
     board = Board(*border(8, 8), robots, (7, 7))
     env = gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=1, autoreset=False, board=board)
     env.reset(seed=0)
-    assert game_of(env).remaining(np.array([0]), 1000).tolist() == [LIMIT]
+    assert game_of(env).steps_to_solve(np.array([0]), 1000).tolist() == [LIMIT]
 
 
 def test_optimal_first_moves_by_hand_and_the_board_stays():
@@ -120,8 +120,8 @@ def test_optimal_first_moves_by_hand_and_the_board_stays():
 def test_no_position_is_solved_twice(monkeypatch):
     env = sokoban(CORRIDOR, max_steps=20)
     game, asked = game_of(env), []
-    real = game.remaining
-    monkeypatch.setattr(game, "remaining", lambda envs, *more: asked.extend(envs) or real(envs, *more))
+    real = game.steps_to_solve
+    monkeypatch.setattr(game, "steps_to_solve", lambda envs, *more: asked.extend(envs) or real(envs, *more))
     assert columns(env, [RIGHT, LEFT] * 10)["verdicts"] == "+-" * 10
     assert len(asked) == 2
 
@@ -136,7 +136,7 @@ def test_levels_that_look_alike_are_judged_apart():
                        observation="symbolic", autoreset=False)  # fmt: skip
     obs, info = env.reset(seed=0)
     np.testing.assert_array_equal(obs[0], obs[1])  # symbolic observations show no walls
-    assert Judge(game_of(env), 1000).remaining(np.arange(2)).tolist() == info["optimal"].tolist() == [1, 3]
+    assert Judge(game_of(env), 1000).steps_to_solve(np.arange(2)).tolist() == info["optimal"].tolist() == [1, 3]
 
 
 def test_boards_that_autoreset_would_have_replaced_are_not_judged():

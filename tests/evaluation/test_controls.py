@@ -44,22 +44,22 @@ def distance_player(env, seed=0):
 def test_distances_by_hand():
     robots = gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=1, layout="v0", autoreset=False)
     robots.reset(seed=0)
-    assert game_of(robots).distance().tolist() == [2]  # from (0, 1) to (0, 3)
+    assert game_of(robots).distance_estimate().tolist() == [2]  # from (0, 1) to (0, 3)
     robots.step(np.array([1]))
-    assert game_of(robots).distance().tolist() == [5]
+    assert game_of(robots).distance_estimate().tolist() == [5]
     second = Board(*border(4, 4), ((0, 0), (3, 2)), (0, 3), target=1)
     robots = gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=1, board=second, autoreset=False)
     robots.reset(seed=0)
-    assert game_of(robots).distance().tolist() == [4]  # of the robot that has to get there
+    assert game_of(robots).distance_estimate().tolist() == [4]  # of the robot that has to get there
     for level, distance in ((CORRIDOR, 2 + 2 / (3 + 7)), (TWO_BOXES, 1 + 2 / (5 + 7))):
         env = gym.make_vec("drc_lab/Sokoban-v0", num_envs=1, level=level, autoreset=False)
         env.reset(seed=0)
-        assert game_of(env).distance().tolist() == [pytest.approx(distance)]
+        assert game_of(env).distance_estimate().tolist() == [pytest.approx(distance)]
     corridor = gym.make_vec("drc_lab/Sokoban-v0", num_envs=1, level=CORRIDOR, autoreset=False)
     corridor.reset(seed=0)
     for _ in range(3):
         corridor.step(np.array([3]))
-    assert game_of(corridor).distance().tolist() == [0]
+    assert game_of(corridor).distance_estimate().tolist() == [0]
 
 
 @pytest.mark.parametrize("name", GAMES)
@@ -71,13 +71,13 @@ def test_looking_a_step_ahead_leaves_everything_as_it_was(name):
     for _ in range(5):
         env.step(rng.integers(0, len(game.action_names), 20))
         before = (game.get_state(), game.observation.copy(), game.reward.copy())
-        ahead = game.after_each_action(game.distance)
+        ahead = game.after_each_action(game.distance_estimate)
         assert ahead.shape == (20, len(game.action_names))
         np.testing.assert_equal((game.get_state(), game.observation, game.reward), before)
-        np.testing.assert_array_equal(ahead[:, -1], game.distance())  # the no-op
+        np.testing.assert_array_equal(ahead[:, -1], game.distance_estimate())  # the no-op
         action = rng.integers(0, len(game.action_names), 20)
         env.step(action)
-        np.testing.assert_array_equal(game.distance(), ahead[np.arange(20), action])
+        np.testing.assert_array_equal(game.distance_estimate(), ahead[np.arange(20), action])
 
 
 def test_the_distance_player_goes_straight_to_what_is_near_and_changes_nothing_for_others():

@@ -187,11 +187,11 @@ def test_labels_are_those_of_the_boards_as_they_were_and_none_in_passes(name, se
         assert moves.optimal_actions.dtype == torch.bool
         assert moves.optimal_actions.shape == (*moves.actions.shape, twin.single_action_space.n)
         for t in range(10):
-            stands = moves.passes[t].numpy()
-            wanted = (Judge(game_of(twin), 100_000).optimal_moves(everywhere) == 1) & ~stands[:, None]
+            paused = moves.passes[t].numpy()
+            wanted = (Judge(game_of(twin), 100_000).optimal_moves(everywhere) == 1) & ~paused[:, None]
             np.testing.assert_array_equal(moves.optimal_actions[t].numpy(), wanted)
             labelled += wanted.any(1).sum()
-            _, _, terminated, truncated, _ = twin.step(moves.actions[t].numpy(), stands)
+            _, _, terminated, truncated, _ = twin.step(moves.actions[t].numpy(), paused)
             ended += (terminated | truncated).sum()
         assert moves.passes.any()
     assert labelled > 100 and ended > 30

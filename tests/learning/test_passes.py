@@ -18,15 +18,15 @@ A, T, B = 4, 6, 3
 
 
 @pytest.mark.parametrize("id", ["drc_lab/Sokoban-v0", "drc_lab/RicochetRobots-v0", "CartPole-v1"])
-def test_an_env_that_stands_is_as_it_was_and_the_others_step(id):
+def test_a_paused_env_is_as_it_was_and_the_others_step(id):
     if id == "CartPole-v1":
         env = GymVectorEnv(id=id, num_envs=3)
     else:
         env = gym.make_vec(id, num_envs=3, max_steps=3)
     first, _ = env.reset(seed=0)
-    stands = np.array([True, False, False])
+    paused = np.array([True, False, False])
     for step in range(3):
-        obs, reward, terminated, truncated, info = env.step(np.array([1, 1, 0]), stands)
+        obs, reward, terminated, truncated, info = env.step(np.array([1, 1, 0]), paused)
         np.testing.assert_array_equal(obs[0], first[0])
         assert reward[0] == 0 and not terminated[0] and not truncated[0]
         assert info["length"][0] == 0 and info["return"][0] == 0

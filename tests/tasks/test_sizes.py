@@ -6,11 +6,11 @@ import pytest
 import torch
 from commands import run_here
 
-from drc_lab.envs import levels as levels_module
-from drc_lab.envs.levels import draw_distinct
+from drc_lab.envs import streams
 from drc_lab.envs.ricochet import RicochetVectorEnv
 from drc_lab.envs.ricochet.generate import BoardGenerator
 from drc_lab.envs.ricochet.identity import identities
+from drc_lab.envs.streams import draw_distinct
 from drc_lab.errors import ConfigError, note
 from drc_lab.learning.memory import check_rollouts
 from drc_lab.learning.rollout_spec import RolloutSpec
@@ -46,7 +46,7 @@ def test_it_is_refused_with_the_most_that_fits(tmp_path, monkeypatch, capsys, wo
 
 
 def test_a_long_drawing_of_levels_says_how_long(monkeypatch, capsys):
-    monkeypatch.setattr(levels_module, "LONG", -1.0)
+    monkeypatch.setattr(streams, "LONG", -1.0)
     note.cache_clear()
     drawn = draw_distinct(BoardGenerator(5, 5, 2), 3000, 0, identities)
     assert len(drawn) == 3000

@@ -96,9 +96,9 @@ class GymVectorEnv(VectorEnv):
         return self._observe(), self._info(np.ones(self.num_envs, bool))
 
     def step(
-        self, actions: np.ndarray, stands: np.ndarray | None = None
+        self, actions: np.ndarray, paused: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Steps all envs except those where ``stands`` (bool [B]) is true, and those whose episode has ended.
+        """Steps all envs except those where ``paused`` (bool [B]) is true, and those whose episode has ended.
 
         Returns observations, rewards, terminations, truncations (bool [B]), info.
         """
@@ -106,7 +106,7 @@ class GymVectorEnv(VectorEnv):
         if actions.shape != (self.num_envs,) or actions.min() < 0 or actions.max() >= count:
             raise ValueError(f"actions: found {actions!r}, allowed: {self.num_envs} of 0 to {count - 1}")
         self.reward[:] = 0
-        resting = self.terminated | self.truncated | (False if stands is None else stands)
+        resting = self.terminated | self.truncated | (False if paused is None else paused)
         for env in np.flatnonzero(~resting).tolist():
             self._advance(env, int(actions[env]))
         rewards, terminated, truncated = self.reward.copy(), self.terminated.copy(), self.truncated.copy()

@@ -5,8 +5,9 @@ from operator import attrgetter
 
 import numpy as np
 
-from drc_lab.envs.levels import LevelSet, LevelStream, generated_levels, split_of
+from drc_lab.envs.levels import LevelSet, split_of
 from drc_lab.envs.specs.levels import split_index
+from drc_lab.envs.streams import LevelStream, generated_levels
 from drc_lab.numerics import jit
 
 LIMIT = 2**31  # not every env takes larger seeds

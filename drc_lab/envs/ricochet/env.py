@@ -8,7 +8,7 @@ import numpy as np
 
 from drc_lab.arguments import takes
 from drc_lab.envs.curriculum import curriculum_levels
-from drc_lab.envs.levels import AugmentedLevels, FixedLevels, LevelStream, generated_levels, hashed
+from drc_lab.envs.levels import hashed
 from drc_lab.envs.ricochet.bank import load_bank
 from drc_lab.envs.ricochet.generate import BoardGenerator
 from drc_lab.envs.ricochet.identity import identities
@@ -17,10 +17,12 @@ from drc_lab.envs.ricochet.level import Board, Boards
 from drc_lab.envs.ricochet.solve import solve_many
 from drc_lab.envs.ricochet.step import RicochetBatch, Rules
 from drc_lab.envs.ricochet.symmetry import transform
+from drc_lab.envs.single import LevelEnv
 from drc_lab.envs.specs.levels import OneLevel
 from drc_lab.envs.specs.ricochet import RicochetSpec
+from drc_lab.envs.streams import AugmentedLevels, FixedLevels, LevelStream, generated_levels
 from drc_lab.envs.symmetry import TRANSPOSE
-from drc_lab.envs.vector import LevelEnv, LevelVectorEnv
+from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import UserError
 
 MAX_STATES_OF_A_GIVEN_BOARD = 1_000_000  # positions; if the search needs more, the optimal length stays unknown

@@ -4,19 +4,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from drc_lab.envs.render import INK, WHITE, Colour, Pen, mosaic, text_colour, tint
+from drc_lab.envs.render import COLOURS, INK, WHITE, Colour, Pen, mosaic, text_colour, tint
 from drc_lab.envs.ricochet.level import CLOSED
 from drc_lab.envs.specs.ricochet import ROBOT_NAMES
 from drc_lab.pictures import DEFAULT_CELL_SIZE
-
-# One for each robot. The first seven are those of Okabe and Ito, which can be told apart with every kind of colour
-# blindness; each of the others was chosen as different as possible from those before it.
-COLOURS: list[Colour] = [
-    (213, 94, 0), (0, 114, 178), (240, 228, 66), (0, 158, 115), (204, 121, 167), (86, 180, 233), (230, 159, 0),
-    (102, 0, 136), (51, 85, 0), (153, 85, 255), (170, 34, 102), (0, 0, 255), (0, 221, 0), (255, 0, 238),
-    (34, 255, 204), (0, 0, 136), (255, 170, 255), (119, 0, 0), (255, 0, 102), (119, 102, 85), (187, 204, 170),
-    (34, 68, 119), (102, 17, 221), (170, 0, 187), (153, 136, 0), (128, 140, 150),
-]  # fmt: skip
 
 
 def picture(

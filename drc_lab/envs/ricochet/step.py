@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import gymnasium as gym
 import numpy as np
 
-from drc_lab.envs.batch import NOOP, STANDS, Batch, extents, no_observations
-from drc_lab.envs.ricochet.distances import RicochetDistances
+from drc_lab.envs.batch import NOOP, SKIP, Batch, extents
+from drc_lab.envs.render import COLOURS
+from drc_lab.envs.ricochet.distance_tables import RicochetTables
 from drc_lab.envs.ricochet.level import CLOSED, Boards, draw
-from drc_lab.envs.ricochet.render import COLOURS, picture
+from drc_lab.envs.ricochet.render import picture
 from drc_lab.envs.ricochet.slide import slide
 from drc_lab.envs.ricochet.solve import solve_many
 from drc_lab.envs.search import LIMIT
@@ -56,7 +57,7 @@ def _step(actions, view, width, colours, walls, robots, goal, target, step_rewar
     moves = 4 * robots.shape[1]
     for b in range(len(actions)):
         action = actions[b]
-        if action == STANDS:
+        if action == SKIP:
             reward[b] = 0.0
             continue
         reward[b] = step_reward
@@ -173,17 +174,14 @@ class RicochetBatch(Batch):
         self.rules, self.width, self.view = rules, width, OBSERVATIONS.index(observation)
         self.colours = np.array(COLOURS[:num_robots], np.uint8)
         moves = [f"{name} {direction}" for name in ROBOT_NAMES[:num_robots] for direction in DIRECTION_NAMES]
-        self.action_names = (*moves, *([NOOP] if rules.noop else []))
         shape = obs_shape(observation, height, width, num_robots)
         space: gym.spaces.Box = gym.spaces.Box(0, 255, shape, np.uint8)
         if self.view == SYMBOLIC_VIEW:
             space = gym.spaces.Box(-1, max(height, width, 2) - 1, shape, np.float32)
-        self.observation_space = space
-        self.observation = no_observations(num_envs, space)
+        super().__init__(num_envs, space, (*moves, *([NOOP] if rules.noop else [])))
         self.walls = np.zeros((num_envs, height * width), np.uint8)
         self.robots = np.zeros((num_envs, num_robots), np.int64)
-        self.goal, self.target, self.optimal = (np.zeros(num_envs, np.int64) for _ in range(3))
-        self.reward, self.solved = np.zeros(num_envs), np.zeros(num_envs, bool)
+        self.goal, self.target = (np.zeros(num_envs, np.int64) for _ in range(2))
 
     @property
     def _flat(self) -> np.ndarray:
@@ -213,7 +211,7 @@ class RicochetBatch(Batch):
         """The extents of the cells that are not closed: closed cells pad a smaller board."""
         return extents(self.walls.reshape(len(self.walls), -1, self.width) != CLOSED)
 
-    def remaining(self, envs: np.ndarray, max_states: int, threads: int = 1) -> np.ndarray:
+    def steps_to_solve(self, envs: np.ndarray, max_states: int, threads: int = 1) -> np.ndarray:
         todo = ~self.solved[envs]
         found, envs = np.where(todo, LIMIT, 0), envs[todo]
         boards = Boards(self.walls.reshape(len(self.walls), -1, self.width)[envs], self.robots[envs], self.goal[envs],
@@ -222,10 +220,10 @@ class RicochetBatch(Batch):
             found[todo], _ = solve_many(boards, max_states, threads)
         return found
 
-    def distances(self, max_positions: int) -> RicochetDistances:
-        return RicochetDistances(self.walls, self.robots, self.goal, self.target, self.width, max_positions)
+    def distance_tables(self, max_positions: int) -> RicochetTables:
+        return RicochetTables(self.walls, self.robots, self.goal, self.target, self.width, max_positions)
 
-    def distance(self) -> np.ndarray:
+    def distance_estimate(self) -> np.ndarray:
         """The rows plus the columns between the target robot and the goal."""
         cell = self.robots[np.arange(len(self.robots)), self.target]
         rows, columns = cell // self.width - self.goal // self.width, cell % self.width - self.goal % self.width

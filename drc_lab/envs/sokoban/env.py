@@ -9,7 +9,7 @@ import numpy as np
 
 from drc_lab.arguments import takes
 from drc_lab.envs.curriculum import curriculum_levels
-from drc_lab.envs.levels import AugmentedLevels, FixedLevels, LevelStream, generated_levels
+from drc_lab.envs.single import LevelEnv
 from drc_lab.envs.sokoban.files import LevelFiles, open_levels
 from drc_lab.envs.sokoban.generate import LevelGenerator, RoomGenerator
 from drc_lab.envs.sokoban.identity import identities
@@ -21,8 +21,9 @@ from drc_lab.envs.sokoban.symmetry import transform
 from drc_lab.envs.specs.level_files import Symbols
 from drc_lab.envs.specs.levels import OneLevel
 from drc_lab.envs.specs.sokoban import SokobanSpec
+from drc_lab.envs.streams import AugmentedLevels, FixedLevels, LevelStream, generated_levels
 from drc_lab.envs.symmetry import TRANSPOSE
-from drc_lab.envs.vector import LevelEnv, LevelVectorEnv
+from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError, note
 
 GENERATORS: dict[str, Any] = {"rooms": RoomGenerator, "reverse": ReverseGenerator}

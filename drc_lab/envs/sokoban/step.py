@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import gymnasium as gym
 import numpy as np
 
-from drc_lab.envs.batch import NOOP, STANDS, Batch, extents, no_observations
-from drc_lab.envs.sokoban.distances import SokobanDistances
+from drc_lab.envs.batch import NOOP, SKIP, Batch, extents
+from drc_lab.envs.sokoban.distance_tables import SokobanTables
 from drc_lab.envs.sokoban.level import (
     BOX,
     BOX_ON_TARGET,
@@ -41,8 +41,8 @@ def _put(tiles, observation, pixels, channels, cell, code):
 def _step(actions, width, tiles, player, boxes_off, rewards, pixels, channels, observation, reward, solved):
     step_reward, on_reward, off_reward, solved_reward = rewards
     for b in range(len(actions)):
-        reward[b] = step_reward if actions[b] != STANDS else 0.0
-        if actions[b] == 4 or actions[b] == STANDS:  # the no-op comes last
+        reward[b] = step_reward if actions[b] != SKIP else 0.0
+        if actions[b] == 4 or actions[b] == SKIP:  # the no-op comes last
             continue
         board = tiles[b]
         stride = -width if actions[b] == 0 else width if actions[b] == 1 else -1 if actions[b] == 2 else 1
@@ -110,8 +110,8 @@ def _action_masks(tiles, player, width, masks):
 
 
 @jit
-def _distance(tiles, player, width, near, found):
-    """Fills found (float64 [B]) as `SokobanBatch.distance`. near: weight of the distance from the player to a box."""
+def _distance_estimate(tiles, player, width, near, found):
+    """Fills found (float64 [B]), see `SokobanBatch.distance_estimate`; near: weight of the way from player to box."""
     targets = (TARGET, BOX_ON_TARGET, PLAYER_ON_TARGET)
     for b in range(len(tiles)):
         found[b], nearest = 0.0, np.inf
@@ -166,17 +166,15 @@ class SokobanBatch(Batch):
     ):
         self.width, self.channels = width, CHANNELS[observation]
         self.rewards = (rules.step_reward, rules.on_reward, rules.off_reward, rules.solved_reward)
-        self.action_names = ("up", "down", "left", "right", *([NOOP] if rules.noop else []))
         inside = np.zeros((height, width), bool)
         inside[slice(1, -1) if crop_border else slice(None), slice(1, -1) if crop_border else slice(None)] = True
         # Which pixel shows a cell, -1 for none: int64 [H * W].
         self.pixels = np.where(inside.ravel(), np.cumsum(inside.ravel()) - 1, -1)
         shape = obs_shape(observation, height, width, crop_border)
-        self.observation_space = gym.spaces.Box(0, 255, shape, np.uint8)
-        self.observation = no_observations(num_envs, self.observation_space)
+        names = ("up", "down", "left", "right", *([NOOP] if rules.noop else []))
+        super().__init__(num_envs, gym.spaces.Box(0, 255, shape, np.uint8), names)
         self.tiles = np.full((num_envs, height * width), WALL, np.uint8)
-        self.player, self.boxes_off, self.optimal = (np.zeros(num_envs, np.int64) for _ in range(3))
-        self.reward, self.solved = np.zeros(num_envs), np.zeros(num_envs, bool)
+        self.player, self.boxes_off = (np.zeros(num_envs, np.int64) for _ in range(2))
 
     @property
     def _flat(self) -> np.ndarray:
@@ -204,24 +202,24 @@ class SokobanBatch(Batch):
         """The extents of the cells that are not walls, plus the wall around them: walls pad a smaller level."""
         return extents(self.tiles.reshape(len(self.tiles), -1, self.width) != WALL) + 2
 
-    def remaining(self, envs: np.ndarray, max_states: int, threads: int = 1) -> np.ndarray:
+    def steps_to_solve(self, envs: np.ndarray, max_states: int, threads: int = 1) -> np.ndarray:
         found = np.zeros(len(envs), np.int64)
         todo = ~self.solved[envs]
         boards = self.tiles.reshape(len(self.tiles), -1, self.width)[envs[todo]]
         found[todo] = solve_many(boards, "moves", max_states, threads)
         return found
 
-    def distances(self, max_positions: int) -> SokobanDistances:
-        return SokobanDistances(self.tiles, self.player, self.width, max_positions)
+    def distance_tables(self, max_positions: int) -> SokobanTables:
+        return SokobanTables(self.tiles, self.player, self.width, max_positions)
 
-    def distance(self) -> np.ndarray:
+    def distance_estimate(self) -> np.ndarray:
         """The rows plus columns from each box that is off target to its nearest target, summed.
 
         The distance from the player to the nearest of these boxes is added, scaled so that it counts less than 1.
         """
         found = np.zeros(len(self.tiles))
         height = self.tiles.shape[1] // self.width
-        _distance(self.tiles, self.player, self.width, 1 / (height + self.width), found)
+        _distance_estimate(self.tiles, self.player, self.width, 1 / (height + self.width), found)
         return found
 
     def text(self, env: int) -> str:

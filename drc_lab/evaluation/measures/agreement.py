@@ -56,7 +56,7 @@ class Agreement(Watcher):
         envs = envs[self.judged[envs]]
         before = self.left[envs]
         left = np.full(len(envs), UNSOLVABLE)
-        left[before != UNSOLVABLE] = self.judge.remaining(envs[before != UNSOLVABLE])  # unsolvable boards stay so
+        left[before != UNSOLVABLE] = self.judge.steps_to_solve(envs[before != UNSOLVABLE])  # unsolvable boards stay so
         self.left[envs] = left
         self.lost_at[envs[(left == UNSOLVABLE) & (before != UNSOLVABLE)]] = self.step
         if self.step:

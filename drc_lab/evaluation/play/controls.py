@@ -42,7 +42,7 @@ def never_thinks_control(policy: Policy, env: BatchEnv, seed: int) -> tuple[Poli
 
 
 def distance_control(policy: Policy, env: BatchEnv, seed: int) -> tuple[Policy, Choose]:
-    """Looks one step ahead and takes the action that leads to the smallest `Batch.distance`.
+    """Looks one step ahead and takes the action that leads to the smallest `Batch.distance_estimate`.
 
     Only for envs with one of the project's own games.
     """
@@ -52,7 +52,7 @@ def distance_control(policy: Policy, env: BatchEnv, seed: int) -> tuple[Policy, 
 
 
 def nearest(game: Batch, noop: int | None, seed: int) -> Choose:
-    """Chooses the action after which `Batch.distance` is smallest, of those that change the board.
+    """Chooses the action after which `Batch.distance_estimate` is smallest, of those that change the board.
 
     Ties are broken at random, as a fixed choice could get the player stuck.
     """
@@ -63,7 +63,7 @@ def nearest(game: Batch, noop: int | None, seed: int) -> Choose:
         allowed = game.action_masks()[rows]  # (n, A)
         if noop is not None:
             allowed[:, noop] = False
-        ahead = np.where(allowed, game.after_each_action(game.distance)[rows], np.inf)
+        ahead = np.where(allowed, game.after_each_action(game.distance_estimate)[rows], np.inf)
         best = ahead == ahead.min(axis=1, keepdims=True)
         return torch.from_numpy((best * (1 + rng.random(best.shape))).argmax(axis=1))
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.envs.levels import FixedLevels
+from drc_lab.envs.streams import FixedLevels
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.play.evaluator import Thinking, evaluate
 from drc_lab.evaluation.play.sweep import batches

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from drc_lab.envs.batch import STANDS
+from drc_lab.envs.batch import SKIP
 from drc_lab.envs.ricochet.level import Boards
 from drc_lab.envs.ricochet.step import RicochetBatch
 from drc_lab.envs.ricochet.symmetry import transform as transform_boards
@@ -165,7 +165,7 @@ def routes_of(
         cell[at, k], kind[at, k], action[at, k] = cell_at, kind_at, action_at
         seen[at, cell_at] = True
         if k + 1 < length:
-            batch.step(np.where(action[:, k] >= 0, action[:, k], STANDS))
+            batch.step(np.where(action[:, k] >= 0, action[:, k], SKIP))
             possible = possible_moves(batch, label)
             at, cell_at, *_ = possible
             possible = _those(possible, (action[at, k] >= 0) & ~seen[at, cell_at] & ~batch.solved[at])

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from drc_lab.envs.batch import STANDS
+from drc_lab.envs.batch import SKIP
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.stats.intervals import mean_interval, paired_difference
@@ -94,7 +94,7 @@ def followed(
         made += follows
         if not follows.any():
             break
-        batch.step(np.where(follows, routes.action[:, k], STANDS))
+        batch.step(np.where(follows, routes.action[:, k], SKIP))
     return made
 
 

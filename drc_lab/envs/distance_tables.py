@@ -9,7 +9,7 @@ from drc_lab.envs.search import in_threads
 MOST_STEPS = np.iinfo(np.int16).max
 
 
-class Distances(ABC):
+class DistanceTables(ABC):
     """Distance tables of the levels on the boards of a batch.
 
     A table depends on the level alone, not on the current position of its board. A level with too many positions has

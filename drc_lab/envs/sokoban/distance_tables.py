@@ -7,7 +7,7 @@ the combinatorial number system, among the cells from which a box can get to som
 
 import numpy as np
 
-from drc_lab.envs.distances import MOST_STEPS, Distances
+from drc_lab.envs.distance_tables import MOST_STEPS, DistanceTables
 from drc_lab.envs.search import UNSOLVABLE
 from drc_lab.envs.sokoban.level import BOX, BOX_ON_TARGET
 from drc_lab.envs.sokoban.survey import number_cells, survey
@@ -45,7 +45,7 @@ def _table(tiles, player, ways, max_positions, number, place):
         tiles: uint8 [H, W].
         player: its cell, row * W + column.
         ways: see `_binomials`.
-        max_positions: see `Distances`.
+        max_positions: see `DistanceTables`.
         number: int16 [H, W], overwritten: numbers the cells that the player can walk to on a board without boxes, -1 in
             other cells.
         place: int16 [H * W], overwritten: for each cell number, its index among the cells that a box may be on, else
@@ -132,13 +132,13 @@ def _look_up(envs, tiles, player, number, place, ways, cells, steps, found):
         found[i] = steps[b, boxes_number * cells[b] + number[b, player[b]]] if solvable else UNSOLVABLE
 
 
-class SokobanDistances(Distances):
+class SokobanTables(DistanceTables):
     """Distance tables of B boards. The arrays belong to a `SokobanBatch`, which keeps writing to them.
 
     Args:
         tiles: uint8 [B, H * W]; player: int64 [B].
         width: W.
-        max_positions: see `Distances`.
+        max_positions: see `DistanceTables`.
     """
 
     def __init__(self, tiles: np.ndarray, player: np.ndarray, width: int, max_positions: int):

@@ -6,7 +6,7 @@ A position is a number whose digits are the robots' cells.
 
 import numpy as np
 
-from drc_lab.envs.distances import MOST_STEPS, Distances
+from drc_lab.envs.distance_tables import MOST_STEPS, DistanceTables
 from drc_lab.envs.ricochet.slide import slide
 from drc_lab.envs.search import UNSOLVABLE
 from drc_lab.numerics import jit
@@ -71,13 +71,13 @@ def _look_up(envs, robots, worth, steps, found):
         found[i] = steps[b, position]
 
 
-class RicochetDistances(Distances):
+class RicochetTables(DistanceTables):
     """Distance tables of B boards. The arrays belong to a `RicochetBatch`, which keeps writing to them.
 
     Args:
         walls: uint8 [B, H * W]; robots: int64 [B, R], -1 where one is absent; goal, target: int64 [B].
         width: W.
-        max_positions: see `Distances`.
+        max_positions: see `DistanceTables`.
     """
 
     def __init__(self, walls: np.ndarray, robots: np.ndarray, goal: np.ndarray, target: np.ndarray, width: int,
