@@ -25,7 +25,8 @@ from drc_lab.interpretation.labels import find_labels
 from drc_lab.interpretation.pictures.plan_video import plan_frames
 from drc_lab.interpretation.probes.bench import Bench
 from drc_lab.interpretation.probes.targets import Split, targets
-from drc_lab.interpretation.recording import Recording, record
+from drc_lab.interpretation.recorder import record
+from drc_lab.interpretation.recording import Recording
 from drc_lab.interpretation.spec import ProbeSpec
 from drc_lab.learning.checkpoints import load_policy
 

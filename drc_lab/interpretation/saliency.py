@@ -15,7 +15,7 @@ from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.stats.intervals import mean_interval
 from drc_lab.interpretation.pictures.galleries import heat, mosaic
-from drc_lab.interpretation.recording import bytes_computed
+from drc_lab.interpretation.recorder import bytes_computed
 from drc_lab.interpretation.spec import ATTRIBUTED, ATTRIBUTIONS
 from drc_lab.models.policy import Policy, as_floats
 

@@ -17,7 +17,8 @@ from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.play.evaluator import Thinking
 from drc_lab.interpretation.hooks import points_of, read_names
-from drc_lab.interpretation.recording import Recording, bytes_of, check_folder, key_of, record, size_of
+from drc_lab.interpretation.recorder import bytes_of, check_folder, key_of, record, size_of
+from drc_lab.interpretation.recording import Recording
 from drc_lab.interpretation.spec import ProbeSpec
 from drc_lab.memory import check_memory
 from drc_lab.models.policy import Policy, num_actions

@@ -32,7 +32,8 @@ from drc_lab.interpretation.labels import find_labels
 from drc_lab.interpretation.probes.bench import Bench
 from drc_lab.interpretation.probes.linear import Probe
 from drc_lab.interpretation.probes.targets import Split, targets
-from drc_lab.interpretation.recording import Recording, size_of
+from drc_lab.interpretation.recorder import size_of
+from drc_lab.interpretation.recording import Recording
 from drc_lab.interpretation.spec import ProbeSpec, SteerSpec
 from drc_lab.progress import working
 from drc_lab.studies.recordings import FOLDER, boards, check_recordings, recorded

@@ -12,7 +12,8 @@ from drc_lab.interpretation.labels import find_labels
 from drc_lab.interpretation.probes.emergence import at_checkpoint
 from drc_lab.interpretation.probes.probing import OBSERVATION
 from drc_lab.interpretation.probes.targets import targets
-from drc_lab.interpretation.recording import Recording, record, size_of
+from drc_lab.interpretation.recorder import record, size_of
+from drc_lab.interpretation.recording import Recording
 from drc_lab.interpretation.spec import ProbeCurvesSpec
 from drc_lab.learning.checkpoints import load_policy
 

@@ -19,12 +19,35 @@ from drc_lab.envs.symmetry import COUNT, TRANSPOSE
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.interpretation.labels.ricochet import LABELLED_ROBOTS
-from drc_lab.interpretation.recording import size_of
+from drc_lab.interpretation.recorder import size_of
 from drc_lab.models.policy import Policy
 
 APPROACH, DEPARTURE = "agent_approach_direction", "departure_direction_"
 LABELLED = tuple(ROBOT_NAMES[:LABELLED_ROBOTS])
-Possible = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # env, cell of the game's board, class, action: [M]
+
+
+@dataclass(frozen=True)
+class Moves:
+    """M moves on the boards of a batch env.
+
+    Args:
+        env: int64 [M], the board of each move.
+        cell: int64 [M], the cell of the game's board that the move is about.
+        kind: int64 [M], the class of the label that stands for the move in that cell.
+        action: int64 [M], the action that makes the move.
+    """
+
+    env: np.ndarray
+    cell: np.ndarray
+    kind: np.ndarray
+    action: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.env)
+
+    def __getitem__(self, which: np.ndarray) -> "Moves":
+        """Selects moves by a mask or by indices."""
+        return Moves(self.env[which], self.cell[which], self.kind[which], self.action[which])
 
 
 @dataclass(frozen=True)
@@ -53,15 +76,15 @@ class Routes:
         return self.action[:, 0] >= 0
 
 
-def approaches(batch: SokobanBatch) -> Possible:
+def approaches(batch: SokobanBatch) -> Moves:
     """Lists the player's steps onto free cells."""
     strides = np.array([-batch.width, batch.width, -1, 1])
     ahead = batch.player[:, None] + strides  # (B, 4)
     env, direction = np.nonzero(np.isin(np.take_along_axis(batch.tiles, ahead, axis=1), (FLOOR, TARGET)))
-    return env, ahead[env, direction], direction + 1, direction
+    return Moves(env, ahead[env, direction], direction + 1, direction)
 
 
-def departures(batch: RicochetBatch, robot: int) -> Possible:
+def departures(batch: RicochetBatch, robot: int) -> Moves:
     """Lists the possible moves of one robot.
 
     Raises:
@@ -70,10 +93,10 @@ def departures(batch: RicochetBatch, robot: int) -> Possible:
     if robot >= batch.robots.shape[1]:
         raise ConfigError("steer.label", f"{DEPARTURE}{ROBOT_NAMES[robot]}", "a robot that is on the board")
     env, direction = np.nonzero(batch.action_masks()[:, 4 * robot : 4 * robot + 4])
-    return env, batch.robots[env, robot], direction + 1, 4 * robot + direction
+    return Moves(env, batch.robots[env, robot], direction + 1, 4 * robot + direction)
 
 
-def possible_moves(batch: object, label: str) -> Possible:
+def possible_moves(batch: object, label: str) -> Moves:
     """Lists the moves that are possible on the boards and that a label stands for.
 
     Raises:
@@ -110,17 +133,11 @@ def turn(batch: object, symmetry: int) -> None:
         batch.load(every, transform_boards(boards, symmetry), every)
 
 
-def _those(found: Possible, which: np.ndarray) -> Possible:
-    """Selects moves by a mask or by indices."""
-    env, cell, kind, action = found
-    return env[which], cell[which], kind[which], action[which]
-
-
-def _one_each(found: Possible, rng: np.random.Generator) -> Possible:
+def _one_each(moves: Moves, rng: np.random.Generator) -> Moves:
     """Draws one move for each board that has any."""
-    order = rng.permutation(len(found[0]))
-    _, first = np.unique(found[0][order], return_index=True)
-    return _those(found, order[first])
+    order = rng.permutation(len(moves))
+    _, first = np.unique(moves.env[order], return_index=True)
+    return moves[order[first]]
 
 
 @torch.no_grad()
@@ -150,25 +167,26 @@ def routes_of(
         border = (width - board[1]) // 2
         return (row - border) * board[1] + column - border
 
-    own = policy(torch.from_numpy(batch.observation).to(device))[0].policy_logits.argmax(-1).cpu().numpy()
+    logits = policy(torch.from_numpy(batch.observation).to(device))[0].policy_logits
+    own_action = logits.argmax(-1).cpu().numpy()
     possible = possible_moves(batch, label)
-    is_own = possible[3] == own[possible[0]]
+    is_own = possible.action == own_action[possible.env]
     own_cell = np.full(N, -1)
-    own_cell[possible[0][is_own]] = inside(possible[1][is_own])
-    possible = _those(possible, ~is_own)
+    own_cell[possible.env[is_own]] = inside(possible.cell[is_own])
+    possible = possible[~is_own]
     cell, kind, action = (np.full((N, length), -1) for _ in range(3))
-    seen = np.zeros((N, height * width), bool)
+    visited = np.zeros((N, height * width), bool)
     if isinstance(batch, SokobanBatch):  # a move is about the cell that the player moves to
-        seen[np.arange(N), batch.player] = True
+        visited[np.arange(N), batch.player] = True
     for k in range(length):
-        at, cell_at, kind_at, action_at = _one_each(possible, rng)
-        cell[at, k], kind[at, k], action[at, k] = cell_at, kind_at, action_at
-        seen[at, cell_at] = True
+        chosen = _one_each(possible, rng)
+        cell[chosen.env, k], kind[chosen.env, k], action[chosen.env, k] = chosen.cell, chosen.kind, chosen.action
+        visited[chosen.env, chosen.cell] = True
         if k + 1 < length:
             batch.step(np.where(action[:, k] >= 0, action[:, k], SKIP))
             possible = possible_moves(batch, label)
-            at, cell_at, *_ = possible
-            possible = _those(possible, (action[at, k] >= 0) & ~seen[at, cell_at] & ~batch.solved[at])
+            on_route = (action[possible.env, k] >= 0) & ~batch.solved[possible.env]
+            possible = possible[on_route & ~visited[possible.env, possible.cell]]
     batch.set_state(boards)
     whole, first = action[:, -1] >= 0, inside(cell[:, 0])
     cell, kind, action = (np.where(whole[:, None], each, -1) for each in (inside(cell), kind, action))

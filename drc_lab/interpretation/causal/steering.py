@@ -44,7 +44,7 @@ def writes(
     at, added = torch.from_numpy(cell).to(device), torch.from_numpy(vectors).to(device)
     rows = torch.arange(len(at), device=device)
     has = torch.from_numpy(np.flatnonzero(own_cell >= 0)).to(device)
-    own = torch.from_numpy(own_cell).to(device)[has]
+    own_cells = torch.from_numpy(own_cell).to(device)[has]
     opposed = None if against is None else torch.from_numpy(against).to(device)
 
     def hook(c: Tensor, point: Point) -> Tensor:
@@ -52,7 +52,7 @@ def writes(
         for k in range(at.shape[1]):
             new[rows, :, at[:, k]] += added[:, k].to(c)
         if opposed is not None:
-            new[has, :, own] += opposed.to(c)
+            new[has, :, own_cells] += opposed.to(c)
         return new.view(c.shape)
 
     return hook
@@ -85,17 +85,17 @@ def followed(
     batch, device = env.batch, next(policy.parameters()).device
     name = f"{layer}.{0 if when == ONCE else '*'}.c"
     batch.set_state(dict(routes.boards))
-    made, follows, carry = np.zeros(len(routes.action), np.int64), routes.there.copy(), None
+    moves_made, follows, carry = np.zeros(len(routes.action), np.int64), routes.there.copy(), None
     for k in range(routes.action.shape[1]):
         hook = writes(routes.cell[:, k:], vectors[:, k:], routes.own_cell, against, device)
         with hooks(policy, {name: hook}):
             out, carry = policy(torch.from_numpy(batch.observation).to(device), carry)
         follows &= out.policy_logits.argmax(-1).cpu().numpy() == routes.action[:, k]
-        made += follows
+        moves_made += follows
         if not follows.any():
             break
         batch.step(np.where(follows, routes.action[:, k], SKIP))
-    return made
+    return moves_made
 
 
 def vectors_of(probe: Probe, routes: Routes) -> np.ndarray:
@@ -146,21 +146,24 @@ def steering(
         never = probe.weight[NEVER] - probe.weight.mean(0)
         for length, cells, when, alpha in settings(list(turned), alphas):
             rng = np.random.default_rng(seed)
-            made: list[np.ndarray] = []  # for each symmetry, how many moves of each route were followed
+            by_probe: list[np.ndarray] = []  # for each symmetry, how many moves of each route were followed
             by_random: list[np.ndarray] = []
             for routes in turned[length]:
-                own = np.float32(alpha) * vectors_of(probe, routes)
-                other, nothing = random_vectors(own, rng), random_vectors(never[None], rng)[0]
-                against = (alpha * never, alpha * nothing) if cells == BOTH else (None, None)
-                for moves, vectors, each in zip((made, by_random), (own, other), against, strict=True):
-                    gone = followed(policy, env, routes, vectors, layer, when, each)
+                vectors = np.float32(alpha) * vectors_of(probe, routes)
+                random, random_never = random_vectors(vectors, rng), random_vectors(never[None], rng)[0]
+                for moves, added, opposed in ((by_probe, vectors, never), (by_random, random, random_never)):
+                    against = alpha * opposed if cells == BOTH else None
+                    gone = followed(policy, env, routes, added, layer, when, against)
                     moves.append(np.where(routes.there, gone, np.nan))
-            part = _of_levels([moves / length for moves in made])
-            steered, random = (_of_levels([_whole(moves, length) for moves in each]) for each in (made, by_random))
+            part = _of_levels([moves / length for moves in by_probe])
+            steered, steered_by_random = (
+                _of_levels([_whole(moves, length) for moves in each]) for each in (by_probe, by_random)
+            )
             rows.append([
                 layer, length, cells, when, alpha, steered.mean(), *mean_interval(steered, confidence), part.mean(),
-                random.mean(), steered.mean() - random.mean(), *paired_difference(steered, random, confidence),
-                paired_t_test(steered, random).p_value,
+                steered_by_random.mean(), steered.mean() - steered_by_random.mean(),
+                *paired_difference(steered, steered_by_random, confidence),
+                paired_t_test(steered, steered_by_random).p_value,
             ])  # fmt: skip
             tell(1)
     columns = ["layer", "moves", "cells", "when", "alpha", "steered", "low", "high", "part", "random", "difference",
@@ -181,9 +184,9 @@ def steering(
     return Finding("steering", "Does it do what is written into it?", text, table, lambda axis: _draw(axis, table))
 
 
-def _whole(made: np.ndarray, length: int) -> np.ndarray:
+def _whole(moves_made: np.ndarray, length: int) -> np.ndarray:
     """Returns 1 where a route was followed to its end, 0 where it was not, nan where there is no route."""
-    return np.where(np.isnan(made), np.nan, made == length)
+    return np.where(np.isnan(moves_made), np.nan, moves_made == length)
 
 
 def _of_levels(turned: Sequence[np.ndarray]) -> np.ndarray:

@@ -14,7 +14,8 @@ from drc_lab.interpretation.labels import Label, find_labels
 from drc_lab.interpretation.probes.emergence import at_checkpoint
 from drc_lab.interpretation.probes.probing import OBSERVATION
 from drc_lab.interpretation.probes.targets import targets
-from drc_lab.interpretation.recording import Recorder, Recording, size_of
+from drc_lab.interpretation.recorder import Recorder, size_of
+from drc_lab.interpretation.recording import Recording
 from drc_lab.interpretation.spec import ProbeCurvesSpec
 from drc_lab.learning.agent import Agent
 from drc_lab.learning.rollout import Rollout
