@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from drc_lab.app.multirun import opened
-from drc_lab.composing import debug_last, hydra_in_one_line, implied, task_of
+from drc_lab.composing import checked_task, debug_last, hydra_in_one_line, implied
 from drc_lab.errors import Diverged, UserError, complain
 from drc_lab.files import remove_empty
 from drc_lab.launch import in_sweep
@@ -40,7 +40,8 @@ def run_task(config: DictConfig) -> Any:
     try:
         add_current_folder(HydraConfig.get().runtime.cwd)  # the command's folder: a job may run in another process
         drop_replaced(config, HydraConfig.get().overrides.task)
-        return task_of(config, folder).main(config, folder)
+        task, settings = checked_task(config, folder)
+        return task.main(settings, folder)
     except UserError as error:
         if in_sweep() and not in_a_row():
             raise  # the process that started this job reports it

@@ -13,11 +13,13 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from drc_lab import config as configs
-from drc_lab.app.checked import as_trained, thinking_spec
-from drc_lab.app.held_out import check_fits, held_out_env
-from drc_lab.app.store import checkpoint_file
+from drc_lab.app.as_trained import as_trained
+from drc_lab.app.checkpoints import checkpoint_file
+from drc_lab.app.fits import check_fits
+from drc_lab.app.held_out import held_out_env
+from drc_lab.app.settings import Settings
 from drc_lab.arguments import plain
-from drc_lab.composing import composed, hydra_in_one_line, task_of
+from drc_lab.composing import checked_task, composed, hydra_in_one_line
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.evaluation.means import metrics
@@ -34,7 +36,7 @@ from drc_lab.paths import CONF
 from drc_lab.process import process_kept
 from drc_lab.progress import working
 from drc_lab.rules import at_least
-from drc_lab.studies.session import count_levels, lab_env
+from drc_lab.studies.levels import count_levels, report_env
 from drc_lab.tasks.train import TrainingResult
 from drc_lab.tracking.datasets import fixed_levels
 
@@ -140,7 +142,7 @@ def make_env(
     at_least("num_envs", [num_envs], 1)
     if split is None:
         return configs.make_env(config.env, num_envs, autoreset=autoreset)
-    return held_out_env(config, split, "split", num_envs=num_envs, autoreset=autoreset, copy=True)
+    return held_out_env(Settings(config), split, "split", num_envs=num_envs, autoreset=autoreset, copy=True)
 
 
 def evaluate(
@@ -238,7 +240,7 @@ def thinking_sweep(
             **{key: list(values) for key, values in given.items()}, "passes_at_step": passes_at_step,
             "adaptive_max_ticks": adaptive_max_ticks, "adaptive_every_step": adaptive_every_step,
         }  # fmt: skip
-    spec = thinking_spec(config)
+    spec = Settings(config).thinking
     env, num_levels = _levels(policy, env, num_levels, split)
     records = _played(policy, env, spec.settings(policy, env), num_levels, seed)
     return frame_of(table(records, confidence))
@@ -264,13 +266,13 @@ def train(overrides: Sequence[str] = ()) -> TrainingResult:
             raise ConfigError("trainer.devices", config.trainer.devices, "1: the command line starts several processes")
         config.folder = str(Path(config.folder).absolute())  # resolved once: the default contains the time
         folder = Path(config.folder)
-        task = task_of(config, folder)
+        task, settings = checked_task(config, folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"folder: {error.filename}: {error.strerror}") from error
         try:
-            result: TrainingResult = task.run(config, folder)
+            result: TrainingResult = task.run(settings, folder)
         finally:
             remove_empty(folder)
         return result
@@ -286,7 +288,7 @@ def _config_of(of: Policy | str) -> DictConfig:
     if isinstance(of, Policy):
         if of.origin is None:
             raise ConfigError("policy", type(of).__name__, "one of load_policy, which knows what it was trained in")
-        return as_trained(_config(), OmegaConf.create(dict(of.origin.config)), [])
+        return as_trained(_config(), OmegaConf.create(dict(of.origin.config)), overrides=[]).config
     groups = {path.stem for path in (CONF / "env").glob("*.yaml")}
     return _config([f"env={of}" if of in groups else f"env.id={of}"])
 
@@ -298,7 +300,7 @@ def _levels(policy: Policy, env: BatchEnv | None, num_levels: int | None, split:
         e = config.evaluation
         e.num_levels = e.num_levels if num_levels is None else num_levels
         e.report_split = e.report_split if split is None else split
-        env = lab_env(config, policy)
+        env = report_env(Settings(config), policy)
         return env, count_levels(env)
     if split is not None:
         raise ConfigError("split", split, "None with an env, which has levels of its own: make_env(..., split=...)")
@@ -313,7 +315,7 @@ def _levels(policy: Policy, env: BatchEnv | None, num_levels: int | None, split:
 
 def _played(policy: Policy, env: BatchEnv, settings: Sequence[Setting], num_levels: int, seed: int) -> pd.DataFrame:
     """Plays all settings and returns the records. The exact solver judges nothing here, because it is slow."""
-    spec = replace(thinking_spec(_config()), solver_levels=0)
+    spec = replace(Settings(_config()).thinking, solver_levels=0)
     with working(f"playing: {len(settings)} settings on {num_levels:,} levels", len(settings) * num_levels) as advance:
         return sweep(policy, env, settings, num_levels, seed, tell=advance, watchers=watchers(spec, env))
 

@@ -10,24 +10,43 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from drc_lab.app import checked
-from drc_lab.app import specs as tasks
-from drc_lab.app.worlds import BASE, errors_name_world, worlds
+from drc_lab.app.as_trained import as_recorded
+from drc_lab.app.checkpoints import (
+    check_checkpoint,
+    check_no_shift,
+    check_single,
+    check_start,
+    checkpoint_names,
+    exported_checkpoint,
+    files_of_folder,
+    one_checkpoint,
+    resume_choice,
+)
+from drc_lab.app.fits import check_actions, check_reads
+from drc_lab.app.held_out import check_held_out, held_out_group, size_key
+from drc_lab.app.settings import Settings
+from drc_lab.app.shift import errors_name_shift, shifted_settings
+from drc_lab.app.store import store_uri
+from drc_lab.app.task_checks import (
+    bank_plan,
+    check_journal,
+    check_played_level,
+    check_taught,
+    check_weights,
+    levels_source,
+)
 from drc_lab.arguments import errors_under, from_mapping, plain
-from drc_lab.deploy.spec import ExportSpec
 from drc_lab.envs.from_config import check_own_game, env_arguments
 from drc_lab.envs.specs.external import GymSpec
 from drc_lab.envs.specs.levels import step_limits
-from drc_lab.interpretation.spec import ProbeSpec, SaliencySpec, SteerSpec
 from drc_lab.learning import specs as learning
 from drc_lab.memory import check_memory
 from drc_lab.models import specs as models
 from drc_lab.specs import OF_LIBRARIES, SPECS
 from drc_lab.speed.trainings import trainings
 from drc_lab.targets import TARGET
-from drc_lab.tracking.spec import CompareSpec, RegisterSpec, TrackingSpec
 
 BYTES_OF_A_POSITION = 3  # memory of a table of distances per position, including room to grow
 
@@ -35,14 +54,14 @@ BYTES_OF_A_POSITION = 3  # memory of a table of distances per position, includin
 OF_ANY_ENV: tuple[tuple[int, ...], int] = ((1, 1, 1), 1)  # shape of an observation, number of actions
 
 
-def check_config(config: DictConfig, folder: Path) -> None:
+def check_config(settings: Settings, folder: Path) -> None:
     """Checks the parts of the config that its task uses; ``folder`` is the run's folder.
 
     Raises:
         UserError: about the first mistake.
     """
-    if (check := CHECKS.get(config.task)) is not None:
-        check(config, folder)
+    if (check := CHECKS.get(settings.config.task)) is not None:
+        check(settings, folder)
 
 
 def check_node(node: Any, key: str, more: Mapping[str, Any] | None = None) -> Any:
@@ -68,11 +87,12 @@ def check_node(node: Any, key: str, more: Mapping[str, Any] | None = None) -> An
     return None
 
 
-def check_training(config: DictConfig, folder: Path) -> None:
+def check_training(settings: Settings, folder: Path) -> None:
     """Checks everything that `drc_lab.tasks.train.prepare` builds."""
-    checked.process_spec(config)
-    checked.resumed(config)
-    checked.check_start(config, folder)
+    config = settings.config
+    settings.check("process")
+    resume_choice(config)
+    check_start(config, folder)
     rollouts = check_node(config.algo.rollouts, "algo.rollouts")
     env = env_arguments(plain(config.env)).make_spec()
     if rollouts is not None:
@@ -84,7 +104,7 @@ def check_training(config: DictConfig, folder: Path) -> None:
     policy = check_node(config.policy, "policy", {"obs_shape": obs_shape, "num_actions": num_actions})
     loss = check_node(config.algo.loss, "algo.loss")
     if isinstance(loss, learning.ImitationSpec):
-        checked.check_taught(config)
+        check_taught(config)
         if rollouts is not None:
             check_memory("algo.loss.max_positions", loss.max_positions, BYTES_OF_A_POSITION * rollouts.num_envs)
     check_node(config.algo.optimizer, "algo.optimizer")
@@ -92,133 +112,121 @@ def check_training(config: DictConfig, folder: Path) -> None:
     if OmegaConf.is_dict(config.algo.schedule):
         with errors_under("algo"):
             learning.schedule_lengths(plain(config.algo.schedule))
-    checked.algo_spec(config)
-    held_out = checked.check_held_out(config, checked.evaluation_spec(config).split)
+    settings.check("algo")
+    held_out = check_held_out(settings, settings.evaluation.split)
     if env.io is not None and held_out.io is not None:
         shape, actions = held_out.io
         if (any_size := getattr(policy, "any_size", None)) is not None:
-            can_read = models.reads(obs_shape, any_size, shape)
-            checked.check_reads(obs_shape, can_read, shape, checked.size_key(config))
-        checked.check_actions(num_actions, actions, held_out.noop and not env.noop, checked.size_key(config))
-    from_mapping(learning.CheckpointSpec, plain(config.checkpoints), "checkpoints")
+            check_reads(obs_shape, models.reads(obs_shape, any_size, shape), shape, size_key(settings))
+        check_actions(num_actions, actions, held_out.noop and not env.noop, size_key(settings))
+    settings.check("checkpoints")
     for name, node in config.callbacks.items():
         check_node(node, f"callbacks.{name}")
     trainer = check_node(config.trainer, "trainer")
     if trainer is not None and trainer.ranks is not None and rollouts is not None:
         with errors_under("algo.rollouts"):
             rollouts.share(trainer.ranks)
-    check_tracking(config)
+    settings.check("tracking")
 
 
-def check_tracking(config: DictConfig) -> None:
-    from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
-
-
-def check_thinking_sweep(config: DictConfig, folder: Path) -> None:
-    check_training(config, folder)
-    thinking, key = checked.thinking_spec(config), "evaluation.report_split"
-    reported = checked.check_held_out(config, checked.evaluation_spec(config).report_split, key)
-    checked.report_spec(config, reported.num_levels)
-    for name, world in worlds(config).items():
-        if name != BASE:
-            with errors_name_world(name):
-                checked.check_held_out(world, checked.evaluation_spec(world).report_split, key)
-    arguments = env_arguments(checked.held_out_settings(config))
+def check_thinking_sweep(settings: Settings, folder: Path) -> None:
+    """Checks a training, and the study of its policy."""
+    check_training(settings, folder)
+    thinking, key = settings.thinking, "evaluation.report_split"
+    reported = check_held_out(settings, settings.evaluation.report_split, key)
+    settings.report.check_levels(reported.num_levels)
+    for name, shifted in shifted_settings(settings).items():
+        with errors_name_shift(name):
+            check_held_out(shifted, shifted.evaluation.report_split, key)
+    arguments = env_arguments(held_out_group(settings))
     ours, values = arguments.spec_class is not GymSpec, arguments.values
     thinking.check_possible(ours or values.get("noop_action") is not None, ours, values.get("thinks") is not None)
 
 
-def check_played(config: DictConfig, checkpoint: str, split: str, split_key: str) -> None:
+def check_played(settings: Settings, checkpoint: str, split: str, split_key: str) -> None:
     """Checks a checkpoint and the held-out levels that it will play, as far as possible without loading it."""
-    checked.check_checkpoint(config, checkpoint)
-    if (known := checked.config_as_trained(config, checkpoint)) is not None:
-        checked.check_held_out(known, split, split_key)
+    check_checkpoint(settings.config, checkpoint)
+    if (trained := as_recorded(settings.config, checkpoint)) is not None:
+        check_held_out(trained, split, split_key)
 
 
-def check_of_checkpoints(config: DictConfig) -> list[str]:
+def check_checkpoints(settings: Settings) -> list[str]:
     """Checks what all evaluations of checkpoints use; returns the names of the checkpoints."""
-    checked.process_spec(config)
-    names = checked.subject_names(config)
+    settings.check("process")
+    names = checkpoint_names(settings)
     for name in names:
-        check_played(config, name, checked.evaluation_spec(config).report_split, "evaluation.report_split")
-    run = checked.thinking_spec(config).run
+        check_played(settings, name, settings.evaluation.report_split, "evaluation.report_split")
+    run = settings.thinking.run
     if run is not None:
         if run.startswith("runs:/"):
-            checked.store_uri(config)
+            store_uri(settings.config)
         else:
-            checked.files_of_folder(run)
-    checked.evaluation_spec(config)
-    checked.report_spec(config, None)
-    worlds(config)
-    check_node(config.trainer, "trainer")
-    check_tracking(config)
+            files_of_folder(run)
+    settings.check("evaluation", "report")
+    shifted_settings(settings)
+    check_node(settings.config.trainer, "trainer")
+    settings.check("tracking")
     return names
 
 
-def check_evaluate(config: DictConfig, folder: Path) -> None:
-    checked.check_single(check_of_checkpoints(config))
+def check_evaluate(settings: Settings, folder: Path) -> None:
+    check_single(check_checkpoints(settings))
 
 
-def check_thinking(config: DictConfig, folder: Path) -> None:
-    if len(check_of_checkpoints(config)) != 1:
-        checked.check_several(config)
+def check_thinking(settings: Settings, folder: Path) -> None:
+    if len(check_checkpoints(settings)) != 1:
+        check_no_shift(settings)
 
 
-def check_probe(config: DictConfig, folder: Path) -> None:
-    checked.check_single(check_of_checkpoints(config))
-    from_mapping(ProbeSpec, plain(config.probe), "probe")
+def check_probe(settings: Settings, folder: Path) -> None:
+    check_single(check_checkpoints(settings))
+    settings.check("probe")
 
 
-def check_steer(config: DictConfig, folder: Path) -> None:
-    check_probe(config, folder)
-    from_mapping(SteerSpec, plain(config.steer), "steer")
+def check_steer(settings: Settings, folder: Path) -> None:
+    check_probe(settings, folder)
+    settings.check("steer")
 
 
-def check_saliency(config: DictConfig, folder: Path) -> None:
-    checked.check_single(check_of_checkpoints(config))
-    from_mapping(SaliencySpec, plain(config.saliency), "saliency")
+def check_saliency(settings: Settings, folder: Path) -> None:
+    check_single(check_checkpoints(settings))
+    settings.check("saliency")
 
 
-def check_play(config: DictConfig, folder: Path) -> None:
-    checked.process_spec(config)
-    spec = from_mapping(tasks.PlaySpec, plain(config.play), "play")
+def check_play(settings: Settings, folder: Path) -> None:
+    settings.check("process")
+    spec, config = settings.play, settings.config
     if config.checkpoint is not None:
-        checked.evaluation_spec(config)
-        check_played(config, checked.one_checkpoint(config), spec.split, "play.split")
+        settings.check("evaluation")
+        check_played(settings, one_checkpoint(config), spec.split, "play.split")
     else:
-        levels = checked.check_held_out(config, spec.split, "play.split").num_levels
+        levels = check_held_out(settings, spec.split, "play.split").num_levels
         check_own_game(str(config.env.id))
-        checked.check_played_level(spec.level, levels)
+        check_played_level(spec.level, levels)
 
 
-def check_export(config: DictConfig, folder: Path) -> None:
-    checked.process_spec(config)
-    from_mapping(ExportSpec, plain(config.export), "export")
-    split = checked.evaluation_spec(config).report_split
-    check_played(config, checked.exported_checkpoint(config), split, "evaluation.report_split")
+def check_export(settings: Settings, folder: Path) -> None:
+    settings.check("process", "export")
+    split = settings.evaluation.report_split
+    check_played(settings, exported_checkpoint(settings.config), split, "evaluation.report_split")
 
 
-def check_benchmark(config: DictConfig, folder: Path) -> None:
-    for _, each in trainings(config, HydraConfig.get().overrides.task):
-        check_training(each, folder)
+def check_benchmark(settings: Settings, folder: Path) -> None:
+    for _, training in trainings(settings, HydraConfig.get().overrides.task):
+        check_training(training, folder)
 
 
-def check_compare(config: DictConfig, folder: Path) -> None:
-    from_mapping(CompareSpec, plain(config.compare), "compare")
-    checked.store_uri(config)
+def check_compare(settings: Settings, folder: Path) -> None:
+    settings.check("compare")
+    store_uri(settings.config)
 
 
-def check_register(config: DictConfig, folder: Path) -> None:
-    from_mapping(RegisterSpec, plain(config.register), "register")
-    checked.store_uri(config)
+def check_register(settings: Settings, folder: Path) -> None:
+    settings.check("register")
+    store_uri(settings.config)
 
 
-def check_policy_speed(config: DictConfig, folder: Path) -> None:
-    checked.process_spec(config)
-    from_mapping(tasks.PolicySpeedSpec, plain(config.policy_speed), "policy_speed")
-
-
-CHECKS: dict[str, Callable[[DictConfig, Path], Any]] = {
+CHECKS: dict[str, Callable[[Settings, Path], Any]] = {
     "train": check_training,
     "thinking_sweep": check_thinking_sweep,
     "evaluate": check_evaluate,
@@ -231,11 +239,11 @@ CHECKS: dict[str, Callable[[DictConfig, Path], Any]] = {
     "benchmark": check_benchmark,
     "compare": check_compare,
     "register": check_register,
-    "policy_speed": check_policy_speed,
-    "env_speed": lambda config, folder: from_mapping(tasks.SpeedSpec, plain(config.speed), "speed"),
-    "search_speed": lambda config, folder: from_mapping(tasks.SearchSpec, plain(config.search_speed), "search_speed"),
-    "make_bank": lambda config, folder: checked.bank_plan(config),
-    "fetch_levels": lambda config, folder: checked.levels_source(config),
-    "import_weights": lambda config, folder: checked.check_weights(config),
-    "sync": lambda config, folder: checked.check_journal(folder),
+    "policy_speed": lambda settings, folder: settings.check("process", "policy_speed"),
+    "env_speed": lambda settings, folder: settings.check("speed"),
+    "search_speed": lambda settings, folder: settings.check("search_speed"),
+    "make_bank": lambda settings, folder: bank_plan(settings),
+    "fetch_levels": lambda settings, folder: levels_source(settings.config),
+    "import_weights": lambda settings, folder: check_weights(settings),
+    "sync": lambda settings, folder: check_journal(folder),
 }

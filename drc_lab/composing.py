@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -25,6 +25,9 @@ from omegaconf.errors import OmegaConfBaseException
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.paths import CONF
 from drc_lab.targets import drop_replaced, taken
+
+if TYPE_CHECKING:
+    from drc_lab.app.settings import Settings
 
 TASKS = (
     "train",
@@ -72,21 +75,30 @@ def composed(overrides: Sequence[str]) -> Iterator[DictConfig]:
             HydraConfig.instance().cfg = before
 
 
-def task_of(config: DictConfig, folder: Path) -> ModuleType:
-    """Checks the config and imports the module of the task that it names; ``folder`` is the run's folder.
+def checked_task(config: DictConfig, folder: Path) -> "tuple[ModuleType, Settings]":
+    """Checks the config and imports the module of the task that it names.
+
+    Args:
+        config: the whole config.
+        folder: of the run.
+
+    Returns:
+        the module, and the settings that its ``main`` takes.
 
     Raises:
         UserError: there is no such task, or a mistake in the config.
     """
     if config.task not in TASKS:
         raise ConfigError("task", config.task, " | ".join(TASKS))
-    from drc_lab.check import check_config  # imported here because --help and unknown keys do not need it
+    from drc_lab.app.settings import Settings  # imported here because --help and unknown keys do not need them
+    from drc_lab.check import check_config
 
-    check_config(config, folder)
+    settings = Settings(config)
+    check_config(settings, folder)
     from drc_lab.progress import working
 
     with working("starting"):
-        return import_task(config.task)
+        return import_task(config.task), settings
 
 
 def import_task(task: str) -> ModuleType:

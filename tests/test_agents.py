@@ -12,6 +12,7 @@ from commands import run_here
 from tool import load_tool
 
 from drc_lab.app.held_out import held_out_env
+from drc_lab.app.settings import Settings
 from drc_lab.checkpoint_names import agents
 from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.learning.checkpoints import load_policy
@@ -38,7 +39,7 @@ def test_an_agent_solves_as_many_levels_as_its_card_says(name):
     card = (AGENTS / f"{name}.md").read_text()
     said = re.search(r"\| \*\*the agent\*\* \| \*\*([\d.]+) \[", card)
     config.evaluation.num_levels = int(re.search(r"On ([\d,]+) levels", card)[1].replace(",", ""))
-    levels = held_out_env(config, config.evaluation.report_split)
+    levels = held_out_env(Settings(config), config.evaluation.report_split)
     assert 100 * evaluate(policy, levels).solve_rate == pytest.approx(float(said[1]), abs=0.2)
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from composed import compose
 
+from drc_lab.app.settings import Settings
 from drc_lab.arguments import plain
 from drc_lab.check import check_training
 from drc_lab.config import build, build_policy, make_env
@@ -32,7 +33,7 @@ def test_every_option_composes_and_builds(group, option, tmp_path):
         (tmp_path / "one.txt").write_text(level)
         overrides += [f"data.folder={tmp_path}/one.txt", "data.difficulty=null"]
     config = compose(*overrides)
-    check_training(config, tmp_path)
+    check_training(Settings(config), tmp_path)
     env = make_env(config.env, num_envs=2)
     policy = build_policy(config.policy, env)
     obs, _ = env.reset(seed=0)
@@ -78,17 +79,14 @@ def test_the_docs_explain_every_key_as_the_configs_do():
 
 def test_every_key_of_the_configs_of_envs_and_tasks_is_an_argument():
     """Configs mirror constructors one to one; tests/models/test_policies.py holds the policies to it."""
-    from drc_lab.app.specs import BenchmarkSpec
+    from drc_lab.app.specs import BenchmarkSpec, PolicySpeedSpec, SearchSpec, SpeedSpec
     from drc_lab.deploy.spec import ExportSpec
     from drc_lab.envs.external import GymVectorEnv
     from drc_lab.envs.ricochet import RicochetVectorEnv
     from drc_lab.envs.sokoban import SokobanVectorEnv
+    from drc_lab.evaluation.report_spec import ReportSpec
     from drc_lab.evaluation.spec import EvaluationSpec
     from drc_lab.learning.checkpointing import CheckpointSpec
-    from drc_lab.speed.policy_runs import PolicySpeedSpec
-    from drc_lab.studies.reporting import ReportSpec
-    from drc_lab.tasks.env_speed import SpeedSpec
-    from drc_lab.tasks.search_speed import SearchSpec
     from drc_lab.tracking.register import RegisterSpec
     from drc_lab.tracking.runs_table import CompareSpec
     from drc_lab.tracking.spec import TrackingSpec

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from drc_lab.app.held_out import held_out_env
+from drc_lab.app.settings import Settings
 from drc_lab.evaluation.pictures.video import write_video
 from drc_lab.interpretation.causal.alternatives import routes_of
 from drc_lab.interpretation.causal.steering import followed, random_vectors, vectors_of
@@ -34,7 +35,7 @@ torch.set_num_threads(1)
 folder = Path(tempfile.mkdtemp())
 policy, config = load_policy("agents:/sokoban-two-boxes")
 config.evaluation.num_levels = 150
-env = held_out_env(config, "test", autoreset=False, num_envs=150)
+env = held_out_env(Settings(config), "test", autoreset=False, num_envs=150)
 
 # %% [markdown]
 # Step it by hand: the carry is a list of hidden and one of cell states, and every intermediate has a name.

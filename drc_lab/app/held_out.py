@@ -1,20 +1,26 @@
-"""The held-out levels that a config describes, and whether a policy can play them."""
+"""The held-out levels that a config describes. Light to import."""
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from drc_lab.app.checked import check_actions, check_reads, errors_name_origin, evaluation_spec, held_out_settings
-from drc_lab.config import make_held_out_env
-from drc_lab.envs.interface import BatchEnv
-from drc_lab.models.policy import Policy
+from drc_lab.app.fits import check_thinks
+from drc_lab.app.settings import Settings
+from drc_lab.arguments import plain
+from drc_lab.envs.from_config import EnvSpec, env_arguments
+from drc_lab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from drc_lab.envs.interface import BatchEnv
 
 
-def held_out_env(config: DictConfig, split: str, key: str = "evaluation.split", **more: Any) -> BatchEnv:
+def held_out_env(settings: Settings, split: str, key: str = "evaluation.split", **more: Any) -> "BatchEnv":
     """Makes an env with the held-out levels of a split; ``evaluation.env`` overrides the training env's settings.
 
     Args:
-        config: the whole config.
+        settings: of the run.
         split: of the levels.
         key: config key that the split comes from, for errors.
         **more: further arguments of `make_held_out_env`.
@@ -22,25 +28,52 @@ def held_out_env(config: DictConfig, split: str, key: str = "evaluation.split", 
     Raises:
         ConfigError: about the key that an invalid setting comes from.
     """
-    e, node = evaluation_spec(config), OmegaConf.create(held_out_settings(config))
-    with errors_name_origin(config, key):
+    from drc_lab.config import make_held_out_env  # imports torch
+
+    e, node = settings.evaluation, OmegaConf.create(held_out_group(settings))
+    with errors_name_origin(settings, key):
         return make_held_out_env(node, split, e.num_levels, e.level_seed, board_size=e.board_size, **more)
 
 
-def check_fits(policy: Policy, num_actions: int, env: BatchEnv, key: str) -> None:
-    """Checks that a policy can play in an env other than the one it was built for.
-
-    Args:
-        policy: the policy.
-        num_actions: that the policy chooses from.
-        env: to play in.
-        key: config key that the env comes from.
+def check_held_out(settings: Settings, split: str, split_key: str = "evaluation.split") -> EnvSpec:
+    """Checks that held-out levels of a split can be made; returns the arguments of their env.
 
     Raises:
-        ConfigError: its observations or actions do not fit the policy.
+        ConfigError: about the key that the setting comes from.
     """
-    shape, actions = env.single_observation_space.shape, int(env.single_action_space.n)
-    assert shape is not None
-    check_reads(policy.obs_shape, policy.reads(shape), shape, key)
-    game_actions = num_actions - (env.think_action is not None)  # the policy may not know a last no-op
-    check_actions(num_actions, actions, env.noop_action == game_actions, key)
+    e = settings.evaluation
+    with errors_name_origin(settings, split_key):
+        arguments = env_arguments(held_out_group(settings))
+        return arguments.held_out(split, e.num_levels, e.level_seed, e.board_size).make_spec()
+
+
+def held_out_group(settings: Settings) -> dict[str, Any]:
+    """Returns the ``env`` group, overridden by ``evaluation.env``.
+
+    Raises:
+        ConfigError: only one of the two has the action "think", so that a policy of one cannot play in the other.
+    """
+    trained, changed = plain(settings.config.env), settings.evaluation.env
+    check_thinks(trained, trained | changed, "evaluation.env.thinks")
+    return trained | changed
+
+
+@contextmanager
+def errors_name_origin(settings: Settings, split_key: str = "evaluation.split") -> Iterator[None]:
+    """Makes errors about held-out levels within this context name the config key that the setting comes from."""
+    e = settings.evaluation
+    origin = {"env.split": split_key} | {f"env.{name}": f"evaluation.{name}" for name in ("num_levels", "level_seed")}
+    origin |= {f"env.{name}": f"evaluation.env.{name}" for name in e.env}
+    if e.board is not None:
+        origin |= dict.fromkeys(("board", "env.height", "env.width"), "evaluation.board")
+    try:
+        yield
+    except ConfigError as error:
+        at = origin.get(error.key, error.key)
+        raise ConfigError(at, e.board if at == "evaluation.board" else error.found, error.allowed) from None
+
+
+def size_key(settings: Settings, otherwise: str = "evaluation.env") -> str:
+    """Returns the key that sets the board size in an evaluation: ``evaluation.board`` if it is set, else
+    ``otherwise``."""
+    return otherwise if settings.evaluation.board is None else "evaluation.board"

@@ -14,15 +14,14 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from omegaconf import DictConfig
 
 import drc_lab
+from drc_lab.app.settings import Settings
 from drc_lab.app.start import say
-from drc_lab.arguments import from_mapping, plain
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.launch import in_sweep, words
 from drc_lab.tracking.datasets import log_levels
 from drc_lab.tracking.descriptions import RUNS
 from drc_lab.tracking.naming import run_name
 from drc_lab.tracking.run import Run, python, tracked_run
-from drc_lab.tracking.spec import TrackingSpec
 
 COMMAND_LENGTH = 5000  # longest value of the tag, in characters; MLflow allows 8,000
 
@@ -63,10 +62,10 @@ def named_targets(overrides: list[str]) -> dict[str, str]:
 
 
 @contextmanager
-def evaluation_run(config: DictConfig, folder: Path) -> Iterator[Run]:
+def evaluation_run(settings: Settings, folder: Path) -> Iterator[Run]:
     """Opens the recorded run of an evaluation; if its folder has one already, that run is resumed."""
-    spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
-    with tracked_run(spec, folder, config.study, name_of(config), run_tags(config), True, say) as run:
+    config = settings.config
+    with tracked_run(settings.tracking, folder, config.study, name_of(config), run_tags(config), True, say) as run:
         yield run
 
 
@@ -74,5 +73,5 @@ def log_held_out(run: Run, use: str, env: BatchEnv, config: dict[str, Any]) -> N
     """Records the held-out levels (``use`` is valid or test) that `held_out_env` made from a config."""
     e = config["evaluation"]
     split = e["split"] if use == "valid" else e["report_split"]
-    settings = config["env"] | e["env"] | {"split": split} | {key: e[key] for key in ("num_levels", "level_seed")}
-    log_levels(run, use, env, settings)
+    described = config["env"] | e["env"] | {"split": split} | {key: e[key] for key in ("num_levels", "level_seed")}
+    log_levels(run, use, env, described)

@@ -8,7 +8,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from drc_lab.app.checked import CONFIG, resumed
+from drc_lab.app.checkpoints import resume_choice
+from drc_lab.app.settings import CONFIG
 from drc_lab.arguments import plain
 from drc_lab.checkpoint_names import FOLDER, LAST
 from drc_lab.config import completed
@@ -64,7 +65,7 @@ def beginning(config: DictConfig, folder: Path) -> Beginning:
         ConfigError: ``resume`` is invalid, or the settings differ from those of the training to be resumed.
         UserError: the file does not exist or is no checkpoint.
     """
-    choice = resumed(config)
+    choice = resume_choice(config)
     if choice == "never":
         return Beginning(folder, same_run=False)
     path = folder / FOLDER / LAST if choice == "auto" else Path(choice)
@@ -75,15 +76,15 @@ def beginning(config: DictConfig, folder: Path) -> Beginning:
         raise ConfigError("resume", str(path), "a checkpoint that a training wrote; this one holds weights alone")
     which = f"{folder} holds (resume=never begins anew there)" if choice == "auto" else f"resume={path} began"
     check_same_training(state["config"], config, which)
-    trained, own = bool(state.get("finished")), path.resolve().parents[1]
+    trained, folder_of_path = bool(state.get("finished")), path.resolve().parents[1]
     if choice != "auto":
-        recorded = own / CONFIG
+        recorded = folder_of_path / CONFIG
         if not recorded.is_file() or (trained and recorded_evaluation(recorded) != config.evaluation):
             return Beginning(folder, path, trained, same_run=False)
-        folder = own
-    worth = state["callbacks"][HeldOutEvaluation.__qualname__]
+        folder = folder_of_path
+    held_out = state["callbacks"][HeldOutEvaluation.__qualname__]
     finished = trained and last_status(folder) == "FINISHED"
-    return Beginning(folder, path, trained, finished, best_of(worth), worth["result"])
+    return Beginning(folder, path, trained, finished, best_of(held_out), held_out["result"])
 
 
 def recorded_evaluation(path: Path) -> Any:

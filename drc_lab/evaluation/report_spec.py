@@ -27,3 +27,13 @@ class ReportSpec:
         check_video(Path(self.video or "none.gif"), self.fps)
         if self.video and Path(self.video).name != self.video:
             raise ConfigError("video", self.video, "a name without folders")
+
+    def check_levels(self, levels: int | None) -> None:
+        """Checks that the levels of the video exist; ``levels`` is how many there are, None if that is not known.
+
+        Raises:
+            ConfigError: about ``report.video_levels``.
+        """
+        for level in self.video_levels or []:
+            if levels is not None and level >= levels:
+                raise ConfigError("report.video_levels", level, f"0 to {levels - 1}")

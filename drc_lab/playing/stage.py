@@ -5,12 +5,12 @@ import time
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
-from drc_lab.app.checked import check_played_level
 from drc_lab.app.held_out import held_out_env
+from drc_lab.app.settings import Settings
 from drc_lab.app.specs import PlaySpec
 from drc_lab.app.start import console
+from drc_lab.app.task_checks import check_played_level
 from drc_lab.envs.from_config import check_own_game
 from drc_lab.envs.render import Window
 from drc_lab.envs.streams import FixedLevels
@@ -25,15 +25,15 @@ class Stage:
     """One board on which held-out levels are played, shown and recorded move by move.
 
     Args:
-        config: the whole config; its env and evaluation define the levels and their numbers.
+        settings: of the run; their env and evaluation define the levels and their numbers.
         spec: what is shown and recorded.
         pace: whether moves are slowed down to ``spec.fps``, so that an agent's can be followed; False for a person.
     """
 
-    def __init__(self, config: DictConfig, spec: PlaySpec, pace: bool):
+    def __init__(self, settings: Settings, spec: PlaySpec, pace: bool):
         self.spec, self.pace = spec, pace
-        env = held_out_env(config, spec.split, "play.split", num_envs=1, autoreset=False)
-        check_own_game(str(config.env.id))
+        env = held_out_env(settings, spec.split, "play.split", num_envs=1, autoreset=False)
+        check_own_game(str(settings.config.env.id))
         assert isinstance(env, LevelVectorEnv) and isinstance(env.levels, FixedLevels)
         self.env, self.num_levels = env, len(env.levels.levels)
         check_played_level(spec.level, self.num_levels)

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from drc_lab.app.checked import evaluation_spec
-from drc_lab.app.held_out import check_fits, held_out_env
+from drc_lab.app.fits import check_fits
+from drc_lab.app.held_out import held_out_env
+from drc_lab.app.settings import Settings
 from drc_lab.app.start import say
 from drc_lab.arguments import plain
 from drc_lab.config import build_policy
@@ -23,7 +24,8 @@ from drc_lab.interpretation.spec import ProbeSpec
 from drc_lab.memory import check_memory
 from drc_lab.models.policy import Policy, num_actions
 from drc_lab.progress import working
-from drc_lab.studies.session import Subject, count_levels
+from drc_lab.studies.levels import count_levels
+from drc_lab.studies.subject import Subject
 from drc_lab.tracking.datasets import digest
 
 FOLDER = "recordings"  # in a run's folder
@@ -46,25 +48,24 @@ def boards(subject: Subject, levels: int, key: str, split: str | None = None, at
         ConfigError: the env is none of the project's own games, whose boards can be read; the policy cannot play
             there; or its observations have more than one pixel a cell.
     """
-    config, e = subject.config, evaluation_spec(subject.config)
+    config = subject.config
     if config.env.id not in our_ids():
         raise ConfigError("env.id", config.env.id, f"{' | '.join(our_ids())}: of other games no board is known")
-    own = config.copy()
-    own.evaluation.num_levels = levels
+    split = split or subject.settings.evaluation.report_split
+    so_many = config.copy()
+    so_many.evaluation.num_levels = levels
 
-    def made(num_envs: int) -> LevelVectorEnv:
+    def make_env(num_envs: int) -> LevelVectorEnv:
         try:
-            env = held_out_env(
-                own, split or e.report_split, "evaluation.report_split", autoreset=False, num_envs=num_envs
-            )
+            env = held_out_env(Settings(so_many), split, "evaluation.report_split", autoreset=False, num_envs=num_envs)
         except ConfigError as error:
             raise ConfigError(key, levels, error.allowed) if error.key == "evaluation.num_levels" else error from None
         assert isinstance(env, LevelVectorEnv)
         return env
 
-    env = made(min(at_once, levels))
+    env = make_env(min(at_once, levels))
     if (known := count_levels(env)) < env.num_envs:  # a fixed set without splits: do not deal a level twice
-        env = made(known)
+        env = make_env(known)
     check_fits(subject.policy, num_actions(subject.policy), env, "env")
     shape = env.single_observation_space.shape
     if shape is None or len(shape) != 3 or shape[1] > size_of(env)[0]:
@@ -144,5 +145,5 @@ def untrained(subject: Subject, env: LevelVectorEnv, seed: int) -> Policy:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         assert subject.policy_config is not None
-        made = build_policy(subject.policy_config, env)
-    return made.eval().to(next(subject.policy.parameters()).device)
+        policy = build_policy(subject.policy_config, env)
+    return policy.eval().to(next(subject.policy.parameters()).device)

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 import drc_lab
-from drc_lab.app.checked import evaluation_spec, report_spec
 from drc_lab.app.record import run_tags
 from drc_lab.app.start import console
 from drc_lab.arguments import plain
@@ -34,7 +33,8 @@ from drc_lab.evaluation.report import (
 from drc_lab.evaluation.report_spec import ReportSpec
 from drc_lab.process import machine_name
 from drc_lab.progress import working
-from drc_lab.studies.session import Subject, count_levels
+from drc_lab.studies.levels import count_levels
+from drc_lab.studies.subject import Subject
 from drc_lab.tracking.run import Run
 
 
@@ -53,15 +53,15 @@ def report_on(
     Returns:
         the files to look at, as pairs of a word and a path.
     """
-    spec, confidence = report_spec(subject.config, count_levels(env)), evaluation_spec(subject.config).confidence
+    spec, confidence = subject.settings.report, subject.settings.evaluation.confidence
     with working("video of levels side by side"):
         video = write_side_by_side(spec, subject, env, records, folder)
-    found = failures(records, spec.failures)
-    if found and isinstance(env, LevelVectorEnv) and can_replay(env):
-        with working(f"pictures of {len(found)} failures"):
-            found = with_pictures(found, subject.policy, env)
+    shown = failures(records, spec.failures)
+    if shown and isinstance(env, LevelVectorEnv) and can_replay(env):
+        with working(f"pictures of {len(shown)} failures"):
+            shown = with_pictures(shown, subject.policy, env)
     unsolved = len(failures(records))
-    about = About(confidence, facts(subject, rows[0].levels), found, unsolved, video)
+    about = About(confidence, facts(subject, rows[0].levels), shown, unsolved, video)
     paths = write_report(folder, title, rows, findings, records, about)
     return [*hand_over(rows, findings, about, paths, folder, run), *([("video", video)] if video else [])]
 
@@ -77,9 +77,8 @@ def report_on_several(
 ) -> list[tuple[str, Path]]:
     """Like `report_on` for several policies on the same levels, without videos and pictures of levels."""
     names = "; ".join(checkpoint_name(subject) for subject in subjects)
-    about = About(
-        evaluation_spec(subjects[0].config).confidence, facts(subjects[0], rows[0].levels) | {"checkpoint": names}
-    )
+    about_first = facts(subjects[0], rows[0].levels)
+    about = About(subjects[0].settings.evaluation.confidence, about_first | {"checkpoint": names})
     paths = write_report(folder, title, rows, findings, records, about)
     return hand_over(rows, findings, about, paths, folder, run)
 
@@ -96,7 +95,7 @@ def report_findings(
 ) -> list[tuple[str, Path]]:
     """Like `report_on` for findings without settings of thinking; ``sentences`` sum them up, ``more`` are further
     arguments of `About`."""
-    about = About(evaluation_spec(subject.config).confidence, facts(subject, count_levels(env)), **more)
+    about = About(subject.settings.evaluation.confidence, facts(subject, count_levels(env)), **more)
     paths = write_findings(folder, title, sentences, findings, about)
     for path in paths:
         run.log_artifact(path, None if path.parent == folder else path.parent.name)
@@ -124,6 +123,12 @@ def hand_over(
     return [(word, by_name[name]) for word, name in named.items()]
 
 
+def tell_where(shown: Sequence[tuple[str, str | Path]]) -> None:
+    """Prints where results are: pairs of a word and a file, an address or a command."""
+    for word, value in shown:
+        console.print(f"{word:11}{value}", soft_wrap=True, highlight=False)
+
+
 def write_side_by_side(
     spec: ReportSpec, subject: Subject, env: BatchEnv, records: pd.DataFrame, folder: Path
 ) -> Path | None:
@@ -143,7 +148,7 @@ def facts(subject: Subject, levels: int) -> dict[str, str]:
     """Returns where results come from (command, checkpoint, env, ...), by name, as a report shows it."""
     config, tags = subject.config, run_tags(subject.config)
     env = ", ".join(f"{key}={value}" for key, value in plain(config.env).items() if key != "id" and value is not None)
-    e = evaluation_spec(config)
+    e = subject.settings.evaluation
     changed = "".join(f", {key}={value}" for key, value in (("board", e.board), ("env", e.env)) if value)
     return {
         "command": tags["command"],

@@ -1,72 +1,75 @@
 """Which policies a task evaluates: one checkpoint, one for each of several trainings, or all of one training."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
-from drc_lab.app.checked import check_files, files_of_folder, subject_names, thinking_spec
-from drc_lab.app.store import checkpoint_file, reading_client
+from drc_lab.app.checkpoints import check_single, checkpoint_file, checkpoint_names, files_of_run
+from drc_lab.app.settings import Settings
 from drc_lab.arguments import plain
 from drc_lab.config import completed
 from drc_lab.errors import ConfigError
-from drc_lab.studies.session import Subject, load_subject
+from drc_lab.studies.subject import Subject, load_subject
+from drc_lab.tracking.mlflow import flatten
 
-OF_LEVELS = ("report_split", "num_levels", "level_seed", "board", "env")  # keys of evaluation that say what is played
 BEST = "best.ckpt"  # usually a copy of one of the others
+OF_LEVELS = ("report_split", "num_levels", "level_seed", "board", "env")  # keys of evaluation that say what is played
 
 
-def subjects(config: DictConfig) -> list[Subject]:
+def load_subjects(settings: Settings) -> list[Subject]:
     """Loads the policies that the config names, at least one. Those of one training are sorted by frames.
 
     Raises:
         UserError: none is named, or one does not exist; or several are not from separate trainings, would be played on
             different levels, or have different numbers of ticks.
     """
-    names = subject_names(config)
-    if (run := thinking_spec(config).run) is not None:
-        return one_of_each([load_subject(config, path, path.stem) for path in run_files(config, run)])
-    found = [load_subject(config, checkpoint_file(config, name), name) for name in names]
-    check_separate(found)
-    check_same_levels(found)
-    check_same_ticks(found)
-    return found
+    config, names = settings.config, checkpoint_names(settings)
+    if (run := settings.thinking.run) is not None:
+        files = sorted(files_of_run(config, run), key=lambda path: path.name == BEST)
+        return one_of_each([load_subject(config, path, path.stem) for path in files])
+    subjects = [load_subject(config, checkpoint_file(config, name), name) for name in names]
+    check_comparable(subjects)
+    return subjects
 
 
-def run_files(config: DictConfig, run: str) -> list[Path]:
-    """Returns the checkpoints of a run, a folder or runs:/ID, with ``best.ckpt`` last.
+def load_single(settings: Settings) -> Subject:
+    """Loads the policy for a task that takes one only.
 
     Raises:
-        ConfigError: about ``thinking.run``: the run has no checkpoints.
+        UserError: as in `load_subjects`, or several are named.
     """
-    if run.startswith("runs:/"):
-        from drc_lab.tracking.fetch import fetch_run  # importing MLflow takes seconds
-
-        found = fetch_run(reading_client(config), run, Path(config.root) / "models", "thinking.run")
-    else:
-        found = files_of_folder(run)
-    check_files(run, found)
-    return sorted(found, key=lambda path: path.name == BEST)
+    subjects = load_subjects(settings)
+    check_single([subject.name for subject in subjects])
+    return subjects[0]
 
 
-def one_of_each(found: Sequence[Subject]) -> list[Subject]:
+def one_of_each(subjects: Sequence[Subject]) -> list[Subject]:
     """Keeps the first of all policies with the same weights, as ``best.ckpt`` repeats another; sorts by frames."""
     by_weights: dict[str, Subject] = {}
-    for subject in found:
+    for subject in subjects:
         by_weights.setdefault(subject.digest, subject)
     return sorted(by_weights.values(), key=lambda subject: subject.frames)
 
 
-def check_separate(found: Sequence[Subject]) -> None:
+def check_comparable(subjects: Sequence[Subject]) -> None:
+    """Checks that policies are from separate trainings, and are played on the same levels at the same settings.
+
+    Raises:
+        ConfigError: about the first policy that differs.
+    """
+    check_separate(subjects)
+    check_same_levels(subjects)
+    check_same_ticks(subjects)
+
+
+def check_separate(subjects: Sequence[Subject]) -> None:
     """Checks that each policy is from a training of its own. Checkpoints of the same training are no independent
     samples, so that statistics over them would mislead.
 
     Raises:
         ConfigError: about the first policy that is not.
     """
-    for number, subject in enumerate(found):
-        for before in found[:number]:
+    for number, subject in enumerate(subjects):
+        for before in subjects[:number]:
             if subject.digest == before.digest:
                 raise ConfigError("checkpoint", subject.name, f"other weights than those of {before.name}")
             if subject.training and subject.training == before.training:
@@ -76,43 +79,42 @@ def check_separate(found: Sequence[Subject]) -> None:
                 )  # fmt: skip
 
 
-def check_same_levels(found: Sequence[Subject]) -> None:
+def check_same_levels(subjects: Sequence[Subject]) -> None:
     """Checks that all policies are played on the same levels in the same env.
 
     Raises:
         ConfigError: about the first policy that is not.
     """
-    first, *others = found
+    first, *others = subjects
     wanted = _played_on(first)
     for subject in others:
-        own = _played_on(subject)
-        for key in {**wanted, **own}:
-            if wanted.get(key) != own.get(key):
+        played_on = _played_on(subject)
+        for key in {**wanted, **played_on}:
+            if wanted.get(key) != played_on.get(key):
                 raise ConfigError(
-                    "checkpoint", f"{subject.name}, with {key}={own.get(key)}",
+                    "checkpoint", f"{subject.name}, with {key}={played_on.get(key)}",
                     f"one with {wanted.get(key)}, as {first.name} has; {key}=... here plays all on the same",
                 )  # fmt: skip
 
 
-def check_same_ticks(found: Sequence[Subject]) -> None:
+def _played_on(subject: Subject) -> dict[str, Any]:
+    """The settings of the levels that a policy is played on, by key."""
+    config = plain(subject.config)
+    return flatten(
+        {"env": completed(config["env"]), "evaluation": {key: config["evaluation"][key] for key in OF_LEVELS}}
+    )
+
+
+def check_same_ticks(subjects: Sequence[Subject]) -> None:
     """Checks that all policies have the same number of ticks a step, so that they are played at the same settings.
 
     Raises:
         ConfigError: about the first policy with another number.
     """
-    wanted = found[0].policy.repeats_per_step
-    for subject in found[1:]:
+    wanted = subjects[0].policy.repeats_per_step
+    for subject in subjects[1:]:
         if subject.policy.repeats_per_step != wanted:
             raise ConfigError(
                 "checkpoint", f"{subject.name}, with {subject.policy.repeats_per_step} ticks a step",
-                f"one with {wanted}, as {found[0].name} has",
+                f"one with {wanted}, as {subjects[0].name} has",
             )  # fmt: skip
-
-
-def _played_on(subject: Subject) -> dict[str, Any]:
-    from drc_lab.tracking.mlflow import flatten
-
-    config = plain(subject.config)
-    return flatten(
-        {"env": completed(config["env"]), "evaluation": {key: config["evaluation"][key] for key in OF_LEVELS}}
-    )

@@ -1,11 +1,14 @@
-"""task=benchmark: the speed of trainings in frames per second, and the share of time that their policies take."""
+"""task=benchmark: the speed of trainings in frames per second, and the share of time that their policies take.
+
+python -m drc_lab task=benchmark
+"""
 
 from pathlib import Path
 
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
 
+from drc_lab.app.settings import Settings
 from drc_lab.errors import ConfigError
 from drc_lab.learning.timing import TimeShares
 from drc_lab.process import machine_name
@@ -16,18 +19,18 @@ from drc_lab.tasks.train import fit, prepare, start_run
 PARTS = ("act", "forward", "backward", "evaluation", "outside")
 
 
-def main(config: DictConfig, folder: Path) -> None:
+def main(settings: Settings, folder: Path) -> None:
     """Times each training with everything on (Lightning, logging, evaluation, checkpoints); writes benchmark.csv."""
-    wanted = trainings(config, HydraConfig.get().overrides.task)
+    config, wanted = settings.config, trainings(settings, HydraConfig.get().overrides.task)
     rows = [(name, *time_training(each, folder / name)) for name, each in wanted]
     machine = machine_name("cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu")
     caption = f"shares of wall time; {machine}, {torch.get_num_threads()} torch threads, seed {config.seed}"
     report("Wall time of training", ("training", "frames/s", *PARTS), rows, folder / "benchmark.csv", caption)
 
 
-def time_training(config: DictConfig, folder: Path) -> list[float]:
+def time_training(settings: Settings, folder: Path) -> list[float]:
     """Trains and returns frames per second, then the share of wall time of each of `PARTS`."""
-    training = prepare(config, folder)
+    training = prepare(settings, folder)
     if training.trainer.world_size > 1:
         raise ConfigError("trainer.devices", training.trainer.world_size, "1 in a benchmark")
     timer = TimeShares()
@@ -37,7 +40,7 @@ def time_training(config: DictConfig, folder: Path) -> list[float]:
     if spec.rollouts <= timer.skip_rollouts:
         least = (timer.skip_rollouts + 1) * spec.frames_per_rollout
         raise ConfigError("algo.rollouts.frames", spec.frames, f"{least} or more in a benchmark")
-    with start_run(config, training.beginning) as run:
+    with start_run(settings, training.beginning) as run:
         fit(training, run)
         shares, speed = timer.shares(), timer.frames_per_second
         metrics = {f"time/{part}_share": share for part, share in shares.items()}

@@ -1,4 +1,7 @@
-"""task=compare: results of the runs of a study, as a table and as learning curves with intervals over seeds."""
+"""task=compare: results of the runs of a study, as a table and as learning curves with intervals over seeds.
+
+python -m drc_lab task=compare compare.study=NAME
+"""
 
 import csv
 from collections.abc import Sequence
@@ -7,11 +10,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
-from omegaconf import DictConfig
 
+from drc_lab.app.settings import Settings
 from drc_lab.app.start import console
 from drc_lab.app.store import reading_client
-from drc_lab.arguments import errors_under, from_mapping, plain
+from drc_lab.arguments import errors_under
 from drc_lab.evaluation.stats.curves import Group, MeanCurve, mean_curve, plot_groups
 from drc_lab.files import written
 from drc_lab.process import quieten_libraries
@@ -26,11 +29,10 @@ FEW = 24  # with more runs, columns of settings that do not fit are dropped
 ID = 8  # characters of a run's id that are shown, to tell runs of the same name apart
 
 
-def main(config: DictConfig, folder: Path) -> None:
+def main(settings: Settings, folder: Path) -> None:
     """Prints the tables; writes runs.csv, curves.csv and curves.png."""
     quieten_libraries()
-    spec = from_mapping(CompareSpec, plain(config.compare), "compare")
-    client = reading_client(config)
+    spec, client = settings.compare, reading_client(settings.config)
     with working("reading runs and their curves"), errors_under("compare"):
         found = compare(client, spec)
     spec = replace(spec, metric=found.metric)  # null becomes the metric that was chosen

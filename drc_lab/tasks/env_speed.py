@@ -1,4 +1,7 @@
-"""task=env_speed: steps per second of the batch envs on one core, compared with EnvPool and Jumanji in the same run."""
+"""task=env_speed: steps per second of the batch envs on one core, compared with EnvPool and Jumanji in the same run.
+
+python -m drc_lab task=env_speed
+"""
 
 import csv
 import math
@@ -11,11 +14,10 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from omegaconf import DictConfig
 
+from drc_lab.app.settings import Settings
 from drc_lab.app.specs import SpeedSpec
 from drc_lab.app.start import console
-from drc_lab.arguments import from_mapping, plain
 from drc_lab.errors import UserError
 from drc_lab.process import machine_name
 from drc_lab.speed.timing import Run, timed
@@ -34,9 +36,9 @@ OURS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def main(config: DictConfig, folder: Path) -> None:
+def main(settings: Settings, folder: Path) -> None:
     """Times all envs, prints the table and writes env_speed.csv."""
-    spec = from_mapping(SpeedSpec, plain(config.speed), "speed")
+    spec = settings.speed
     with one_core():
         runs = {name: ours(spec, *env) for name, env in OURS.items()}
         overhead = {name: ours(SpeedSpec(1, spec.steps), *env) for name, env in OURS.items()}

@@ -1,4 +1,7 @@
-"""task=export: writes a checkpoint's policy to files that run without drc_lab, and compares the variants."""
+"""task=export: writes a checkpoint's policy to files that run without drc_lab, and compares the variants.
+
+python -m drc_lab task=export checkpoint=FILE
+"""
 
 import json
 from contextlib import ExitStack
@@ -8,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from drc_lab.app.checked import as_trained, evaluation_spec, exported_checkpoint, size_key
-from drc_lab.app.held_out import check_fits, held_out_env
+from drc_lab.app.as_trained import as_trained
+from drc_lab.app.checkpoints import checkpoint_file, exported_checkpoint
+from drc_lab.app.fits import check_fits
+from drc_lab.app.held_out import held_out_env, size_key
 from drc_lab.app.precision import KEY, set_precision, wants_bfloat16
+from drc_lab.app.settings import Settings
 from drc_lab.app.start import console, say, start
-from drc_lab.app.store import checkpoint_file
-from drc_lab.arguments import errors_under, from_mapping, plain
+from drc_lab.arguments import errors_under, plain
 from drc_lab.deploy.agreement import Row, logits_of, play, terminal_table, write_csv
 from drc_lab.deploy.formats import Play, runner, write
 from drc_lab.deploy.onnx_files import check_installed
@@ -39,20 +43,20 @@ CSV = "export.csv"
 PLAYED_BOARDS, PLAYED_STEPS = 64, 20  # of the plays for calibrating int8 and comparing logits
 
 
-def main(config: DictConfig, folder: Path) -> None:
+def main(settings: Settings, folder: Path) -> None:
     """Writes the files and their description, compares them, prints the table and writes export.csv."""
-    seed = start(config)
-    spec = from_mapping(ExportSpec, plain(config.export), "export")
+    start(settings)
+    config, spec, seed = settings.config, settings.export, settings.process.seed
     exported_checkpoint(config)
     if spec.format == "onnx":
         check_installed()
     policy, trained = load_policy(checkpoint_file(config))
-    config = as_trained(config, trained, HydraConfig.get().overrides.task)
+    settings = as_trained(config, trained)
     set_precision(policy, config, torch.device("cpu"))
     if wants_bfloat16(policy):
         say(f"{KEY}: files compute in float32, which other runtimes have in common")
-    levels = held_out_env(config, evaluation_spec(config).report_split, "evaluation.report_split")
-    check_fits(policy, num_actions(policy), levels, size_key(config, "env"))
+    levels = held_out_env(settings, settings.evaluation.report_split, "evaluation.report_split")
+    check_fits(policy, num_actions(policy), levels, size_key(settings, "env"))
     paths = spec.paths(folder)
     card = spec.path(folder).with_suffix(".json")
     for path in (*paths.values(), card):
@@ -63,16 +67,16 @@ def main(config: DictConfig, folder: Path) -> None:
         space = levels.single_observation_space
         step = PolicyStep(policy, str(space.dtype), spec.repeats, space.shape)
     with working("exporting"):
-        write(spec.format, step, paths, lambda: play_some(config, policy, "split", seed))  # not the report's levels
+        write(spec.format, step, paths, lambda: play_some(settings, policy, "split", seed))  # not the report's levels
         with written(card) as part:
             part.write_text(json.dumps(describe(spec, step.interface, trained, paths), indent=2) + "\n")
     if spec.compare:
         runners = {variant: runner(spec.format, path, step.interface, policy) for variant, path in paths.items()}
-        rows = compare(config, spec, policy, levels, paths, runners, seed)
+        rows = compare(settings, spec, policy, levels, paths, runners, seed)
         write_csv(rows, folder / CSV)
         threads = torch.get_num_threads()
         caption = f"{machine_name()}, {threads} thread{'s' * (threads != 1)}"
-        console.print(terminal_table(rows, evaluation_spec(config).confidence, CSV, caption))
+        console.print(terminal_table(rows, settings.evaluation.confidence, CSV, caption))
     for name, path in [*paths.items(), ("description", card)]:
         console.print(f"{name:13}{path}", soft_wrap=True, highlight=False)
 
@@ -89,7 +93,7 @@ def describe(spec: ExportSpec, step: Interface, trained: DictConfig, paths: dict
 
 
 def compare(
-    config: DictConfig,
+    settings: Settings,
     spec: ExportSpec,
     policy: Policy,
     levels: BatchEnv,
@@ -98,11 +102,11 @@ def compare(
     seed: int,
 ) -> list[Row]:
     """Returns a row for the policy itself, run as in evaluations during training, and one for each file."""
-    confidence, runtimes = evaluation_spec(config).confidence, FORMATS[spec.format].variants
+    confidence, runtimes = settings.evaluation.confidence, FORMATS[spec.format].variants
     weights = sum(x.numel() * x.element_size() for x in policy.state_dict().values())
     sizes = {ITSELF: weights} | {variant: size_of(path) for variant, path in paths.items()}
     policies = {ITSELF: policy} | runners
-    obs, resets = play_some(config, policy, "report_split", seed)
+    obs, resets = play_some(settings, policy, "report_split", seed)
     wanted = logits_of(policy, obs, resets, spec.repeats)
     times = {batch: latencies(policies, obs, batch, spec) for batch in spec.batches}
     rows = []
@@ -118,10 +122,10 @@ def compare(
     return rows
 
 
-def play_some(config: DictConfig, policy: Policy, key: str, seed: int) -> Play:
+def play_some(settings: Settings, policy: Policy, key: str, seed: int) -> Play:
     """Plays a few steps on held-out levels; ``evaluation.<key>`` names their split."""
-    split = getattr(evaluation_spec(config), key)
-    return play(policy, held_out_env(config, split, f"evaluation.{key}", num_envs=PLAYED_BOARDS), PLAYED_STEPS, seed)
+    split = getattr(settings.evaluation, key)
+    return play(policy, held_out_env(settings, split, f"evaluation.{key}", num_envs=PLAYED_BOARDS), PLAYED_STEPS, seed)
 
 
 def latencies(policies: dict[str, Policy], obs: torch.Tensor, batch: int, spec: ExportSpec) -> dict[str, float]:

@@ -1,4 +1,7 @@
-"""task=fetch_levels: downloads the Boxoban levels, checks them, and puts them where the Sokoban env looks for them."""
+"""task=fetch_levels: downloads the Boxoban levels, checks them, and puts them where the Sokoban env looks for them.
+
+python -m drc_lab task=fetch_levels
+"""
 
 import hashlib
 import re
@@ -7,10 +10,10 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from omegaconf import DictConfig
 from rich.console import Console
 
-from drc_lab.app.checked import check_sha256, levels_source
+from drc_lab.app.settings import Settings
+from drc_lab.app.task_checks import check_sha256, levels_source
 from drc_lab.download import download, forget
 from drc_lab.envs.sokoban.files import ADVICE, LevelFiles
 from drc_lab.errors import UserError
@@ -19,9 +22,10 @@ PARTS = ("unfiltered/train", "unfiltered/valid", "unfiltered/test", "medium/trai
 _WANTED = re.compile(rf"(?:[^/]+/)?((?:{'|'.join(PARTS)})/\w+\.txt|LICENSE|README\.md)", re.ASCII)
 
 
-def main(config: DictConfig, folder: Path) -> None:
-    """Fetches what ``config.data`` describes; ``folder``, that of the run, stays empty."""
-    fetch(*levels_source(config), Console())
+def main(settings: Settings, folder: Path) -> None:
+    """Fetches what the ``data`` group describes; ``folder``, that of the run, stays empty."""
+    source = levels_source(settings.config)
+    fetch(source.url, source.folder, source.sha256, Console())
 
 
 def fetch(url: str, folder: Path, sha256: str | None, console: Console) -> None:

@@ -1,20 +1,22 @@
-"""task=play: an agent plays its env, shown in the terminal and on video; without a checkpoint a person plays."""
+"""task=play: an agent plays its env, shown in the terminal and on video; without a checkpoint a person plays.
+
+python -m drc_lab task=play checkpoint=FILE
+"""
 
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import torch
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
 
-from drc_lab.app.checked import as_trained, size_key
-from drc_lab.app.held_out import check_fits
+from drc_lab.app.as_trained import as_trained
+from drc_lab.app.checkpoints import checkpoint_file
+from drc_lab.app.fits import check_fits
+from drc_lab.app.held_out import size_key
 from drc_lab.app.precision import set_precision
+from drc_lab.app.settings import Settings
 from drc_lab.app.specs import PlaySpec
 from drc_lab.app.start import console, start
-from drc_lab.app.store import checkpoint_file
-from drc_lab.arguments import from_mapping, plain
 from drc_lab.evaluation.pictures.video import write_video
 from drc_lab.evaluation.play.evaluator import as_env_counts
 from drc_lab.learning.checkpoints import load_policy
@@ -25,20 +27,20 @@ from drc_lab.playing.stage import Stage
 SHOWN_ACTIONS = 3  # the most probable ones
 
 
-def main(config: DictConfig, folder: Path) -> None:
+def main(settings: Settings, folder: Path) -> None:
     """Plays, then prints the result of each level and where the video is."""
-    seed = start(config)
-    spec = from_mapping(PlaySpec, plain(config.play), "play")
+    start(settings)
+    spec, config = settings.play, settings.config
     if config.checkpoint is None:
-        stage = Stage(config, spec, pace=False)
+        stage = Stage(settings, spec, pace=False)
         play = partial(play_by_hand, stage, spec)
     else:
         policy, trained = load_policy(checkpoint_file(config))
-        config = as_trained(config, trained, HydraConfig.get().overrides.task)
+        settings = as_trained(config, trained)
         set_precision(policy, config, torch.device("cpu"))
-        stage = Stage(config, spec, pace=True)
-        check_fits(policy, num_actions(policy), stage.env, size_key(config, "env"))
-        play = partial(watch, policy, stage, spec, seed)
+        stage = Stage(settings, spec, pace=True)
+        check_fits(policy, num_actions(policy), stage.env, size_key(settings, "env"))
+        play = partial(watch, policy, stage, spec, settings.process.seed)
     with suppress(KeyboardInterrupt):  # results and video of what was played are kept
         play()
     stage.close()

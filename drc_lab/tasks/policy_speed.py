@@ -1,5 +1,8 @@
 """task=policy_speed: the speed of the DRC compared with a plain implementation of the same net, the speed of every
-policy of conf/policy, and a profile."""
+policy of conf/policy, and a profile.
+
+    python -m drc_lab task=policy_speed
+"""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,12 +11,11 @@ from typing import Any
 import hydra
 import torch
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
 from torch.profiler import ProfilerActivity, profile
 
+from drc_lab.app.settings import Settings
 from drc_lab.app.specs import PolicySpeedSpec
 from drc_lab.app.start import start
-from drc_lab.arguments import from_mapping, plain
 from drc_lab.config import build
 from drc_lab.errors import ConfigError
 from drc_lab.models.flops import hoisted_flops
@@ -37,11 +39,11 @@ COLUMNS = ("what", "batch", *LAYOUTS, "ours", "ratio", "conv_share")
 OPERATORS = 15  # rows of the profile
 
 
-def main(config: DictConfig, folder: Path) -> None:
+def main(settings: Settings, folder: Path) -> None:
     """Runs all measurements, prints the tables and writes policy_speed.csv, convolution.csv, policies.csv, looking.csv
     and profile.csv."""
-    start(config)
-    spec = from_mapping(PolicySpeedSpec, plain(config.policy_speed), "policy_speed")
+    start(settings)
+    spec = settings.policy_speed
     if spec.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("policy_speed.device", spec.device, "cpu, or cuda where torch sees such a device")
     subjects = implementations(spec)

@@ -1,18 +1,20 @@
-"""task=probe: what can be read linearly from a policy's activations."""
+"""task=probe: what can be read linearly from a policy's activations.
+
+python -m drc_lab task=probe checkpoint=FILE
+"""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
 from safetensors.numpy import save_file
 
-from drc_lab.app.checked import check_single, evaluation_spec, thinking_spec
+from drc_lab.app.checkpoints import check_single
 from drc_lab.app.continuing import continuable
 from drc_lab.app.record import evaluation_run
+from drc_lab.app.settings import Settings
 from drc_lab.app.start import start
-from drc_lab.arguments import from_mapping, plain
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.measures.finding import Finding
@@ -32,10 +34,9 @@ from drc_lab.interpretation.recording import Recording
 from drc_lab.interpretation.spec import ProbeSpec
 from drc_lab.progress import working
 from drc_lab.studies.recordings import FOLDER, boards, check_recordings, recorded, recorded_names, untrained
-from drc_lab.studies.reporting import report_findings
-from drc_lab.studies.session import Subject
-from drc_lab.studies.study import tell_where
-from drc_lab.studies.subjects import subjects
+from drc_lab.studies.reporting import report_findings, tell_where
+from drc_lab.studies.subject import Subject
+from drc_lab.studies.subjects import load_subjects
 
 PROBES, PLAN = "probes.safetensors", "plan.gif"
 FPS = 3
@@ -45,22 +46,21 @@ PLAN_TEXT = (
 )
 
 
-def main(config: DictConfig, folder: Path) -> None:
+def main(settings: Settings, folder: Path) -> None:
     """Records episodes, fits probes and their controls, and prints and writes the report. With ``thinking.run`` it
     compares all checkpoints of a run instead."""
-    start(config)
-    found = subjects(config)
-    spec = from_mapping(ProbeSpec, plain(config.probe), "probe")
-    if thinking_spec(config).run is not None:
-        return over_frames(config, found, spec, folder)
-    check_single([subject.name for subject in found])
-    subject, where = found[0], folder / FOLDER
+    start(settings)
+    subjects, spec = load_subjects(settings), settings.probe
+    if settings.thinking.run is not None:
+        return over_frames(settings, subjects, spec, folder)
+    check_single([subject.name for subject in subjects])
+    subject, where = subjects[0], folder / FOLDER
     env = boards(subject, spec.levels, "probe.levels")
     labels = find_labels(str(subject.config.env.id), spec.labels)
     names = recorded_names(subject.policy, spec.names)
     check_recordings(subject, env, names, spec, where / "policy", episodes=2 + (spec.passes > 0))
-    confidence = evaluation_spec(subject.config).confidence
-    with evaluation_run(config, folder) as run, continuable(folder):
+    confidence = subject.settings.evaluation.confidence
+    with evaluation_run(settings, folder) as run, continuable(folder):
         recording = recorded(subject.policy, env, names, spec, where / "policy", subject)
         actions = {episode.level: episode.actions for episode in recording.episodes}
         other = untrained(subject, env, spec.seed)
@@ -85,33 +85,33 @@ def main(config: DictConfig, folder: Path) -> None:
     tell_where([*shown, ("probes", folder / PROBES), *([("plan", video)] if video else []), *run.shown])
 
 
-def over_frames(config: DictConfig, found: Sequence[Subject], spec: ProbeSpec, folder: Path) -> None:
+def over_frames(settings: Settings, subjects: Sequence[Subject], spec: ProbeSpec, folder: Path) -> None:
     """Probes all checkpoints of a run, to see when the plan appears in training."""
-    first, where = found[0], folder / FOLDER
+    first, last, where = subjects[0], subjects[-1], folder / FOLDER
     env = boards(first, spec.levels, "probe.levels")
     labels = [label for label in find_labels(str(first.config.env.id), spec.labels) if label.cells]
     if not labels:
         raise ConfigError("probe.labels", spec.labels, "at least one that cells have, to compare checkpoints by")
     names = recorded_names(first.policy, spec.names)
-    episodes = len(found) * (1 + (spec.passes > 0))
+    episodes = len(subjects) * (1 + (spec.passes > 0))
     check_recordings(first, env, names, spec, where / first.digest[:12] / "policy", episodes)
-    confidence = evaluation_spec(first.config).confidence
+    confidence = first.settings.evaluation.confidence
     rows: list[dict[str, Any]] = []
-    with evaluation_run(config, folder) as run, continuable(folder):
-        for subject in found:
-            own, thought = where / subject.digest[:12], None
-            recording = recorded(subject.policy, env, names, spec, own / "policy", subject)
+    with evaluation_run(settings, folder) as run, continuable(folder):
+        for subject in subjects:
+            place, thought = where / subject.digest[:12], None
+            recording = recorded(subject.policy, env, names, spec, place / "policy", subject)
             if spec.passes:
-                thought = recorded(subject.policy, env, names, spec, own / "passes", subject, Thinking(spec.passes))
+                thought = recorded(subject.policy, env, names, spec, place / "passes", subject, Thinking(spec.passes))
             with working(f"probing {subject.frames:,} frames"):
                 wanted = targets(recording, labels, recording.board, spec.unsolved)
                 rows += at_checkpoint(subject.frames, recording, thought, wanted, spec, confidence)
         for row in rows:
             if "score" in row:
                 run.log_metrics({f"probe/{row['label']}": row["score"]}, row["frames"])
-        sentence = f"{len(found)} checkpoints, from {found[0].frames:,} to {found[-1].frames:,} frames."
+        sentence = f"{len(subjects)} checkpoints, from {first.frames:,} to {last.frames:,} frames."
         finding = emergence(rows, spec.passes, confidence)
-        shown = report_findings("When does the plan appear?", found[-1], env, [sentence], [finding], folder, run)
+        shown = report_findings("When does the plan appear?", last, env, [sentence], [finding], folder, run)
     tell_where([*shown, *run.shown])
 
 

@@ -1,23 +1,23 @@
-"""task=register: makes a run's best checkpoint a version of a registered model, which can then be used by name."""
+"""task=register: makes a run's best checkpoint a version of a registered model, which can then be used by name.
+
+python -m drc_lab task=register register.run=NAME
+"""
 
 from pathlib import Path
 
-from omegaconf import DictConfig
-
+from drc_lab.app.settings import Settings
 from drc_lab.app.start import console
 from drc_lab.app.store import reading_client
-from drc_lab.arguments import errors_under, from_mapping, plain
+from drc_lab.arguments import errors_under
 from drc_lab.process import quieten_libraries
 from drc_lab.progress import working
 from drc_lab.tracking.register import register
-from drc_lab.tracking.spec import RegisterSpec
 
 
-def main(config: DictConfig, folder: Path) -> None:
+def main(settings: Settings, folder: Path) -> None:
     """Registers the checkpoint and prints its new name."""
     quieten_libraries()
-    spec = from_mapping(RegisterSpec, plain(config.register), "register")
-    client = reading_client(config)
+    spec, client = settings.register, reading_client(settings.config)
     with working("registering"), errors_under("register"):
         version = register(client, spec)
     name = f"models:/{version.name}" + (f"@{spec.alias}" if spec.alias else f"/{version.version}")

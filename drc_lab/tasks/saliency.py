@@ -1,33 +1,29 @@
-"""task=saliency: which cells of the board a policy's decisions depend on."""
+"""task=saliency: which cells of the board a policy's decisions depend on.
+
+python -m drc_lab task=saliency checkpoint=FILE
+"""
 
 from pathlib import Path
 
-from omegaconf import DictConfig
-
-from drc_lab.app.checked import check_single, evaluation_spec
 from drc_lab.app.record import evaluation_run
+from drc_lab.app.settings import Settings
 from drc_lab.app.start import start
-from drc_lab.arguments import from_mapping, plain
 from drc_lab.interpretation.saliency import bytes_of_level, saliency
-from drc_lab.interpretation.spec import SaliencySpec
 from drc_lab.memory import check_memory
 from drc_lab.progress import working
 from drc_lab.studies.recordings import boards
-from drc_lab.studies.reporting import report_findings
-from drc_lab.studies.study import tell_where
-from drc_lab.studies.subjects import subjects
+from drc_lab.studies.reporting import report_findings, tell_where
+from drc_lab.studies.subjects import load_single
 
 
-def main(config: DictConfig, folder: Path) -> None:
+def main(settings: Settings, folder: Path) -> None:
     """Attributes the values and greedy actions on first observations to cells; prints and writes the report."""
-    start(config)
-    found = subjects(config)
-    check_single([subject.name for subject in found])
-    subject, spec = found[0], from_mapping(SaliencySpec, plain(config.saliency), "saliency")
+    start(settings)
+    subject, spec = load_single(settings), settings.saliency
     check_memory("saliency.levels", spec.levels, bytes_of_level(subject.policy))
     env = boards(subject, spec.levels, "saliency.levels", at_once=spec.levels)
-    confidence = evaluation_spec(subject.config).confidence
-    with evaluation_run(config, folder) as run:
+    confidence = subject.settings.evaluation.confidence
+    with evaluation_run(settings, folder) as run:
         with working("attributing", len(spec.methods) * len(spec.of) * subject.policy.repeats_per_step) as advance:
             findings = saliency(subject.policy, env, spec.methods, spec.of, spec.seed, confidence, advance)
         table = findings[0].table

@@ -1,4 +1,7 @@
-"""task=search_speed: how fast levels are generated and solved, on one thread."""
+"""task=search_speed: how fast levels are generated and solved, on one thread.
+
+python -m drc_lab task=search_speed
+"""
 
 import time
 from collections import defaultdict
@@ -6,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
-from drc_lab.app.specs import SearchSpec
-from drc_lab.arguments import from_mapping, plain
+from drc_lab.app.settings import Settings
 from drc_lab.envs.ricochet import BoardGenerator, solve_many
 from drc_lab.envs.sokoban import ReverseGenerator, RoomGenerator
 from drc_lab.envs.sokoban import solve_many as solve_sokoban
@@ -28,9 +29,9 @@ GENERATORS: dict[str, Any] = {
 LISTED = {5: 0.24, 10: 37.0, 15: 1900.0}
 
 
-def main(config: DictConfig, folder: Path) -> None:
+def main(settings: Settings, folder: Path) -> None:
     """Times generators and solvers, prints the tables and writes generators.csv and solvers.csv."""
-    spec = from_mapping(SearchSpec, plain(config.search_speed), "search_speed")
+    spec = settings.search_speed
     rates = [(name, levels_per_second(generate, spec.seconds)) for name, generate in
              tracked(GENERATORS.items(), "generating")]  # fmt: skip
     report("Generators, one thread", ("levels", "per second"), [(n, f"{r:.0f}") for n, r in rates],

@@ -1,4 +1,7 @@
-"""task=steer: whether a policy acts on what probes read from it."""
+"""task=steer: whether a policy acts on what probes read from it.
+
+python -m drc_lab task=steer checkpoint=FILE
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
 
-from drc_lab.app.checked import check_single, evaluation_spec, held_out_settings
 from drc_lab.app.continuing import continuable
+from drc_lab.app.held_out import held_out_group
 from drc_lab.app.record import evaluation_run
+from drc_lab.app.settings import Settings
 from drc_lab.app.start import start
-from drc_lab.arguments import from_mapping, plain
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.measures.finding import Finding
@@ -37,39 +39,34 @@ from drc_lab.interpretation.recording import Recording
 from drc_lab.interpretation.spec import ProbeSpec, SteerSpec
 from drc_lab.progress import working
 from drc_lab.studies.recordings import FOLDER, boards, check_recordings, recorded
-from drc_lab.studies.reporting import report_findings
-from drc_lab.studies.session import Subject
-from drc_lab.studies.study import tell_where
-from drc_lab.studies.subjects import subjects
+from drc_lab.studies.reporting import report_findings, tell_where
+from drc_lab.studies.subject import Subject
+from drc_lab.studies.subjects import load_single
 from drc_lab.tracking.datasets import digest, fixed_levels
 
 
-def main(config: DictConfig, folder: Path) -> None:
+def main(settings: Settings, folder: Path) -> None:
     """Fits probes on some levels; steers, ablates and patches the policy on others; prints and writes the report."""
-    start(config)
-    found = subjects(config)
-    check_single([subject.name for subject in found])
-    subject = found[0]
-    probe_spec = from_mapping(ProbeSpec, plain(config.probe), "probe")
-    spec = from_mapping(SteerSpec, plain(config.steer), "steer")
+    start(settings)
+    subject, probe_spec, spec = load_single(settings), settings.probe, settings.steer
     layers = cell_layers(subject)
     check_channels(spec.channels, channels_of(subject, layers))
     env = boards(subject, spec.levels, "steer.levels", at_once=spec.levels)
     other = boards(subject, probe_spec.levels, "probe.levels", split=other_split(subject))
     if fixed_levels(env) is not None and digest(env, {}) == digest(other, {}):
         allowed = "levels with splits, as probes are fitted to others than are steered"
-        raise ConfigError("env.levels", held_out_settings(subject.config).get("levels"), allowed)
+        raise ConfigError("env.levels", held_out_group(subject.settings).get("levels"), allowed)
     label = spec.label or default_label(env.batch)
     find_labels(str(subject.config.env.id), [label], "steer.label")
     env.reset(seed=spec.seed)
     possible_moves(env.batch, label)  # raises now if the label does not stand for single moves
     places = [point.name for point in read_names(subject.policy, spec.patch, key="steer.patch")[1]]
     names = list(layers.values())
-    own_spec = replace(probe_spec, passes=0)
-    check_recordings(subject, other, names, own_spec, folder / FOLDER / "probes", episodes=1)
-    confidence = evaluation_spec(subject.config).confidence
-    with evaluation_run(config, folder) as run, continuable(folder):
-        recording = recorded(subject.policy, other, names, own_spec, folder / FOLDER / "probes", subject)
+    without_passes = replace(probe_spec, passes=0)
+    check_recordings(subject, other, names, without_passes, folder / FOLDER / "probes", episodes=1)
+    confidence = subject.settings.evaluation.confidence
+    with evaluation_run(settings, folder) as run, continuable(folder):
+        recording = recorded(subject.policy, other, names, without_passes, folder / FOLDER / "probes", subject)
         board = recording.board
         probes = probes_of(recording, subject, label, layers, board, probe_spec)
         findings = [steered(subject, probes, label, board, spec, confidence)]
@@ -137,7 +134,7 @@ def check_channels(wanted: Sequence[int], channels: int) -> None:
 def other_split(subject: Subject) -> str:
     """Returns the split of the levels that probes are fitted to: the one that chose the checkpoint, or the training
     split if the policy is steered on that one."""
-    e = evaluation_spec(subject.config)
+    e = subject.settings.evaluation
     return e.split if e.split != e.report_split else "train"
 
 

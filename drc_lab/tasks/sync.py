@@ -1,12 +1,15 @@
-"""task=sync: sends to MLflow what a run recorded while the server was away."""
+"""task=sync: sends to MLflow what a run recorded while the server was away.
+
+python -m drc_lab task=sync folder=FOLDER
+"""
 
 from pathlib import Path
 
 from mlflow.exceptions import MlflowException
-from omegaconf import DictConfig
 
-from drc_lab.app.checked import check_journal
+from drc_lab.app.settings import Settings
 from drc_lab.app.start import console, say
+from drc_lab.app.task_checks import check_journal
 from drc_lab.errors import UserError
 from drc_lab.process import quieten_libraries
 from drc_lab.progress import working
@@ -15,7 +18,7 @@ from drc_lab.tracking.mlflow import SQLITE, Away, Store, in_one_line
 from drc_lab.tracking.run import to_mlflow
 
 
-def main(config: DictConfig, folder: Path) -> None:
+def main(settings: Settings, folder: Path) -> None:
     """Sends the part of the folder's journal that MLflow does not have yet."""
     quieten_libraries()
     send_rest(folder)

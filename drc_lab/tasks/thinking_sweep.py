@@ -1,15 +1,18 @@
-"""task=thinking_sweep: trains a policy, then tests on held-out levels whether more thinking helps it."""
+"""task=thinking_sweep: trains a policy, then tests on held-out levels whether more thinking helps it.
+
+python -m drc_lab +experiment=thinking_sweep
+"""
 
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from drc_lab.app.continuing import continuable
 from drc_lab.app.record import log_held_out
+from drc_lab.app.settings import Settings
 from drc_lab.evaluation.play.thinking import FIRST_PASSES
 from drc_lab.evaluation.report import TABLE
-from drc_lab.studies.session import Subject, load_subject
-from drc_lab.studies.study import investigate, planned, tell_where
+from drc_lab.studies.reporting import tell_where
+from drc_lab.studies.study import plan_study, run_study
+from drc_lab.studies.subject import Subject, load_subject
 from drc_lab.tasks.train import (
     Training,
     TrainingResult,
@@ -23,33 +26,33 @@ from drc_lab.tasks.train import (
 from drc_lab.tracking.run import Run
 
 
-def main(config: DictConfig, folder: Path) -> None:
+def main(settings: Settings, folder: Path) -> None:
     """See `run`."""
-    run(config, folder)
+    run(settings, folder)
 
 
-def run(config: DictConfig, folder: Path) -> TrainingResult:
+def run(settings: Settings, folder: Path) -> TrainingResult:
     """Trains, then plays the best checkpoint at each amount of thinking; prints and writes the report."""
-    training = prepare(config, folder)
-    planned(Subject("", training.agent.policy, config, 0, 0, ""))  # only to find mistakes before the training
+    training = prepare(settings, folder)
+    plan_study(Subject("", training.agent.policy, settings, 0, 0, ""))  # only to find mistakes before the training
     folder = training.beginning.folder
     if training.beginning.finished and (folder / TABLE).exists():
         tell_finished(training.beginning)
         return earlier_result(training)
-    with continuable(folder), start_run(config, training.beginning) as recorded:
+    with continuable(folder), start_run(settings, training.beginning) as recorded:
         best = fit(training, recorded)
         if training.trainer.is_global_zero:
-            report(training, config, best, recorded)
+            report(training, settings, best, recorded)
     return result_of(training, best, recorded)
 
 
-def report(training: Training, config: DictConfig, best: Path, run: Run) -> None:
+def report(training: Training, settings: Settings, best: Path, run: Run) -> None:
     """Plays the trained policy at each amount of thinking and writes the report."""
-    subject = load_subject(config, best, best.stem)
-    plan = planned(subject)
+    subject = load_subject(settings.config, best, best.stem)
+    plan = plan_study(subject)
     log_held_out(run, "test", plan.env, training.agent.config)
     tell_where([("checkpoint", best)])
-    rows = investigate(plan, training.beginning.folder, run, "Trained.")
+    rows = run_study(plan, training.beginning.folder, run, "Trained.")
     plain = (FIRST_PASSES, 0)
     final = [row for row in rows if row.optimal == "all" and (row.is_control or (row.kind, row.amount) == plain)]
     frames = training.agent.frames

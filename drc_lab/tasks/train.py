@@ -16,16 +16,19 @@ from omegaconf import DictConfig, OmegaConf
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from drc_lab.app.checked import CONFIG, algo_spec, check_taught, evaluation_spec, size_key
+from drc_lab.app.checkpoints import checkpoint_file
 from drc_lab.app.continuing import continuable, resume_command
-from drc_lab.app.held_out import check_fits, held_out_env
+from drc_lab.app.device import check_accelerator
+from drc_lab.app.fits import check_fits
+from drc_lab.app.held_out import held_out_env, size_key
 from drc_lab.app.multirun import job_tags
 from drc_lab.app.precision import check_trainable
 from drc_lab.app.record import log_held_out, name_of, run_tags
 from drc_lab.app.resume import Beginning, beginning
-from drc_lab.app.start import check_accelerator, console, say, start
-from drc_lab.app.store import checkpoint_file
-from drc_lab.arguments import errors_under, from_mapping, plain
+from drc_lab.app.settings import CONFIG, Settings
+from drc_lab.app.start import console, say, start
+from drc_lab.app.task_checks import check_taught
+from drc_lab.arguments import errors_under, plain
 from drc_lab.checkpoint_names import LAST
 from drc_lab.config import build, build_a, build_policy, make_env
 from drc_lab.envs.interface import BatchEnv
@@ -44,7 +47,6 @@ from drc_lab.learning.memory import check_rollouts
 from drc_lab.learning.metrics import TrainingMetrics
 from drc_lab.learning.progress import TrainingProgress
 from drc_lab.learning.rollout_spec import RolloutSpec
-from drc_lab.learning.specs import CheckpointSpec
 from drc_lab.learning.stop import GracefulStop
 from drc_lab.learning.time_limit import ScheduleInTime
 from drc_lab.learning.unroll import GraphedUnroll
@@ -57,7 +59,6 @@ from drc_lab.tracking.datasets import log_levels
 from drc_lab.tracking.journal import run_id
 from drc_lab.tracking.logger import RunLogger
 from drc_lab.tracking.run import Run, tracked_run
-from drc_lab.tracking.spec import TrackingSpec
 from drc_lab.tracking.system import system_metrics
 
 
@@ -94,18 +95,18 @@ class TrainingResult:
     best: float
 
 
-def main(config: DictConfig, folder: Path) -> float:
+def main(settings: Settings, folder: Path) -> float:
     """Trains; returns `TrainingResult.best`, which sweeps optimise."""
-    return run(config, folder).best
+    return run(settings, folder).best
 
 
-def run(config: DictConfig, folder: Path) -> TrainingResult:
+def run(settings: Settings, folder: Path) -> TrainingResult:
     """Trains, or resumes a training, and prints where the best checkpoint is."""
-    training = prepare(config, folder)
+    training = prepare(settings, folder)
     if training.beginning.finished:
         tell_finished(training.beginning)
         return earlier_result(training)
-    with continuable(training.beginning.folder), start_run(config, training.beginning) as recorded:
+    with continuable(training.beginning.folder), start_run(settings, training.beginning) as recorded:
         best = fit(training, recorded)
     console.print(f"checkpoint {best}", soft_wrap=True)
     return result_of(training, best, recorded)
@@ -125,9 +126,10 @@ def earlier_result(training: Training) -> TrainingResult:
     return TrainingResult(begin.folder, best if best.is_file() else last, recorded, dict(begin.result), begin.best)
 
 
-def prepare(config: DictConfig, folder: Path) -> Training:
+def prepare(settings: Settings, folder: Path) -> Training:
     """Builds envs, policy, loss, rollouts and trainer; raises here for any mistake in the config."""
-    start(config)
+    start(settings)
+    config = settings.config
     check_accelerator(config.trainer.get("accelerator"))
     begin = beginning(config, folder)
     spec: RolloutSpec = build_a(RolloutSpec, config.algo.rollouts, "algo.rollouts")
@@ -140,27 +142,27 @@ def prepare(config: DictConfig, folder: Path) -> Training:
         check_taught(config)
     optimizer = build(config.algo.optimizer, "algo.optimizer")
     schedule = None if config.algo.schedule is None else build(config.algo.schedule, "algo.schedule")
-    algo = algo_spec(config)
+    algo = settings.algo
     with errors_under("algo"):
         agent = Agent(policy, loss, optimizer, spec, schedule, config=plain(config), head_l2_coef=algo.head_l2_coef)
         metrics = TrainingMetrics(algo.log_every_rollouts)
     check_optimization(agent, config.algo)
-    held_out = evaluation_spec(config)
-    levels = held_out_env(config, held_out.split)
-    check_fits(policy, int(env.single_action_space.n), levels, size_key(config))
+    held_out = settings.evaluation
+    levels = held_out_env(settings, held_out.split)
+    check_fits(policy, int(env.single_action_space.n), levels, size_key(settings))
     if config.checkpoint is not None and begin.checkpoint is None:
         frames = begin_with(policy, checkpoint_file(config), config.checkpoint, plain(config.env))
         say(f"begins with the weights that {config.checkpoint} has after {frames:,} frames")
     data = RolloutData(
         spec, partial(make_env, config.env, copy=False), policy, config.seed, loss.uses_behaviour_values,
-        lambda n: held_out_env(config, held_out.split, num_envs=min(n, levels.num_envs), autoreset=False), say,
+        lambda n: held_out_env(settings, held_out.split, num_envs=min(n, levels.num_envs), autoreset=False), say,
         partial(judge_of, loss) if loss.uses_optimal_actions else None,
     )  # fmt: skip
 
     # Evaluations and checkpoints happen at the ends of rollouts: only there is a run's state small and complete.
     stop = GracefulStop()
     evaluation = HeldOutEvaluation(levels, held_out, spec.in_rollouts(held_out.every_frames), stop)
-    kept = from_mapping(CheckpointSpec, plain(config.checkpoints), "checkpoints")
+    kept = settings.checkpoints
     often = spec.in_rollouts(kept.every_frames or held_out.every_frames)
     checkpoints = Checkpoints(begin.checkpoints, kept, often, evaluation, stop)
     chosen, bar = chosen_callbacks(config, policy), TrainingProgress(display)
@@ -299,9 +301,9 @@ def tell_finished(start: Beginning) -> None:
 
 
 @contextmanager
-def start_run(config: DictConfig, start: Beginning) -> Iterator[Run]:
+def start_run(settings: Settings, start: Beginning) -> Iterator[Run]:
     """Opens the recorded run of a training; a new run also gets the config, logged and as ``config.yaml``."""
-    spec = from_mapping(TrackingSpec, plain(config).get("tracking", {}), "tracking")
+    config, spec = settings.config, settings.tracking
     name, tags = name_of(config), run_tags(config) | job_tags()
     with (
         tracked_run(spec, start.folder, config.study, name, tags, start.same_run, say) as run,

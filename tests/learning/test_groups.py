@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.app.held_out import held_out_env
+from drc_lab.app.settings import Settings
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.learning.checkpoints import load_policy
@@ -180,4 +181,4 @@ def test_every_algorithm_learns_with_two_groups(tmp_path, monkeypatch, capsys, a
     code, output, errors = run_here(monkeypatch, capsys, *words)
     assert code == 0, errors + output
     policy, config = load_policy(tmp_path / "run/checkpoints/last.ckpt")
-    assert evaluate(policy, held_out_env(config, "valid")).solve_rate >= 0.9
+    assert evaluate(policy, held_out_env(Settings(config), "valid")).solve_rate >= 0.9

@@ -6,6 +6,7 @@ import torch
 from commands import run
 
 from drc_lab.app.held_out import held_out_env
+from drc_lab.app.settings import Settings
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.learning.checkpoints import load_policy
@@ -72,5 +73,5 @@ def test_it_learns_to_balance_the_pole(tmp_path):
     assert result.returncode == 0, result.stderr
     (checkpoint,) = tmp_path.glob("outputs/runs/*/*/checkpoints/last.ckpt")
     policy, config = load_policy(checkpoint)
-    episodes = evaluate(policy, held_out_env(config, "test"))
+    episodes = evaluate(policy, held_out_env(Settings(config), "test"))
     assert len(np.unique(episodes.level)) == 50 and episodes.returns.mean() >= 195

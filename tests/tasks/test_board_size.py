@@ -9,6 +9,7 @@ from checkpoints import checkpoint, results
 from commands import TINY, run, run_here, store
 
 from drc_lab.app.held_out import held_out_env
+from drc_lab.app.settings import Settings
 from drc_lab.config import make_env
 from drc_lab.errors import ConfigError
 from drc_lab.learning.checkpoints import load_policy
@@ -61,7 +62,7 @@ def config():
 def test_held_out_boards_have_the_size_and_training_boards_keep_theirs(config, overrides, shape):
     overrides = [f"+{word}" if word.startswith("env.layout") else word for word in overrides]
     composed = config(*overrides)
-    env = held_out_env(composed, "valid")
+    env = held_out_env(Settings(composed), "valid")
     obs, info = env.reset(seed=0)
     assert env.single_observation_space.shape == shape == obs.shape[1:] and (info["optimal"] > 0).all()
     assert make_env(composed.env, num_envs=1).single_observation_space.shape != shape
@@ -69,7 +70,8 @@ def test_held_out_boards_have_the_size_and_training_boards_keep_theirs(config, o
 
 def test_held_out_boards_of_another_size_are_those_that_a_training_on_that_size_would_hold_out(config):
     ours, theirs = (
-        held_out_env(config(*words), "test") for words in (["evaluation.board=6"], ["env.height=6", "env.width=6"])
+        held_out_env(Settings(config(*words)), "test")
+        for words in (["evaluation.board=6"], ["env.height=6", "env.width=6"])
     )
     (a, _), (b, _) = ours.reset(seed=0), theirs.reset(seed=0)
     assert (a == b).all()
@@ -123,7 +125,7 @@ def test_a_size_that_cannot_be_gets_one_line_and_exit_code_2_and_leaves_nothing(
 def test_a_size_for_levels_from_a_file_is_refused(config, tmp_path):
     (tmp_path / "one.txt").write_text("#####\n#@$.#\n#####")
     with pytest.raises(ConfigError, match=r"evaluation\.board: found 6, allowed: null, as env\.levels gives"):
-        held_out_env(config("env=sokoban", f"env.levels={tmp_path}/one.txt", "evaluation.board=6"), "valid")
+        held_out_env(Settings(config("env=sokoban", f"env.levels={tmp_path}/one.txt", "evaluation.board=6")), "valid")
 
 
 def test_an_agent_plays_larger_boards_by_one_key(play, tmp_path):
@@ -149,7 +151,7 @@ def test_a_net_trained_on_one_size_is_evaluated_on_another_while_training_and_in
     last = folder / "checkpoints/last.ckpt"
     policy, trained = load_policy(last)
     assert policy.obs_shape == (8, 4, 4) and trained.evaluation.board == 6
-    assert held_out_env(trained, "valid").single_observation_space.shape == (8, 6, 6)
+    assert held_out_env(Settings(trained), "valid").single_observation_space.shape == (8, 6, 6)
     client, (study,) = store(tmp_path)
     (one,) = client.search_runs([study.experiment_id], "tags.task = 'thinking_sweep'")
     assert [m.step for m in client.get_metric_history(one.info.run_id, "valid/solve_rate")] == [640, 1280, 1920]

@@ -11,6 +11,7 @@ from checkpoints import checkpoint
 from commands import run_here
 
 from drc_lab.app.held_out import held_out_env
+from drc_lab.app.settings import Settings
 from drc_lab.config import make_env
 from drc_lab.deploy.agreement import logits_of, play
 from drc_lab.evaluation.play.evaluator import Thinking, evaluate
@@ -53,7 +54,7 @@ def test_bare_weights_come_with_their_description_and_a_table_of_what_they_solve
 
     rows = list(csv.DictReader((folder / "export.csv").read_text().splitlines()))
     assert [row["variant"] for row in rows] == ["the policy", "float32", "bf16"]
-    solved = evaluate(policy, held_out_env(config, "test"), Thinking(repeats=4)).solved
+    solved = evaluate(policy, held_out_env(Settings(config), "test"), Thinking(repeats=4)).solved
     assert 0 < solved.mean() < 1  # or the test shows nothing
     for row in rows[:2]:
         assert float(row["solve_rate"]) == pytest.approx(solved.mean(), abs=1e-6) and row["levels"] == "12"

@@ -13,6 +13,7 @@ import requests
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from drc_lab.app.settings import Settings
 from drc_lab.download import CHUNK
 from drc_lab.envs.sokoban.files import open_levels
 from drc_lab.errors import UserError
@@ -271,6 +272,6 @@ def test_no_room_for_the_download_is_told_in_one_line(server, fetching):
 
 def test_the_task_fetches_what_the_config_says(server, tmp_path, capsys):
     data = {"url": server.url, "folder": str(tmp_path / "levels"), "sha256": None}
-    main(OmegaConf.create({"data": data}), tmp_path)
+    main(Settings(OmegaConf.create({"data": data})), tmp_path)
     assert len(open_levels(tmp_path / "levels", "unfiltered", "test")) == 5
     assert "1,200 levels" in capsys.readouterr().out

@@ -11,6 +11,7 @@ from commands import run, run_here
 from published_files import bush_state, drc, resnet, written
 
 from drc_lab.app.held_out import held_out_env
+from drc_lab.app.settings import Settings
 from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.published import load, read
@@ -54,7 +55,7 @@ def test_the_checkpoint_holds_the_policy_and_the_env_that_it_plays(task, tmp_pat
     assert policy.repeats_per_step == wanted.repeats_per_step and config.task == "import_weights"
     for name, weight in wanted.state_dict().items():
         assert torch.equal(weight, policy.state_dict()[name])
-    episodes = evaluate(policy, held_out_env(config, "test"))
+    episodes = evaluate(policy, held_out_env(Settings(config), "test"))
     assert len(episodes.level) == 5
 
 

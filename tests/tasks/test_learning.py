@@ -5,6 +5,7 @@ from commands import run
 from mlflow.tracking import MlflowClient
 
 from drc_lab.app.held_out import held_out_env
+from drc_lab.app.settings import Settings
 from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.learning.checkpoints import load_policy
 
@@ -26,7 +27,7 @@ def solve_rate(folder, *overrides, split="valid"):
     assert result.returncode == 0, result.stderr
     (checkpoint,) = folder.glob("outputs/runs/*/*/checkpoints/last.ckpt")
     policy, config = load_policy(checkpoint)
-    return evaluate(policy, held_out_env(config, split)).solve_rate
+    return evaluate(policy, held_out_env(Settings(config), split)).solve_rate
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from drc_lab.app.settings import Settings
 from drc_lab.config import make_env
 from drc_lab.envs.levels import SPLITS
 from drc_lab.errors import UserError
@@ -18,7 +19,7 @@ def config(tmp_path, **env):
 
 def test_a_bank_made_by_the_task_feeds_the_env_in_every_split(tmp_path, capsys):
     made = config(tmp_path, split="test")
-    main(made, tmp_path)
+    main(Settings(made), tmp_path)
     shown = capsys.readouterr().out
     assert "90 boards" in shown and "some.npz" in shown
     for split in SPLITS:
@@ -30,9 +31,9 @@ def test_a_bank_made_by_the_task_feeds_the_env_in_every_split(tmp_path, capsys):
 
 def test_a_file_that_is_there_is_left_alone(tmp_path):
     made = config(tmp_path)
-    main(made, tmp_path)
+    main(Settings(made), tmp_path)
     with pytest.raises(UserError, match="there is a file already"):
-        main(made, tmp_path)
+        main(Settings(made), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -49,10 +50,10 @@ def test_mistakes_name_the_key_and_leave_no_file(tmp_path, key, value, message):
     made = config(tmp_path)
     OmegaConf.update(made, key, value)
     with pytest.raises(UserError, match=message):
-        main(made, tmp_path)
+        main(Settings(made), tmp_path)
     assert not (tmp_path / "banks").exists()
 
 
 def test_boards_that_there_are_not_name_the_env(tmp_path):
     with pytest.raises(UserError, match=r"env\.min_optimal: found 40"):
-        main(config(tmp_path, height=2, width=2, num_robots=1, min_optimal=40, max_optimal=None), tmp_path)
+        main(Settings(config(tmp_path, height=2, width=2, num_robots=1, min_optimal=40, max_optimal=None)), tmp_path)

@@ -1,4 +1,4 @@
-"""Worlds beside the one of the evaluation group: what they change, and the line for one that cannot be."""
+"""Distribution shifts (``thinking.worlds``): what they change, and the line for one that cannot be."""
 
 import pandas as pd
 import pytest
@@ -6,7 +6,8 @@ from checkpoints import checkpoint
 from commands import run_here
 from composed import compose
 
-from drc_lab.app.worlds import errors_name_world, worlds
+from drc_lab.app.settings import Settings
+from drc_lab.app.shift import errors_name_shift, shifted_settings
 from drc_lab.errors import ConfigError
 
 
@@ -17,17 +18,19 @@ def run_task(tmp_path, monkeypatch, capsys):
     return lambda *words: run_here(monkeypatch, capsys, *words)
 
 
-def test_a_world_changes_what_it_names_and_leaves_the_rest():
+def test_a_shift_changes_what_it_names_and_leaves_the_rest():
     config = compose(
         "+evaluation.env.max_steps=9", "evaluation.num_levels=50", "+thinking.worlds.larger={board: 7}",
         "+thinking.worlds.dense={num_levels: 20, env: {wall_density: 0.3}}",
     )  # fmt: skip
-    found = worlds(config)
-    assert list(found) == ["base", "larger", "dense"] and found["base"] is config
+    base = Settings(config)
+    found = shifted_settings(base)
+    assert list(found) == ["larger", "dense"]
     larger, dense = found["larger"].evaluation, found["dense"].evaluation
     assert (larger.board, larger.num_levels, larger.env) == (7, 50, {"max_steps": 9})
     assert (dense.board, dense.num_levels, dense.env) == (None, 20, {"max_steps": 9, "wall_density": 0.3})
-    assert found["larger"].env == config.env
+    assert found["larger"].config.env == config.env
+    assert (base.evaluation.board, base.evaluation.num_levels, base.evaluation.env) == (None, 50, {"max_steps": 9})
 
 
 @pytest.mark.parametrize(
@@ -40,19 +43,17 @@ def test_a_world_changes_what_it_names_and_leaves_the_rest():
         ("larger={board: [1, 2, 3]}", r"thinking.worlds.larger.board: found \[1, 2, 3\], allowed: N for N x N"),
     ],
 )
-def test_a_world_that_is_none_is_told_by_its_name(world, line):
+def test_a_shift_that_is_none_is_told_by_its_name(world, line):
     with pytest.raises(ConfigError, match=line):
-        worlds(compose(f"+thinking.worlds.{world}"))
+        shifted_settings(Settings(compose(f"+thinking.worlds.{world}")))
 
 
-def test_an_error_about_levels_says_which_world_they_are_of():
+def test_an_error_about_levels_says_which_shift_they_are_of():
     with (
-        pytest.raises(ConfigError, match=r"thinking\.worlds\.dense.env.wall_density: found 3"),
-        errors_name_world("dense"),
+        pytest.raises(ConfigError, match=r"^thinking\.worlds\.dense.env.wall_density: found 3"),
+        errors_name_shift("dense"),
     ):
         raise ConfigError("evaluation.env.wall_density", 3, "0 to 1")
-    with pytest.raises(ConfigError, match=r"^evaluation\.board: found 3"), errors_name_world("base"):
-        raise ConfigError("evaluation.board", 3, "4 or more")
 
 
 XSB = """
@@ -69,7 +70,7 @@ XSB = """
 
 
 @pytest.mark.slow
-def test_a_policy_of_any_size_is_played_and_compared_in_every_world(tmp_path, run_task):
+def test_a_policy_of_any_size_is_played_and_compared_under_every_shift(tmp_path, run_task):
     where = checkpoint(tmp_path / "a.ckpt", "env=sokoban", "env.height=6", "env.width=6", "env.num_boxes=1",
                        "policy.head=pool", "env.max_steps=6")  # fmt: skip
     (tmp_path / "two.xsb").write_text(XSB)
@@ -94,7 +95,7 @@ def test_a_policy_of_any_size_is_played_and_compared_in_every_world(tmp_path, ru
 
 
 @pytest.mark.slow
-def test_a_world_that_the_policy_cannot_play_in_is_refused_before_anything_is_played(tmp_path, run_task):
+def test_a_shift_that_the_policy_cannot_play_under_is_refused_before_anything_is_played(tmp_path, run_task):
     where = checkpoint(tmp_path / "a.ckpt")
     for world, line in (
         ("{board: 7}", "thinking.worlds.x.board: found 'observations (8, 7, 7)', allowed: (8, 5, 5), which the policy"),

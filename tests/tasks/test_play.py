@@ -16,6 +16,7 @@ from checkpoints import checkpoint, results
 from PIL import Image, ImageSequence
 
 from drc_lab.app.held_out import held_out_env
+from drc_lab.app.settings import Settings
 from drc_lab.config import make_env
 from drc_lab.evaluation.pictures.video import CAPTION_HEIGHT
 from drc_lab.evaluation.play.evaluator import evaluate
@@ -34,7 +35,7 @@ def test_an_agent_plays_as_it_is_evaluated(play, tmp_path):
     code, output, errors = play(where, "play.episodes=99", "play.show=none", "play.video=null", "play.split=valid")
     assert (code, errors) == (0, "")
     policy, config = load_policy(tmp_path / "a.ckpt")
-    expected = evaluate(policy, held_out_env(config, "valid"))
+    expected = evaluate(policy, held_out_env(Settings(config), "valid"))
     wanted = zip(expected.level, expected.solved, expected.length, expected.optimal, strict=True)
     assert results(output) == [tuple(int(x) for x in row) for row in wanted] and len(expected.level) == 12
     assert 0 < expected.solve_rate < 1  # or the test shows nothing

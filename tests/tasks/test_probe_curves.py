@@ -7,6 +7,7 @@ from commands import TINY, run, run_here, store
 from trainings import left, same
 
 from drc_lab.app.held_out import held_out_env
+from drc_lab.app.settings import Settings
 from drc_lab.interpretation.hooks import last_states
 from drc_lab.interpretation.labels import find_labels
 from drc_lab.interpretation.probes.emergence import at_checkpoint
@@ -34,7 +35,7 @@ def test_curves_are_what_probes_of_the_same_weights_say(monkeypatch, capsys, tmp
     client, (experiment,) = store(tmp_path)
     (recorded,) = client.search_runs([experiment.experiment_id])
     policy, config = load_policy(tmp_path / "run/checkpoints/last.ckpt")
-    env = held_out_env(config, "valid", num_envs=60, autoreset=False)
+    env = held_out_env(Settings(config), "valid", num_envs=60, autoreset=False)
     height, width = size_of(env)
     about = {"height": height, "width": width}
     list(record(policy, env, list(last_states(policy, "c").values()), 60, tmp_path / "recording", about))

@@ -14,7 +14,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from servers import free_port
 
 from drc_lab.evaluation.measures.table import Row
-from drc_lab.studies.study import log_settings
+from drc_lab.studies.nested_runs import log_settings
 from drc_lab.tracking.descriptions import RUNS
 from drc_lab.tracking.run import tracked_run
 from drc_lab.tracking.spec import TrackingSpec

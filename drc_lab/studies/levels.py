@@ -1,0 +1,50 @@
+"""The held-out levels that a report is about."""
+
+from collections.abc import Sequence
+
+from drc_lab.app.fits import check_fits
+from drc_lab.app.held_out import held_out_env, size_key
+from drc_lab.app.settings import Settings
+from drc_lab.app.start import say
+from drc_lab.envs.external import our_ids
+from drc_lab.envs.interface import BatchEnv
+from drc_lab.evaluation.measures.trace import BYTES_OF_A_TICK
+from drc_lab.evaluation.play.memory import bytes_per_level
+from drc_lab.evaluation.play.thinking import Setting
+from drc_lab.evaluation.stats.power import in_words
+from drc_lab.memory import check_memory
+from drc_lab.models.policy import Policy, num_actions
+from drc_lab.tracking.datasets import fixed_levels
+
+
+def report_env(settings: Settings, policy: Policy) -> BatchEnv:
+    """Makes the env with the held-out levels of the report; the project's own games get a no-op.
+
+    Raises:
+        ConfigError: the policy cannot play there, or what an evaluation keeps would not fit into memory.
+    """
+    e, thinking = settings.evaluation, settings.thinking
+    split, key = e.report_split, "evaluation.report_split"
+    noop = {"noop": True} if settings.config.env.id in our_ids() else {}
+    at_once = min(thinking.levels_at_once, e.num_levels)
+    env = held_out_env(settings, split, key, autoreset=False, num_envs=at_once, **noop)
+    if (levels := count_levels(env)) < env.num_envs:  # a fixed set without splits: do not deal a level twice
+        env = held_out_env(settings, split, key, autoreset=False, num_envs=levels, **noop)
+    check_fits(policy, num_actions(policy), env, size_key(settings, "env"))
+    check_memory("thinking.levels_at_once", env.num_envs, bytes_per_level(policy, env))
+    check_memory("thinking.trace_ticks", thinking.trace_ticks, BYTES_OF_A_TICK * count_levels(env))
+    return env
+
+
+def count_levels(env: BatchEnv) -> int:
+    """Returns the number of held-out levels; for envs without a fixed set, the number of boards."""
+    levels = fixed_levels(env)
+    return env.num_envs if levels is None else len(levels)
+
+
+def tell_power(settings: Settings, env: BatchEnv, thinking_settings: Sequence[Setting]) -> None:
+    """Says before playing how large a gain in solve rate must be to be detected on that many levels."""
+    if not env.says_success:  # an env may say so only once it has been played
+        return
+    compared = sum(not (setting.is_baseline or setting.control) for setting in thinking_settings)
+    say(in_words(count_levels(env), compared, settings.thinking.power, settings.evaluation.confidence))
