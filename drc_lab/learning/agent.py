@@ -14,7 +14,7 @@ from drc_lab.learning.losses import ActorCriticLoss
 from drc_lab.learning.ranks import Ranks
 from drc_lab.learning.rollout import Progressive, Rollout
 from drc_lab.learning.rollout_spec import RolloutSpec
-from drc_lab.learning.schedules import Schedule, in_optimizer_steps
+from drc_lab.learning.schedules import Schedule, in_optimizer_steps, step_to
 from drc_lab.learning.specs import AlgoSpec
 from drc_lab.models.policy import Policy, PolicyValue
 
@@ -194,10 +194,12 @@ class Agent(L.LightningModule):
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Advances the schedule by one step, or by as many as it takes to reach ``schedule_share``."""
-        total = self.spec.optimizer_steps
-        ahead = round(self.schedule_share * total) - scheduler.last_epoch
-        for _ in range(min(max(1, ahead), total - scheduler.last_epoch)):
+        total, done = self.spec.optimizer_steps, scheduler.last_epoch
+        wanted = min(max(done + 1, round(self.schedule_share * total)), total)
+        if wanted == done + 1:
             scheduler.step()
+        elif wanted > done:
+            step_to(scheduler, wanted)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.config

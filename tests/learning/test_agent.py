@@ -14,7 +14,7 @@ from drc_lab.learning.agent import Agent
 from drc_lab.learning.losses import A2CLoss, PPOLoss, VTraceLoss
 from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.learning.rollouts import RolloutStream
-from drc_lab.learning.schedules import in_optimizer_steps
+from drc_lab.learning.schedules import in_optimizer_steps, step_to
 from drc_lab.models.drc import DRCPolicy
 
 SGD = partial(torch.optim.SGD, lr=0.1)
@@ -215,6 +215,34 @@ def test_a_schedule_that_runs_ahead_of_the_frames_ends_at_its_end_and_no_further
         agent.lr_scheduler_step(schedule, None)
         seen.append(schedule.last_epoch)
     assert seen == [1, 2, 50, 51, 100, 100, 100]
+
+
+@pytest.mark.parametrize("schedule", [
+    partial(torch.optim.lr_scheduler.LinearLR, start_factor=1.0, end_factor=0.1, total_iters=100),
+    partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=100),
+    partial(torch.optim.lr_scheduler.LambdaLR, lr_lambda=lambda step: 1 / (1 + step)),
+    partial(torch.optim.lr_scheduler.MultiplicativeLR, lr_lambda=lambda step: 0.9),
+])  # fmt: skip
+def test_a_jump_of_a_schedule_ends_where_its_single_steps_do(schedule):
+    rates = []
+    for jumps in (range(1, 81), [30, 31, 80]):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+        made = schedule(optimizer)
+        optimizer.step()
+        for step in jumps:
+            step_to(made, step)
+        made.step()
+        rates.append((made.last_epoch, made.get_last_lr()[0]))
+    assert rates[0] == (81, pytest.approx(rates[1][1], rel=1e-9)) and rates[1][0] == 81
+
+
+def test_a_jump_over_millions_of_steps_takes_no_time():
+    """Step by step this would go on for hours after the time limit that made it necessary."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    linear = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters=10**10)
+    optimizer.step()
+    step_to(linear, 9 * 10**9)
+    assert linear.get_last_lr()[0] == pytest.approx(0.1)
 
 
 def test_v_trace_on_a_fresh_rollout_has_ratios_of_one():
