@@ -52,7 +52,7 @@ def play(policy: Policy, env: BatchEnv, steps: int, seed: int) -> tuple[Tensor, 
     for _ in range(steps):
         seen.append(now)
         resets.append(over)
-        state = policy.init_state(len(now), *now.shape[2:]) if state is None else state
+        state = policy.initial_carry(now) if state is None else state
         out, state = policy.unroll(now[None], state, over[None])
         following, _, terminated, truncated, _ = env.step(as_env_counts(out.policy_logits[0], env).argmax(-1).numpy())
         now, over = torch.from_numpy(following.copy()), torch.from_numpy(terminated | truncated)
@@ -62,7 +62,7 @@ def play(policy: Policy, env: BatchEnv, steps: int, seed: int) -> tuple[Tensor, 
 @torch.no_grad()
 def logits_of(policy: Policy, obs: Tensor, resets: Tensor, repeats: int | None) -> Tensor:
     """The logits [T, B, A] over a sequence, starting from the carry at the start of an episode in all envs."""
-    return policy.unroll(obs, policy.init_state(obs.shape[1], *obs.shape[3:]), resets, repeats)[0].policy_logits
+    return policy.unroll(obs, policy.initial_carry(obs[0]), resets, repeats)[0].policy_logits
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:

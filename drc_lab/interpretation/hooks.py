@@ -206,8 +206,7 @@ def run_with_cache(
         if not sequence:
             return policy(obs, state, repeats), {name: values[0] for name, values in kept.items()}
         if state is None:
-            H, W = obs.shape[3:] if obs.ndim == 5 else (None, None)
-            state = policy.init_state(obs.shape[1], H, W, obs.device, next(policy.parameters()).dtype)
+            state = policy.initial_carry(obs[0])
         resets = torch.zeros(obs.shape[:2], dtype=torch.bool, device=obs.device) if resets is None else resets
         out = policy.unroll(obs, state, resets, repeats)
     return out, {name: torch.stack(values) for name, values in kept.items()}

@@ -58,11 +58,10 @@ class Group:
         self.passes_rng = np.random.default_rng([seed, 2])
         self.passes, self.noops = (np.zeros(env.num_envs, np.int64) for _ in range(2))
         self.generator = torch.Generator().manual_seed(seed)
-        weight = next(policy.parameters())
-        self.on_gpu = weight.device.type == "cuda"
+        self.on_gpu = next(policy.parameters()).device.type == "cuda"
         self.obs = self._to_send(env.reset(seed=seed)[0])
         self.resets = self._to_send(np.ones(len(self.obs), bool))
-        self.carry = policy.init_state(len(self.obs), device=weight.device, dtype=weight.dtype)
+        self.carry = policy.initial_carry(self.obs)
         self._asked: Answer | None = None
         self._draw(np.ones(env.num_envs, bool))
 

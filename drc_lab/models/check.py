@@ -46,13 +46,12 @@ def check_policy(policy: Policy, space: gym.Space[Any], num_actions: int, key: s
     repeats: Any = policy.repeats_per_step
     demand(isinstance(repeats, int) and repeats >= 1, f"whose repeats_per_step is an int from 1, not {repeats!r}")
     demand(next(policy.parameters(), None) is not None, "with parameters (super().__init__() comes before them)")
-    H, W = shape[1:] if len(shape) == 3 else (None, None)
     seen = np.clip(np.resize(np.arange(7), (T, B, *shape)), space.low, space.high)
     obs = torch.from_numpy(seen.astype(space.dtype))
     resets = torch.zeros(T, B, dtype=torch.bool)
 
     def started() -> Any:
-        return policy.init_state(B, H, W, torch.device("cpu"), next(policy.parameters()).dtype)
+        return policy.initial_carry(obs[0])
 
     def unroll(obs: Tensor, carry: Any, resets: Tensor) -> tuple[PolicyValue, Any]:
         made = policy.unroll(obs, carry, resets)

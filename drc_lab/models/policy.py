@@ -61,6 +61,12 @@ class Policy(nn.Module, ABC):
         The carry consists of tensors [batch, ...] in tuples, lists or dicts; it is () in a policy without memory.
         """
 
+    def initial_carry(self, obs: Tensor) -> Any:
+        """The carry at the start of an episode for observations [B, ...], with the device and dtype of the weights."""
+        H, W = obs.shape[2:] if obs.ndim == 4 else (None, None)
+        weight = next(self.parameters())
+        return self.init_state(len(obs), H, W, weight.device, weight.dtype)
+
     def reads(self, shape: Sequence[int]) -> bool:
         """Whether the policy accepts observations of this shape."""
         return reads(self.obs_shape, self.any_size, shape)
@@ -110,8 +116,7 @@ class Policy(nn.Module, ABC):
     def forward(self, obs: Tensor, state: Any = None, repeats: int | None = None) -> tuple[PolicyValue, Any]:
         """One step: obs [B, ...] -> logits [B, A], value [B, 1], new carry. ``state=None`` starts an episode."""
         if state is None:
-            H, W = obs.shape[2:] if obs.ndim == 4 else (None, None)
-            state = self.init_state(len(obs), H, W, obs.device, next(self.parameters()).dtype)
+            state = self.initial_carry(obs)
         resets = torch.zeros(1, len(obs), dtype=torch.bool, device=obs.device)
         out, state = self.unroll(obs[None], state, resets, repeats)
         return PolicyValue(out.policy_logits[0], out.value[0]), state

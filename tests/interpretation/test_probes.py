@@ -5,11 +5,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import f1_score, r2_score
 
+from drc_lab.evaluation.stats.resampling import OverLevels, draws_of
 from drc_lab.interpretation.probes.linear import (
-    OverLevels,
     cell_features,
     confusions,
-    draws_of,
     fit_classes,
     fit_number,
     macro_f1,

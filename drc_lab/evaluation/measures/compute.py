@@ -15,7 +15,7 @@ from drc_lab.evaluation.measures.measure import SOLVED, Measure, measure_of
 from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.records import baseline_of, moves, ticks_a_pass
 from drc_lab.evaluation.play.thinking import ADAPTIVE, FIRST_PASSES
-from drc_lab.evaluation.stats.intervals import RESAMPLES, Interval
+from drc_lab.evaluation.stats.intervals import UNKNOWN, Interval, bootstrap_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -154,7 +154,7 @@ def equal_compute(
     by_cost = sorted(fixed, key=lambda amount: float(fixed[amount].thinking.mean()))
     cost, spent = [float(fixed[amount].thinking.mean()) for amount in by_cost], float(adaptive.thinking.mean())
     nan = math.nan
-    nothing = EqualCompute(nan, nan, nan, nan, nan, Interval(nan, nan))
+    nothing = EqualCompute(nan, nan, nan, nan, nan, UNKNOWN)
     if len(by_cost) < 2 or not cost[0] <= spent <= cost[-1] or cost[0] == cost[-1]:
         return nothing
     right = min(max(int(np.searchsorted(cost, spent)), 1), len(cost) - 1)
@@ -174,12 +174,9 @@ def equal_compute(
 
     samples = (adaptive.score, adaptive.thinking, low.score, low.thinking, high.score, high.thinking)
     more, found = float(share(adaptive.thinking, low.thinking, high.thinking)), float(gain(*samples))
-    interval = Interval(nan, nan)
+    interval = UNKNOWN
     if len(adaptive.score) > 1:
-        result = stats.bootstrap(samples, gain, paired=True, vectorized=True, confidence_level=confidence,
-                                 n_resamples=RESAMPLES, method="percentile", batch=200,
-                                 rng=np.random.default_rng(seed))  # fmt: skip
-        interval = Interval(float(result.confidence_interval.low), float(result.confidence_interval.high))
+        interval = bootstrap_interval(gain, *samples, confidence=confidence, seed=seed)
     mixture = float(adaptive.score.mean()) - found
     return EqualCompute(few, many, more, mixture, found, interval)
 

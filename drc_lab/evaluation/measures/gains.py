@@ -10,6 +10,7 @@ from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.measure import SOLVED
 from drc_lab.evaluation.measures.table import Row
 from drc_lab.evaluation.stats.power import detectable_gain
+from drc_lab.evaluation.stats.significance import verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +44,7 @@ def comparisons(rows: Sequence[Row], confidence: float = 0.95) -> Finding:
             "hurt": row.hurt,
             "p": row.p_value,
             "p_holm": row.p_adjusted,
-            "clear": "" if row.is_control else verdict(row, alpha),
+            "clear": "" if row.is_control else verdict(row.difference, row.p_adjusted, confidence),
         }
         for row in compared
     )
@@ -52,11 +53,11 @@ def comparisons(rows: Sequence[Row], confidence: float = 0.95) -> Finding:
     test = "McNemar's exact test" if measure.is_rate else "the paired t test"
     differ = "solved only with, and only without" if measure.is_rate else "with a higher, and a lower return"
     text = (
-        f"{_in_words(thinking, alpha)} helped, hurt: levels {differ}, of {levels:,}. p: "
+        f"{_in_words(thinking, confidence)} helped, hurt: levels {differ}, of {levels:,}. p: "
         f"{test}. p_holm: corrected for {len(thinking)} settings, controls not among them; where it is "
         f"at most {alpha:.3g}, the gain is clear. All of this is about one training: another seed may think otherwise."
     )
-    draw = (lambda axis: _draw(axis, thinking, alpha)) if thinking else None
+    draw = (lambda axis: _draw(axis, thinking, confidence)) if thinking else None
     return Finding("gains", "Which gains are more than chance?", text, table, draw, in_terminal=False)
 
 
@@ -81,13 +82,6 @@ def detectable(rows: Sequence[Row], confidence: float = 0.95, power: float = 0.8
     return Finding(
         "detectable", "After it was played: which gains would have been found?", text, table, in_terminal=False
     )
-
-
-def verdict(row: Row, alpha: float) -> str:
-    """ "helps" or "hurts" if the difference is significant at alpha after the correction, else ""."""
-    if not row.p_adjusted <= alpha:
-        return ""
-    return "helps" if row.difference > 0 else "hurts"
 
 
 def sensitivity(rows: Sequence[Row], confidence: float = 0.95, power: float = 0.8) -> str:
@@ -116,21 +110,25 @@ def _differing(row: Row) -> float:
     return (row.helped + row.hurt) / row.levels
 
 
-def _in_words(thinking: Sequence[Row], alpha: float) -> str:
+def _in_words(thinking: Sequence[Row], confidence: float) -> str:
     said = []
     for what, verb in (("helps", "help"), ("hurts", "hurt")):
-        names = [f"{row.kind} {row.amount:g}" for row in thinking if verdict(row, alpha) == what]
+        names = [
+            f"{row.kind} {row.amount:g}"
+            for row in thinking
+            if verdict(row.difference, row.p_adjusted, confidence) == what
+        ]
         if names:
             more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
             said.append(f"{len(names)} of {len(thinking)} settings clearly {verb}: {', '.join(names[:LISTED])}{more}.")
     return " ".join(said) or "No gain and no loss stays clear of 0 after the correction."
 
 
-def _draw(axis: "Axes", rows: Sequence[Row], alpha: float) -> None:
+def _draw(axis: "Axes", rows: Sequence[Row], confidence: float) -> None:
     """Draws gains with their intervals; the marker is filled if the gain is significant after the correction."""
     scale = rows[0].measure.scale
     for place, row in enumerate(rows):
-        clear = verdict(row, alpha)
+        clear = verdict(row.difference, row.p_adjusted, confidence)
         color = {"helps": "C2", "hurts": "C3"}.get(clear, "gray")
         axis.plot([scale * row.difference_low, scale * row.difference_high], [place, place], color=color)
         axis.plot(scale * row.difference, place, "o", color=color, markerfacecolor=color if clear else "white")

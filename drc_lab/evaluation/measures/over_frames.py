@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from drc_lab.evaluation.measures.finding import Finding
-from drc_lab.evaluation.measures.gains import verdict
 from drc_lab.evaluation.measures.table import Row
 from drc_lab.evaluation.play.thinking import FIRST_PASSES, NOT_MORE
+from drc_lab.evaluation.stats.significance import verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,7 @@ def over_frames_findings(rows: Sequence[Row], confidence: float = 0.95) -> list[
         confidence: of the intervals.
     """
     overall = sorted((row for row in rows if row.optimal == "all"), key=lambda row: row.frames)
-    alpha, measure = 1 - confidence, overall[0].measure
+    measure = overall[0].measure
     table = pd.DataFrame(
         {
             "frames": row.frames,
@@ -64,12 +64,14 @@ def over_frames_findings(rows: Sequence[Row], confidence: float = 0.95) -> list[
         f"of them help (+N) or hurt (-N) after the correction for the settings of one checkpoint. {one}"
     )
     return [
-        Finding("first_passes_over_frames", "When does thinking begin to help?", short, _first_passes(overall, alpha)),
+        Finding(
+            "first_passes_over_frames", "When does thinking begin to help?", short, _first_passes(overall, confidence)
+        ),
         Finding("over_frames", "Gains over frames", text + one, table, draw, in_terminal=False),
     ]
 
 
-def _first_passes(overall: Sequence[Row], alpha: float) -> pd.DataFrame:
+def _first_passes(overall: Sequence[Row], confidence: float) -> pd.DataFrame:
     """A table with a row for each checkpoint and a column for each number of first passes."""
     lines: dict[tuple[int, str], dict[str, Any]] = {}
     for row in overall:
@@ -80,7 +82,7 @@ def _first_passes(overall: Sequence[Row], alpha: float) -> pd.DataFrame:
         )
         if row.is_thinking:
             line[f"gain_{row.amount:g}"] = row.difference
-            sign = {"helps": "+", "hurts": "-"}.get(verdict(row, alpha))
+            sign = {"helps": "+", "hurts": "-"}.get(verdict(row.difference, row.p_adjusted, confidence))
             line["clear"] += f" {sign}{row.amount:g}" if sign else ""
     return pd.DataFrame([line | {"clear": line.pop("clear").strip()} for line in lines.values()])
 

@@ -21,8 +21,8 @@ from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.controls import CONTROLS
 from drc_lab.evaluation.play.records import SETTING, SUBJECT, baseline_of
 from drc_lab.evaluation.play.thinking import NOT_MORE
-from drc_lab.evaluation.stats.intervals import RESAMPLES, Interval
-from drc_lab.evaluation.stats.significance import holm
+from drc_lab.evaluation.stats.intervals import UNKNOWN, Interval, bootstrap_interval, mean_interval
+from drc_lab.evaluation.stats.significance import holm, verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,8 +75,7 @@ def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Findi
             gains.append(setting | {"mean": gain.mean, "low": gain.low, "high": gain.high, "p": gain.p})
             single.append(setting | _each(names, scores - baseline))
     adjusted = holm([math.nan if row["kind"] in NOT_MORE else row["p"] for row in gains])
-    clear = {True: "helps", False: "hurts"}
-    gains = [row | {"p_holm": float(p), "clear": clear[row["mean"] > 0] if p <= alpha else ""}
+    gains = [row | {"p_holm": float(p), "clear": verdict(row["mean"], p, confidence)}
              for row, p in zip(gains, adjusted, strict=True)]  # fmt: skip
     unit, few = f"The unit is the seed: mean over {len(subjects)} trainings", len(names) <= MOST_SHOWN
     return [
@@ -119,14 +118,12 @@ def over_seeds(scores: np.ndarray, confidence: float = 0.95, seed: int = 0) -> O
     """
     overall, by_group = scores[:, 0], scores[:, 1:]
     mean, iqm, n = float(overall.mean()), float(stats.trim_mean(by_group, TRIMMED, axis=None)), len(scores)
-    low, high, p = math.nan, math.nan, math.nan
+    interval, p, iqm_ends = UNKNOWN, math.nan, UNKNOWN
     if n > 1 and np.ptp(overall) > 0:
-        test = stats.ttest_1samp(overall, 0)
-        (low, high), p = test.confidence_interval(confidence), float(test.pvalue)
-    interval = Interval(math.nan, math.nan)
+        interval, p = mean_interval(overall, confidence), float(stats.ttest_1samp(overall, 0).pvalue)
     if n > 1 and np.ptp(by_group, axis=0).any():
-        interval = iqm_interval(by_group, confidence, seed)
-    return OverSeeds(mean, float(low), float(high), p, iqm, *interval)
+        iqm_ends = iqm_interval(by_group, confidence, seed)
+    return OverSeeds(mean, *interval, p, iqm, *iqm_ends)
 
 
 def iqm_interval(scores: np.ndarray, confidence: float = 0.95, seed: int = 0) -> Interval:
@@ -136,10 +133,7 @@ def iqm_interval(scores: np.ndarray, confidence: float = 0.95, seed: int = 0) ->
         picked = scores[chosen.astype(int)]  # (..., seeds, groups)
         return stats.trim_mean(picked.reshape(*chosen.shape[:-1], -1), TRIMMED, axis=-1)
 
-    result = stats.bootstrap((np.arange(len(scores)),), statistic, vectorized=True, confidence_level=confidence,
-                             n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(seed),
-                             batch=200)  # fmt: skip
-    return Interval(float(result.confidence_interval.low), float(result.confidence_interval.high))
+    return bootstrap_interval(statistic, np.arange(len(scores)), confidence=confidence, seed=seed)
 
 
 def _by_group(played: pd.DataFrame, measure: Measure) -> np.ndarray:

@@ -17,7 +17,7 @@ from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.measure import measure_of
 from drc_lab.evaluation.play.evaluator import CHUNK, as_env_counts
 from drc_lab.evaluation.play.sweep import batches
-from drc_lab.evaluation.stats.intervals import mean_interval
+from drc_lab.evaluation.stats.intervals import mean_intervals
 from drc_lab.memory import check_memory
 from drc_lab.models.policy import Policy
 
@@ -112,8 +112,7 @@ def _ticks(policy: Policy, env: BatchEnv, obs: torch.Tensor, ticks: int) -> Iter
 
     Without a carry the output never changes, so the policy is run only once.
     """
-    H, W = obs.shape[2:] if obs.ndim == 4 else (None, None)
-    carry = policy.init_state(len(obs), H, W, obs.device, next(policy.parameters()).dtype)
+    carry = policy.initial_carry(obs)
     for tick in range(ticks):
         if tick == 0 or tree_leaves(carry):
             out, carry = policy(obs, carry, 1)
@@ -184,7 +183,7 @@ def _thirds(optimal: np.ndarray) -> dict[str, np.ndarray]:
 
 def _by_tick(x: np.ndarray, groups: dict[str, np.ndarray], confidence: float) -> pd.DataFrame:
     """Means of x [N, T] over each group: a row for each tick, and the interval of the mean over all levels."""
-    low, high = np.array([mean_interval(column, confidence) for column in x.T]).T
+    low, high = mean_intervals(x, confidence)
     table = pd.DataFrame({"tick": np.arange(1, x.shape[1] + 1)})
     for name, mask in groups.items():
         known = ~np.isnan(x[mask])

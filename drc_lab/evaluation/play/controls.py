@@ -89,9 +89,9 @@ class NoMemory(Policy):
             yield
 
     def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, Any]:
-        H, W = obs.shape[3:] if obs.ndim == 5 else (None, None)
-        carry = self.policy.init_state(obs.shape[1], H, W, obs.device, next(self.policy.parameters()).dtype)
-        return self.policy.unroll(obs, carry, resets.new_ones(resets.shape), repeats)[0], state
+        return self.policy.unroll(obs, self.policy.initial_carry(obs[0]), resets.new_ones(resets.shape), repeats)[
+            0
+        ], state
 
 
 PLAYERS = (random_control, sampled_control, no_memory_control, distance_control, never_thinks_control)

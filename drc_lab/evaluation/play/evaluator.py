@@ -264,8 +264,7 @@ class _Evaluation:
         """
         carry, thinking = part.carry, self.thinking
         if carry is None:
-            H, W = obs.shape[2:] if obs.ndim == 4 else (None, None)
-            carry = self.policy.init_state(len(obs), H, W, obs.device, next(self.policy.parameters()).dtype)
+            carry = self.policy.initial_carry(obs)
         made, before = torch.zeros_like(limit), None
         active = limit.nonzero()[:, 0]
         while len(active):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from drc_lab.evaluation.measures.table import Row
 from drc_lab.evaluation.report.words import described, gain, score
+from drc_lab.evaluation.stats.significance import verdict
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,16 @@ class Summary:
         """
         if self.best is None:
             return []
-        clear = [row for row in self.more if row.p_adjusted <= 1 - self.confidence]
+        clear: dict[str, list[Row]] = {}
+        for row in self.more:
+            clear.setdefault(verdict(row.difference, row.p_adjusted, self.confidence), []).append(row)
         said = []
-        for sign, what in ((1, "helps"), (-1, "does harm")):
-            if so := [row for row in clear if sign * row.difference > 0]:
-                most = max(so, key=lambda row: sign * row.difference)
+        for direction, what in (("helps", "helps"), ("hurts", "does harm")):
+            if so := clear.get(direction):
+                most = max(so, key=lambda row: abs(row.difference))
                 said.append(f"More thinking {what}, clearly so at {len(so)} of {len(self.more)} settings, most of all "
                             f"with {described(most.kind, most.amount)}: {_gained(most)}.")  # fmt: skip
-        if not clear:
+        if not said:
             shown = f"{described(self.best.kind, self.best.amount)}, {_gained(self.best)}"
             said.append(f"No change by thinking is clear on these levels. Best of {len(self.more)} settings: {shown}.")
         return said

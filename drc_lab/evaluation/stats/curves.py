@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from scipy import stats
+
+from drc_lab.evaluation.stats.intervals import mean_intervals
 
 MOST_POINTS = 500  # of a mean curve; longer ones are resampled
 
@@ -48,11 +49,8 @@ def mean_curve(curves: Sequence[Points], confidence: float) -> MeanCurve:
     if len(frames) > MOST_POINTS:
         frames = np.linspace(first, last, MOST_POINTS)
     values = np.stack([np.interp(frames, x, y) for x, y in curves])  # (n, N)
-    mean, n = values.mean(axis=0), len(values)
-    if n == 1:
-        return MeanCurve(frames, mean, *np.full((2, len(frames)), np.nan))
-    half = stats.t.ppf((1 + confidence) / 2, n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n)
-    return MeanCurve(frames, mean, mean - half, mean + half)
+    low, high = mean_intervals(values, confidence)
+    return MeanCurve(frames, values.mean(axis=0), low, high)
 
 
 def plot_groups(groups: Sequence[Group], metric: str, confidence: float, path: Path) -> None:

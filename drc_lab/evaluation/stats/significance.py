@@ -1,7 +1,7 @@
 """Tests of whether two ways to play differ on the same levels by more than chance, for one comparison or many."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -60,3 +60,18 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     if tested.any():
         adjusted[tested] = multipletests(adjusted[tested], method="holm")[1]
     return adjusted
+
+
+def is_clear(p_adjusted: Any, confidence: float) -> Any:
+    """Whether a p-value after Holm's correction, or each of an array, is at most 1 - ``confidence``; nan never is.
+
+    This is what all tables, sentences and pictures call clear.
+    """
+    return p_adjusted <= 1 - confidence
+
+
+def verdict(difference: float, p_adjusted: float, confidence: float) -> str:
+    """ "helps" or "hurts" if a difference is clear, see `is_clear`; otherwise ""."""
+    if not is_clear(p_adjusted, confidence):
+        return ""
+    return "helps" if difference > 0 else "hurts"

@@ -12,7 +12,7 @@ from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.evaluation.stats.intervals import paired_difference
-from drc_lab.evaluation.stats.significance import holm, paired_test
+from drc_lab.evaluation.stats.significance import holm, is_clear, paired_test
 from drc_lab.interpretation.hooks import Hook, hooks
 from drc_lab.interpretation.spec import ABLATIONS
 from drc_lab.models.policy import Policy
@@ -122,7 +122,7 @@ def ablation(
     ]
     table = pd.DataFrame(rows, columns=columns)
     table["p_holm"] = holm(table["p"].to_numpy())
-    table["clear"] = np.where(table["p_holm"] <= 1 - confidence, "yes", "")
+    table["clear"] = np.where(is_clear(table["p_holm"], confidence), "yes", "")
     text = (
         f"Solve rate ({plain.mean():.1%} with all) when channels of a layer's cell state are taken out at every tick "
         f"of every step: those with the largest weights in the probe, and random: the mean of {draws} draws of as many "

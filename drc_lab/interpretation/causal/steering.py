@@ -13,7 +13,7 @@ from drc_lab.envs.batch import SKIP
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.stats.intervals import mean_interval, paired_difference
-from drc_lab.evaluation.stats.significance import holm, paired_t_test
+from drc_lab.evaluation.stats.significance import holm, is_clear, paired_t_test
 from drc_lab.interpretation.causal.alternatives import Routes
 from drc_lab.interpretation.hooks import Hook, hooks
 from drc_lab.interpretation.labels.backward import NEVER
@@ -170,7 +170,7 @@ def steering(
                "difference_low", "difference_high", "p"]  # fmt: skip
     table = pd.DataFrame(rows, columns=columns)
     table["p_holm"] = holm(table["p"].to_numpy())
-    table["clear"] = np.where((table["p_holm"] <= 1 - confidence) & (table["difference"] > 0), "yes", "")
+    table["clear"] = np.where(is_clear(table["p_holm"], confidence) & (table["difference"] > 0), "yes", "")
     counts = (f"{sum(each.there.sum() for each in routes):,} of {moves}" for moves, routes in turned.items())
     text = (
         f"Routes from first observations ({', '.join(counts)} moves) whose first move the policy does not make by "

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from drc_lab.evaluation.stats.resampling import OverLevels, draws_of
 from drc_lab.interpretation.probes.linear import (
-    OverLevels,
     Probe,
     cell_features,
     confusions,
-    draws_of,
     fit_classes,
     fit_number,
     macro_f1,

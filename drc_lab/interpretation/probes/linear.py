@@ -1,18 +1,12 @@
 """Linear probes: logistic and ridge regression on what a policy computes, and their scores on held-out levels."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize
-from scipy.stats import norm
 
-from drc_lab.evaluation.stats.intervals import Interval
-
-RESAMPLES = 2000
 MAX_ITERATIONS = 300
 SHRINKAGES = (1, 10, 100, 1_000, 10_000)  # factors of l2 that a ridge regression chooses from
 
@@ -157,36 +151,3 @@ def moments(truth: np.ndarray, said: np.ndarray, level: np.ndarray) -> np.ndarra
     _, number = np.unique(level, return_inverse=True)
     each = (np.ones(len(truth)), truth, truth**2, (truth - said) ** 2)
     return np.stack([np.bincount(number, weights=column) for column in each], 1)
-
-
-class OverLevels:
-    """A score and its bootstrap distribution. Whole levels are resampled, as the rows of a level are correlated.
-
-    Args:
-        sums: [L, ...], for each level the statistics that add up over levels, such as confusion matrices.
-        score: computes scores from summed statistics, [R, ...] -> [R] or [...] -> a number.
-        draws: float64 [R, L], how often each level is in each resample; the same for all scores that are compared.
-    """
-
-    def __init__(self, sums: np.ndarray, score: Callable[[np.ndarray], Any], draws: np.ndarray):
-        self.value = float(score(sums.sum(0)))
-        flat = sums.reshape(len(sums), -1).astype(np.float64)
-        self.resampled = score((draws @ flat).reshape(len(draws), *sums.shape[1:]))  # (R,)
-
-    def interval(self, confidence: float = 0.95) -> Interval:
-        low, high = np.quantile(self.resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
-        return Interval(float(low), float(high))
-
-    def beats(self, other: "OverLevels") -> float:
-        """Returns the one-sided p-value of the hypothesis that this score is no better than another on the same levels,
-        from a normal distribution with the bootstrap's standard deviation of the difference."""
-        difference, spread = self.value - other.value, float((self.resampled - other.resampled).std())
-        if spread == 0:
-            return 1.0 if difference <= 0 else 0.0
-        return float(norm.sf(difference / spread))
-
-
-def draws_of(levels: int, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
-    """Draws R bootstrap resamples of L levels; returns how often each level is in each of them, float64 [R, L]."""
-    rng = np.random.default_rng(seed)
-    return rng.multinomial(levels, np.full(levels, 1 / levels), size=resamples).astype(np.float64)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from drc_lab.evaluation.measures.finding import Finding
-from drc_lab.evaluation.stats.significance import holm
+from drc_lab.evaluation.stats.significance import holm, is_clear
 from drc_lab.interpretation.labels import Label
 from drc_lab.interpretation.probes.bench import Bench, Fitted, scaled
 from drc_lab.interpretation.probes.linear import Probe
@@ -85,7 +85,7 @@ def probe_all(
     at = [place for place, _ in p_values]
     table.loc[at, "p"] = [p for _, p in p_values]
     table.loc[at, "p_holm"] = holm([p for _, p in p_values])
-    table["clear"] = np.where(table["p_holm"] <= 1 - confidence, "yes", "")
+    table["clear"] = np.where(is_clear(table["p_holm"], confidence), "yes", "")
     return Probed(table, probes)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from drc_lab.evaluation.measures.finding import Finding
-from drc_lab.interpretation.probes.linear import OverLevels, Probe, cell_features, confusions, draws_of, macro_f1
+from drc_lab.evaluation.stats.resampling import OverLevels, draws_of
+from drc_lab.interpretation.probes.linear import Probe, cell_features, confusions, macro_f1
 from drc_lab.interpretation.probes.probing import Probed
 from drc_lab.interpretation.probes.targets import Target
 from drc_lab.interpretation.recording import DECIDES, Recording
