@@ -25,9 +25,9 @@ from drc_lab.errors import ConfigError, UserError
 from drc_lab.evaluation.means import metrics
 from drc_lab.evaluation.measures.table import frame_of, table
 from drc_lab.evaluation.play.controls import CONTROLS
-from drc_lab.evaluation.play.evaluator import Thinking
+from drc_lab.evaluation.play.settings import Setting
 from drc_lab.evaluation.play.sweep import sweep
-from drc_lab.evaluation.play.thinking import Setting
+from drc_lab.evaluation.play.thinking import Thinking
 from drc_lab.evaluation.watchers.chosen import watchers
 from drc_lab.files import remove_empty
 from drc_lab.learning import checkpoints
@@ -317,7 +317,7 @@ def _played(policy: Policy, env: BatchEnv, settings: Sequence[Setting], num_leve
     """Plays all settings and returns the records. The exact solver judges nothing here, because it is slow."""
     spec = replace(Settings(_config()).thinking, solver_levels=0)
     with working(f"playing: {len(settings)} settings on {num_levels:,} levels", len(settings) * num_levels) as advance:
-        return sweep(policy, env, settings, num_levels, seed, tell=advance, watchers=watchers(spec, env))
+        return sweep(policy, env, settings, num_levels, seed, advance=advance, watchers=watchers(spec, env))
 
 
 def _check(thinking: Thinking) -> None:

@@ -22,7 +22,11 @@ QUICK = 1.0  # seconds; tasks that take less get no line
 WIDTH = 10  # of a bar, so that a line fits into 80 columns
 
 Item = TypeVar("Item")
-Advance = Callable[[float], None]
+Advance = Callable[[float], object]  # called with the amount of work that was done since its last call
+
+
+def silent(number: float) -> None:
+    """An `Advance` for work whose progress is not shown."""
 
 
 class _Times(ProgressColumn):

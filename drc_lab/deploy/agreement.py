@@ -10,7 +10,7 @@ from torch import Tensor
 
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.evaluation.measures.measure import Measure
-from drc_lab.evaluation.play.evaluator import as_env_counts
+from drc_lab.evaluation.play.choices import as_env_counts
 from drc_lab.models.policy import Policy
 from drc_lab.tables import Column, FittedTable
 

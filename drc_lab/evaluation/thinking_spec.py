@@ -8,7 +8,7 @@ from drc_lab.rules import at_least, one_of
 
 if TYPE_CHECKING:
     from drc_lab.envs.interface import BatchEnv
-    from drc_lab.evaluation.play.thinking import Setting
+    from drc_lab.evaluation.play.settings import Setting
     from drc_lab.models.policy import Policy
 
 NO_MEMORY, DISTANCE, NEVER_THINKS = "no_memory", "distance", "never_thinks"
@@ -86,7 +86,7 @@ class ThinkingSpec:
             ConfigError: see `check_possible`.
         """
         from drc_lab.envs.vector import game_of  # this import and the next take seconds
-        from drc_lab.evaluation.play import thinking as kinds
+        from drc_lab.evaluation.play import settings as kinds
 
         own, can_wait = policy.repeats_per_step, env.noop_action is not None
         self.check_possible(can_wait, game_of(env) is not None, env.think_action is not None)
@@ -116,7 +116,7 @@ class ThinkingSpec:
         """
         from drc_lab.envs.vector import game_of
         from drc_lab.evaluation.play import controls
-        from drc_lab.evaluation.play.thinking import Setting
+        from drc_lab.evaluation.play.settings import Setting
 
         known, can_think = game_of(env) is not None, env.think_action is not None
         self.check_possible(True, known, can_think)

@@ -1,7 +1,7 @@
 """A dictionary of features of single cells: a small top-k sparse autoencoder on the channel vectors of a state's cells
 (Gao et al. 2024, arXiv 2406.04093)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.interpretation.pictures.galleries import board_picture, framed, show
 from drc_lab.interpretation.probes.targets import Split, Target
 from drc_lab.interpretation.recording import Recording
+from drc_lab.progress import Advance, silent
 
 STEPS, BATCH, RATE = 1500, 1024, 3e-3
 TOLD = 100  # steps between two reports of progress
@@ -52,9 +53,7 @@ def _largest(x: Tensor, k: int) -> Tensor:
     return torch.zeros_like(x).scatter_(1, at, values)
 
 
-def learn_dictionary(
-    x: np.ndarray, features: int, k: int, seed: int = 0, tell: Callable[[int], object] = lambda number: None
-) -> Dictionary:
+def learn_dictionary(x: np.ndarray, features: int, k: int, seed: int = 0, advance: Advance = silent) -> Dictionary:
     """Learns a dictionary from vectors.
 
     Args:
@@ -62,7 +61,7 @@ def learn_dictionary(
         features: number of features, F.
         k: largest number of features that are active at a time.
         seed: of weights and batches.
-        tell: called with 1 after every `TOLD` steps.
+        advance: called with 1 after every `TOLD` steps.
     """
     generator = torch.Generator().manual_seed(seed)
     data = torch.from_numpy(np.asarray(x, np.float32))
@@ -89,7 +88,7 @@ def learn_dictionary(
         with torch.no_grad():
             decoder.copy_(torch.nn.functional.normalize(decoder, dim=1))
         if step % TOLD == TOLD - 1:
-            tell(1)
+            advance(1)
     with torch.no_grad():
         return Dictionary(mean, encoder.clone(), decoder.clone(), bias * scale, k)
 
@@ -97,7 +96,7 @@ def learn_dictionary(
 @torch.no_grad()
 def dictionary_finding(
     recording: Recording, name: str, targets: Sequence[Target], split: Split, features: int, k: int, seed: int = 0,
-    tell: Callable[[int], object] = lambda number: None, env: LevelVectorEnv | None = None,
+    advance: Advance = silent, env: LevelVectorEnv | None = None,
 ) -> Finding:  # fmt: skip
     """Learns a dictionary of one recorded tensor on the training levels and describes its features on the test levels.
 
@@ -106,12 +105,12 @@ def dictionary_finding(
         name: of a tensor [rows, C, H, W].
         targets: labels that features are compared with; only those of cells are used.
         split: of the rows into training and test levels.
-        features, k, seed, tell: see `learn_dictionary`.
+        features, k, seed, advance: see `learn_dictionary`.
         env: of the game; its first board is overwritten to draw pictures. None for no pictures.
     """
     maps = recording.tensor(name).transpose(0, 2, 3, 1)  # (rows, H, W, C)
     with torch.enable_grad():
-        learned = learn_dictionary(maps[split.train].reshape(-1, maps.shape[-1]), features, k, seed, tell)
+        learned = learn_dictionary(maps[split.train].reshape(-1, maps.shape[-1]), features, k, seed, advance)
     tested = torch.from_numpy(maps[split.test].reshape(-1, maps.shape[-1]))
     active = learned.features(tested)
     explained = 1 - (tested - learned.restored(active)).square().sum() / (tested - tested.mean(0)).square().sum()

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import UserError
-from drc_lab.evaluation.play.evaluator import Thinking, evaluate
+from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.evaluation.play.sweep import batches
+from drc_lab.evaluation.play.thinking import Thinking
 from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.files import written
 from drc_lab.interpretation.hooks import read_names, tapping

@@ -1,6 +1,6 @@
 """Saliency: attributions of a policy's value and greedy action to the cells of the board, computed with Captum."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from drc_lab.interpretation.pictures.galleries import heat, mosaic
 from drc_lab.interpretation.recorder import bytes_computed
 from drc_lab.interpretation.spec import ATTRIBUTED, ATTRIBUTIONS
 from drc_lab.models.policy import Policy, as_floats
+from drc_lab.progress import Advance, silent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -109,7 +110,7 @@ def saliency(
     of: Sequence[str] = (ACTION, VALUE),
     seed: int = 0,
     confidence: float = 0.95,
-    tell: Callable[[int], object] = lambda number: None,
+    advance: Advance = silent,
 ) -> list[Finding]:
     """Measures which kinds of cells (boxes, walls, ...) attributions on first observations lie on, for each number of
     ticks.
@@ -120,7 +121,7 @@ def saliency(
         methods, of: see `attributions`.
         seed: of the env.
         confidence: of the intervals.
-        tell: called with 1 after each combination of method, output and number of ticks.
+        advance: called with 1 after each combination of method, output and number of ticks.
     """
     obs, _ = env.reset(seed=seed)
     seen = torch.from_numpy(obs).to(next(policy.parameters()).device)
@@ -139,7 +140,7 @@ def saliency(
                     by_chance = where.mean((1, 2))
                     interval = mean_interval(each, confidence)
                     rows.append([method, what, ticks, name, each.mean(), *interval, by_chance.mean()])
-                tell(1)
+                advance(1)
     table = pd.DataFrame(rows, columns=["method", "of", "ticks", "cell", "share", "low", "high", "cells"])
     text = (
         "How much of the attribution on a first observation lies on cells that hold what, for the logit of the greedy "

@@ -11,8 +11,8 @@ from drc_lab.evaluation.measures.measure import SOLVE_RATE, judged_by
 from drc_lab.evaluation.measures.table import table
 from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.evaluation.play.records import joined, records_of
+from drc_lab.evaluation.play.settings import PLAIN, Played, Setting, first_passes, play
 from drc_lab.evaluation.play.sweep import Ended
-from drc_lab.evaluation.play.thinking import PLAIN, Played, Setting, first_passes, play
 from drc_lab.evaluation.spec import EvaluationSpec
 from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.learning.agent import Agent

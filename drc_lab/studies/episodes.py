@@ -9,8 +9,8 @@ import torch
 
 from drc_lab.arguments import plain
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.evaluation.play.settings import Setting
 from drc_lab.evaluation.play.sweep import Parts, sweep
-from drc_lab.evaluation.play.thinking import Setting
 from drc_lab.evaluation.watchers.chosen import watchers
 from drc_lab.progress import working
 from drc_lab.studies.levels import count_levels

@@ -10,7 +10,7 @@ from drc_lab.envs.external import our_ids
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.evaluation.measures.trace import BYTES_OF_A_TICK
 from drc_lab.evaluation.play.memory import bytes_per_level
-from drc_lab.evaluation.play.thinking import Setting
+from drc_lab.evaluation.play.settings import Setting
 from drc_lab.evaluation.stats.power import in_words
 from drc_lab.memory import check_memory
 from drc_lab.models.policy import Policy, num_actions

@@ -16,7 +16,7 @@ from drc_lab.config import build_policy
 from drc_lab.envs.external import our_ids
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.play.evaluator import Thinking
+from drc_lab.evaluation.play.thinking import Thinking
 from drc_lab.interpretation.hooks import points_of, read_names
 from drc_lab.interpretation.recorder import bytes_of, check_folder, key_of, record, size_of
 from drc_lab.interpretation.recording import Recording

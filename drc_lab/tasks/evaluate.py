@@ -16,7 +16,7 @@ from drc_lab.evaluation.measures.failures import endings
 from drc_lab.evaluation.measures.findings import findings
 from drc_lab.evaluation.measures.table import table
 from drc_lab.evaluation.play.records import baseline_of
-from drc_lab.evaluation.play.thinking import PLAIN, Setting
+from drc_lab.evaluation.play.settings import PLAIN, Setting
 from drc_lab.studies.episodes import PARTS, play_all
 from drc_lab.studies.levels import count_levels, report_env
 from drc_lab.studies.reporting import report_on, tell_where

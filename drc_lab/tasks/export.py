@@ -29,7 +29,8 @@ from drc_lab.deploy.step import Interface, PolicyStep
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import UserError
 from drc_lab.evaluation.measures.measure import RETURNS, SOLVED
-from drc_lab.evaluation.play.evaluator import Thinking, evaluate
+from drc_lab.evaluation.play.evaluator import evaluate
+from drc_lab.evaluation.play.thinking import Thinking
 from drc_lab.evaluation.stats.intervals import mean_interval, rate_interval
 from drc_lab.files import size_of, writable, written
 from drc_lab.learning.checkpoints import load_policy

@@ -18,7 +18,7 @@ from drc_lab.app.settings import Settings
 from drc_lab.app.specs import PlaySpec
 from drc_lab.app.start import console, start
 from drc_lab.evaluation.pictures.video import write_video
-from drc_lab.evaluation.play.evaluator import as_env_counts
+from drc_lab.evaluation.play.choices import as_env_counts
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy, num_actions
 from drc_lab.playing.keyboard import NEXT, QUIT, RESTART, Keyboard, keys

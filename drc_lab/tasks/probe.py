@@ -19,7 +19,7 @@ from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.pictures.video import write_video
-from drc_lab.evaluation.play.evaluator import Thinking
+from drc_lab.evaluation.play.thinking import Thinking
 from drc_lab.files import written
 from drc_lab.interpretation.causal.alternatives import default_label
 from drc_lab.interpretation.dictionary import STEPS, TOLD, dictionary_finding

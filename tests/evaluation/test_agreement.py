@@ -15,7 +15,7 @@ from drc_lab.errors import ConfigError
 from drc_lab.evaluation.measures.agreement import Agreement, agreement_findings
 from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.evaluation.play.records import records_of
-from drc_lab.evaluation.play.thinking import PLAIN, play
+from drc_lab.evaluation.play.settings import PLAIN, play
 from drc_lab.models.random import RandomPolicy
 
 UP, DOWN, LEFT, RIGHT = range(4)

@@ -13,8 +13,8 @@ from drc_lab.envs.vector import game_of
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.play.controls import CONTROLS, NoMemory
 from drc_lab.evaluation.play.evaluator import evaluate
+from drc_lab.evaluation.play.settings import first_passes
 from drc_lab.evaluation.play.sweep import sweep
-from drc_lab.evaluation.play.thinking import first_passes
 from drc_lab.evaluation.thinking_spec import ThinkingSpec
 from drc_lab.models.cnn import SmallCNNPolicy
 from drc_lab.models.drc import DRCPolicy

@@ -7,8 +7,9 @@ import torch
 from counting import Counting
 
 import drc_lab  # noqa: F401 - registers the envs
-from drc_lab.evaluation.play.evaluator import Thinking, evaluate
-from drc_lab.evaluation.play.thinking import CYCLE_NOOPS, CYCLE_PASSES, PLAIN, Setting, play
+from drc_lab.evaluation.play.evaluator import evaluate
+from drc_lab.evaluation.play.settings import CYCLE_NOOPS, CYCLE_PASSES, PLAIN, Setting, play
+from drc_lab.evaluation.play.thinking import Thinking
 from drc_lab.evaluation.watchers.cycles import NONE, Cycles
 from drc_lab.models.policy import PolicyValue
 

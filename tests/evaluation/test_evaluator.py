@@ -8,7 +8,8 @@ from counting import ENV, Counting
 
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.play.evaluator import Thinking, evaluate
+from drc_lab.evaluation.play.evaluator import evaluate
+from drc_lab.evaluation.play.thinking import Thinking
 from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.policy import PolicyValue

@@ -19,10 +19,12 @@ from drc_lab.evaluation.measures.learned import Decisions, by_move, by_optimal, 
 from drc_lab.evaluation.measures.over_frames import metrics_at
 from drc_lab.evaluation.measures.table import table
 from drc_lab.evaluation.measures.trace import trace
+from drc_lab.evaluation.play.choices import never, sampled
 from drc_lab.evaluation.play.controls import CONTROLS
-from drc_lab.evaluation.play.evaluator import Thinking, evaluate, never, sampled
+from drc_lab.evaluation.play.evaluator import evaluate
+from drc_lab.evaluation.play.settings import DRAWN, FIXED, PLAIN, Setting, at_equal_compute, drawn_as_often, play
 from drc_lab.evaluation.play.sweep import Parts, sweep
-from drc_lab.evaluation.play.thinking import DRAWN, FIXED, PLAIN, Setting, at_equal_compute, drawn_as_often, play
+from drc_lab.evaluation.play.thinking import Thinking
 from drc_lab.evaluation.thinking_spec import ThinkingSpec
 from drc_lab.evaluation.watchers.cycles import Cycles
 from drc_lab.models.policy import PolicyValue

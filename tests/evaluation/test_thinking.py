@@ -10,8 +10,8 @@ import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.play.controls import CONTROLS
 from drc_lab.evaluation.play.records import joined, records_of
+from drc_lab.evaluation.play.settings import Setting, first_passes, play, repeats
 from drc_lab.evaluation.play.sweep import Parts, sweep
-from drc_lab.evaluation.play.thinking import Setting, first_passes, play, repeats
 from drc_lab.evaluation.thinking_spec import ThinkingSpec
 
 
@@ -105,19 +105,19 @@ def test_a_sweep_that_was_interrupted_goes_on_and_gives_the_same(tmp_path):
     env = v1(n=3)  # batches of 3 and 1
     whole = sweep(Counting(7), env, settings, 4)
     assert len(whole) == 4 * len(settings) and whole["level"].tolist() == [0, 1, 2, 3] * len(settings)
-    parts, told = Parts(tmp_path, {"weights": "a"}), []
+    parts, ended = Parts(tmp_path, {"weights": "a"}), []
 
-    def tell(number):
-        told.append(number)
-        if sum(told) >= 14:
+    def advance(number):
+        ended.append(number)
+        if sum(ended) >= 14:
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        sweep(Counting(7), env, settings, 4, parts=parts, tell=tell)
+        sweep(Counting(7), env, settings, 4, parts=parts, advance=advance)
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert 0 < len(before) < 2 * len(settings)
     policy, done = Counting(7), []
-    again = sweep(policy, env, settings, 4, parts=parts, tell=done.append)
+    again = sweep(policy, env, settings, 4, parts=parts, advance=done.append)
     pd.testing.assert_frame_equal(whole, again)
     assert sum(done) == 4 * len(settings) and all(number >= 0 for number in done)
     assert {name: (tmp_path / name).stat().st_mtime_ns for name in before} == before

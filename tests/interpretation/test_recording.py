@@ -10,7 +10,7 @@ from small_drc import small
 
 from drc_lab.envs.sokoban import SokobanVectorEnv
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.evaluation.play.evaluator import Thinking
+from drc_lab.evaluation.play.thinking import Thinking
 from drc_lab.interpretation.recorder import bytes_of, record
 from drc_lab.interpretation.recording import DECIDES, Recording
 

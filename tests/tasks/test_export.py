@@ -14,7 +14,8 @@ from drc_lab.app.held_out import held_out_env
 from drc_lab.app.settings import Settings
 from drc_lab.config import make_env
 from drc_lab.deploy.agreement import logits_of, play
-from drc_lab.evaluation.play.evaluator import Thinking, evaluate
+from drc_lab.evaluation.play.evaluator import evaluate
+from drc_lab.evaluation.play.thinking import Thinking
 from drc_lab.evaluation.stats.intervals import rate_interval
 from drc_lab.learning.checkpoints import load_policy
 

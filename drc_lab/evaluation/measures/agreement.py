@@ -13,7 +13,7 @@ from drc_lab.errors import ConfigError
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.records import SETTING
-from drc_lab.evaluation.play.thinking import FIRST_PASSES
+from drc_lab.evaluation.play.settings import FIRST_PASSES
 from drc_lab.evaluation.stats.intervals import ratio_interval
 from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.models.policy import PolicyValue

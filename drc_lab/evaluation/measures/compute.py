@@ -14,7 +14,7 @@ from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.measure import SOLVED, Measure, measure_of
 from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.records import baseline_of, moves, ticks_a_pass
-from drc_lab.evaluation.play.thinking import ADAPTIVE, FIRST_PASSES
+from drc_lab.evaluation.play.settings import ADAPTIVE, FIRST_PASSES
 from drc_lab.evaluation.stats.intervals import UNKNOWN, Interval, bootstrap_interval
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.play.records import SETTING, baseline_of, decisions
-from drc_lab.evaluation.play.thinking import CYCLE_NOOPS, CYCLE_PASSES, FIRST_PASSES
+from drc_lab.evaluation.play.settings import CYCLE_NOOPS, CYCLE_PASSES, FIRST_PASSES
 from drc_lab.evaluation.stats.intervals import mean_interval, rate_interval
 from drc_lab.evaluation.watchers.cycles import NONE, steps_in_place_of_cycles
 

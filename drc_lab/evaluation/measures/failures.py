@@ -15,7 +15,7 @@ from drc_lab.evaluation.measures.measure import measure_of
 from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.records import SETTING, baseline_of
 from drc_lab.evaluation.play.replay import is_over, replay
-from drc_lab.evaluation.play.thinking import NOT_MORE
+from drc_lab.evaluation.play.settings import NOT_MORE
 from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.models.policy import Policy
 from drc_lab.pictures import SMALLEST_CELL

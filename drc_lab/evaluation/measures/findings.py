@@ -13,7 +13,7 @@ from drc_lab.evaluation.measures.learned import thinks_findings
 from drc_lab.evaluation.measures.measure import measure_of
 from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.records import SETTING, baseline_of, ticks_a_step
-from drc_lab.evaluation.play.thinking import ADAPTIVE, FIRST_PASSES, NOT_MORE
+from drc_lab.evaluation.play.settings import ADAPTIVE, FIRST_PASSES, NOT_MORE
 from drc_lab.evaluation.stats.intervals import mean_interval, rate_interval
 
 

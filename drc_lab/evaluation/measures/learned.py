@@ -11,7 +11,7 @@ from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.measure import Measure, measure_of
 from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.records import baseline_of
-from drc_lab.evaluation.play.thinking import DRAWN, FIRST_PASSES, FIXED
+from drc_lab.evaluation.play.settings import DRAWN, FIRST_PASSES, FIXED
 from drc_lab.evaluation.stats.intervals import mean_interval, paired_difference
 from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.models.policy import PolicyValue

@@ -8,7 +8,7 @@ import pandas as pd
 
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.table import Row
-from drc_lab.evaluation.play.thinking import FIRST_PASSES, NOT_MORE
+from drc_lab.evaluation.play.settings import FIRST_PASSES, NOT_MORE
 from drc_lab.evaluation.stats.significance import verdict
 
 if TYPE_CHECKING:

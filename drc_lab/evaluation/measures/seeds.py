@@ -20,7 +20,7 @@ from drc_lab.evaluation.measures.measure import Measure, measure_of
 from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.controls import CONTROLS
 from drc_lab.evaluation.play.records import SETTING, SUBJECT, baseline_of
-from drc_lab.evaluation.play.thinking import NOT_MORE
+from drc_lab.evaluation.play.settings import NOT_MORE
 from drc_lab.evaluation.stats.intervals import UNKNOWN, Interval, bootstrap_interval, mean_interval
 from drc_lab.evaluation.stats.significance import holm, verdict
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.table import Row
-from drc_lab.evaluation.play.thinking import FIRST_PASSES
+from drc_lab.evaluation.play.settings import FIRST_PASSES
 from drc_lab.evaluation.report.summary import summarise
 
 if TYPE_CHECKING:

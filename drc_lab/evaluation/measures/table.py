@@ -10,7 +10,7 @@ import pandas as pd
 from drc_lab.evaluation.measures.measure import RETURNS, SOLVED, Measure, measure_of
 from drc_lab.evaluation.play.controls import CONTROLS
 from drc_lab.evaluation.play.records import SETTING, SUBJECT, baseline_of
-from drc_lab.evaluation.play.thinking import NOT_MORE
+from drc_lab.evaluation.play.settings import NOT_MORE
 from drc_lab.evaluation.stats.intervals import mean_interval, paired_difference, rate_interval
 from drc_lab.evaluation.stats.significance import holm, paired_t_test, paired_test
 
@@ -20,7 +20,7 @@ class Row:
     """A line of thinking.csv: one setting on the levels of one optimal length ("all" for all levels).
 
     Attributes:
-        kind, amount: the setting, see `drc_lab.evaluation.play.thinking.Setting`.
+        kind, amount: the setting, see `drc_lab.evaluation.play.settings.Setting`.
         optimal: name of the group of levels, see `groups`.
         levels: number of levels in it.
         solve_rate, low, high: with its interval. If the env does not report success, ``solve_rate`` is nan and all

@@ -15,7 +15,8 @@ from drc_lab.envs.judge import Judge
 from drc_lab.envs.vector import game_of
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.measure import measure_of
-from drc_lab.evaluation.play.evaluator import CHUNK, as_env_counts
+from drc_lab.evaluation.play.choices import as_env_counts
+from drc_lab.evaluation.play.evaluator import CHUNK, divergence
 from drc_lab.evaluation.play.sweep import batches
 from drc_lab.evaluation.stats.intervals import mean_intervals
 from drc_lab.memory import check_memory
@@ -95,7 +96,7 @@ def trace(
                     entropy[here, tick] = -(log_probs.exp() * log_probs).sum(-1)
                     value[here, tick], action[here, tick] = values, log_probs.argmax(-1)
                     if before is not None:
-                        kl[here, tick] = (log_probs.exp() * (log_probs - before)).sum(-1).clamp(min=0)
+                        kl[here, tick] = divergence(log_probs, before)
                     before = log_probs
         judged = np.flatnonzero(info["level"][:n] < solver_levels) if game else np.empty(0, np.int64)
         if game is not None and len(judged):

@@ -12,7 +12,7 @@ from drc_lab.envs.batch import Batch
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.vector import game_of
 from drc_lab.evaluation import thinking_spec
-from drc_lab.evaluation.play.evaluator import Choose, most_probable, never, sampled
+from drc_lab.evaluation.play.choices import Choose, most_probable, never, sampled
 from drc_lab.models.policy import Device, DType, Policy, PolicyValue, Repeats, num_actions
 from drc_lab.models.random import RandomPolicy
 

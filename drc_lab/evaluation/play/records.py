@@ -2,7 +2,7 @@
 
 Columns:
 
-- ``kind``, ``amount``, ``baseline``: the setting, see `drc_lab.evaluation.play.thinking.Setting`;
+- ``kind``, ``amount``, ``baseline``: the setting, see `drc_lab.evaluation.play.settings.Setting`;
 - ``level`` (its number), ``optimal`` (optimal length in steps, -1 if unknown);
 - ``solved`` (only if the env reports success), ``length`` (steps), ``return``, ``passes`` (extra passes), ``ticks`` (of
   all passes);
@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from drc_lab.evaluation.measures.measure import SOLVED
-from drc_lab.evaluation.play.thinking import Played
+from drc_lab.evaluation.play.settings import Played
 
 SETTING = ["kind", "amount"]  # the columns that identify a setting
 SUBJECT = ["checkpoint", "seed", "frames"]  # the columns that identify a checkpoint: name, training seed, frames

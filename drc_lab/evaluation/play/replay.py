@@ -9,8 +9,9 @@ import numpy as np
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.streams import FixedLevels
 from drc_lab.envs.vector import LevelVectorEnv
-from drc_lab.evaluation.play.evaluator import Thinking, evaluate
+from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.evaluation.play.sweep import batches
+from drc_lab.evaluation.play.thinking import Thinking
 from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.models.policy import Policy
 

@@ -13,33 +13,34 @@ import pyarrow.parquet as pq
 
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.evaluation.play.records import joined, records_of
-from drc_lab.evaluation.play.thinking import Setting, play
+from drc_lab.evaluation.play.settings import Played, Setting, play
 from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.files import written
 from drc_lab.models.policy import Policy
+from drc_lab.progress import Advance, silent
 
-Tell = Callable[[int], object]
 DEPENDS_ON = b"drc_lab"  # metadata key of a part's file, for the hash of what its records depend on
 
 
 class Ended(Watcher):
-    """Reports progress: calls ``tell`` with the number of episodes that have ended since its last call.
+    """Reports progress: calls ``advance`` with the number of episodes that have newly ended.
 
-    Args:
-        tell: called with that number.
+    Attributes:
+        reported: how many have been reported so far.
     """
 
-    def __init__(self, tell: Tell):
-        self.tell, self.playing, self.told = tell, 0, 0
+    def __init__(self, advance: Advance):
+        self.advance, self.playing, self.reported = advance, 0, 0
 
     def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
-        self.rest(max(0, self.playing - len(envs)) + self.told)
+        if len(envs) < self.playing:
+            self.catch_up(self.reported + self.playing - len(envs))
         self.playing = len(envs)
 
-    def rest(self, all_of: int) -> None:
-        """Reports those of ``all_of`` ended episodes that have not been reported yet."""
-        self.tell(all_of - self.told)
-        self.told = all_of
+    def catch_up(self, ended: int) -> None:
+        """Reports those of ``ended`` episodes in all that have not been reported yet, and begins anew."""
+        self.advance(ended - self.reported)
+        self.reported, self.playing = ended, 0
 
 
 class Parts:
@@ -92,7 +93,7 @@ def sweep(
     num_levels: int,
     seed: int = 0,
     parts: Parts | None = None,
-    tell: Tell = lambda number: None,
+    advance: Advance = silent,
     watchers: Callable[[Setting], Sequence[Watcher]] = lambda setting: (),
 ) -> pd.DataFrame:
     """Plays all settings on the same levels, ``env.num_envs`` at once.
@@ -104,29 +105,42 @@ def sweep(
         num_levels: plays the env's first ``num_levels`` levels.
         seed: of everything random; each batch of levels gets a seed derived from it.
         parts: where finished batches are saved to and read from; None saves nothing.
-        tell: called with the number of episodes that have newly ended or were read from ``parts``.
+        advance: called with the number of episodes that have newly ended or were read from ``parts``.
         watchers: see `play`. Saved records depend on them too, so ``depends_on`` of ``parts`` has to cover them.
 
     Returns:
         the records, see `drc_lab.evaluation.play.records`.
     """
-    found: list[pd.DataFrame] = []
+    records: list[pd.DataFrame] = []
     for levels in batches(num_levels, env.num_envs):
-        kept = {setting: parts.read(setting, levels) if parts else None for setting in settings}
-        missing = [setting for setting, records in kept.items() if records is None]
-        tell((len(settings) - len(missing)) * len(levels))
-        ended = Ended(tell)
-
-        def watched(setting: Setting) -> list[Watcher]:
-            return [ended, *watchers(setting)]  # noqa: B023 - called before the next batch
-
-        own_seed = int(np.random.SeedSequence([seed, levels.start]).generate_state(1)[0])
-        for number, played in enumerate(play(policy, env, missing, levels, own_seed, watched)):
-            records = records_of(played)
+        by_setting = {setting: parts.read(setting, levels) if parts else None for setting in settings}
+        missing = [setting for setting, kept in by_setting.items() if kept is None]
+        advance((len(settings) - len(missing)) * len(levels))
+        for played in _played(policy, env, missing, levels, seed, advance, watchers):
+            by_setting[played.setting] = records_of(played)
             if parts:
-                parts.write(played.setting, levels, records)
-            kept[played.setting] = records
-            ended.playing = 0
-            ended.rest((number + 1) * len(levels))
-        found += [records for records in kept.values() if records is not None]
-    return joined(found)
+                parts.write(played.setting, levels, by_setting[played.setting])
+        records += [each for each in by_setting.values() if each is not None]
+    return joined(records)
+
+
+def _played(
+    policy: Policy,
+    env: BatchEnv,
+    settings: Sequence[Setting],
+    levels: range,
+    seed: int,
+    advance: Advance,
+    watchers: Callable[[Setting], Sequence[Watcher]],
+) -> Iterator[Played]:
+    """`play` for one batch of levels, with a seed of its own, that reports its progress."""
+    ended = Ended(advance)
+
+    def all_watchers(setting: Setting) -> list[Watcher]:
+        counted = [ended] if setting in settings else []  # the baseline policy may be played in addition
+        return [*counted, *watchers(setting)]
+
+    seed_of_batch = int(np.random.SeedSequence([seed, levels.start]).generate_state(1)[0])
+    for number, played in enumerate(play(policy, env, settings, levels, seed_of_batch, all_watchers), 1):
+        yield played
+        ended.catch_up(number * len(levels))  # a result may be that of another setting, which was played before

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from drc_lab.evaluation.measures.table import Row
-from drc_lab.evaluation.play.thinking import ADAPTIVE, CYCLE_NOOPS, CYCLE_PASSES, NOT_MORE
+from drc_lab.evaluation.play.settings import ADAPTIVE, CYCLE_NOOPS, CYCLE_PASSES, NOT_MORE
 from drc_lab.evaluation.report.summary import by_policy
 from drc_lab.evaluation.report.words import amount, kind_words, player
 

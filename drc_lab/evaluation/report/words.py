@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from drc_lab.evaluation.measures.table import Row
-from drc_lab.evaluation.play.thinking import (
+from drc_lab.evaluation.play.settings import (
     ADAPTIVE,
     CYCLE_NOOPS,
     CYCLE_PASSES,

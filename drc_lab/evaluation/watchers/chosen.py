@@ -6,7 +6,7 @@ from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.measures.agreement import Agreement
 from drc_lab.evaluation.measures.learned import Decisions
-from drc_lab.evaluation.play.thinking import FIRST_PASSES, PLAIN, Setting
+from drc_lab.evaluation.play.settings import FIRST_PASSES, PLAIN, Setting
 from drc_lab.evaluation.thinking_spec import ThinkingSpec
 from drc_lab.evaluation.watchers.sizes import Sizes
 from drc_lab.evaluation.watchers.watcher import Watcher

@@ -1,6 +1,6 @@
 """Ablation: how much the solve rate drops without the channels that a probe reads most, or without random ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,7 @@ from drc_lab.interpretation.hooks import Hook, hooks
 from drc_lab.interpretation.spec import ABLATIONS
 from drc_lab.models.policy import Policy
 from drc_lab.models.taps import Point
+from drc_lab.progress import Advance, silent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +75,7 @@ def ablation(
     seed: int = 0,
     draws: int = 3,
     confidence: float = 0.95,
-    tell: Callable[[int], object] = lambda number: None,
+    advance: Advance = silent,
 ) -> Finding:
     """Compares the solve rate without the channels that a probe reads most with that without random channels.
 
@@ -88,7 +89,7 @@ def ablation(
         seed: of the random channels.
         draws: how many random sets of channels each setting is compared with.
         confidence: of the intervals, and 1 - alpha of the tests.
-        tell: called with 1 after each setting.
+        advance: called with 1 after each setting.
     """
     plain = evaluate(policy, env, seed=seed).solved
     rng = np.random.default_rng(seed)
@@ -107,7 +108,7 @@ def ablation(
                 worst = max(paired_test(each, read).p_value if each.mean() > read.mean() else 1.0 for each in others)
                 rows.append([layer, method, number, read.mean(), read.mean() - plain.mean(), *loss, rate,
                              rate - plain.mean(), worst])  # fmt: skip
-                tell(1)
+                advance(1)
     columns = [
         "layer",
         "method",

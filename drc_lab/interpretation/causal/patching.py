@@ -1,7 +1,7 @@
 """Activation patching: finds where a policy represents a difference between two levels, by copying what it computed on
 one level into its computation on the other, place by place."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,7 @@ from drc_lab.evaluation.stats.intervals import mean_interval
 from drc_lab.interpretation.hooks import hooks, run_with_cache
 from drc_lab.models.policy import Policy
 from drc_lab.models.taps import Point
+from drc_lab.progress import Advance, silent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +60,7 @@ def patching(
     changed: Tensor,
     names: Sequence[str],
     confidence: float = 0.95,
-    tell: Callable[[int], object] = lambda number: None,
+    advance: Advance = silent,
 ) -> Finding | None:
     """Measures for each place how much of the preference on the clean level patching restores on the changed one.
 
@@ -71,7 +72,7 @@ def patching(
         clean, changed: [N, ...], first observations in pairs.
         names: of the places, each the name of a single point (``layer.tick.what``).
         confidence: of the intervals.
-        tell: called with 1 after each place.
+        advance: called with 1 after each place.
     """
     (out, _), cache = run_with_cache(policy, clean, None, names)
     (other, _), _ = run_with_cache(policy, changed, None, names)
@@ -98,7 +99,7 @@ def patching(
         rows.append(
             [name, layer, tick, what, back.mean(), *mean_interval(back, confidence), np.median(back), len(back)]
         )
-        tell(1)
+        advance(1)
     table = pd.DataFrame(rows, columns=["place", "layer", "tick", "what", "restored", "low", "high", "median", "pairs"])
     text = (
         "Levels and the same levels with the goal somewhere else, on which the policy wants another first move. What "

@@ -1,7 +1,7 @@
 """Steering: adds a probe's vectors to the cell state in the cells of a few moves, to test whether the policy acts on
 what the probe reads."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,7 @@ from drc_lab.interpretation.labels.backward import NEVER
 from drc_lab.interpretation.probes.linear import Probe
 from drc_lab.models.policy import Policy
 from drc_lab.models.taps import Point
+from drc_lab.progress import Advance, silent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,7 +127,7 @@ def steering(
     label: str,
     seed: int = 0,
     confidence: float = 0.95,
-    tell: Callable[[int], object] = lambda number: None,
+    advance: Advance = silent,
 ) -> Finding:
     """Measures how often steering makes the policy follow a route that it would not follow by itself, for each
     strength, compared with random vectors.
@@ -139,7 +140,7 @@ def steering(
         label: that the probes predict.
         seed: of the random vectors.
         confidence: of the intervals, and 1 - alpha of the tests.
-        tell: called with 1 after each setting.
+        advance: called with 1 after each setting.
     """
     rows: list[list[object]] = []
     for layer, probe in probes.items():
@@ -165,7 +166,7 @@ def steering(
                 *paired_difference(steered, steered_by_random, confidence),
                 paired_t_test(steered, steered_by_random).p_value,
             ])  # fmt: skip
-            tell(1)
+            advance(1)
     columns = ["layer", "moves", "cells", "when", "alpha", "steered", "low", "high", "part", "random", "difference",
                "difference_low", "difference_high", "p"]  # fmt: skip
     table = pd.DataFrame(rows, columns=columns)

@@ -1,6 +1,6 @@
 """What a policy's activations encode linearly: probes for every label and recorded tensor, beside their controls."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from drc_lab.interpretation.probes.linear import Probe
 from drc_lab.interpretation.probes.targets import Split, Target
 from drc_lab.interpretation.recording import Recording
 from drc_lab.interpretation.spec import ProbeSpec
+from drc_lab.progress import Advance, silent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +42,7 @@ def probe_all(
     found: Sequence[Target],
     spec: ProbeSpec,
     confidence: float = 0.95,
-    tell: Callable[[int], object] = lambda number: None,
+    advance: Advance = silent,
 ) -> Probed:
     """Fits probes for every target to every recorded tensor that can be read, each beside its controls.
 
@@ -51,7 +52,7 @@ def probe_all(
         found: what the probes predict.
         spec: settings of the fits.
         confidence: of intervals, and 1 - alpha of the tests.
-        tell: called with 1 after each probe and its controls.
+        advance: called with 1 after each probe and its controls.
     """
     split = Split.of(recording, spec.train_share, spec.seed)
     rows: list[list[object]] = []
@@ -80,7 +81,7 @@ def probe_all(
                 p_values.append((len(rows), beaten))
                 rows.append(_row(label, name, "policy", kernel, own, confidence))
                 rows += [_row(label, name, of, kernel, each, confidence) for of, each in controls.items()]
-                tell(1)
+                advance(1)
     table = pd.DataFrame(rows, columns=COLUMNS)
     at = [place for place, _ in p_values]
     table.loc[at, "p"] = [p for _, p in p_values]
