@@ -5,7 +5,7 @@ message. Process-wide settings that the command line changes are restored, see `
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ from drc_lab.arguments import plain
 from drc_lab.composing import checked_task, composed, hydra_in_one_line
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.evaluation.kinds.controls import Control, Sampled
+from drc_lab.evaluation.kinds.kind import Kind, Setting
 from drc_lab.evaluation.means import metrics
 from drc_lab.evaluation.measures.table import frame_of, table
-from drc_lab.evaluation.play.controls import CONTROLS
-from drc_lab.evaluation.play.settings import Setting
+from drc_lab.evaluation.play.played import Played
 from drc_lab.evaluation.play.sweep import sweep
 from drc_lab.evaluation.play.thinking import Thinking
 from drc_lab.evaluation.watchers.chosen import watchers
@@ -54,7 +55,6 @@ __all__ = [
 ]
 
 TRAININGS = ("train", "thinking_sweep")
-SAMPLED = "sampled"  # the control that samples actions from the policy's probabilities
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,25 @@ class Evaluation:
         shown = (f"{name} {x:.4g} [{self.metrics[f'{name}_low']:.4g}, {self.metrics[f'{name}_high']:.4g}]"
                  for name, x in means.items())  # fmt: skip
         return f"{len(self.levels):,} levels: {', '.join(shown)}"
+
+
+@dataclass(frozen=True)
+class _Given(Kind):
+    """The one way to play of `evaluate`."""
+
+    given: Thinking = field(default_factory=Thinking, kw_only=True)
+    greedy: bool = field(default=True, kw_only=True)
+
+    @property
+    def label(self) -> str:
+        return "greedy" if self.greedy else Sampled().label
+
+    @property
+    def control(self) -> Control | None:
+        return None if self.greedy else Sampled()
+
+    def thinking(self, amount: float, baseline: Played | None = None) -> Thinking:
+        return self.given
 
 
 def load_policy(checkpoint: str | Path, *, root: str | Path = "outputs", tracking_uri: str | None = None) -> Policy:
@@ -178,9 +197,8 @@ def evaluate(
     env, num_levels = _levels(policy, env, num_levels, split)
     if thinking.noops and env.noop_action is None:
         raise ConfigError("thinking.noops", thinking.noops, "0, as the env has no action that does nothing (noop=True)")
-    kind = "greedy" if greedy else SAMPLED
-    setting = Setting(kind, 0, thinking, None if greedy else CONTROLS[SAMPLED], is_baseline=True)
-    records = _played(policy, env, [setting], num_levels, seed)
+    records = _played(policy, env, [Setting(_Given(given=thinking, greedy=greedy))], num_levels, seed)
+    records["baseline"] = True  # others would be compared with it
     return Evaluation(records, metrics(records, confidence))
 
 
@@ -200,6 +218,7 @@ def thinking_sweep(
     adaptive_max_ticks: int = 48,
     adaptive_every_step: bool = False,
     controls: Sequence[str] = (),
+    kinds: Sequence[Kind] = (),
     split: str | None = None,
     seed: int = 0,
     confidence: float = 0.95,
@@ -220,6 +239,7 @@ def thinking_sweep(
         adaptive, adaptive_max_ticks, adaptive_every_step: single ticks until two successive ones agree within this many
             nats (``adaptive``), up to a maximum; before the first step alone, or before every step.
         controls: any of random, sampled, no_memory, distance and never_thinks.
+        kinds: further kinds of thinking and controls, see docs/extending.md.
         seed: seed of everything that is sampled.
         confidence: confidence level of the intervals.
 
@@ -236,11 +256,12 @@ def thinking_sweep(
     }  # fmt: skip
     config = _config()
     with hydra_in_one_line((), [CONF]):
-        config.thinking = plain(config.thinking) | {
+        config.thinking = OmegaConf.merge(config.thinking, {
             **{key: list(values) for key, values in given.items()}, "passes_at_step": passes_at_step,
             "adaptive_max_ticks": adaptive_max_ticks, "adaptive_every_step": adaptive_every_step,
-        }  # fmt: skip
+        })  # fmt: skip
     spec = Settings(config).thinking
+    spec = replace(spec, kinds=spec.kinds | {kind.name_in_config: kind for kind in kinds})
     env, num_levels = _levels(policy, env, num_levels, split)
     records = _played(policy, env, spec.settings(policy, env), num_levels, seed)
     return frame_of(table(records, confidence))

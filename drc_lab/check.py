@@ -140,7 +140,9 @@ def check_thinking_sweep(settings: Settings, folder: Path) -> None:
             check_held_out(shifted, shifted.evaluation.report_split, key)
     arguments = env_arguments(held_out_group(settings))
     ours, values = arguments.spec_class is not GymSpec, arguments.values
-    thinking.check_possible(ours or values.get("noop_action") is not None, ours, values.get("thinks") is not None)
+    has = {"noop": ours or values.get("noop_action") is not None, "estimate": ours,
+           "think": values.get("thinks") is not None}  # fmt: skip
+    thinking.check_possible({ability for ability, there in has.items() if there})
 
 
 def check_played(settings: Settings, checkpoint: str, split: str, split_key: str) -> None:

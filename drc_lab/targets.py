@@ -141,7 +141,7 @@ def drop_replaced(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
     If the command line or an experiment replaces a target, as with ``policy._target_=mine.Net``, the config still has
     the arguments of the old target, which come from its config file. Keys that the command line itself sets are kept:
-    `drc_lab.config.build` refuses those that the new target does not accept.
+    `drc_lab.building.build` refuses those that the new target does not accept.
 
     Args:
         config: the composed config, which is changed in place.

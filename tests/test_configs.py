@@ -13,8 +13,9 @@ from composed import compose
 
 from drc_lab.app.settings import Settings
 from drc_lab.arguments import plain
+from drc_lab.building import build
 from drc_lab.check import check_training
-from drc_lab.config import build, build_policy, make_env
+from drc_lab.config import build_policy, make_env
 from drc_lab.models.policy import Policy
 from drc_lab.paths import CONF
 from drc_lab.specs import OF_LIBRARIES, SPECS

@@ -72,7 +72,7 @@ class Settings:
 
     @cached_property
     def thinking(self) -> ThinkingSpec:
-        return self._group(ThinkingSpec, "thinking")
+        return ThinkingSpec.from_group(plain(self.config.thinking))
 
     @cached_property
     def report(self) -> ReportSpec:

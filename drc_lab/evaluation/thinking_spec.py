@@ -1,37 +1,35 @@
-"""The ``thinking`` group of the config, checked: the settings at which a policy is played."""
+"""The ``thinking`` group of the config, checked: the settings at which a policy is played. Light to import."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from drc_lab.arguments import from_mapping
 from drc_lab.errors import ConfigError
-from drc_lab.rules import at_least, one_of
+from drc_lab.evaluation.kinds.controls import Control
+from drc_lab.evaluation.kinds.first_passes import FirstPasses
+from drc_lab.evaluation.kinds.kind import Kind, Setting
+from drc_lab.evaluation.kinds.registry import kinds_of, register, shipped
+from drc_lab.rules import all_at_least, one_of
 
 if TYPE_CHECKING:
     from drc_lab.envs.interface import BatchEnv
-    from drc_lab.evaluation.play.settings import Setting
     from drc_lab.models.policy import Policy
 
-NO_MEMORY, DISTANCE, NEVER_THINKS = "no_memory", "distance", "never_thinks"
-CONTROLS = ("random", "sampled", NO_MEMORY, DISTANCE, NEVER_THINKS)
-NO_MEMORY_PASSES = "no_memory_passes"  # added to NO_MEMORY if there are extra first passes
-NOOPS_BY_DEFAULT = (1, 2, 4, 8)
+GROUP = "thinking"
 MOST_POWER = 0.999  # the number of levels needed grows without bound towards 1
 
 
 @dataclass(frozen=True)
 class ThinkingSpec:
-    """Settings of a thinking sweep; conf/thinking/default.yaml explains each key."""
+    """Settings of a thinking sweep; conf/thinking/default.yaml explains each key.
 
-    first_passes: list[int]
-    noops: list[int] | None
-    repeats: list[int] | None
-    passes_at: list[int]
-    passes_at_step: int
-    cycle_passes: list[float]
-    cycle_noops: list[float]
-    adaptive: list[float]
-    adaptive_max_ticks: int
-    adaptive_every_step: bool
+    Args:
+        kinds: all kinds of thinking and controls, by name. In the config their keys lie beside the others, see
+            `drc_lab.evaluation.kinds.registry`.
+    """
+
+    kinds: dict[str, Kind]
     controls: list[str] | None
     levels_at_once: int
     solver_levels: int
@@ -41,90 +39,97 @@ class ThinkingSpec:
     run: str | None
     worlds: dict[str, dict[str, Any]]
 
+    @classmethod
+    def from_group(cls, group: Mapping[str, Any]) -> "ThinkingSpec":
+        """Checks the config group.
+
+        Raises:
+            ConfigError: about a key of it.
+        """
+        values = dict(group)
+        kinds = kinds_of(values, values.pop("kinds", {}), GROUP)
+        return from_mapping(cls, values, GROUP, kinds=kinds)
+
     def __post_init__(self) -> None:
-        at_least("first_passes", self.first_passes, 0)
-        at_least("noops", self.noops or [], 0)
-        at_least("repeats", self.repeats or [], 1)
-        at_least("passes_at", self.passes_at, 1)
-        at_least("passes_at_step", [self.passes_at_step], 0)
-        at_least("cycle_passes", self.cycle_passes, 0)
-        at_least("cycle_noops", self.cycle_noops, 0)
-        at_least("adaptive", self.adaptive, 0)
-        at_least("adaptive_max_ticks", [self.adaptive_max_ticks], 1)
-        at_least("levels_at_once", [self.levels_at_once], 1)
-        at_least("solver_levels", [self.solver_levels], 0)
-        at_least("solver_max_states", [self.solver_max_states], 1)
-        at_least("trace_ticks", [self.trace_ticks], 0)
+        all_at_least(self, 1, "levels_at_once", "solver_max_states")
+        all_at_least(self, 0, "solver_levels", "trace_ticks")
         if not 0 < self.power <= MOST_POWER:
             raise ConfigError("power", self.power, f"above 0, up to {MOST_POWER}")
         for name in self.controls or []:
-            one_of("controls", name, CONTROLS)
+            one_of("controls", name, self._choices)
 
-    def check_possible(self, can_wait: bool, is_game: bool, can_think: bool) -> None:
+    @property
+    def most_first_passes(self) -> int:
+        """The largest number of extra first passes that is played."""
+        passes = (kind.amounts for kind in self.kinds.values() if type(kind) is FirstPasses)
+        return max((most for amounts in passes for most in amounts), default=0)
+
+    @property
+    def _choices(self) -> dict[str, Control]:
+        """The controls that ``controls`` can name."""
+        return {name: kind for name, kind in self.kinds.items() if isinstance(kind, Control) and not kind.beside}
+
+    def _chosen(self, abilities: Collection[str]) -> list[str]:
+        """The names of the controls that are played in an env with these abilities."""
+        able = [name for name, control in self._choices.items() if not control.lacks(abilities)]
+        return able if self.controls is None else self.controls
+
+    def check_possible(self, abilities: Collection[str]) -> None:
         """Checks that an env supports these settings.
 
         Args:
-            can_wait: whether it has a no-op.
-            is_game: whether it is one of the project's games, in which a player can try each action one step ahead.
-            can_think: whether it has the action "think".
+            abilities: what it has, of `drc_lab.evaluation.kinds.kind.NEEDS`.
 
         Raises:
-            ConfigError: there are no-ops but the env has none, or a control cannot play the env.
+            ConfigError: a kind of thinking or a control cannot be played in the env.
         """
-        if self.noops and not can_wait:
-            raise ConfigError("thinking.noops", self.noops, "null or [], as the env has no action that does nothing")
+        for name, kind in self.kinds.items():
+            try:
+                kind.check_possible(abilities)
+            except ConfigError as error:
+                key = f"{GROUP}.{name}" if name in shipped() else f"{GROUP}.kinds.{name}.{error.key}"
+                raise ConfigError(key, error.found, error.allowed) from None
         for name in self.controls or []:
-            if name not in (others := able(is_game, can_think)):
-                why = "has no action that thinks" if name == NEVER_THINKS else "cannot be tried out a step ahead"
-                allowed = f"{' | '.join(others)}, as the env {why}"
-                raise ConfigError("thinking.controls", name, allowed)
+            if why := self._choices[name].lacks(abilities):
+                able = [other for other, control in self._choices.items() if not control.lacks(abilities)]
+                raise ConfigError(f"{GROUP}.controls", name, f"{' | '.join(able)}, as the env {why}")
 
-    def settings(self, policy: "Policy", env: "BatchEnv") -> "list[Setting]":
-        """The settings for a policy in an env; the baseline policy comes first.
+    def settings(self, policy: "Policy", env: "BatchEnv") -> list[Setting]:
+        """All settings for a policy in an env: kinds of thinking, the baseline policy first, then controls.
 
         Raises:
             ConfigError: see `check_possible`.
         """
-        from drc_lab.envs.vector import game_of  # this import and the next take seconds
-        from drc_lab.evaluation.play import settings as kinds
+        abilities = abilities_of(env)
+        self.check_possible(abilities)
+        chosen = self._chosen(abilities)
+        thinking = [kind for kind in self.kinds.values() if not kind.is_control]
+        controls = [self.kinds[name] for name in chosen]
+        beside = [kind for kind in self.kinds.values() if isinstance(kind, Control) and kind.beside in chosen]
+        return _settings([*thinking, *controls, *beside], policy, abilities)
 
-        own, can_wait = policy.repeats_per_step, env.noop_action is not None
-        self.check_possible(can_wait, game_of(env) is not None, env.think_action is not None)
-        noops = self.noops if self.noops is not None else NOOPS_BY_DEFAULT
-        repeats = self.repeats if self.repeats is not None else range(1, 4 * own + 1)
-        controls, most = self.control_settings(env), max([0, *self.first_passes])
-        return [
-            *kinds.first_passes(sorted({0, *self.first_passes})),
-            *(kinds.noops(sorted({0, *noops})) if can_wait and noops else []),
-            *kinds.repeats(sorted(set(repeats)), own),
-            *kinds.passes_at(self.passes_at_step, sorted(set(self.passes_at))),
-            *kinds.in_cycles(kinds.CYCLE_PASSES, sorted(set(self.cycle_passes))),
-            *(kinds.in_cycles(kinds.CYCLE_NOOPS, sorted(set(self.cycle_noops))) if can_wait else []),
-            *kinds.adaptive(
-                sorted(set(self.adaptive), reverse=True), self.adaptive_max_ticks, self.adaptive_every_step
-            ),
-            *(kinds.at_equal_compute(sorted({0, *self.first_passes})) if env.think_action is not None else []),
-            *controls,
-            *(kinds.without_memory(most) if most and NO_MEMORY in [each.kind for each in controls] else []),
-        ]
-
-    def control_settings(self, env: "BatchEnv") -> "list[Setting]":
-        """The settings of the controls.
+    def control_settings(self, policy: "Policy", env: "BatchEnv") -> list[Setting]:
+        """The settings of the controls alone.
 
         Raises:
             ConfigError: a control cannot play the env.
         """
-        from drc_lab.envs.vector import game_of
-        from drc_lab.evaluation.play import controls
-        from drc_lab.evaluation.play.settings import Setting
-
-        known, can_think = game_of(env) is not None, env.think_action is not None
-        self.check_possible(True, known, can_think)
-        names = able(known, can_think) if self.controls is None else self.controls
-        return [Setting(name, 0, control=controls.CONTROLS[name]) for name in names]
+        abilities = abilities_of(env)
+        self.check_possible({"noop", *abilities})
+        return _settings([self.kinds[name] for name in self._chosen(abilities)], policy, abilities)
 
 
-def able(is_game: bool, can_think: bool) -> list[str]:
-    """The controls that can play an env; see `ThinkingSpec.check_possible`."""
-    left_out = {DISTANCE: not is_game, NEVER_THINKS: not can_think}
-    return [name for name in CONTROLS if not left_out.get(name)]
+def _settings(kinds: Collection[Kind], policy: "Policy", abilities: Collection[str]) -> list[Setting]:
+    for kind in kinds:
+        register(kind)
+    return [setting for kind in kinds for setting in kind.settings(policy, abilities)]
+
+
+def abilities_of(env: "BatchEnv") -> set[str]:
+    """What an env has of what kinds of thinking need, see `drc_lab.evaluation.kinds.kind.NEEDS`."""
+    from drc_lab.envs.vector import game_of  # this import takes seconds
+
+    game = game_of(env)
+    has = {"noop": env.noop_action is not None, "think": env.think_action is not None,
+           "estimate": game is not None and game.has_estimate}  # fmt: skip
+    return {name for name, there in has.items() if there}

@@ -7,11 +7,13 @@ from typing import Any
 import lightning as L
 
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.evaluation.kinds.first_passes import BASELINE, FirstPasses
+from drc_lab.evaluation.kinds.kind import Setting
 from drc_lab.evaluation.measures.measure import SOLVE_RATE, judged_by
 from drc_lab.evaluation.measures.table import table
 from drc_lab.evaluation.play.evaluator import evaluate
+from drc_lab.evaluation.play.played import Played, play
 from drc_lab.evaluation.play.records import joined, records_of
-from drc_lab.evaluation.play.settings import PLAIN, Played, Setting, first_passes, play
 from drc_lab.evaluation.play.sweep import Ended
 from drc_lab.evaluation.spec import EvaluationSpec
 from drc_lab.evaluation.watchers.watcher import Watcher
@@ -102,18 +104,19 @@ class HeldOutEvaluation(L.Callback):
         try:
             episodes = ways * self.env.num_envs
             with working("held-out evaluation", episodes, aside=True) as self.advance, random_states_kept():
-                (plain,) = self._at([PLAIN], agent)
-                return plain.episodes.summary(), self._live(agent, plain) if live else {}
+                (baseline,) = self._at([BASELINE], agent)
+                return baseline.episodes.summary(), self._live(agent, baseline) if live else {}
         except CutShort:
             return None
         finally:
             self.running = False
 
-    def _live(self, agent: Agent, plain: Played) -> dict[str, float]:
+    def _live(self, agent: Agent, baseline: Played) -> dict[str, float]:
         sampled = evaluate(agent.policy, self.env, greedy=False, watchers=self._watchers()).summary()
         metrics = {f"valid_sampled/{name}": value for name, value in sampled.items()}
-        more = self._at(first_passes(sorted(set(self.spec.live_first_passes))), agent)
-        records = joined([records_of(played) for played in (plain, *more)])
+        kind = FirstPasses(self.spec.live_first_passes)
+        more = self._at([Setting(kind, amount) for amount in sorted(set(kind.amounts))], agent)
+        records = joined([records_of(played) for played in (baseline, *more)])
         for row in table(records, self.spec.confidence, by_length=False)[1:]:
             name = f"valid_thinking/{row.kind}_{row.amount:g}"
             metrics |= {f"{name}_{row.measure.metric}": row.value, f"{name}_gain": row.difference,

@@ -9,7 +9,7 @@ import torch
 
 from drc_lab.arguments import plain
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.evaluation.play.settings import Setting
+from drc_lab.evaluation.kinds.kind import Setting
 from drc_lab.evaluation.play.sweep import Parts, sweep
 from drc_lab.evaluation.watchers.chosen import watchers
 from drc_lab.progress import working
@@ -47,7 +47,7 @@ def play_all(
         "changed": plain(config.evaluation.env),
         "levels": digest(env, plain(config.evaluation)),
         "seed": int(config.seed),
-        "judged": [max(thinking.first_passes, default=0), thinking.solver_levels, thinking.solver_max_states],
+        "judged": [thinking.most_first_passes, thinking.solver_levels, thinking.solver_max_states],
     }
     text, episodes = (
         f"{what}: {len(thinking_settings)} settings on {num_levels:,} levels",

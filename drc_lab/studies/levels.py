@@ -8,9 +8,9 @@ from drc_lab.app.settings import Settings
 from drc_lab.app.start import say
 from drc_lab.envs.external import our_ids
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.evaluation.kinds.kind import Setting
 from drc_lab.evaluation.measures.trace import BYTES_OF_A_TICK
 from drc_lab.evaluation.play.memory import bytes_per_level
-from drc_lab.evaluation.play.settings import Setting
 from drc_lab.evaluation.stats.power import in_words
 from drc_lab.memory import check_memory
 from drc_lab.models.policy import Policy, num_actions
@@ -46,5 +46,5 @@ def tell_power(settings: Settings, env: BatchEnv, thinking_settings: Sequence[Se
     """Says before playing how large a gain in solve rate must be to be detected on that many levels."""
     if not env.says_success:  # an env may say so only once it has been played
         return
-    compared = sum(not (setting.is_baseline or setting.control) for setting in thinking_settings)
+    compared = sum(setting.kind.adds_thinking and not setting.is_baseline for setting in thinking_settings)
     say(in_words(count_levels(env), compared, settings.thinking.power, settings.evaluation.confidence))

@@ -7,7 +7,6 @@ from typing import Any
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.measure import MEASURES
 from drc_lab.evaluation.measures.table import Row
-from drc_lab.evaluation.play.controls import CONTROLS
 from drc_lab.tracking.descriptions import of_setting
 from drc_lab.tracking.naming import setting_names
 from drc_lab.tracking.run import Run
@@ -18,7 +17,7 @@ COLUMNS = {"": "mean", "_low": "low", "_high": "high"}  # ends of metrics' names
 def log_settings(rows: Sequence[Row], run: Run, frames: int) -> None:
     """Logs a nested run for each setting, and in ``run`` a curve over amounts of thinking."""
     rows = [row for row in rows if row.optimal == "all"]
-    names = setting_names([(row.kind, math.nan if row.kind in CONTROLS else row.amount) for row in rows])
+    names = setting_names([(row.kind, math.nan if row.is_control else row.amount) for row in rows])
     for row, name in zip(rows, names, strict=True):
         measure = row.measure.metric
         metrics = {measure: row.value, f"{measure}_low": row.low, f"{measure}_high": row.high,
@@ -26,10 +25,10 @@ def log_settings(rows: Sequence[Row], run: Run, frames: int) -> None:
                    "gain": row.difference, "gain_low": row.difference_low, "gain_high": row.difference_high,
                    "helped": row.helped, "hurt": row.hurt, "p_value": row.p_value,
                    "p_adjusted": row.p_adjusted}  # fmt: skip
-        if row.kind not in CONTROLS and row.amount.is_integer():
+        if not row.is_control and row.amount.is_integer():
             run.log_metrics({f"thinking/{row.kind}_{measure}": row.value}, step=int(row.amount))
         params = {"kind": row.kind, "amount": f"{row.amount:g}", "levels": row.levels, "frames": frames}
-        note = of_setting(row.kind, None if row.kind in CONTROLS else row.amount, measure)
+        note = of_setting(row.kind, None if row.is_control else row.amount, measure)
         _log_nested(run, name, params, note, metrics)
 
 

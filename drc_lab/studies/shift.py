@@ -6,11 +6,11 @@ from pathlib import Path
 
 from drc_lab.app.shift import BASE, errors_name_shift, shifted_settings
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.evaluation.kinds.kind import Setting
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.shift import world_findings
 from drc_lab.evaluation.measures.table import Row, table
 from drc_lab.evaluation.play.records import concatenated
-from drc_lab.evaluation.play.settings import Setting
 from drc_lab.files import written
 from drc_lab.studies.episodes import PARTS, play_all
 from drc_lab.studies.levels import report_env

@@ -7,11 +7,11 @@ from pathlib import Path
 from drc_lab.app.continuing import continuable
 from drc_lab.app.start import say
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.evaluation.kinds.kind import Setting
 from drc_lab.evaluation.measures.all_findings import statistics_of
 from drc_lab.evaluation.measures.findings import findings
 from drc_lab.evaluation.measures.gains import sensitivity
 from drc_lab.evaluation.measures.table import Row, table
-from drc_lab.evaluation.play.settings import Setting
 from drc_lab.progress import working
 from drc_lab.studies.episodes import PARTS, play_all
 from drc_lab.studies.levels import count_levels, report_env

@@ -11,12 +11,13 @@ from drc_lab.app.settings import Settings
 from drc_lab.app.start import start
 from drc_lab.arguments import plain
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.evaluation.kinds.first_passes import BASELINE
+from drc_lab.evaluation.kinds.kind import Setting
 from drc_lab.evaluation.means import metrics
 from drc_lab.evaluation.measures.failures import endings
 from drc_lab.evaluation.measures.findings import findings
 from drc_lab.evaluation.measures.table import table
 from drc_lab.evaluation.play.records import baseline_of
-from drc_lab.evaluation.play.settings import PLAIN, Setting
 from drc_lab.studies.episodes import PARTS, play_all
 from drc_lab.studies.levels import count_levels, report_env
 from drc_lab.studies.reporting import report_on, tell_where
@@ -32,7 +33,7 @@ def main(settings: Settings, folder: Path) -> None:
     settings.report.check_levels(count_levels(env))
 
     def settings_in(env: BatchEnv) -> list[Setting]:
-        return [PLAIN, *settings.thinking.control_settings(env)]
+        return [BASELINE, *settings.thinking.control_settings(subject.policy, env)]
 
     thinking_settings, shifts = settings_in(env), make_shifts(subject, settings_in)
     confidence = subject.settings.evaluation.confidence

@@ -16,7 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 from drc_lab.app.settings import Settings
 from drc_lab.app.specs import PolicySpeedSpec
 from drc_lab.app.start import start
-from drc_lab.config import build
+from drc_lab.building import build
 from drc_lab.errors import ConfigError
 from drc_lab.models.flops import hoisted_flops
 from drc_lab.models.policy import Policy

@@ -8,7 +8,7 @@ from pathlib import Path
 from drc_lab.app.continuing import continuable
 from drc_lab.app.record import log_held_out
 from drc_lab.app.settings import Settings
-from drc_lab.evaluation.play.settings import FIRST_PASSES
+from drc_lab.evaluation.kinds.first_passes import FIRST_PASSES
 from drc_lab.evaluation.report import TABLE
 from drc_lab.studies.reporting import tell_where
 from drc_lab.studies.study import plan_study, run_study

@@ -29,8 +29,9 @@ from drc_lab.app.settings import CONFIG, Settings
 from drc_lab.app.start import console, say, start
 from drc_lab.app.task_checks import check_taught
 from drc_lab.arguments import errors_under, plain
+from drc_lab.building import build, build_a
 from drc_lab.checkpoint_names import LAST
-from drc_lab.config import build, build_a, build_policy, make_env
+from drc_lab.config import build_policy, make_env
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.judge import Judge
 from drc_lab.envs.vector import game_of

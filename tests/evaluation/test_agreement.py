@@ -12,10 +12,11 @@ from drc_lab.envs.ricochet.level import Board, border
 from drc_lab.envs.search import LIMIT, UNSOLVABLE
 from drc_lab.envs.vector import game_of
 from drc_lab.errors import ConfigError
+from drc_lab.evaluation.kinds.first_passes import BASELINE
 from drc_lab.evaluation.measures.agreement import Agreement, agreement_findings
 from drc_lab.evaluation.play.evaluator import evaluate
+from drc_lab.evaluation.play.played import play
 from drc_lab.evaluation.play.records import records_of
-from drc_lab.evaluation.play.settings import PLAIN, play
 from drc_lab.models.random import RandomPolicy
 
 UP, DOWN, LEFT, RIGHT = range(4)
@@ -163,6 +164,6 @@ def test_findings_count_moves_by_length_and_by_step():
 def test_verdicts_of_a_played_setting_are_in_its_records():
     env = v0(max_steps=3)
     policy, _ = acting(env, [])
-    (played,) = play(policy, env, [PLAIN], watchers=lambda setting: [Agreement(env, 5, 1000)])
+    (played,) = play(policy, env, [BASELINE], watchers=lambda setting: [Agreement(env, 5, 1000)])
     record = records_of(played).iloc[0]
     assert record["verdicts"] == "---" and record["judged_moves"] == 3  # up, against the wall

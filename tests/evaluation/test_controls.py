@@ -4,18 +4,18 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from no_thinking import NOTHING
+from no_thinking import thinking
 
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.envs.external import GymVectorEnv
 from drc_lab.envs.ricochet.level import Board, border
 from drc_lab.envs.vector import game_of
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.play.controls import CONTROLS, NoMemory
+from drc_lab.evaluation.kinds.controls import Distance
+from drc_lab.evaluation.kinds.first_passes import FirstPasses
 from drc_lab.evaluation.play.evaluator import evaluate
-from drc_lab.evaluation.play.settings import first_passes
+from drc_lab.evaluation.play.players import WithoutMemory
 from drc_lab.evaluation.play.sweep import sweep
-from drc_lab.evaluation.thinking_spec import ThinkingSpec
 from drc_lab.models.cnn import SmallCNNPolicy
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.random import RandomPolicy
@@ -38,7 +38,7 @@ def levels_of(env_id, n, **kwargs):
 
 def distance_player(env, seed=0):
     actions = int(env.single_action_space.n)
-    return CONTROLS["distance"](RandomPolicy(env.single_observation_space.shape, actions), env, seed)
+    return Distance().player(RandomPolicy(env.single_observation_space.shape, actions), env, seed)
 
 
 def test_distances_by_hand():
@@ -116,15 +116,19 @@ def test_where_nothing_can_be_looked_at_ahead_the_distance_player_is_left_out_or
     policy = RandomPolicy(foreign.single_observation_space.shape, 2)
 
     def spec(controls):
-        return ThinkingSpec(**NOTHING | {"controls": controls})
+        return thinking(controls=controls)
 
-    assert [s.kind for s in spec(None).settings(policy, foreign) if s.control] == ["random", "sampled", "no_memory"]
+    assert [s.kind.label for s in spec(None).settings(policy, foreign) if s.kind.is_control] == [
+        "random",
+        "sampled",
+        "no_memory",
+    ]
     with pytest.raises(ConfigError, match=r"controls: found 'distance', allowed: random \| sampled \| no_memory, as"):
         spec(["distance"]).settings(policy, foreign)
     own = levels_of("drc_lab/RicochetRobots-v0", 1)
     player = RandomPolicy(own.single_observation_space.shape, 8)
-    others = [name for name in CONTROLS if name not in ("never_thinks", "no_memory_passes")]
-    assert [s.kind for s in spec(None).settings(player, own) if s.control] == others
+    others = ["random", "sampled", "no_memory", "distance"]
+    assert [s.kind.label for s in spec(None).settings(player, own) if s.kind.is_control] == others
 
 
 @pytest.mark.parametrize("kind", ["small_cnn", "resnet", "no_memory", "drc"])
@@ -133,8 +137,8 @@ def test_only_what_remembers_can_gain_from_first_passes(kind):
     shape = env.single_observation_space.shape
     drc = DRCPolicy(shape, 8, 4, 2, 2, proj_dim=8, head_init="orthogonal")
     policy = {"small_cnn": lambda: SmallCNNPolicy(shape, 8), "resnet": lambda: ResNetPolicy(shape, 8),
-              "no_memory": lambda: NoMemory(drc), "drc": lambda: drc}[kind]()  # fmt: skip
-    records = sweep(policy.eval(), env, first_passes([0, 1, 4, 16]), 40)
+              "no_memory": lambda: WithoutMemory(drc), "drc": lambda: drc}[kind]()  # fmt: skip
+    records = sweep(policy.eval(), env, FirstPasses([1, 4, 16]).settings(policy, set()), 40)
     played = [own.drop(columns=["amount", "baseline", "passes", "ticks"]).reset_index(drop=True)
               for _, own in records.groupby("amount")]  # fmt: skip
     same = [own.equals(played[0]) for own in played]

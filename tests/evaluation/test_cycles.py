@@ -7,8 +7,11 @@ import torch
 from counting import Counting
 
 import drc_lab  # noqa: F401 - registers the envs
+from drc_lab.evaluation.kinds.first_passes import BASELINE
+from drc_lab.evaluation.kinds.in_cycles import CycleNoops, CyclePasses
+from drc_lab.evaluation.kinds.kind import Setting
 from drc_lab.evaluation.play.evaluator import evaluate
-from drc_lab.evaluation.play.settings import CYCLE_NOOPS, CYCLE_PASSES, PLAIN, Setting, play
+from drc_lab.evaluation.play.played import play
 from drc_lab.evaluation.play.thinking import Thinking
 from drc_lab.evaluation.watchers.cycles import NONE, Cycles
 from drc_lab.models.policy import PolicyValue
@@ -74,7 +77,7 @@ def test_waiting_on_command_is_no_cycle_but_may_be_in_one(then, cycles):
 def test_thinking_comes_where_the_first_cycle_begins_as_long_as_it():
     """RIGHT, LEFT is a cycle of 2 from step 0 on; after two passes there the script goes UP, RIGHT, DOWN instead."""
     script = [RIGHT, LEFT, UP, RIGHT, DOWN, LEFT]
-    settings = [PLAIN, Setting(CYCLE_PASSES, 1), Setting(CYCLE_PASSES, 0.5), Setting(CYCLE_NOOPS, 1)]
+    settings = [BASELINE, Setting(CyclePasses(), 1), Setting(CyclePasses(), 0.5), Setting(CycleNoops(), 1)]
     plain, passes, half, noops = play(Scripted(script), board(5), settings)
     assert plain.columns["cycle_start"].tolist() == [0] and plain.columns["cycle_length"].tolist() == [2]
     assert passes.episodes.passes.tolist() == [2] and noops.episodes.passes.tolist() == [0]
@@ -86,7 +89,7 @@ def test_thinking_comes_where_the_first_cycle_begins_as_long_as_it():
 
 def test_episodes_without_a_cycle_are_left_as_they_are():
     plain, passes, noops = play(
-        Scripted([UP, RIGHT, DOWN]), board(3), [PLAIN, Setting(CYCLE_PASSES, 2), Setting(CYCLE_NOOPS, 2)]
+        Scripted([UP, RIGHT, DOWN]), board(3), [BASELINE, Setting(CyclePasses(), 2), Setting(CycleNoops(), 2)]
     )
     for played in (passes, noops):
         assert played.episodes.passes.tolist() == [0] and played.episodes.returns == plain.episodes.returns

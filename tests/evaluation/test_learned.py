@@ -9,10 +9,20 @@ import pytest
 import torch
 from counting import Counting
 from hand_records import records
-from no_thinking import NOTHING
+from no_thinking import thinking
 
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.errors import ConfigError
+from drc_lab.evaluation.kinds.at_equal_compute import (
+    DRAWN_PASSES,
+    FIXED_PASSES,
+    DrawnPasses,
+    FixedPasses,
+)
+from drc_lab.evaluation.kinds.controls import NeverThinks
+from drc_lab.evaluation.kinds.first_passes import BASELINE
+from drc_lab.evaluation.kinds.kind import Setting
+from drc_lab.evaluation.kinds.registry import kind_named
 from drc_lab.evaluation.measures.agreement import Agreement
 from drc_lab.evaluation.measures.compute import played_at
 from drc_lab.evaluation.measures.learned import Decisions, by_move, by_optimal, learned_findings, thinks_findings
@@ -20,12 +30,10 @@ from drc_lab.evaluation.measures.over_frames import metrics_at
 from drc_lab.evaluation.measures.table import table
 from drc_lab.evaluation.measures.trace import trace
 from drc_lab.evaluation.play.choices import never, sampled
-from drc_lab.evaluation.play.controls import CONTROLS
 from drc_lab.evaluation.play.evaluator import evaluate
-from drc_lab.evaluation.play.settings import DRAWN, FIXED, PLAIN, Setting, at_equal_compute, drawn_as_often, play
+from drc_lab.evaluation.play.played import play
 from drc_lab.evaluation.play.sweep import Parts, sweep
 from drc_lab.evaluation.play.thinking import Thinking
-from drc_lab.evaluation.thinking_spec import ThinkingSpec
 from drc_lab.evaluation.watchers.cycles import Cycles
 from drc_lab.models.policy import PolicyValue
 from drc_lab.models.random import RandomPolicy
@@ -44,6 +52,13 @@ class Thinker(Counting):
         logits = torch.zeros(1, len(state), 5)
         logits[0, :, LEFT], logits[0, :, RIGHT], logits[0, :, 4] = 0.5, 2 * ready - 1, 1 - ready
         return PolicyValue(logits, torch.zeros(1, len(state), 1)), state
+
+
+CONTROLS = ["random", "sampled", "no_memory", "distance", "never_thinks", "no_memory_passes"]
+
+
+def at_equal_compute(passes):
+    return [Setting(FixedPasses(), n) for n in passes] + [Setting(DrawnPasses(), 1)]
 
 
 def v0(n=1, **options):
@@ -73,7 +88,7 @@ def test_thinks_are_ticks_and_no_moves(noop, free, enough, thinks, moves, length
 
 
 def test_where_it_may_not_think_it_takes_the_best_other_action():
-    policy, choose = CONTROLS["never_thinks"](Thinker(6), v0(), 0)
+    policy, choose = NeverThinks().player(Thinker(6), v0(), 0)
     episodes = evaluate(policy, v0(), choose=choose)
     assert (episodes.thinks, episodes.moves, episodes.solved) == (0, 2, True)  # LEFT, then RIGHT
     assert evaluate(Thinker(7), v0(), Thinking(passes=1), choose=choose).moves == 2
@@ -83,7 +98,7 @@ def test_where_it_may_not_think_it_takes_the_best_other_action():
 @pytest.mark.parametrize("name", ["random", "distance"])
 def test_who_plays_instead_never_thinks(name):
     env = gym.make_vec("drc_lab/Sokoban-v0", num_envs=50, max_steps=6, thinks=2, noop=True, autoreset=False)
-    player, choose = CONTROLS[name](RandomPolicy((3, 7, 7), 5), env, 0)
+    player, choose = kind_named(name).player(RandomPolicy((3, 7, 7), 5), env, 0)
     decisions = Decisions(env.think_action)
     episodes = evaluate(player, env, choose=choose, watchers=[decisions])
     assert episodes.thinks.sum() == 0 and set("".join(decisions.columns()["decisions"])) == {"."}
@@ -118,10 +133,10 @@ def test_a_traced_think_is_no_first_move():
 def test_of_a_policy_that_only_thinks_as_many_passes_are_drawn_as_an_episode_has_thinks():
     """And not those of all levels together, before every step of each."""
     env = v0(3, thinks=2)
-    settings = [PLAIN, *at_equal_compute([0])]
+    settings = [BASELINE, *at_equal_compute([0])]
     plain, _, drawn = play(Thinker(10**6), env, settings)
     assert plain.episodes.thinks.tolist() == [4, 4, 4] and plain.episodes.moves.sum() == 0
-    assert drawn_as_often(drawn.setting, plain.episodes).drawn == 4
+    assert drawn.setting.kind.thinking(1, plain) == Thinking(drawn=4.0)
 
 
 def test_drawn_passes_have_their_mean_and_come_from_the_seed_alone():
@@ -139,31 +154,27 @@ def test_drawn_passes_have_their_mean_and_come_from_the_seed_alone():
     assert first.passes.sum() / n == pytest.approx(1.5, abs=4 * math.sqrt(1.5 * 2.5 / n))  # a geometric's variance
 
 
-def spec(**keys):
-    return ThinkingSpec(**NOTHING | keys)
-
-
 def test_the_settings_at_equal_compute_are_there_with_the_action_and_only_then():
     keys = {"first_passes": [4], "controls": None}
-    names = [setting.name for setting in spec(**keys).settings(Thinker(9), v0())]
+    names = [setting.name for setting in thinking(**keys).settings(Thinker(9), v0())]
     at_equal_compute = ["fixed_passes=0", "fixed_passes=4", "drawn_passes=1"]
     assert names == ["first_passes=0", "first_passes=4", *at_equal_compute, *CONTROLS]
-    without = [setting.name for setting in spec(**keys).settings(Counting(9), v0(thinks=None))]
+    without = [setting.name for setting in thinking(**keys).settings(Counting(9), v0(thinks=None))]
     assert without == ["first_passes=0", "first_passes=4", *(name for name in CONTROLS if name != "never_thinks")]
     with pytest.raises(ConfigError, match=r"found 'never_thinks', allowed: .*, as the env has no action that thinks"):
-        spec(controls=["never_thinks"]).settings(Counting(9), v0(thinks=None))
+        thinking(controls=["never_thinks"]).settings(Counting(9), v0(thinks=None))
 
 
 def test_drawn_passes_are_as_many_a_move_as_the_policy_thinks():
-    (plain, drawn) = play(Thinker(9), v0(300), [PLAIN, Setting(DRAWN, 1, control=CONTROLS["never_thinks"])])
-    assert drawn_as_often(drawn.setting, plain.episodes) == Thinking(drawn=2.0)
+    (plain, drawn) = play(Thinker(9), v0(300), [BASELINE, Setting(DrawnPasses(), 1)])
+    assert drawn.setting.kind.thinking(1, plain) == Thinking(drawn=2.0)
     assert drawn.episodes.thinks.sum() == 0
     n = drawn.episodes.moves.sum()
     assert drawn.episodes.passes.sum() / n == pytest.approx(2, abs=4 * math.sqrt(2 * 3 / n))
 
 
 def swept(policy, passes, **options):
-    settings = [PLAIN, *at_equal_compute(passes)]
+    settings = [BASELINE, *at_equal_compute(passes)]
     watch = {"watchers": lambda setting: [Decisions(options["env"].think_action)]}
     return sweep(policy, options["env"], settings, 300, options.get("seed", 0), options.get("parts"), **watch)
 
@@ -177,11 +188,11 @@ def test_learned_beside_fixed_and_drawn_at_equal_compute():
     assert fixed["passes"] == "0 or 4" and fixed["share"] == pytest.approx(0.5)
     assert (fixed["ticks"], fixed["its_ticks"]) == (6, 6)
     assert (fixed["solved"], fixed["its_solved"], fixed["gain"]) == (1, pytest.approx(0.5), pytest.approx(0.5))
-    lots = played[played["kind"] == DRAWN]
+    lots = played[played["kind"] == DRAWN_PASSES]
     assert drawn["its_ticks"] == pytest.approx((lots["ticks"] - 3 * lots["moves"]).mean())
     assert drawn["its_solved"] == lots["solved"].mean() < 1
     assert drawn["gain"] == pytest.approx(1 - lots["solved"].mean()) and drawn["low"] <= drawn["gain"] <= drawn["high"]
-    assert (played[played["kind"] == FIXED]["thinks"] == 0).all()
+    assert (played[played["kind"] == FIXED_PASSES]["thinks"] == 0).all()
 
 
 @pytest.mark.parametrize("free", [5, 0])

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from no_thinking import NOTHING
+from no_thinking import thinking
 from scipy import stats
 
 import drc_lab  # noqa: F401 - registers the envs
@@ -23,7 +23,6 @@ from drc_lab.evaluation.measures.findings import (
 from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.evaluation.play.sweep import sweep
 from drc_lab.evaluation.stats.intervals import mean_interval, ratio_interval
-from drc_lab.evaluation.thinking_spec import ThinkingSpec
 from drc_lab.evaluation.watchers.chosen import watchers
 from drc_lab.evaluation.watchers.sizes import Sizes
 from drc_lab.models.drc import DRCPolicy
@@ -157,8 +156,7 @@ def test_all_findings_of_a_real_sweep_can_be_drawn():
     env = gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=30, num_levels=30, order="sequential", max_steps=8,
                        autoreset=False, noop=True)  # fmt: skip
     policy = DRCPolicy(env.single_observation_space.shape, 8, 4, 2, 2, proj_dim=8, head_init="orthogonal").eval()
-    spec = ThinkingSpec(**NOTHING | {"first_passes": [1, 3], "noops": [1], "cycle_passes": [1], "cycle_noops": [1],
-                                     "controls": None, "solver_levels": 20})  # fmt: skip
+    spec = thinking(first_passes=[1, 3], noops=[1], cycle_passes=[1], cycle_noops=[1], controls=None, solver_levels=20)
     records = sweep(policy, env, spec.settings(policy, env), 30, watchers=watchers(spec, env))
     made = findings(records)
     names = [finding.name for finding in made]

@@ -4,15 +4,18 @@ import gymnasium as gym
 import pandas as pd
 import pytest
 from counting import Counting
-from no_thinking import NOTHING
+from no_thinking import thinking
 
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.play.controls import CONTROLS
+from drc_lab.evaluation.kinds.controls import NoMemory, Random
+from drc_lab.evaluation.kinds.first_passes import FirstPasses
+from drc_lab.evaluation.kinds.kind import Setting
+from drc_lab.evaluation.kinds.registry import shipped
+from drc_lab.evaluation.kinds.repeats import Repeats
+from drc_lab.evaluation.play.played import play
 from drc_lab.evaluation.play.records import joined, records_of
-from drc_lab.evaluation.play.settings import Setting, first_passes, play, repeats
 from drc_lab.evaluation.play.sweep import Parts, sweep
-from drc_lab.evaluation.thinking_spec import ThinkingSpec
 
 
 def v1(n=4, **kwargs):
@@ -20,15 +23,23 @@ def v1(n=4, **kwargs):
     return gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=n, layout="v1", **more)
 
 
+def first_passes(amounts):
+    return FirstPasses(amounts).settings(Counting(1), set())
+
+
+def repeats(amounts):
+    return Repeats(amounts).settings(Counting(1), set())
+
+
 def names(settings):
     return [setting.name for setting in settings]
 
 
 def test_every_kind_of_thinking_is_there_and_the_policy_as_it_is_comes_first():
-    spec = ThinkingSpec(**NOTHING | {
-        "first_passes": [4, 1], "noops": None, "repeats": None, "passes_at": [2], "cycle_passes": [1, 2.5],
-        "cycle_noops": [1], "adaptive": [0.01], "controls": ["random", "no_memory"],
-    })  # fmt: skip
+    spec = thinking(
+        first_passes=[4, 1], noops=None, repeats=None, passes_at=[2], cycle_passes=[1, 2.5], cycle_noops=[1],
+        adaptive=[0.01], controls=["random", "no_memory"],
+    )  # fmt: skip
     settings = spec.settings(Counting(7), v1(noop=True))
     assert names(settings) == [
         "first_passes=0", "first_passes=1", "first_passes=4", "noops=0", "noops=1", "noops=2", "noops=4", "noops=8",
@@ -58,12 +69,12 @@ def test_every_kind_of_thinking_is_there_and_the_policy_as_it_is_comes_first():
 )
 def test_impossible_settings_are_refused_in_one_line(keys, line):
     with pytest.raises(ConfigError, match=line):
-        ThinkingSpec(**NOTHING | keys).settings(Counting(1), v1())
+        thinking(**keys).settings(Counting(1), v1())
 
 
 def test_each_setting_plays_the_same_levels_and_the_policy_as_it_is_plays_once():
     policy = Counting(7)
-    settings = [*first_passes([0, 1, 2]), *repeats([1, 3, 7], own=3), Setting("random", 0, control=CONTROLS["random"])]
+    settings = [*first_passes([0, 1, 2]), *repeats([1, 3, 7]), Setting(Random())]
     played = list(play(policy, v1(), settings))
     assert all(p.episodes.level.tolist() == [0, 1, 2, 3] for p in played)
     # RIGHT needs 7 ticks: two steps of 3 are too few, one extra pass makes the second step right.
@@ -74,7 +85,7 @@ def test_each_setting_plays_the_same_levels_and_the_policy_as_it_is_plays_once()
 
 
 def test_without_memory_ticks_do_not_add_up():
-    forgetful, choose = CONTROLS["no_memory"](Counting(4), v1(), 0)
+    forgetful, choose = NoMemory().player(Counting(4), v1(), 0)
     assert choose is None
     for played in play(forgetful, v1(), first_passes([0, 5])):
         assert played.episodes.solved.tolist() == [False, False, True, False]
@@ -99,8 +110,8 @@ class Interrupted(Exception):
 def test_a_sweep_that_was_interrupted_goes_on_and_gives_the_same(tmp_path):
     settings = [
         *first_passes([0, 1, 2]),
-        *repeats([1, 3], own=3),
-        *(Setting(c, 0, control=CONTROLS[c]) for c in CONTROLS),
+        *repeats([1, 3]),
+        *(Setting(kind()) for kind in shipped().values() if kind.is_control),
     ]
     env = v1(n=3)  # batches of 3 and 1
     whole = sweep(Counting(7), env, settings, 4)

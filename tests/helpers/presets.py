@@ -3,7 +3,7 @@
 import hydra
 import torch
 
-from drc_lab.config import build
+from drc_lab.building import build
 from drc_lab.paths import CONF
 
 OBS_SHAPE = (3, 5, 4)

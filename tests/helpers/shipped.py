@@ -6,7 +6,7 @@ import hydra
 import torch
 from omegaconf import OmegaConf
 
-from drc_lab.config import build
+from drc_lab.building import build
 from drc_lab.models.policy import Policy
 from drc_lab.paths import CONF
 

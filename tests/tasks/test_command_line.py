@@ -15,7 +15,7 @@ import torch
 from commands import TINY, command, curve, run, run_fresh, run_here, signal_at, store
 
 from drc_lab.composing import import_task
-from drc_lab.evaluation.play.controls import CONTROLS
+from drc_lab.evaluation.kinds.registry import kind_named
 from drc_lab.paths import CONF
 
 
@@ -186,7 +186,9 @@ def test_the_thinking_sweep_leaves_its_table_plot_and_runs(tmp_path):
     (parent,) = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
     children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     rows = csv.DictReader((folder / "thinking.csv").read_text().splitlines())
-    names = {row["kind"] if row["kind"] in CONTROLS else f"{row['kind']}={float(row['amount']):g}" for row in rows}
+    names = {
+        row["kind"] if kind_named(row["kind"]).is_control else f"{row['kind']}={float(row['amount']):g}" for row in rows
+    }
     assert names > {"first_passes=0", "first_passes=2", "repeats=1", "repeats=4", "noops=0", "adaptive=0.1", "random"}
     assert {r.info.run_name for r in children} == names and len(runs) == 1 + len(names)
     assert {r.info.status for r in runs} == {"FINISHED"}

@@ -10,10 +10,10 @@ from drc_lab.envs.judge import Judge
 from drc_lab.envs.search import LIMIT, UNSOLVABLE
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
+from drc_lab.evaluation.kinds.first_passes import FIRST_PASSES
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.records import SETTING
-from drc_lab.evaluation.play.settings import FIRST_PASSES
 from drc_lab.evaluation.stats.intervals import ratio_interval
 from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.models.policy import PolicyValue

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from drc_lab.evaluation.kinds.adaptive import ADAPTIVE
+from drc_lab.evaluation.kinds.first_passes import FIRST_PASSES
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.measure import SOLVED, Measure, measure_of
 from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.records import baseline_of, moves, ticks_a_pass
-from drc_lab.evaluation.play.settings import ADAPTIVE, FIRST_PASSES
 from drc_lab.evaluation.stats.intervals import UNKNOWN, Interval, bootstrap_interval
 
 if TYPE_CHECKING:

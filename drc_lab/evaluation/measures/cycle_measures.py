@@ -4,11 +4,12 @@ from typing import Any
 
 import pandas as pd
 
+from drc_lab.evaluation.kinds.first_passes import FIRST_PASSES
+from drc_lab.evaluation.kinds.in_cycles import CYCLE_NOOPS, CYCLE_PASSES, waits_of
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.play.records import SETTING, baseline_of, decisions
-from drc_lab.evaluation.play.settings import CYCLE_NOOPS, CYCLE_PASSES, FIRST_PASSES
 from drc_lab.evaluation.stats.intervals import mean_interval, rate_interval
-from drc_lab.evaluation.watchers.cycles import NONE, steps_in_place_of_cycles
+from drc_lab.evaluation.watchers.cycles import NONE
 
 
 def cycles(records: pd.DataFrame, confidence: float = 0.95) -> Finding:
@@ -52,7 +53,7 @@ def vanished_cycles(records: pd.DataFrame, confidence: float = 0.95) -> Finding 
     with_thinking = records[records["kind"].isin([CYCLE_PASSES, CYCLE_NOOPS])]
     for (kind, amount), played in with_thinking.groupby(SETTING, sort=False):
         assert (played["level"].to_numpy() == plain["level"].to_numpy()).all(), "settings on different levels"
-        waits = steps_in_place_of_cycles(float(amount), length) if kind == CYCLE_NOOPS else 0
+        waits = waits_of(float(amount), length) if kind == CYCLE_NOOPS else 0
         until = start + waits + length  # a cycle that closes later than this does not count
         closes = (played["cycle_start"] + played["cycle_length"]).to_numpy()
         again = (played["cycle_start"].to_numpy() != NONE) & (closes <= until)

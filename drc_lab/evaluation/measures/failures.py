@@ -10,12 +10,12 @@ import pandas as pd
 from PIL import Image
 
 from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.evaluation.kinds.registry import kind_named
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.measure import measure_of
 from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.records import SETTING, baseline_of
 from drc_lab.evaluation.play.replay import is_over, replay
-from drc_lab.evaluation.play.settings import NOT_MORE
 from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.models.policy import Policy
 from drc_lab.pictures import SMALLEST_CELL
@@ -62,7 +62,8 @@ def failures(records: pd.DataFrame, most: int | None = None) -> list[Failure]:
     unsolved = plain[~plain["solved"]]
     hardness = unsolved["optimal"].where(unsolved["optimal"] >= 0, np.iinfo(np.int64).max)
     unsolved = unsolved.assign(hardness=hardness).sort_values(["hardness", "level"])[:most]
-    thinking = records[records["solved"] & ~records["baseline"] & ~records["kind"].isin(NOT_MORE)]
+    kinds = [kind for kind in records["kind"].unique() if kind_named(kind).adds_thinking]
+    thinking = records[records["solved"] & ~records["baseline"] & records["kind"].isin(kinds)]
     solved_by = {level: tuple(each[SETTING].itertuples(index=False, name=None)) for level, each
                  in thinking[thinking["level"].isin(unsolved["level"])].groupby("level")}  # fmt: skip
     return [

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from drc_lab.evaluation.kinds.first_passes import FIRST_PASSES
+from drc_lab.evaluation.kinds.registry import kind_named
 from drc_lab.evaluation.measures.agreement import agreement_findings
 from drc_lab.evaluation.measures.cycle_measures import cycles, vanished_cycles
 from drc_lab.evaluation.measures.finding import Finding
@@ -13,7 +15,6 @@ from drc_lab.evaluation.measures.learned import thinks_findings
 from drc_lab.evaluation.measures.measure import measure_of
 from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.records import SETTING, baseline_of, ticks_a_step
-from drc_lab.evaluation.play.settings import ADAPTIVE, FIRST_PASSES, NOT_MORE
 from drc_lab.evaluation.stats.intervals import mean_interval, rate_interval
 
 
@@ -120,13 +121,15 @@ def only_with_thinking(records: pd.DataFrame, confidence: float = 0.95) -> Findi
     plain = baseline_of(records)
     before, optimal = plain["solved"].to_numpy(), _known(plain["optimal"])
     rows, hardness = [], {"all levels": optimal}
-    for kind, played in records[~records["kind"].isin(NOT_MORE)].groupby("kind", sort=False):
+    for kind, played in records.groupby("kind", sort=False):
+        if not kind_named(str(kind)).adds_thinking:
+            continue
         after = {amount: own["solved"].to_numpy() for (_, amount), own in _settings(played)
                  if not own["baseline"].iloc[0] and ticks_a_step(own) >= ticks_a_step(plain) - 1e-6}  # fmt: skip
         if not after:
             continue
         sometimes, always = np.any(list(after.values()), axis=0), np.all(list(after.values()), axis=0)
-        most = min(after) if kind == ADAPTIVE else max(after)  # a lower threshold means more thinking
+        most = (min if kind_named(str(kind)).less_is_more else max)(after)
         for amount, gains, keeps in ((f"{most:g}", after[most], after[most]), ("any", sometimes, always)):
             if amount == "any" and len(after) == 1:
                 continue

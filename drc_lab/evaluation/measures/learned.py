@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from drc_lab.evaluation.kinds.at_equal_compute import DRAWN_PASSES, FIXED_PASSES
+from drc_lab.evaluation.kinds.first_passes import FIRST_PASSES
 from drc_lab.evaluation.measures.compute import Played, equal_compute, mixture, played_at, spread
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.measure import Measure, measure_of
 from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.records import baseline_of
-from drc_lab.evaluation.play.settings import DRAWN, FIRST_PASSES, FIXED
 from drc_lab.evaluation.stats.intervals import mean_interval, paired_difference
 from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.models.policy import PolicyValue
@@ -64,7 +65,7 @@ def learned_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Fi
         records: of one policy, see `drc_lab.evaluation.play.records`.
         confidence: of the intervals.
     """
-    fixed, drawn = played_at(records, FIXED), played_at(records, DRAWN)
+    fixed, drawn = played_at(records, FIXED_PASSES), played_at(records, DRAWN_PASSES)
     if not (fixed and drawn):
         return []
     return [equal_finding(played_at(records, FIRST_PASSES)[0], fixed, drawn[1], confidence, measure_of(records))]

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from drc_lab.evaluation.kinds.first_passes import FIRST_PASSES
+from drc_lab.evaluation.kinds.registry import kind_named
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.table import Row
-from drc_lab.evaluation.play.settings import FIRST_PASSES, NOT_MORE
 from drc_lab.evaluation.stats.significance import verdict
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def metrics_at(rows: Sequence[Row]) -> dict[int, dict[str, float]]:
                    f"{name}_gain_high": row.difference_high}  # fmt: skip
         elif row.is_control:
             at[f"over_frames/{row.kind}_{row.measure.metric}"] = row.value
-        elif row.kind in NOT_MORE:
+        elif not kind_named(row.kind).adds_thinking:
             at[f"over_frames/{row.kind}_{row.amount:g}_{row.measure.metric}"] = row.value
         else:
             at[f"over_frames/{row.measure.metric}"] = row.value

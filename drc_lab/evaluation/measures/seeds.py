@@ -15,12 +15,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from drc_lab.evaluation.kinds.registry import kind_named
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.measure import Measure, measure_of
 from drc_lab.evaluation.measures.table import groups
-from drc_lab.evaluation.play.controls import CONTROLS
 from drc_lab.evaluation.play.records import SETTING, SUBJECT, baseline_of
-from drc_lab.evaluation.play.settings import NOT_MORE
 from drc_lab.evaluation.stats.intervals import UNKNOWN, Interval, bootstrap_interval, mean_interval
 from drc_lab.evaluation.stats.significance import holm, verdict
 
@@ -65,7 +64,7 @@ def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Findi
     rates, gains, robust, single = [], [], [], []
     for (kind, amount), _ in records.groupby(SETTING, sort=False):
         own = [subject[(subject["kind"] == kind) & (subject["amount"] == amount)] for subject in subjects]
-        setting = {"kind": kind, "amount": math.nan if kind in CONTROLS else amount}
+        setting = {"kind": kind, "amount": math.nan if kind_named(str(kind)).is_control else amount}
         scores, name = np.stack([_by_group(one, measure) for one in own]), measure.column
         rate, gain = over_seeds(scores, confidence), over_seeds(scores - baseline, confidence)
         rates.append(setting | {"mean": rate.mean, "low": rate.low, "high": rate.high} | _each(names, scores))
@@ -74,7 +73,7 @@ def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Findi
         if not own[0]["baseline"].iloc[0]:
             gains.append(setting | {"mean": gain.mean, "low": gain.low, "high": gain.high, "p": gain.p})
             single.append(setting | _each(names, scores - baseline))
-    adjusted = holm([math.nan if row["kind"] in NOT_MORE else row["p"] for row in gains])
+    adjusted = holm([row["p"] if kind_named(row["kind"]).adds_thinking else math.nan for row in gains])
     gains = [row | {"p_holm": float(p), "clear": verdict(row["mean"], p, confidence)}
              for row, p in zip(gains, adjusted, strict=True)]  # fmt: skip
     unit, few = f"The unit is the seed: mean over {len(subjects)} trainings", len(names) <= MOST_SHOWN
@@ -151,7 +150,7 @@ def _draw(
 ) -> None:
     """Draws each seed's gain as a dot, and the mean with its interval."""
     scale = measure.scale
-    thinking = [(row, each) for row, each in zip(gains, single, strict=True) if row["kind"] not in NOT_MORE]
+    thinking = [(row, each) for row, each in zip(gains, single, strict=True) if kind_named(row["kind"]).adds_thinking]
     for place, (row, each) in enumerate(thinking):
         axis.plot([scale * each[name] for name in names], [place] * len(names), ".", color="C0", alpha=0.4)
         axis.plot([scale * row["low"], scale * row["high"]], [place, place], color="C0")

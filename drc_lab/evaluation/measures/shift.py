@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from drc_lab.evaluation.kinds.first_passes import FIRST_PASSES
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.table import Row
-from drc_lab.evaluation.play.settings import FIRST_PASSES
 from drc_lab.evaluation.report.summary import summarise
 
 if TYPE_CHECKING:

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass, fields, replace
 import numpy as np
 import pandas as pd
 
+from drc_lab.evaluation.kinds.registry import kind_named
 from drc_lab.evaluation.measures.measure import RETURNS, SOLVED, Measure, measure_of
-from drc_lab.evaluation.play.controls import CONTROLS
 from drc_lab.evaluation.play.records import SETTING, SUBJECT, baseline_of
-from drc_lab.evaluation.play.settings import NOT_MORE
 from drc_lab.evaluation.stats.intervals import mean_interval, paired_difference, rate_interval
 from drc_lab.evaluation.stats.significance import holm, paired_t_test, paired_test
 
@@ -20,7 +19,7 @@ class Row:
     """A line of thinking.csv: one setting on the levels of one optimal length ("all" for all levels).
 
     Attributes:
-        kind, amount: the setting, see `drc_lab.evaluation.play.settings.Setting`.
+        kind, amount: the setting, see `drc_lab.evaluation.kinds.kind.Setting`.
         optimal: name of the group of levels, see `groups`.
         levels: number of levels in it.
         solve_rate, low, high: with its interval. If the env does not report success, ``solve_rate`` is nan and all
@@ -68,12 +67,12 @@ class Row:
 
     @property
     def is_control(self) -> bool:
-        return self.kind in CONTROLS
+        return kind_named(self.kind).is_control
 
     @property
     def is_thinking(self) -> bool:
         """Whether it compares a setting of thinking with the baseline policy, over all levels."""
-        return self.optimal == "all" and self.kind not in NOT_MORE and not math.isnan(self.p_value)
+        return self.optimal == "all" and kind_named(self.kind).adds_thinking and not math.isnan(self.p_value)
 
 
 def table(records: pd.DataFrame, confidence: float = 0.95, by_length: bool = True) -> list[Row]:

@@ -12,11 +12,11 @@ import pandas as pd
 import torch
 
 from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.evaluation.kinds.first_passes import FIRST_PASSES
 from drc_lab.evaluation.pictures.episode_video import progress
 from drc_lab.evaluation.pictures.panel import Moment, Panel
 from drc_lab.evaluation.play.records import baseline_of
 from drc_lab.evaluation.play.replay import is_over, replay
-from drc_lab.evaluation.play.settings import FIRST_PASSES
 from drc_lab.evaluation.play.thinking import Thinking
 from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.models.policy import Policy, PolicyValue

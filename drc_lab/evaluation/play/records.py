@@ -2,7 +2,7 @@
 
 Columns:
 
-- ``kind``, ``amount``, ``baseline``: the setting, see `drc_lab.evaluation.play.settings.Setting`;
+- ``kind``, ``amount``, ``baseline``: the setting, see `drc_lab.evaluation.kinds.kind.Setting`;
 - ``level`` (its number), ``optimal`` (optimal length in steps, -1 if unknown);
 - ``solved`` (only if the env reports success), ``length`` (steps), ``return``, ``passes`` (extra passes), ``ticks`` (of
   all passes);
@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from drc_lab.evaluation.measures.measure import SOLVED
-from drc_lab.evaluation.play.settings import Played
+from drc_lab.evaluation.play.played import Played
 
 SETTING = ["kind", "amount"]  # the columns that identify a setting
 SUBJECT = ["checkpoint", "seed", "frames"]  # the columns that identify a checkpoint: name, training seed, frames
@@ -34,7 +34,7 @@ def records_of(played: Played) -> pd.DataFrame:
     setting, episodes = played.setting, played.episodes
     return pd.DataFrame(
         {
-            "kind": setting.kind,
+            "kind": setting.kind.label,
             "amount": float(setting.amount),
             "baseline": setting.is_baseline,
             "level": episodes.level,

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.evaluation.kinds.kind import Setting
+from drc_lab.evaluation.play.played import NewWatchers, Played, play
 from drc_lab.evaluation.play.records import joined, records_of
-from drc_lab.evaluation.play.settings import Played, Setting, play
 from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.files import written
 from drc_lab.models.policy import Policy
@@ -77,7 +78,7 @@ class Parts:
         return self.folder / f"{setting.name}.{levels.start:07}.parquet"
 
     def _key(self, setting: Setting, levels: range) -> bytes:
-        return hashlib.sha256(self.key + repr((setting.name, setting.thinking, levels)).encode()).digest()
+        return hashlib.sha256(self.key + repr((setting, levels)).encode()).digest()
 
 
 def batches(num_levels: int, at_once: int) -> Iterator[range]:
@@ -94,7 +95,7 @@ def sweep(
     seed: int = 0,
     parts: Parts | None = None,
     advance: Advance = silent,
-    watchers: Callable[[Setting], Sequence[Watcher]] = lambda setting: (),
+    watchers: NewWatchers = lambda setting: (),
 ) -> pd.DataFrame:
     """Plays all settings on the same levels, ``env.num_envs`` at once.
 
@@ -113,14 +114,14 @@ def sweep(
     """
     records: list[pd.DataFrame] = []
     for levels in batches(num_levels, env.num_envs):
-        by_setting = {setting: parts.read(setting, levels) if parts else None for setting in settings}
-        missing = [setting for setting, kept in by_setting.items() if kept is None]
+        by_name = {setting.name: parts.read(setting, levels) if parts else None for setting in settings}
+        missing = [setting for setting in settings if by_name[setting.name] is None]
         advance((len(settings) - len(missing)) * len(levels))
         for played in _played(policy, env, missing, levels, seed, advance, watchers):
-            by_setting[played.setting] = records_of(played)
+            by_name[played.setting.name] = made = records_of(played)
             if parts:
-                parts.write(played.setting, levels, by_setting[played.setting])
-        records += [each for each in by_setting.values() if each is not None]
+                parts.write(played.setting, levels, made)
+        records += [each for each in by_name.values() if each is not None]
     return joined(records)
 
 
@@ -131,13 +132,13 @@ def _played(
     levels: range,
     seed: int,
     advance: Advance,
-    watchers: Callable[[Setting], Sequence[Watcher]],
+    watchers: NewWatchers,
 ) -> Iterator[Played]:
     """`play` for one batch of levels, with a seed of its own, that reports its progress."""
-    ended = Ended(advance)
+    ended, names = Ended(advance), {setting.name for setting in settings}
 
     def all_watchers(setting: Setting) -> list[Watcher]:
-        counted = [ended] if setting in settings else []  # the baseline policy may be played in addition
+        counted = [ended] if setting.name in names else []  # the baseline policy may be played in addition
         return [*counted, *watchers(setting)]
 
     seed_of_batch = int(np.random.SeedSequence([seed, levels.start]).generate_state(1)[0])

@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from drc_lab.evaluation.kinds.registry import kind_named
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.table import Row
 from drc_lab.evaluation.report.about import About
@@ -18,7 +19,6 @@ from drc_lab.evaluation.report.words import (
     described,
     gain,
     is_number,
-    kind_words,
     mean,
     p_value,
     player,
@@ -68,7 +68,7 @@ def write_findings_page(
 def _templates() -> Environment:
     environment = Environment(loader=PackageLoader("drc_lab.evaluation.report", ""), autoescape=True,
                               undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # fmt: skip
-    environment.filters |= {"cell": cell, "kind": lambda kind: kind_words(kind).short}
+    environment.filters |= {"cell": cell, "kind": lambda kind: kind_named(kind).words.short}
     words = (amount, data_uri, gain, p_value, player, score, solvers)
     environment.globals |= {word.__name__: word for word in words}
     return environment

@@ -9,10 +9,10 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from drc_lab.evaluation.kinds.registry import kind_named
 from drc_lab.evaluation.measures.table import Row
-from drc_lab.evaluation.play.settings import ADAPTIVE, CYCLE_NOOPS, CYCLE_PASSES, NOT_MORE
 from drc_lab.evaluation.report.summary import by_policy
-from drc_lab.evaluation.report.words import amount, kind_words, player
+from drc_lab.evaluation.report.words import amount, player
 
 # Okabe and Ito's colours, which colour-blind people can tell apart too: https://jfly.uni-koeln.de/color/
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
@@ -88,10 +88,12 @@ def _by_length(rows: Sequence[Row], axis: Axes) -> None:
 
 def _panels(rows: Sequence[Row]) -> dict[str, list[str]]:
     """The kinds of thinking in each panel, by the label of its x-axis."""
-    kinds = list(dict.fromkeys(row.kind for row in rows if row.kind not in NOT_MORE))
-    cycles = [kind for kind in kinds if kind in (CYCLE_PASSES, CYCLE_NOOPS)]
-    panels = {kind_words(kind).axis: [kind] for kind in kinds if kind not in cycles}
-    return panels | ({"thinking in cycles, × their length": cycles} if cycles else {})
+    found: dict[str, list[str]] = {}
+    kinds = [kind_named(label) for label in dict.fromkeys(row.kind for row in rows)]
+    for kind in sorted(kinds, key=lambda kind: kind.follows_baseline):  # those that follow it come last
+        if kind.adds_thinking:
+            found.setdefault(kind.words.axis, []).append(kind.label)
+    return found
 
 
 def _shades(number: int) -> list[tuple[float, ...] | str]:
@@ -114,7 +116,7 @@ def _against_amount(axis: Axes, kinds: Sequence[str], overall: Sequence[Row], co
             axis.axhline(row.value, **_as_control(number, row))
     for number, kind in enumerate(kinds):
         line = [row for row in overall if row.kind == kind]
-        if kind == ADAPTIVE:  # a lower threshold means more thinking
+        if kind_named(kind).less_is_more:
             line.sort(key=lambda row: -row.amount)
             places: list[float] = [float(i) for i in range(len(line))]
             axis.set_xticks(places, [amount(row) for row in line])
@@ -123,7 +125,7 @@ def _against_amount(axis: Axes, kinds: Sequence[str], overall: Sequence[Row], co
             places = [row.amount for row in line]
             _scale(axis, places)
         shift = 0.04 * (max(places) - min(places) or 4) * (number - (len(kinds) - 1) / 2)
-        label = kind_words(kind).short if alone and len(kinds) > 1 else "with thinking" if alone else _name(base)
+        label = kind_named(kind).words.short if alone and len(kinds) > 1 else "with thinking" if alone else _name(base)
         own_color = PURPLE if number and alone else color
         axis.errorbar([place + shift for place in places], [row.value for row in line], yerr=_spread(line),
                       marker="os"[number], color=own_color, markersize=5, linewidth=1.6, capsize=3,
@@ -135,7 +137,7 @@ def _against_amount(axis: Axes, kinds: Sequence[str], overall: Sequence[Row], co
 
 def _as_control(number: int, row: Row) -> dict[str, Any]:
     return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)], "linewidth": 1.4,
-            "label": kind_words(row.kind).short}  # fmt: skip
+            "label": kind_named(row.kind).words.short}  # fmt: skip
 
 
 def _scale(axis: Axes, amounts: Sequence[float]) -> None:
@@ -163,7 +165,7 @@ def _one_by_length(axis: Axes, rows: Sequence[Row]) -> None:
         axis.plot(*_rates(rows, row, names), **_as_control(number, row))
     for number, row in enumerate(best.values()):
         axis.plot(*_rates(rows, row, names), color=BLUE, alpha=0.55, marker="sD^vP*Xh"[number % 8], markersize=5,
-                  linewidth=1, label=f"{kind_words(row.kind).short}: {row.amount:g}")  # fmt: skip
+                  linewidth=1, label=f"{kind_named(row.kind).words.short}: {row.amount:g}")  # fmt: skip
     line = _of_setting(rows, overall[0], names)
     axis.errorbar(*_rates(rows, overall[0], names), yerr=_spread(line), color="black", marker="o", markersize=5,
                   linewidth=1.8, capsize=3, label="baseline policy")  # fmt: skip

@@ -10,11 +10,6 @@ from drc_lab.models.policy import PolicyValue
 NONE = -1
 
 
-def steps_in_place_of_cycles(amount: float, length: np.ndarray) -> np.ndarray:
-    """Number of passes or no-ops in place of cycles of that length: ``amount`` times as many, rounded up, int64 [N]."""
-    return np.ceil(amount * length).astype(np.int64)
-
-
 class Cycles(Watcher):
     """Finds the cycles of each episode. They do not overlap: each begins where the previous one closed, or later.
 

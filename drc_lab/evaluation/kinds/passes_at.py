@@ -1,0 +1,44 @@
+"""Extra passes before a later step."""
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from drc_lab.evaluation.kinds.kind import Kind, Words
+from drc_lab.evaluation.play.thinking import Thinking
+from drc_lab.rules import all_at_least
+
+if TYPE_CHECKING:
+    from drc_lab.evaluation.play.played import Played
+
+
+@dataclass(frozen=True)
+class PassesAt(Kind):
+    """Amounts are numbers of passes before step ``step`` of the episode, 0 being the first. The label has the step."""
+
+    amounts: list[int] = field(default_factory=list)
+    step: int = 3
+
+    least = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        all_at_least(self, 0, "step")
+
+    @property
+    def label(self) -> str:
+        return f"{self.name_in_config}_{self.step}"
+
+    @classmethod
+    def labelled(cls, label: str) -> "Kind | None":
+        found = re.fullmatch(r"passes_at_(\d+)", label)
+        return cls(step=int(found[1])) if found else None
+
+    @property
+    def words(self) -> Words:
+        step = self.step
+        return Words(f"passes at {step}", f"extra passes before step {step}", f"{{}} extra passes before step {step}",
+                     f"1 extra pass before step {step}")  # fmt: skip
+
+    def thinking(self, amount: float, baseline: "Played | None" = None) -> Thinking:
+        return Thinking(passes=int(amount), at=self.step)
