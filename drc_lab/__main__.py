@@ -69,8 +69,8 @@ def in_a_row() -> bool:
 
 def config_folders() -> list[Path]:
     """The folders that are searched for configs; the user's own folder, if given, comes first."""
-    own = get_args_parser().parse_args(sys.argv[1:]).config_dir
-    return [*([Path(own).absolute()] if own else []), CONF]
+    of_user = get_args_parser().parse_args(sys.argv[1:]).config_dir
+    return [*([Path(of_user).absolute()] if of_user else []), CONF]
 
 
 def help_text(overrides: list[str]) -> str:
@@ -82,9 +82,9 @@ def help_text(overrides: list[str]) -> str:
     groups: dict[str, set[str]] = {}
     for path in (path for folder in folders for path in folder.glob("*/*.yaml")):
         groups.setdefault(path.parent.name, set()).add(path.stem)
-    own = ",".join(f"'file://{folder}'" for folder in folders[:-1])
+    of_user = ",".join(f"'file://{folder}'" for folder in folders[:-1])
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose("config", [*overrides, f"hydra.searchpath=[{own}]"], return_hydra_config=True)
+        config = hydra.compose("config", [*overrides, f"hydra.searchpath=[{of_user}]"], return_hydra_config=True)
     template = string.Template(config.hydra.help.template)
     with open_dict(config):
         del config["hydra"]
@@ -112,8 +112,8 @@ def main() -> None:
         signal.signal(number, stop_at_once)  # the run ends as KILLED, like after Ctrl-C
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its exceptions instead of printing them and exiting with 1
     sys.argv[1:] = arranged(sys.argv[1:])
-    if (own := os.environ.get(OWN_CONFIGS)) and config_folders() == [CONF]:
-        sys.argv[1:1] = ["--config-dir", own]
+    if (of_user := os.environ.get(OWN_CONFIGS)) and config_folders() == [CONF]:
+        sys.argv[1:1] = ["--config-dir", of_user]
     add_current_folder()
     try:
         with hydra_in_one_line(sys.argv[1:], config_folders()):

@@ -153,8 +153,8 @@ def one_line(error: Exception, words: Sequence[str], folders: Sequence[Path]) ->
             said = OverridesParser.create().parse_overrides(choices)
             # A sweep over a group's options is left out, because a single config cannot have several of them.
             chosen = [str(one.input_line) for one in said if not one.is_sweep_override()]
-            own = ",".join(f"'file://{folder}'" for folder in folders[:-1])
-            config = hydra.compose("config", overrides=[*chosen, f"hydra.searchpath=[{own}]"])
+            of_user = ",".join(f"'file://{folder}'" for folder in folders[:-1])
+            config = hydra.compose("config", overrides=[*chosen, f"hydra.searchpath=[{of_user}]"])
             known = _keys(dict(OmegaConf.to_container(config, resolve=False)))  # type: ignore[arg-type]
         try:
             known = _with_own_targets(known, words)
@@ -167,8 +167,8 @@ def one_line(error: Exception, words: Sequence[str], folders: Sequence[Path]) ->
         hint = f"closest: {', '.join(close)}" if close else "see --help"
         return f"{key}: no such key; {hint} (a new key needs a leading +)"
     # Hydra's message if one of several options of a group does not exist.
-    if found := re.fullmatch(r"In 'config': Could not load '(\w+)/(.*)'\.", text):
-        group, option = found.groups()
+    if unknown := re.fullmatch(r"In 'config': Could not load '(\w+)/(.*)'\.", text):
+        group, option = unknown.groups()
         options = sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
         return f"{group}: found {option!r}, allowed: {' | '.join(options)}"
     return text
@@ -177,11 +177,11 @@ def one_line(error: Exception, words: Sequence[str], folders: Sequence[Path]) ->
 def _with_own_targets(known: list[str], arguments: Sequence[str]) -> list[str]:
     """The known keys, where those of a replaced target give way to those of the target that the command line names."""
     for argument in arguments:
-        if found := re.fullmatch(r"\+*([\w.]+)\._target_=([^,]+)", argument):
-            names = taken(found[2], f"{found[1]}._target_")
+        if override := re.fullmatch(r"\+*([\w.]+)\._target_=([^,]+)", argument):
+            key, target = override.groups()
+            names = taken(target, f"{key}._target_")
             if names is not None:
-                own = [f"{found[1]}.{name}" for name in names]
-                known = [key for key in known if not key.startswith(f"{found[1]}.")] + own
+                known = [one for one in known if not one.startswith(f"{key}.")] + [f"{key}.{name}" for name in names]
     return known
 
 

@@ -23,10 +23,10 @@ def job() -> str | None:
 def words() -> list[str]:
     """The words after ``python -m drc_lab`` that started this process: the user's own config folder, and overrides."""
     config = HydraConfig.get()
-    own = [source.path for source in config.runtime.config_sources if source.provider == "command-line"]
+    config_folders = [source.path for source in config.runtime.config_sources if source.provider == "command-line"]
     paths = [override for override in config.overrides.hydra if override.startswith("hydra.searchpath=")]
     return [
-        *(word for folder in own for word in ("--config-dir", os.path.relpath(folder))),
+        *(word for folder in config_folders for word in ("--config-dir", os.path.relpath(folder))),
         *paths,
         *config.overrides.task,
     ]

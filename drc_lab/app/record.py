@@ -57,8 +57,8 @@ def run_tags(config: DictConfig) -> dict[str, str]:
 
 def named_targets(overrides: list[str]) -> dict[str, str]:
     """Returns the classes of policy and algo that the command line sets, as in ``policy._target_=mine.Net``."""
-    named = (re.fullmatch(r"\+*(policy|algo)\.(?:loss\.)?_target_=(.+)", override) for override in overrides)
-    return {found[1]: found[2] for found in named if found}
+    targets = (re.fullmatch(r"\+*(policy|algo)\.(?:loss\.)?_target_=(.+)", override) for override in overrides)
+    return {target[1]: target[2] for target in targets if target}
 
 
 @contextmanager

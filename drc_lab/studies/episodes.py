@@ -14,7 +14,7 @@ from drc_lab.evaluation.play.sweep import Parts, sweep
 from drc_lab.evaluation.watchers.chosen import watchers
 from drc_lab.progress import working
 from drc_lab.studies.levels import count_levels
-from drc_lab.studies.subject import Subject
+from drc_lab.studies.subjects import Subject
 from drc_lab.tracking.datasets import digest
 
 PARTS = "parts"  # in a run's folder: what a sweep of settings has played so far, to resume it after an interruption

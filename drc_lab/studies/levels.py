@@ -1,6 +1,8 @@
 """The held-out levels that a report is about."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 from drc_lab.app.fits import check_fits
 from drc_lab.app.held_out import held_out_env, size_key
@@ -23,17 +25,28 @@ def report_env(settings: Settings, policy: Policy) -> BatchEnv:
     Raises:
         ConfigError: the policy cannot play there, or what an evaluation keeps would not fit into memory.
     """
-    e, thinking = settings.evaluation, settings.thinking
-    split, key = e.report_split, "evaluation.report_split"
-    noop = {"noop": True} if settings.config.env.id in our_ids() else {}
-    at_once = min(thinking.levels_at_once, e.num_levels)
-    env = held_out_env(settings, split, key, autoreset=False, num_envs=at_once, **noop)
-    if (levels := count_levels(env)) < env.num_envs:  # a fixed set without splits: do not deal a level twice
-        env = held_out_env(settings, split, key, autoreset=False, num_envs=levels, **noop)
+    thinking, noop = settings.thinking, {"noop": True} if settings.config.env.id in our_ids() else {}
+    env = each_level_once(settings, settings.evaluation.report_split, thinking.levels_at_once, **noop)
     check_fits(policy, num_actions(policy), env, size_key(settings, "env"))
     check_memory("thinking.levels_at_once", env.num_envs, bytes_per_level(policy, env))
     check_memory("thinking.trace_ticks", thinking.trace_ticks, BYTES_OF_A_TICK * count_levels(env))
     return env
+
+
+def each_level_once(settings: Settings, split: str, at_once: int, **more: Any) -> BatchEnv:
+    """Makes an env that deals each held-out level of a split once.
+
+    Args:
+        settings: of the evaluation.
+        split: of the levels, which ``evaluation.report_split`` names.
+        at_once: largest number of boards of the env.
+        **more: further arguments of `held_out_env`.
+    """
+    make_env = partial(held_out_env, settings, split, "evaluation.report_split", autoreset=False, **more)
+    env: BatchEnv = make_env(num_envs=min(at_once, settings.evaluation.num_levels))
+    levels = count_levels(env)
+    # A fixed set without splits may have fewer levels: none is dealt twice.
+    return env if levels >= env.num_envs else make_env(num_envs=levels)
 
 
 def count_levels(env: BatchEnv) -> int:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from drc_lab.app.fits import check_fits
-from drc_lab.app.held_out import held_out_env
 from drc_lab.app.settings import Settings
 from drc_lab.app.start import say
 from drc_lab.arguments import plain
@@ -24,8 +23,8 @@ from drc_lab.interpretation.spec import ProbeSpec
 from drc_lab.memory import check_memory
 from drc_lab.models.policy import Policy, num_actions
 from drc_lab.progress import working
-from drc_lab.studies.levels import count_levels
-from drc_lab.studies.subject import Subject
+from drc_lab.studies.levels import count_levels, each_level_once
+from drc_lab.studies.subjects import Subject
 from drc_lab.tracking.datasets import digest
 
 FOLDER = "recordings"  # in a run's folder
@@ -34,7 +33,9 @@ COPIES = 3  # copies of a recording in memory: as on disk, in float32, and as fe
 STATES = ("*.*.h", "*.*.c")  # names that are recorded by default, if the policy has them
 
 
-def boards(subject: Subject, levels: int, key: str, split: str | None = None, at_once: int = AT_ONCE) -> LevelVectorEnv:
+def board_env(
+    subject: Subject, levels: int, key: str, split: str | None = None, at_once: int = AT_ONCE
+) -> LevelVectorEnv:
     """Makes an env that deals each held-out level once.
 
     Args:
@@ -51,21 +52,13 @@ def boards(subject: Subject, levels: int, key: str, split: str | None = None, at
     config = subject.config
     if config.env.id not in our_ids():
         raise ConfigError("env.id", config.env.id, f"{' | '.join(our_ids())}: of other games no board is known")
-    split = split or subject.settings.evaluation.report_split
     so_many = config.copy()
     so_many.evaluation.num_levels = levels
-
-    def make_env(num_envs: int) -> LevelVectorEnv:
-        try:
-            env = held_out_env(Settings(so_many), split, "evaluation.report_split", autoreset=False, num_envs=num_envs)
-        except ConfigError as error:
-            raise ConfigError(key, levels, error.allowed) if error.key == "evaluation.num_levels" else error from None
-        assert isinstance(env, LevelVectorEnv)
-        return env
-
-    env = make_env(min(at_once, levels))
-    if (known := count_levels(env)) < env.num_envs:  # a fixed set without splits: do not deal a level twice
-        env = make_env(known)
+    try:
+        env = each_level_once(Settings(so_many), split or subject.settings.evaluation.report_split, at_once)
+    except ConfigError as error:
+        raise ConfigError(key, levels, error.allowed) if error.key == "evaluation.num_levels" else error from None
+    assert isinstance(env, LevelVectorEnv)
     check_fits(subject.policy, num_actions(subject.policy), env, "env")
     shape = env.single_observation_space.shape
     if shape is None or len(shape) != 3 or shape[1] > size_of(env)[0]:
@@ -73,7 +66,7 @@ def boards(subject: Subject, levels: int, key: str, split: str | None = None, at
     return env
 
 
-def recorded_names(policy: Policy, names: Sequence[str] | None) -> list[str]:
+def names_to_record(policy: Policy, names: Sequence[str] | None) -> list[str]:
     """Returns the checked names of ``probe.names``; None is all hidden and cell states.
 
     Raises:
@@ -88,7 +81,7 @@ def recorded_names(policy: Policy, names: Sequence[str] | None) -> list[str]:
     return list(names)
 
 
-def facts_of(env: LevelVectorEnv, subject: Subject, spec: ProbeSpec) -> dict[str, Any]:
+def recording_facts(env: LevelVectorEnv, subject: Subject, spec: ProbeSpec) -> dict[str, Any]:
     """Returns what a recording depends on, and what is needed to read it: the ``about`` of `record`."""
     config, (height, width) = subject.config, size_of(env)
     return {"game": str(config.env.id), "height": height, "width": width, "weights": subject.digest,
@@ -112,7 +105,7 @@ def check_recordings(
     Raises:
         UserError: they would not fit into memory, or the folder holds another recording.
     """
-    check_folder(folder, key_of(facts_of(env, subject, spec), names, None, spec.dtype))
+    check_folder(folder, key_of(recording_facts(env, subject, spec), names, None, spec.dtype))
     steps = env.max_steps[1] + (env.free_thinks or 0)
     levels = min(spec.levels, count_levels(env))
     runs = steps + spec.passes
@@ -121,26 +114,59 @@ def check_recordings(
     say(f"recordings: at most {size / 2**20:,.0f} MiB, if every episode takes all its {steps} steps")
 
 
-def recorded(
-    policy: Policy,
+def make_recording(
+    subject: Subject,
     env: LevelVectorEnv,
     names: Sequence[str],
     spec: ProbeSpec,
     folder: Path,
-    subject: Subject,
+    thinking: Thinking | None = None,
+) -> Recording:
+    """Makes the parts of a recording of a policy that its folder lacks, and reads it.
+
+    Args:
+        subject: the policy.
+        env: that it plays in.
+        names: of the recorded tensors.
+        spec: settings of the recording.
+        folder: of the recording.
+        thinking: extra thinking; None is none.
+    """
+    return _make(subject.policy, recording_facts(env, subject, spec), env, names, spec, folder, thinking)
+
+
+def make_control_recording(
+    subject: Subject, env: LevelVectorEnv, names: Sequence[str], spec: ProbeSpec, folder: Path, of: Recording
+) -> Recording:
+    """Makes the control of a recording: what an untrained policy computes in the same episodes.
+
+    Args:
+        subject: the policy, of the same architecture.
+        env, names, spec, folder: see `make_recording`.
+        of: the recording, whose actions are taken.
+    """
+    actions = {episode.level: episode.actions for episode in of.episodes}
+    about = recording_facts(env, subject, spec) | {"untrained": spec.seed}
+    return _make(untrained_policy(subject, env, spec.seed), about, env, names, spec, folder, actions=actions)
+
+
+def _make(
+    policy: Policy,
+    about: dict[str, Any],
+    env: LevelVectorEnv,
+    names: Sequence[str],
+    spec: ProbeSpec,
+    folder: Path,
     thinking: Thinking | None = None,
     actions: Mapping[int, np.ndarray] | None = None,
-    **more: Any,
 ) -> Recording:
-    """Makes the parts of a recording that its folder lacks, and reads it; ``more`` is added to what it depends on."""
-    about = facts_of(env, subject, spec) | more
     with working(f"recording {about['levels']:,} episodes", about["levels"]) as advance:
         for number in record(policy, env, names, about["levels"], folder, about, thinking, spec.dtype, actions):
             advance(number)
     return Recording.read(folder)
 
 
-def untrained(subject: Subject, env: LevelVectorEnv, seed: int) -> Policy:
+def untrained_policy(subject: Subject, env: LevelVectorEnv, seed: int) -> Policy:
     """Returns a policy of the same architecture with freshly initialised weights, as a training would start with."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)

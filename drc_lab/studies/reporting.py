@@ -34,7 +34,7 @@ from drc_lab.evaluation.report_spec import ReportSpec
 from drc_lab.process import machine_name
 from drc_lab.progress import working
 from drc_lab.studies.levels import count_levels
-from drc_lab.studies.subject import Subject
+from drc_lab.studies.subjects import Subject
 from drc_lab.tracking.run import Run
 
 

@@ -20,7 +20,7 @@ from drc_lab.studies.episodes import PARTS, play_all
 from drc_lab.studies.levels import count_levels, report_env, tell_power
 from drc_lab.studies.nested_runs import log_over_seeds
 from drc_lab.studies.reporting import report_on_several, tell_where
-from drc_lab.studies.subject import Subject
+from drc_lab.studies.subjects import Subject
 
 
 def play_several(settings: Settings, subjects: Sequence[Subject], folder: Path) -> None:

@@ -14,7 +14,7 @@ from drc_lab.evaluation.play.records import concatenated
 from drc_lab.files import written
 from drc_lab.studies.episodes import PARTS, play_all
 from drc_lab.studies.levels import report_env
-from drc_lab.studies.subject import Subject
+from drc_lab.studies.subjects import Subject
 from drc_lab.tracking.run import Run
 
 FILE = "worlds.parquet"  # records under all shifts; those of the base have a file of their own

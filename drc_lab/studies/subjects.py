@@ -1,18 +1,57 @@
 """Which policies a task evaluates: one checkpoint, one for each of several trainings, or all of one training."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import torch
+from omegaconf import DictConfig
+
+from drc_lab.app.as_trained import as_trained
 from drc_lab.app.checkpoints import check_single, checkpoint_file, checkpoint_names, files_of_run
+from drc_lab.app.device import device_of, set_precision
 from drc_lab.app.settings import Settings
 from drc_lab.arguments import plain
 from drc_lab.config import completed
 from drc_lab.errors import ConfigError
-from drc_lab.studies.subject import Subject, load_subject
+from drc_lab.learning.checkpoints import policy_of, read_checkpoint
+from drc_lab.models.policy import Policy
 from drc_lab.tracking.mlflow import flatten
 
 BEST = "best.ckpt"  # usually a copy of one of the others
 OF_LEVELS = ("report_split", "num_levels", "level_seed", "board", "env")  # keys of evaluation that say what is played
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A policy to be evaluated.
+
+    Args:
+        name: of its checkpoint.
+        policy: in evaluation mode.
+        settings: of the evaluation, with the training's env and held-out levels unless the command line changes them.
+        frames: number of frames that it was trained for.
+        seed: of its training.
+        digest: SHA-256 of its weights.
+        training: folder and seed of its training; () if they are unknown.
+        policy_config: config that the policy was built from; None if unknown.
+    """
+
+    name: str
+    policy: Policy
+    settings: Settings
+    frames: int
+    seed: int
+    digest: str
+    training: tuple[str, int] | tuple[()] = ()
+    policy_config: DictConfig | None = None
+
+    @property
+    def config(self) -> DictConfig:
+        """The whole config of ``settings``."""
+        return self.settings.config
 
 
 def load_subjects(settings: Settings) -> list[Subject]:
@@ -40,6 +79,36 @@ def load_single(settings: Settings) -> Subject:
     subjects = load_subjects(settings)
     check_single([subject.name for subject in subjects])
     return subjects[0]
+
+
+def load_subject(config: DictConfig, path: Path, name: str) -> Subject:
+    """Loads the policy of a checkpoint for evaluation.
+
+    Args:
+        config: of the command.
+        path: file of the checkpoint.
+        name: of the checkpoint.
+
+    Raises:
+        UserError: the file does not exist or is no checkpoint.
+    """
+    state = read_checkpoint(path)
+    policy, trained = policy_of(state)
+    settings = as_trained(config, trained)
+    device = device_of(config.trainer.accelerator)
+    set_precision(policy, config, device)
+    frames, seed = int(state.get("frames", 0)), int(trained.get("seed", 0))
+    training = (str(trained.folder), seed) if trained.get("folder") else ()
+    digest = weights_digest(state["state_dict"])
+    return Subject(name, policy.to(device), settings, frames, seed, digest, training, trained.policy)
+
+
+def weights_digest(weights: Mapping[str, torch.Tensor]) -> str:
+    """Returns the SHA-256 of all weights with their names, in hex digits."""
+    digest = hashlib.sha256()
+    for key, weight in sorted(weights.items()):
+        digest.update(key.encode() + weight.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def one_of_each(subjects: Sequence[Subject]) -> list[Subject]:

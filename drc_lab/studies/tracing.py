@@ -9,7 +9,7 @@ from drc_lab.evaluation.measures.trace import trace, trace_findings
 from drc_lab.evaluation.play.records import baseline_of
 from drc_lab.progress import working
 from drc_lab.studies.levels import count_levels
-from drc_lab.studies.subject import Subject
+from drc_lab.studies.subjects import Subject
 
 
 def traced(subject: Subject, env: BatchEnv, records: pd.DataFrame) -> list[Finding]:

@@ -34,42 +34,44 @@ def main(settings: Settings, folder: Path) -> None:
     quieten_libraries()
     spec, client = settings.compare, reading_client(settings.config)
     with working("reading runs and their curves"), errors_under("compare"):
-        found = compare(client, spec)
-    spec = replace(spec, metric=found.metric)  # null becomes the metric that was chosen
+        comparison = compare(client, spec)
+    spec = replace(spec, metric=comparison.metric)  # null becomes the metric that was chosen
     runs, curves, plot = (folder / name for name in (RUNS, "curves.csv", "curves.png"))
     with written(runs) as part:
-        write_runs(found, part)
+        write_runs(comparison, part)
     with written(curves) as part:
-        write_curves(found.groups, spec.confidence, part)
+        write_curves(comparison.groups, spec.confidence, part)
     with written(plot) as part:
-        plot_groups(found.groups, found.metric, spec.confidence, part)
-    console.print(runs_table(found, found.metric), "", groups_table(found.groups, spec), "")
+        plot_groups(comparison.groups, comparison.metric, spec.confidence, part)
+    console.print(runs_table(comparison, comparison.metric), "", groups_table(comparison.groups, spec), "")
     for name, path in (("runs", runs), ("curves", curves), ("plot", plot)):
         console.print(f"{name:8}{path}", soft_wrap=True, highlight=False)
 
 
-def runs_table(found: Comparison, metric: str) -> FittedTable:
+def runs_table(comparison: Comparison, metric: str) -> FittedTable:
     """Makes a table with a row for each run, sorted by group. Runs that are not counted in means are dim.
 
     Settings in which runs differ are always shown in a small study; in a large one only if there is room.
     """
-    dropped = any(not run.counted for run in found.runs)
-    caption = "dim: without the metric, or the same seed got further" if dropped else ""
-    few = len(found.runs) <= FEW
-    alike = len({run.name for run in found.runs}) < len(found.runs)
+    some_dropped = any(not run.counted for run in comparison.runs)
+    caption = "dim: without the metric, or the same seed got further" if some_dropped else ""
+    few = len(comparison.runs) <= FEW
+    same_names = len({run.name for run in comparison.runs}) < len(comparison.runs)
     columns = [Column("run", words=True, name=True)]
-    columns += [Column("run id", words=True, name=True)] if alike else []
+    columns += [Column("run id", words=True, name=True)] if same_names else []
     columns += [Column(title) for title in ("highest", "last", "frames", "seed")]
-    for number, key in enumerate(found.keys):
-        title = "policy" if key == "policy._target_" else shortest_end(key, found.keys)
+    for number, key in enumerate(comparison.keys):
+        title = "policy" if key == "policy._target_" else shortest_end(key, comparison.keys)
         columns.append(Column(title, words=True, rank=0 if few else 3 + number))
     columns += [Column("status", words=True, rank=1), Column("time", rank=2)]
     table = FittedTable(f"Runs, by {metric}", columns, RUNS, caption)
-    for run in sorted(found.runs, key=lambda run: (run.values(found.keys), run.values(["seed"]))):
+    for run in sorted(comparison.runs, key=lambda run: (run.values(comparison.keys), run.values(["seed"]))):
         frames, values = run.curve
         numbers = [f"{values.max():.3f}", f"{values[-1]:.3f}", f"{frames[-1]:,}"] if len(frames) else [MISSING] * 3
-        settings = [short_value(key, value) for key, value in zip(found.keys, run.values(found.keys), strict=True)]
-        names = [run.name, run.run.info.run_id[:ID]] if alike else [run.name]
+        settings = [
+            short_value(key, value) for key, value in zip(comparison.keys, run.values(comparison.keys), strict=True)
+        ]
+        names = [run.name, run.run.info.run_id[:ID]] if same_names else [run.name]
         time = str(timedelta(seconds=round(run.seconds)))
         table.add(*names, *numbers, *run.values(["seed"]), *settings, run.run.info.status, time, dim=not run.counted)
     return table
@@ -86,27 +88,27 @@ def groups_table(groups: Sequence[Group], spec: CompareSpec) -> FittedTable:
         # The highest points, as curves of one point each, to average them in the same way.
         best = mean_curve([(np.zeros(1), np.array([values.max()])) for _, values in group.curves], spec.confidence)
         there = f"{line.frames[-1]:,.0f}" if len(line.frames) else MISSING
-        table.add(group.label, str(len(group.curves)), there, _last(line), _last(best))
+        table.add(group.label, str(len(group.curves)), there, _last_point(line), _last_point(best))
     return table
 
 
-def _last(line: MeanCurve) -> str:
+def _last_point(line: MeanCurve) -> str:
     if not len(line.frames):
         return MISSING
     interval = "" if np.isnan(line.low[-1]) else f" [{line.low[-1]:.3f}, {line.high[-1]:.3f}]"
     return f"{line.mean[-1]:.3f}{interval}"
 
 
-def write_runs(found: Comparison, path: Path) -> None:
+def write_runs(comparison: Comparison, path: Path) -> None:
     """Writes a CSV with a line for each run."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["run_id", "name", *found.keys, "seed", "frames", "highest", "last", "status", "seconds",
+        writer.writerow(["run_id", "name", *comparison.keys, "seed", "frames", "highest", "last", "status", "seconds",
                          "counted"])  # fmt: skip
-        for run in found.runs:
+        for run in comparison.runs:
             frames, values = run.curve
             numbers = [frames[-1], round(values.max(), 6), round(values[-1], 6)] if len(frames) else [""] * 3
-            writer.writerow([run.run.info.run_id, run.name, *run.values([*found.keys, "seed"]), *numbers,
+            writer.writerow([run.run.info.run_id, run.name, *run.values([*comparison.keys, "seed"]), *numbers,
                              run.run.info.status, round(run.seconds), run.counted])  # fmt: skip
 
 

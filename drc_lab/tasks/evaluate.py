@@ -44,6 +44,6 @@ def main(settings: Settings, folder: Path) -> None:
         run.log_metrics(metrics(baseline_of(records), confidence), subject.frames)
         shifted = play_shifts(shifts, rows, folder, run)
         ends = endings(records)
-        found = [*([ends] if ends else []), *shifted, *findings(records, confidence)]
-        shown = report_on("How good is it?", subject, env, rows, found, records, folder, run)
+        answers = [*([ends] if ends else []), *shifted, *findings(records, confidence)]
+        shown = report_on("How good is it?", subject, env, rows, answers, records, folder, run)
     tell_where([*shown, *run.shown])

@@ -4,6 +4,7 @@ python -m drc_lab task=export checkpoint=FILE
 """
 
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
@@ -15,9 +16,9 @@ from omegaconf import DictConfig
 
 from drc_lab.app.as_trained import as_trained
 from drc_lab.app.checkpoints import checkpoint_file, exported_checkpoint
+from drc_lab.app.device import PRECISION, set_precision, wants_bfloat16
 from drc_lab.app.fits import check_fits
 from drc_lab.app.held_out import held_out_env, size_key
-from drc_lab.app.precision import KEY, set_precision, wants_bfloat16
 from drc_lab.app.settings import Settings
 from drc_lab.app.start import console, say, start
 from drc_lab.arguments import errors_under, plain
@@ -55,15 +56,11 @@ def main(settings: Settings, folder: Path) -> None:
     settings = as_trained(config, trained)
     set_precision(policy, config, torch.device("cpu"))
     if wants_bfloat16(policy):
-        say(f"{KEY}: files compute in float32, which other runtimes have in common")
+        say(f"{PRECISION}: files compute in float32, which other runtimes have in common")
     levels = held_out_env(settings, settings.evaluation.report_split, "evaluation.report_split")
     check_fits(policy, num_actions(policy), levels, size_key(settings, "env"))
-    paths = spec.paths(folder)
-    card = spec.path(folder).with_suffix(".json")
-    for path in (*paths.values(), card):
-        if path.exists():
-            raise UserError(f"{path}: there is a file already; choose another export.file")
-        writable(path)
+    paths, card = spec.paths(folder), spec.path(folder).with_suffix(".json")
+    check_new([*paths.values(), card])
     with errors_under("export"):
         space = levels.single_observation_space
         step = PolicyStep(policy, str(space.dtype), spec.repeats, space.shape)
@@ -80,6 +77,14 @@ def main(settings: Settings, folder: Path) -> None:
         console.print(terminal_table(rows, settings.evaluation.confidence, CSV, caption))
     for name, path in [*paths.items(), ("description", card)]:
         console.print(f"{name:13}{path}", soft_wrap=True, highlight=False)
+
+
+def check_new(paths: Sequence[Path]) -> None:
+    """Checks that files can be written and that none of them is there already."""
+    for path in paths:
+        if path.exists():
+            raise UserError(f"{path}: there is a file already; choose another export.file")
+        writable(path)
 
 
 def describe(spec: ExportSpec, step: Interface, trained: DictConfig, paths: dict[str, Path]) -> dict[str, Any]:

@@ -54,11 +54,11 @@ def fetch(url: str, folder: Path, sha256: str | None, console: Console) -> None:
     download(url, archive, console)
     try:
         with archive.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
         if sha256 is None:
-            console.print(f"sha256 {found}", soft_wrap=True)
-        elif found != sha256.lower():
-            raise UserError(f"found sha256 {found}, allowed: {sha256.lower()}")
+            console.print(f"sha256 {digest}", soft_wrap=True)
+        elif digest != sha256.lower():
+            raise UserError(f"found sha256 {digest}, allowed: {sha256.lower()}")
         counts = _unpack(archive, folder, console)
     except UserError as error:
         forget(archive)

@@ -11,9 +11,9 @@ import torch
 
 from drc_lab.app.as_trained import as_trained
 from drc_lab.app.checkpoints import checkpoint_file
+from drc_lab.app.device import set_precision
 from drc_lab.app.fits import check_fits
 from drc_lab.app.held_out import size_key
-from drc_lab.app.precision import set_precision
 from drc_lab.app.settings import Settings
 from drc_lab.app.specs import PlaySpec
 from drc_lab.app.start import console, start

@@ -46,37 +46,37 @@ def main(settings: Settings, folder: Path) -> None:
     spec = settings.policy_speed
     if spec.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("policy_speed.device", spec.device, "cpu, or cuda where torch sees such a device")
-    subjects = implementations(spec)
-    others = dict(policies(spec))
+    nets = implementations(spec)
+    policies_by_name = dict(policies(spec))
     machine = machine_name(spec.device)
     caption = f"{machine}, {torch.get_num_threads()} torch threads, median of {spec.timings}"
 
-    speeds, throughput = compare(subjects, spec)
-    rows = speed_rows(speeds, throughput, spec) + memory_rows(subjects, spec)
+    speeds, throughput = compare(nets, spec)
+    rows = speed_rows(speeds, throughput, spec) + memory_rows(nets, spec)
     title = f"DRC({spec.num_layers}, {spec.repeats_per_step}), {spec.hidden_channels} channels, env-steps/s"
     report(title, COLUMNS, rows, folder / "policy_speed.csv", caption)
     rows = [(name, batch, rounded(flops / 1e9)) for (name, batch), flops in throughput.items()]
     report("The recurrent convolution alone", ("pass", "batch", "gflops"), rows, folder / "convolution.csv", caption)
     sizes = f"env-steps/s: a step of {spec.envs[0]} envs; a gradient of {spec.steps} steps of {spec.batches[0]}"
     columns = ("policy", "parameters", STEP, GRADIENT)
-    report("Policies", columns, policy_rows(others, spec), folder / "policies.csv", sizes)
+    report("Policies", columns, policy_rows(policies_by_name, spec), folder / "policies.csv", sizes)
     title = f"Looking inside, env-steps/s of {spec.envs[0]} envs"
-    report(title, LOOKING_COLUMNS, looking_rows(subjects["ours"], spec), folder / "looking.csv", caption)
+    report(title, LOOKING_COLUMNS, looking_rows(nets["ours"], spec), folder / "looking.csv", caption)
     columns = ("operator", "calls", "milliseconds", "share")
     title = f"Forward and backward pass of {spec.steps} steps of {spec.batches[0]} envs"
-    report(title, columns, profile_rows(subjects["ours"], spec), folder / "profile.csv", "own time, one thread")
+    report(title, columns, profile_rows(nets["ours"], spec), folder / "profile.csv", "own time, one thread")
 
 
-def compare(subjects: dict[str, Ours], spec: PolicySpeedSpec) -> tuple[dict[Any, Any], dict[tuple[str, int], float]]:
+def compare(nets: dict[str, Ours], spec: PolicySpeedSpec) -> tuple[dict[Any, Any], dict[tuple[str, int], float]]:
     """Returns env-steps/s by (what, batch, implementation), and operations/s of the bare convolution by (pass, batch).
 
     All are timed in turns, so that a busy moment of the machine affects both sides of every ratio.
     """
     runs: dict[Any, Run] = {}
-    for name, subject in subjects.items():
-        runs |= {(GRADIENT, batch, name): subject.learning(spec.steps, batch) for batch in spec.batches}
+    for name, net in nets.items():
+        runs |= {(GRADIENT, batch, name): net.learning(spec.steps, batch) for batch in spec.batches}
         if name != SAVING:  # a step without gradient keeps no activations, so that recomputing saves nothing
-            runs |= {(STEP, envs, name): subject.stepping(envs) for envs in spec.envs}
+            runs |= {(STEP, envs, name): net.stepping(envs) for envs in spec.envs}
     alone = convolutions(spec)
     speeds = timed(runs | alone, spec.timings)
     return {key: speeds[key] for key in runs}, {key: speeds[key] for key in alone}
@@ -129,25 +129,25 @@ def policies(spec: PolicySpeedSpec) -> Iterator[tuple[str, Policy]]:
         yield name, policy.to(spec.device)
 
 
-def policy_rows(others: dict[str, Policy], spec: PolicySpeedSpec) -> list[tuple[Any, ...]]:
+def policy_rows(policies_by_name: dict[str, Policy], spec: PolicySpeedSpec) -> list[tuple[Any, ...]]:
     """Returns rows of name, number of parameters, and env-steps/s of a step and of a gradient."""
-    subjects = {name: Ours(policy, spec.obs_shape) for name, policy in others.items()}
-    runs = {(name, STEP): subject.stepping(spec.envs[0]) for name, subject in subjects.items()}
-    runs |= {(name, GRADIENT): s.learning(spec.steps, spec.batches[0]) for name, s in subjects.items()}
+    nets = {name: Ours(policy, spec.obs_shape) for name, policy in policies_by_name.items()}
+    runs = {(name, STEP): net.stepping(spec.envs[0]) for name, net in nets.items()}
+    runs |= {(name, GRADIENT): s.learning(spec.steps, spec.batches[0]) for name, s in nets.items()}
     speeds = timed(runs, spec.timings)
     return [
         (name, sum(p.numel() for p in policy.parameters()), *(rounded(speeds[name, what]) for what in (STEP, GRADIENT)))
-        for name, policy in others.items()
+        for name, policy in policies_by_name.items()
     ]
 
 
-def profile_rows(subject: Ours, spec: PolicySpeedSpec) -> list[tuple[Any, ...]]:
+def profile_rows(net: Ours, spec: PolicySpeedSpec) -> list[tuple[Any, ...]]:
     """Returns the operators of a forward and backward pass by their own time, longest first.
 
     It is measured on one thread, as the profiler does not see threads that a policy starts itself. Compiled loops and
     the Python code around them are counted under the autograd function that contains them (_Ticks, _TicksBackward).
     """
-    run, threads = subject.learning(spec.steps, spec.batches[0]), torch.get_num_threads()
+    run, threads = net.learning(spec.steps, spec.batches[0]), torch.get_num_threads()
     cuda = spec.device == "cuda"
     torch.set_num_threads(1)
     try:
@@ -156,8 +156,8 @@ def profile_rows(subject: Ours, spec: PolicySpeedSpec) -> list[tuple[Any, ...]]:
             run()
     finally:
         torch.set_num_threads(threads)
-    own = "self_device_time_total" if cuda else "self_cpu_time_total"
-    times = sorted(((getattr(each, own), each.key, each.count) for each in profiler.key_averages()), reverse=True)
+    own_time = "self_device_time_total" if cuda else "self_cpu_time_total"
+    times = sorted(((getattr(each, own_time), each.key, each.count) for each in profiler.key_averages()), reverse=True)
     total = sum(microseconds for microseconds, _, _ in times)
     return [(name, calls, rounded(microseconds / 1e3), rounded(microseconds / total))
             for microseconds, name, calls in times[:OPERATORS]]  # fmt: skip

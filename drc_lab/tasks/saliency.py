@@ -11,7 +11,7 @@ from drc_lab.app.start import start
 from drc_lab.interpretation.saliency import bytes_of_level, saliency
 from drc_lab.memory import check_memory
 from drc_lab.progress import working
-from drc_lab.studies.recordings import boards
+from drc_lab.studies.recordings import board_env
 from drc_lab.studies.reporting import report_findings, tell_where
 from drc_lab.studies.subjects import load_single
 
@@ -21,7 +21,7 @@ def main(settings: Settings, folder: Path) -> None:
     start(settings)
     subject, spec = load_single(settings), settings.saliency
     check_memory("saliency.levels", spec.levels, bytes_of_level(subject.policy))
-    env = boards(subject, spec.levels, "saliency.levels", at_once=spec.levels)
+    env = board_env(subject, spec.levels, "saliency.levels", at_once=spec.levels)
     confidence = subject.settings.evaluation.confidence
     with evaluation_run(settings, folder) as run:
         with working("attributing", len(spec.methods) * len(spec.of) * subject.policy.repeats_per_step) as advance:

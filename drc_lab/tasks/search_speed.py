@@ -44,13 +44,13 @@ def main(settings: Settings, folder: Path) -> None:
 
 def levels_per_second(generate: Any, seconds: float) -> float:
     """Returns how many levels per second a generator makes, measured for about ``seconds``."""
-    rng, made, count = np.random.default_rng(0), 0, 1
+    rng, generated, count = np.random.default_rng(0), 0, 1
     generate(rng, 1)  # warm-up, which also compiles
     started = time.perf_counter()
     while time.perf_counter() - started < seconds:
-        made += len(generate(rng, count))
+        generated += len(generate(rng, count))
         count = min(2 * count, 1024)
-    return made / (time.perf_counter() - started)
+    return generated / (time.perf_counter() - started)
 
 
 def ricochet_times(count: int) -> list[tuple[Any, ...]]:

@@ -10,8 +10,9 @@ from drc_lab.app.settings import Settings
 from drc_lab.app.start import start
 from drc_lab.arguments import plain
 from drc_lab.studies.levels import tell_power
+from drc_lab.studies.plan import plan_study
 from drc_lab.studies.several import play_several
-from drc_lab.studies.study import plan_study, run_study
+from drc_lab.studies.study import run_study
 from drc_lab.studies.subjects import load_subjects
 
 

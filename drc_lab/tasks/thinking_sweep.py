@@ -10,9 +10,10 @@ from drc_lab.app.record import log_held_out
 from drc_lab.app.settings import Settings
 from drc_lab.evaluation.kinds.first_passes import FIRST_PASSES
 from drc_lab.evaluation.report import TABLE
+from drc_lab.studies.plan import plan_study
 from drc_lab.studies.reporting import tell_where
-from drc_lab.studies.study import plan_study, run_study
-from drc_lab.studies.subject import Subject, load_subject
+from drc_lab.studies.study import run_study
+from drc_lab.studies.subjects import Subject, load_subject
 from drc_lab.tasks.train import (
     Training,
     TrainingResult,

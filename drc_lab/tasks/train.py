@@ -18,11 +18,10 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from drc_lab.app.checkpoints import checkpoint_file
 from drc_lab.app.continuing import continuable, resume_command
-from drc_lab.app.device import check_accelerator
+from drc_lab.app.device import check_accelerator, check_trainable
 from drc_lab.app.fits import check_fits
 from drc_lab.app.held_out import held_out_env, size_key
 from drc_lab.app.multirun import job_tags
-from drc_lab.app.precision import check_trainable
 from drc_lab.app.record import log_held_out, name_of, run_tags
 from drc_lab.app.resume import Beginning, beginning
 from drc_lab.app.settings import CONFIG, Settings

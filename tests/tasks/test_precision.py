@@ -14,7 +14,7 @@ def here(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
 
     def call(*overrides, has):
-        for place in ("drc_lab.models.drc_core", "drc_lab.app.precision"):
+        for place in ("drc_lab.models.drc_core", "drc_lab.app.device"):
             monkeypatch.setattr(f"{place}.has_bfloat16", lambda device: has)
         return run_here(monkeypatch, capfd, *overrides)
 

@@ -1,27 +1,18 @@
-"""The Python API: load, evaluate and train policies with the functions that the command line uses (docs/python.md).
-
-All public names are available as ``drc_lab.NAME``. Mistakes raise a `UserError` or `ConfigError` with a one-line
-message. Process-wide settings that the command line changes are restored, see `drc_lab.process.process_kept`.
-"""
+"""Python functions that play held-out levels with a policy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from drc_lab import config as configs
-from drc_lab.app.as_trained import as_trained
-from drc_lab.app.checkpoints import checkpoint_file
+from drc_lab.api.loading import command_config, evaluation_config
 from drc_lab.app.fits import check_fits
-from drc_lab.app.held_out import held_out_env
 from drc_lab.app.settings import Settings
-from drc_lab.arguments import plain
-from drc_lab.composing import checked_task, composed, hydra_in_one_line
+from drc_lab.composing import hydra_in_one_line
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.errors import ConfigError, UserError
+from drc_lab.errors import ConfigError
 from drc_lab.evaluation.kinds.controls import Control, Sampled
 from drc_lab.evaluation.kinds.kind import Kind, Setting
 from drc_lab.evaluation.means import metrics
@@ -30,31 +21,12 @@ from drc_lab.evaluation.play.played import Played
 from drc_lab.evaluation.play.sweep import sweep
 from drc_lab.evaluation.play.thinking import Thinking
 from drc_lab.evaluation.watchers.chosen import watchers
-from drc_lab.files import remove_empty
-from drc_lab.learning import checkpoints
 from drc_lab.models.policy import Policy, num_actions
 from drc_lab.paths import CONF
-from drc_lab.process import process_kept
 from drc_lab.progress import working
 from drc_lab.rules import at_least
 from drc_lab.studies.levels import count_levels, report_env
-from drc_lab.tasks.train import TrainingResult
 from drc_lab.tracking.datasets import fixed_levels
-
-__all__ = [
-    "ConfigError",
-    "Evaluation",
-    "Thinking",
-    "TrainingResult",
-    "UserError",
-    "evaluate",
-    "load_policy",
-    "make_env",
-    "thinking_sweep",
-    "train",
-]
-
-TRAININGS = ("train", "thinking_sweep")
 
 
 @dataclass(frozen=True)
@@ -80,88 +52,6 @@ class Evaluation:
         shown = (f"{name} {x:.4g} [{self.metrics[f'{name}_low']:.4g}, {self.metrics[f'{name}_high']:.4g}]"
                  for name, x in means.items())  # fmt: skip
         return f"{len(self.levels):,} levels: {', '.join(shown)}"
-
-
-@dataclass(frozen=True)
-class _Given(Kind):
-    """The one way to play of `evaluate`."""
-
-    given: Thinking = field(default_factory=Thinking, kw_only=True)
-    greedy: bool = field(default=True, kw_only=True)
-
-    @property
-    def label(self) -> str:
-        return "greedy" if self.greedy else Sampled().label
-
-    @property
-    def control(self) -> Control | None:
-        return None if self.greedy else Sampled()
-
-    def thinking(self, amount: float, baseline: Played | None = None) -> Thinking:
-        return self.given
-
-
-def load_policy(checkpoint: str | Path, *, root: str | Path = "outputs", tracking_uri: str | None = None) -> Policy:
-    """Loads a trained policy, in evaluation mode, on the CPU.
-
-    Args:
-        checkpoint: a .ckpt file, agents:/NAME (an agent that comes with the package), models:/NAME@ALIAS,
-            models:/NAME/VERSION or runs:/ID/checkpoints/FILE.
-        root: folder of MLflow's store; checkpoints are also downloaded from MLflow to this folder.
-        tracking_uri: MLflow's tracking URI, if its store is elsewhere.
-
-    Returns:
-        the policy. Its ``origin`` has the config of its training.
-
-    Raises:
-        UserError: there is no such checkpoint, or this version cannot load it.
-    """
-    with process_kept():
-        config = _config()
-        config.root = str(root)
-        if tracking_uri is not None:
-            config.tracking.uri = tracking_uri
-        return checkpoints.load_policy(checkpoint_file(config, str(checkpoint)))[0]
-
-
-def make_env(
-    of: Policy | str,
-    split: str | None = None,
-    num_envs: int = 1,
-    *,
-    num_levels: int | None = None,
-    level_seed: int | None = None,
-    autoreset: bool = True,
-    **settings: Any,
-) -> BatchEnv:
-    """Builds a batch env (`drc_lab.envs.interface.BatchEnv`): observations [B, C, H, W] or [B, F], actions int64 [B].
-
-    Args:
-        of: a loaded policy, for the env it was trained in; an id, such as ``drc_lab/Sokoban-v0`` or any of
-            Gymnasium's; or the name of a config in conf/env.
-        split: train, valid or test: a fixed set of levels, played in order. None: endless levels, as in training.
-        num_envs: B.
-        num_levels, level_seed: size and seed of the fixed set; None takes them from the policy's training, or from
-            conf/evaluation.
-        autoreset: whether the step that ends an episode already starts the next one; ``info["final_obs"]`` then has
-            the last observation of the old episode.
-        settings: settings of the env by key, which replace its own.
-
-    Raises:
-        ConfigError: there is no such env or split, or a setting is invalid.
-    """
-    config = _config_of(of)
-    with hydra_in_one_line((), [CONF]):  # for settings that a config cannot hold
-        config.env = OmegaConf.create(plain(config.env) | settings)
-    e = config.evaluation
-    e.env = {key: value for key, value in plain(e.env).items() if key not in settings}
-    e.board = None if {"height", "width"} & set(settings) else e.board
-    e.num_levels = e.num_levels if num_levels is None else num_levels
-    e.level_seed = e.level_seed if level_seed is None else level_seed
-    at_least("num_envs", [num_envs], 1)
-    if split is None:
-        return configs.make_env(config.env, num_envs, autoreset=autoreset)
-    return held_out_env(Settings(config), split, "split", num_envs=num_envs, autoreset=autoreset, copy=True)
 
 
 def evaluate(
@@ -200,6 +90,25 @@ def evaluate(
     records = _played(policy, env, [Setting(_Given(given=thinking, greedy=greedy))], num_levels, seed)
     records["baseline"] = True  # others would be compared with it
     return Evaluation(records, metrics(records, confidence))
+
+
+@dataclass(frozen=True)
+class _Given(Kind):
+    """The one way to play of `evaluate`."""
+
+    given: Thinking = field(default_factory=Thinking, kw_only=True)
+    greedy: bool = field(default=True, kw_only=True)
+
+    @property
+    def label(self) -> str:
+        return "greedy" if self.greedy else Sampled().label
+
+    @property
+    def control(self) -> Control | None:
+        return None if self.greedy else Sampled()
+
+    def thinking(self, amount: float, baseline: Played | None = None) -> Thinking:
+        return self.given
 
 
 def thinking_sweep(
@@ -254,7 +163,7 @@ def thinking_sweep(
         "first_passes": first_passes, "noops": noops, "repeats": repeats, "passes_at": passes_at,
         "cycle_passes": cycle_passes, "cycle_noops": cycle_noops, "adaptive": adaptive, "controls": controls,
     }  # fmt: skip
-    config = _config()
+    config = command_config()
     with hydra_in_one_line((), [CONF]):
         config.thinking = OmegaConf.merge(config.thinking, {
             **{key: list(values) for key, values in given.items()}, "passes_at_step": passes_at_step,
@@ -267,80 +176,6 @@ def thinking_sweep(
     return frame_of(table(records, confidence))
 
 
-def train(overrides: Sequence[str] = ()) -> TrainingResult:
-    """Trains a policy, like ``python -m drc_lab`` with these overrides; ``task=thinking_sweep`` adds a report.
-
-    Signals and Ctrl-C end the training as they end the command: it writes a checkpoint and raises a KeyboardInterrupt
-    whose message is the command that resumes. Calling this again with the same overrides and ``folder`` resumes too.
-
-    Args:
-        overrides: group=option, key=value and +experiment=name, as on the command line.
-
-    Raises:
-        UserError: there is a mistake in the config; nothing has been written yet.
-        Diverged: a NaN or an infinity appeared in the training.
-    """
-    with process_kept(), composed(overrides) as config:
-        if config.task not in TRAININGS:
-            raise ConfigError("task", config.task, " | ".join(TRAININGS))
-        if config.trainer.devices not in (1, "1"):
-            raise ConfigError("trainer.devices", config.trainer.devices, "1: the command line starts several processes")
-        config.folder = str(Path(config.folder).absolute())  # resolved once: the default contains the time
-        folder = Path(config.folder)
-        task, settings = checked_task(config, folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"folder: {error.filename}: {error.strerror}") from error
-        try:
-            result: TrainingResult = task.run(settings, folder)
-        finally:
-            remove_empty(folder)
-        return result
-
-
-def _config(overrides: Sequence[str] = ()) -> DictConfig:
-    with composed(overrides) as config:
-        return config
-
-
-def _config_of(of: Policy | str) -> DictConfig:
-    """The config of an evaluation in the env that a policy was trained in, or in a named env."""
-    if isinstance(of, Policy):
-        if of.origin is None:
-            raise ConfigError("policy", type(of).__name__, "one of load_policy, which knows what it was trained in")
-        return as_trained(_config(), OmegaConf.create(dict(of.origin.config)), overrides=[]).config
-    groups = {path.stem for path in (CONF / "env").glob("*.yaml")}
-    return _config([f"env={of}" if of in groups else f"env.id={of}"])
-
-
-def _levels(policy: Policy, env: BatchEnv | None, num_levels: int | None, split: str | None) -> tuple[BatchEnv, int]:
-    """Checks or makes the env that the policy plays in; returns it with the number of levels to play."""
-    if env is None:
-        config = _config_of(policy)
-        e = config.evaluation
-        e.num_levels = e.num_levels if num_levels is None else num_levels
-        e.report_split = e.report_split if split is None else split
-        env = report_env(Settings(config), policy)
-        return env, count_levels(env)
-    if split is not None:
-        raise ConfigError("split", split, "None with an env, which has levels of its own: make_env(..., split=...)")
-    check_fits(policy, num_actions(policy), env, "env")
-    known = fixed_levels(env)
-    most = None if known is None else len(known)
-    found = count_levels(env) if num_levels is None else num_levels
-    if found < 1 or (most is not None and found > most):
-        raise ConfigError("num_levels", found, "at least 1" if most is None else f"1 to {most}, which the env has")
-    return env, found
-
-
-def _played(policy: Policy, env: BatchEnv, settings: Sequence[Setting], num_levels: int, seed: int) -> pd.DataFrame:
-    """Plays all settings and returns the records. The exact solver judges nothing here, because it is slow."""
-    spec = replace(Settings(_config()).thinking, solver_levels=0)
-    with working(f"playing: {len(settings)} settings on {num_levels:,} levels", len(settings) * num_levels) as advance:
-        return sweep(policy, env, settings, num_levels, seed, advance=advance, watchers=watchers(spec, env))
-
-
 def _check(thinking: Thinking) -> None:
     """Checks that each setting is one number for all levels; only the evaluator accepts arrays with one per level."""
     least = {"first_passes": 0, "noops": 0, "passes": 0, "at": -1, "repeats": 1, "pass_ticks": 1, "drawn": 0}
@@ -349,3 +184,30 @@ def _check(thinking: Thinking) -> None:
             if not isinstance(value, int | float):
                 raise ConfigError(f"thinking.{name}", value, "a number")
             at_least(f"thinking.{name}", [value], smallest)
+
+
+def _levels(policy: Policy, env: BatchEnv | None, num_levels: int | None, split: str | None) -> tuple[BatchEnv, int]:
+    """Checks or makes the env that the policy plays in; returns it with the number of levels to play."""
+    if env is None:
+        config = evaluation_config(policy)
+        e = config.evaluation
+        e.num_levels = e.num_levels if num_levels is None else num_levels
+        e.report_split = e.report_split if split is None else split
+        env = report_env(Settings(config), policy)
+        return env, count_levels(env)
+    if split is not None:
+        raise ConfigError("split", split, "None with an env, which has levels of its own: make_env(..., split=...)")
+    check_fits(policy, num_actions(policy), env, "env")
+    fixed = fixed_levels(env)
+    most = None if fixed is None else len(fixed)
+    num_levels = count_levels(env) if num_levels is None else num_levels
+    if num_levels < 1 or (most is not None and num_levels > most):
+        raise ConfigError("num_levels", num_levels, "at least 1" if most is None else f"1 to {most}, which the env has")
+    return env, num_levels
+
+
+def _played(policy: Policy, env: BatchEnv, settings: Sequence[Setting], num_levels: int, seed: int) -> pd.DataFrame:
+    """Plays all settings and returns the records. The exact solver judges nothing here, because it is slow."""
+    spec = replace(Settings(command_config()).thinking, solver_levels=0)
+    with working(f"playing: {len(settings)} settings on {num_levels:,} levels", len(settings) * num_levels) as advance:
+        return sweep(policy, env, settings, num_levels, seed, advance=advance, watchers=watchers(spec, env))
