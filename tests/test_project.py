@@ -1,5 +1,6 @@
 """The project's own papers agree with each other."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import yaml
 from tool import load_tool
 
 import drc_lab
+from drc_lab.composing import TASKS
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -58,3 +60,12 @@ def test_torch_is_refused_where_only_its_cpu_build_is_wanted_and_there_is_none(t
     asked = [line for line in Path(f"{python}.log").read_text().splitlines() if "install" in line]
     assert result.returncode == 1 and "No CPU build of torch 2.6.0" in result.stderr
     assert asked and all(line.endswith("torch==2.6.0+cpu") for line in asked)
+
+
+def test_the_page_of_a_task_begins_with_its_command_and_its_main():
+    """What a reader of drc_lab/tasks sees first is how the task is run, and its outline; the parts lie beneath."""
+    for task in TASKS:
+        page = ast.parse((ROOT / f"drc_lab/tasks/{task}.py").read_text())
+        functions = [node.name for node in page.body if isinstance(node, ast.FunctionDef)]
+        assert functions[0] == "main", task
+        assert "python -m drc_lab" in (ast.get_docstring(page) or ""), task

@@ -1,4 +1,7 @@
-"""task=train: trains a policy in an env; the run records its learning curves and checkpoints."""
+"""task=train: trains a policy in an env; the run records its learning curves and checkpoints.
+
+python -m drc_lab env=ricochet policy=drc algo=impala
+"""
 
 import gc
 import signal
