@@ -10,6 +10,9 @@ os.environ.setdefault("DO_NOT_TRACK", "true")
 
 import pytest
 import torch
+from shape_checks import check_shapes
+
+check_shapes()  # before any test imports what it checks
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"  # data of the original code, where it is at hand
 THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2  # several workers share the cores

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from drc_lab.envs.interface import BatchEnv
@@ -44,8 +45,10 @@ class Row:
 
 
 @torch.no_grad()
-def play(policy: Policy, env: BatchEnv, steps: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Plays greedily for ``steps`` steps, and returns the observations [T, B, ...] and resets, bool [T, B]."""
+def play(
+    policy: Policy, env: BatchEnv, steps: int, seed: int
+) -> tuple[Shaped[Tensor, "T B *obs"], Bool[Tensor, "T B"]]:
+    """Plays greedily for ``steps`` steps, and returns the observations and resets."""
     first, _ = env.reset(seed=seed)
     now, over, state = torch.from_numpy(first.copy()), torch.ones(len(first), dtype=torch.bool), None
     seen, resets = [], []
@@ -60,8 +63,10 @@ def play(policy: Policy, env: BatchEnv, steps: int, seed: int) -> tuple[Tensor, 
 
 
 @torch.no_grad()
-def logits_of(policy: Policy, obs: Tensor, resets: Tensor, repeats: int | None) -> Tensor:
-    """The logits [T, B, A] over a sequence, starting from the carry at the start of an episode in all envs."""
+def logits_of(
+    policy: Policy, obs: Shaped[Tensor, "T B *obs"], resets: Bool[Tensor, "T B"], repeats: int | None
+) -> Float[Tensor, "T B A"]:
+    """The logits over a sequence, starting from the carry at the start of an episode in all envs."""
     return policy.unroll(obs, policy.initial_carry(obs[0]), resets, repeats)[0].policy_logits
 
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import torch
+from jaxtyping import Bool, Shaped
 from torch import Tensor
 
 from drc_lab.deploy import onnx_files, torch_files
@@ -17,7 +18,7 @@ from drc_lab.files import written
 from drc_lab.models.policy import Policy
 from drc_lab.models.published import load, save_flax
 
-Play = tuple[Tensor, Tensor]
+Play = tuple[Shaped[Tensor, "T B *obs"], Bool[Tensor, "T B"]]  # observations and resets
 
 
 def write(format: str, step: PolicyStep, paths: dict[str, Path], played: Callable[[], Play]) -> None:
@@ -27,7 +28,7 @@ def write(format: str, step: PolicyStep, paths: dict[str, Path], played: Callabl
         format: key of `FORMATS`.
         step: the step of the policy, in float32.
         paths: file of each variant.
-        played: returns observations [T, B, ...] and resets [T, B] of some play, on which static int8 scales are
+        played: returns observations and resets of some play, on which static int8 scales are
             measured.
 
     Raises:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Shaped
 from torch import Tensor
 
 from drc_lab.deploy.policy import ExportedPolicy
@@ -180,14 +181,14 @@ class OnnxProgram:
         return {name: x.numpy() for name, x in zip(self.inputs, inputs, strict=True)}
 
 
-def feeds(path: Path, interface: Interface, obs: Tensor, resets: Tensor) -> list[Feed]:
+def feeds(path: Path, interface: Interface, obs: Shaped[Tensor, "T B *obs"], resets: Bool[Tensor, "T B"]) -> list[Feed]:
     """The inputs of each step, including the carry, when the file at ``path`` runs over a sequence.
 
     Args:
         path: an ONNX file in float32.
         interface: its interface.
-        obs: observations [T, B, ...].
-        resets: bool [T, B].
+        obs: observations.
+        resets: true where an episode begins.
     """
     program, seen = OnnxProgram(path), []
 

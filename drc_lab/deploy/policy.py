@@ -1,8 +1,9 @@
 """Wraps an exported step as a policy, so that evaluations can run it."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Bool, Shaped
 from torch import Tensor, nn
 
 from drc_lab.deploy.step import Interface
@@ -10,6 +11,7 @@ from drc_lab.errors import ConfigError
 from drc_lab.models.policy import Device, DType, Policy, PolicyValue, Repeats
 
 
+@runtime_checkable
 class Program(Protocol):
     """Something that runs an exported step."""
 
@@ -33,7 +35,7 @@ class ExportedPolicy(Policy):
         return self.interface.init_carry(batch)
 
     def unroll(
-        self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None
+        self, obs: Shaped[Tensor, "T B *obs"], state: Any, resets: Bool[Tensor, "T B"], repeats: Repeats = None
     ) -> tuple[PolicyValue, list[Tensor]]:
         """See `Policy.unroll`.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
@@ -101,7 +102,9 @@ class PolicyStep(nn.Module):
         """A copy, which can be converted to another precision without changing this one."""
         return PolicyStep(self.policy, self.interface.obs_dtype, None, self.interface.obs_shape)
 
-    def forward(self, obs: Tensor, *resets_and_carry: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self, obs: Shaped[Tensor, "B *obs"], *resets_and_carry: Shaped[Tensor, "B ..."]
+    ) -> tuple[Float[Tensor, "B ..."], ...]:
         """Takes `Interface.inputs` in that order, returns `Interface.outputs`."""
         if self.interface.carry:
             resets, *carry = resets_and_carry
@@ -119,9 +122,14 @@ class PlainStack(DRCStack):
     """A `DRCStack` for sequences of a single step, which runs tick by tick in plain torch."""
 
     def forward(
-        self, e: Tensor, state: State, resets: Tensor, repeats: Sequence[int], taps: Taps | None = None
-    ) -> tuple[Tensor, State]:
-        """e [1, B, C, H, W], resets [1, B] -> h_top [1, B, C, H, W] and the carry, as in `DRCStack.forward`."""
+        self,
+        e: Float[Tensor, "1 B C H W"],
+        state: State,
+        resets: Bool[Tensor, "1 B"],
+        repeats: Sequence[int],
+        taps: Taps | None = None,
+    ) -> tuple[Float[Tensor, "1 B C H W"], State]:
+        """Returns h_top and the carry, as in `DRCStack.forward`."""
         (ticks,) = repeats
         keep = (~resets[0]).to(e.dtype)[:, None, None, None]  # (B, 1, 1, 1)
         h, c = ([x * keep for x in maps] for maps in state)

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from drc_lab.arguments import takes
@@ -33,5 +34,5 @@ class SmallCNNPolicy(GridPolicy):
         shape = (spec.channels[-1], height, width)
         self.attach_head(spec.head, shape, spec.proj_dim, spec.proj_init, spec.head_init)
 
-    def encode(self, x: Tensor) -> Tensor:
-        return self.convs(x)  # (N, C_in, H, W) -> (N, C, H', W')
+    def encode(self, x: Float[Tensor, "N C_in H W"]) -> Float[Tensor, "N C H_out W_out"]:
+        return self.convs(x)

@@ -1,6 +1,7 @@
 """A plain ConvLSTM policy (Shi et al. 2015, arXiv:1506.04214, without peepholes): the DRC without its additions."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from drc_lab.arguments import takes
@@ -50,11 +51,11 @@ class ConvLSTMPolicy(RecurrentGridPolicy):
         h, c = ([torch.zeros(shape, device=device, dtype=dtype) for _ in self.gates] for _ in range(2))
         return h, c
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Float[Tensor, "N C_in H W"]) -> Float[Tensor, "N {4*self.hidden_channels} H W"]:
         """The encoding's part of the first layer's pre-activations, which is the same at all ticks of a step."""
-        return self.drive(torch.relu(self.encoder(x)))  # (N, C, H, W) -> (N, 4C, H, W)
+        return self.drive(torch.relu(self.encoder(x)))
 
-    def tick(self, e: Tensor, state: State) -> State:
+    def tick(self, e: Float[Tensor, "B {4*self.hidden_channels} H W"], state: State) -> State:
         h, c = list(state[0]), list(state[1])
         for layer, gates in enumerate(self.gates):
             z = gates(torch.cat(h[layer - 1 : layer + 1], dim=1)) if layer else e + gates(h[0])  # (B, 4C, H, W)
@@ -65,5 +66,5 @@ class ConvLSTMPolicy(RecurrentGridPolicy):
             h[layer] = self.tapped("h", o * torch.tanh(c[layer]), layer)
         return h, c
 
-    def read(self, state: State, e: Tensor) -> Tensor:
-        return state[0][-1]  # (B, C, H, W)
+    def read(self, state: State, e: Float[Tensor, "B {4*self.hidden_channels} H W"]) -> Float[Tensor, "B C H W"]:
+        return state[0][-1]

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Shaped
 from torch import Tensor
 
 from drc_lab.arguments import takes
@@ -67,7 +68,9 @@ class DRCPolicy(Policy):
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_acting": None}  # it refers to this policy's weights, not to the copy's
 
-    def unroll(self, obs: Tensor, state: State, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, State]:
+    def unroll(
+        self, obs: Shaped[Tensor, "T B *obs"], state: State, resets: Bool[Tensor, "T B"], repeats: Repeats = None
+    ) -> tuple[PolicyValue, State]:
         T, B = obs.shape[:2]
         check_planes(obs, self.obs_shape)
         if self.taps is not None and T > 1:

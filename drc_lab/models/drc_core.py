@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
@@ -21,7 +22,8 @@ from drc_lab.models.tick_plan import TickPlan, TickWeights
 from drc_lab.models.ticks import run_ticks
 from drc_lab.models.wiring import GUIDE, Wiring
 
-State = tuple[list[Tensor], list[Tensor]]
+State = tuple[list[Float[Tensor, "B C H W"]], list[Float[Tensor, "B C H W"]]]  # h and c of each layer
+CellState = tuple[list[Float[Tensor, "B P C"]], list[Float[Tensor, "B P C"]]]  # the same in the tick loop's layout
 
 
 class ConvLSTMCell(nn.Module):
@@ -64,13 +66,13 @@ class ConvLSTMCell(nn.Module):
         parts = self.parts
         return parts["e"] + parts["pooled"] + parts["below"], parts["boundary"], parts["own"]
 
-    def split_gates(self) -> tuple[dict[str, Tensor], Tensor]:
-        """The gate weights split by the input that they read, each [4C, channels, k, k], and the bias [4C]."""
+    def split_gates(self) -> tuple[dict[str, Float[Tensor, "C4 D k k"]], Float[Tensor, "C4"]]:
+        """The gate weights split by the D channels of each input that they read, and the bias."""
         weight, bias = (p[: 4 * self.channels] for p in (self.gates.weight, self.gates.get_parameter("bias")))
         return dict(zip(self.parts, weight.split(list(self.parts.values()), dim=1), strict=True)), bias
 
-    def boundary_drive(self, height: int, width: int) -> Tensor:
-        """The contribution of the boundary plane to the pre-activations, [1, 4C, H, W]."""
+    def boundary_drive(self, height: int, width: int) -> Float[Tensor, "1 C4 {height} {width}"]:
+        """The contribution of the boundary plane to the pre-activations."""
         weight, k = self.split_gates()[0]["boundary"], self.wiring.kernel_size
         outside = self.wiring.boundary_ring == "outside"
         grow = k - 1 if outside else 0
@@ -78,12 +80,17 @@ class ConvLSTMCell(nn.Module):
         return F.conv2d(ring, weight, padding=0 if outside else k // 2)
 
     def forward(
-        self, e: Tensor, below: Tensor | None, h: Tensor, c: Tensor, taps: Taps | None = None, layer: int = 0
-    ) -> tuple[Tensor, Tensor]:
+        self,
+        e: Float[Tensor, "B C H W"],
+        below: Float[Tensor, "B C H W"] | None,
+        h: Float[Tensor, "B C H W"],
+        c: Float[Tensor, "B C H W"],
+        taps: Taps | None = None,
+        layer: int = 0,
+    ) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, "B C H W"]]:
         """Runs one tick of this layer in the guide's plain formulation, and returns the new (h, c).
 
         This is what exports, taps and wirings without a fused loop run; everything else runs in `drc_lab.models.ticks`.
-        All maps are [B, C, H, W].
         """
         inputs = {"e": e, "below": below, "own": h}
         if self.pool is not None:
@@ -153,8 +160,8 @@ class DRCStack(nn.Module):
             ConvLSTMCell(channels, layer > 0 or wiring.top_to_bottom, wiring) for layer in range(num_layers)
         )
 
-    def tick(self, e: Tensor, state: State, taps: Taps | None = None) -> State:
-        """One tick of all layers in the guide's plain formulation. e and all maps of the state are [B, C, H, W]."""
+    def tick(self, e: Float[Tensor, "B C H W"], state: State, taps: Taps | None = None) -> State:
+        """One tick of all layers in the guide's plain formulation."""
         h, c = list(state[0]), list(state[1])
         below = h[-1] if self.wiring.top_to_bottom else None
         for i, cell in enumerate(self.cells):
@@ -171,20 +178,25 @@ class DRCStack(nn.Module):
         return h, c
 
     def forward(
-        self, e: Tensor, state: State, resets: Tensor, repeats: Sequence[int], taps: Taps | None = None
-    ) -> tuple[Tensor, State]:
+        self,
+        e: Float[Tensor, "T B C H W"],
+        state: State,
+        resets: Bool[Tensor, "T B"],
+        repeats: Sequence[int],
+        taps: Taps | None = None,
+    ) -> tuple[Float[Tensor, "T B C H W"], State]:
         """Runs the recurrence over a whole sequence.
 
         Args:
-            e: [T, B, C, H, W] encoded observations.
+            e: encoded observations.
             state: the carry before the first step.
-            resets: bool [T, B], true where the observation is the first of an episode. The carry is zeroed before the
+            resets: true where the observation is the first of an episode. The carry is zeroed before the
                 first tick of that step, and nowhere else.
             repeats: ticks of each step, length T.
             taps: reads or replaces intermediate tensors; requires T = 1.
 
         Returns:
-            h_top [T, B, C, H, W] after each step's last tick, and the carry after the last step.
+            h_top after each step's last tick, and the carry after the last step.
         """
         if taps is not None and taps.only_read_carry and self._runs_compiled(e):
             return self._shown(e, state, resets, repeats, taps)
@@ -204,7 +216,7 @@ class DRCStack(nn.Module):
         h_top = torch.cat(tops) if len(tops) > 1 else tops[0]  # (T, B, P, C)
         return _to_map(h_top, H, W), self.maps_of((h, c), H, W)
 
-    def plan(self, resets: Tensor, repeats: Sequence[int], H: int, W: int) -> TickPlan:
+    def plan(self, resets: Bool[Tensor, "T B"], repeats: Sequence[int], H: int, W: int) -> TickPlan:
         """The `TickPlan` of a sequence."""
         weight, sigmoid = next(self.parameters()), self.wiring.output_gate == "sigmoid"
         inside, kind = tap_kinds(H, W, self.wiring.kernel_size, weight.device)
@@ -212,14 +224,14 @@ class DRCStack(nn.Module):
         bfloat16 = self.recurrent_precision == "bfloat16" and has_bfloat16(weight.device)
         return TickPlan(tuple(repeats), keep, kind, len(inside), H, W, sigmoid, bfloat16)
 
-    def cells_of(self, state: State) -> State:
-        """Converts the carry to the layout of the tick loop: each map [B, C, H, W] becomes [B, P, C]."""
+    def cells_of(self, state: State) -> CellState:
+        """Converts the carry to the layout of the tick loop."""
         dtype = next(self.parameters()).dtype
         h, c = ([x.to(dtype).permute(0, 2, 3, 1).flatten(1, 2).contiguous() for x in maps] for maps in state)
         return h, c
 
-    def maps_of(self, state: State, H: int, W: int) -> State:
-        """Converts the carry back from the tick loop's layout: [B, P, C] becomes [B, C, H, W]."""
+    def maps_of(self, state: CellState, H: int, W: int) -> State:
+        """Converts the carry back from the layout of the tick loop."""
         h, c = ([_to_map(x, H, W) for x in cells] for cells in state)
         return h, c
 
@@ -297,8 +309,10 @@ class DRCStack(nn.Module):
         return torch.stack(tops), state
 
 
-def keep_masks(resets: Tensor, repeats: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Turns resets [T, B] into factors [N + 1, B] by which the carry is multiplied before each of N ticks.
+def keep_masks(
+    resets: Bool[Tensor, "T B"], repeats: Sequence[int], dtype: torch.dtype
+) -> Float[Tensor, "{sum(repeats)+1} B"]:
+    """Turns resets into factors [N + 1, B] by which the carry is multiplied before each of N ticks.
 
     They are 0 at the first tick of a step that starts an episode, else 1; the last row, after all ticks, is all ones.
     """

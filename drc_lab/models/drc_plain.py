@@ -25,6 +25,7 @@ from functools import reduce
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from drc_lab.models.drc import DRCPolicy
@@ -34,8 +35,10 @@ from drc_lab.models.heads import Head, MeanHead, PerCellHead, PooledHead
 from drc_lab.models.pooling import PoolAndInject
 
 
-def plain_step(policy: DRCPolicy, x: Tensor, state: State, N: int) -> tuple[Tensor, Tensor, State]:
-    """One step of N ticks: observations x [B, C_in, H, W] -> logits [B, A], value [B, 1], the new (h, c)."""
+def plain_step(
+    policy: DRCPolicy, x: Float[Tensor, "B C_in H W"], state: State, N: int
+) -> tuple[Float[Tensor, "B A"], Float[Tensor, "B 1"], State]:
+    """One step of N ticks: observations x -> logits, value, the new (h, c)."""
     h, c = list(state[0]), list(state[1])  # D x (B, C, H, W) each
     wiring, C, D = policy.stack.wiring, policy.stack.channels, len(policy.stack.cells)
     k = wiring.kernel_size
@@ -75,11 +78,15 @@ def plain_step(policy: DRCPolicy, x: Tensor, state: State, N: int) -> tuple[Tens
 
 
 def plain_unroll(
-    policy: DRCPolicy, x: Tensor, state: State, resets: Tensor, N: Sequence[int]
-) -> tuple[Tensor, Tensor, State]:
-    """T steps of N[t] ticks: x [T, B, C_in, H, W] -> logits [T, B, A], values [T, B, 1], the last (h, c).
+    policy: DRCPolicy,
+    x: Float[Tensor, "T B C_in H W"],
+    state: State,
+    resets: Bool[Tensor, "T B"],
+    N: Sequence[int],
+) -> tuple[Float[Tensor, "T B A"], Float[Tensor, "T B 1"], State]:
+    """T steps of N[t] ticks: observations x -> logits, values, the last (h, c).
 
-    The carry is zeroed before each step at which ``resets``, bool [T, B], marks the start of an episode.
+    The carry is zeroed before each step at which ``resets`` marks the start of an episode.
     """
     logits, values = [], []
     for t in range(len(x)):
@@ -91,7 +98,7 @@ def plain_unroll(
     return torch.stack(logits), torch.stack(values), state
 
 
-def plain_encoder(encoder: SimpleConvEncoder, x: Tensor) -> Tensor:
+def plain_encoder(encoder: SimpleConvEncoder, x: Float[Tensor, "B C_in H W"]) -> Float[Tensor, "B C H W"]:
     """i_t = e(x_t): convolutions with no ReLU after the last; even kernels pad one cell less before than after."""
     for layer, conv in enumerate(encoder.convs):
         assert isinstance(conv, nn.Conv2d)
@@ -102,8 +109,10 @@ def plain_encoder(encoder: SimpleConvEncoder, x: Tensor) -> Tensor:
     return x
 
 
-def plain_boundary(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """b [B, 1, H, W], ones on the outermost cells; and a ring of ones around the board [B, 1, H + k - 1, W + k - 1]."""
+def plain_boundary(
+    x: Float[Tensor, "B C_in H W"], k: int
+) -> tuple[Float[Tensor, "B 1 H W"], Float[Tensor, "B 1 H+{k}-1 W+{k}-1"]]:
+    """b, ones on the outermost cells; and a ring of ones around the board."""
     B, _, H, W = x.shape
     b = torch.zeros(B, 1, H, W, dtype=x.dtype, device=x.device)
     ring = F.pad(b, [k // 2] * 4, value=1)
@@ -113,8 +122,8 @@ def plain_boundary(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return b, ring
 
 
-def plain_pool_and_inject(pool: PoolAndInject, h: Tensor) -> Tensor:
-    """m = W_p [mean(h), max(h)], at every cell: [B, C, H, W] -> [B, C, H, W]."""
+def plain_pool_and_inject(pool: PoolAndInject, h: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+    """m = W_p [mean(h), max(h)], at every cell."""
     B, C, H, W = h.shape
     mean, peak = h.mean((2, 3)), h.amax((2, 3))  # (B, C) each
     if pool.weight is None:
@@ -126,8 +135,8 @@ def plain_pool_and_inject(pool: PoolAndInject, h: Tensor) -> Tensor:
     return mixed.view(B, C, 1, 1).repeat(1, 1, H, W)
 
 
-def plain_head(head: Head, x: Tensor) -> tuple[Tensor, Tensor]:
-    """[B, C, H, W] -> logits [B, A], value [B, 1], by one hidden layer that both share."""
+def plain_head(head: Head, x: Float[Tensor, "B C H W"]) -> tuple[Float[Tensor, "B A"], Float[Tensor, "B 1"]]:
+    """Logits and value, by one hidden layer that both share."""
     if isinstance(head, PerCellHead):
         scores = reduce(torch.add, (x[:, c] * head.attention.weight[0, c] for c in range(x.shape[1])))  # (B, H, W)
         weights = torch.exp(scores)

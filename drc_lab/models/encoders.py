@@ -1,6 +1,7 @@
 """The encoder, which maps an observation to the features that every ConvLSTM layer reads."""
 
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from drc_lab.models.init import init_conv
@@ -40,8 +41,8 @@ class SimpleConvEncoder(nn.Module):
             assert isinstance(conv, nn.Conv2d)
             init_conv(conv, conv_init)
 
-    def forward(self, obs: Tensor) -> Tensor:
-        """[N, C_in, H, W] -> [N, C_e, H, W]."""
+    def forward(self, obs: Float[Tensor, "N C_in H W"]) -> Float[Tensor, "N C_e H W"]:
+        """Encodes observations; C_e is ``channels``."""
         x = obs
         for layer, conv in enumerate(self.convs):
             if layer and self.relu_between:

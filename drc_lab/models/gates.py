@@ -4,26 +4,38 @@ Maps have the layout [B, P, ...] with P = H * W, which is what a channels-last c
 tensors are overwritten in place, because memory bandwidth limits the speed. Arguments that the functions share, for
 one layer at one tick:
 
-    z [B, P, 4C]: pre-activations, then gate activations, then gradients, in the order i, f, g, o.
-    kind [P] int64: the kind of each cell of the board (`drc_lab.models.spatial.tap_kinds`).
-    keep [B]: 0 where an episode starts with this tick, else 1; the carry is multiplied by it before it is used.
-    c [B, P, C]: the cell state.
-    pooled [B, 2C]: mean and max of the layer's own h * keep over the board; argmax [B, C]: the position of each max.
+    z: pre-activations, then gate activations, then gradients, in the order i, f, g, o; C4 is 4C.
+    kind: the kind of each cell of the board, of K kinds (`drc_lab.models.spatial.tap_kinds`).
+    keep: 0 where an episode starts with this tick, else 1; the carry is multiplied by it before it is used.
+    c: the cell state.
+    pooled: mean and max of the layer's own h * keep over the board; argmax: the position of each max.
 """
 
 import torch
+from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
 
 def gates_forward(
-    z: Tensor, drive: Tensor, inject: Tensor, kind: Tensor, keep: Tensor, c: Tensor, keep_next: Tensor, c_next: Tensor,
-    h_next: Tensor, pooled_next: Tensor, argmax_next: Tensor, up: Tensor, sigmoid_output: bool,
-) -> None:  # fmt: skip
+    z: Float[Tensor, "B P C4"],
+    drive: Float[Tensor, "B P C4"],
+    inject: Float[Tensor, "B K C4"],
+    kind: Int64[Tensor, "P"],
+    keep: Float[Tensor, "B"],
+    c: Float[Tensor, "B P C"],
+    keep_next: Float[Tensor, "B"],
+    c_next: Float[Tensor, "B P C"],
+    h_next: Float[Tensor, "B P C"],
+    pooled_next: Float[Tensor, "B 2*C"],
+    argmax_next: Int32[Tensor, "B C"],
+    up: Float[Tensor, "B P C"],
+    sigmoid_output: bool,
+) -> None:
     """Computes the gates and the new state of one layer at one tick.
 
-    Adds the drive [B, P, 4C] and the injection for each kind of cell [B, K, 4C] to z, and overwrites z with the gate
-    activations. Writes the new c to ``c_next``, the new h to ``up`` [B, P, C], and h * keep_next, which the next tick
-    reads, to ``h_next``, with its pooling in ``pooled_next`` and ``argmax_next``.
+    Adds the drive and the injection for each kind of cell to z, and overwrites z with the gate activations. Writes the
+    new c to ``c_next``, the new h to ``up``, and h * keep_next, which the next tick reads, to ``h_next``, with its
+    pooling in ``pooled_next`` and ``argmax_next``.
     """
     z += drive + inject[:, kind]
     C = c.shape[2]
@@ -39,14 +51,21 @@ def gates_forward(
 
 
 def gates_backward(
-    z: Tensor, dh: Tensor, dc: Tensor, c: Tensor, c_next: Tensor, keep: Tensor, kind: Tensor, d_drive: Tensor,
-    d_inject: Tensor | None, sigmoid_output: bool,
-) -> None:  # fmt: skip
+    z: Float[Tensor, "B P C4"],
+    dh: Float[Tensor, "B P C"],
+    dc: Float[Tensor, "B P C"],
+    c: Float[Tensor, "B P C"],
+    c_next: Float[Tensor, "B P C"],
+    keep: Float[Tensor, "B"],
+    kind: Int64[Tensor, "P"],
+    d_drive: Float[Tensor, "B P C4"],
+    d_inject: Float[Tensor, "B K C4"] | None,
+    sigmoid_output: bool,
+) -> None:
     """Backward pass of `gates_forward` up to the pre-activations.
 
-    Takes the gradients ``dh`` and ``dc`` [B, P, C] of this tick's new h and c, and the gates in z. Overwrites z with
-    the gradient of the pre-activations and ``dc`` with the gradient of the previous c; adds to ``d_drive`` [B, P, 4C]
-    and sets ``d_inject`` [B, K, 4C].
+    Takes the gradients ``dh`` and ``dc`` of this tick's new h and c, and the gates in z. Overwrites z with the gradient
+    of the pre-activations and ``dc`` with the gradient of the previous c; adds to ``d_drive`` and sets ``d_inject``.
     """
     i, f, g, o = z.chunk(4, dim=-1)
     keep = keep[:, None, None]
@@ -62,9 +81,15 @@ def gates_backward(
 
 
 def input_backward(
-    dx: Tensor, d_pooled: Tensor, argmax: Tensor, keep: Tensor, dh_own: Tensor, keep_below: Tensor, dh_below: Tensor
+    dx: Float[Tensor, "B P D"],
+    d_pooled: Float[Tensor, "B C2"],
+    argmax: Int32[Tensor, "B C"],
+    keep: Float[Tensor, "B"],
+    dh_own: Float[Tensor, "B P C"],
+    keep_below: Float[Tensor, "B"],
+    dh_below: Float[Tensor, "B P C"],
 ) -> None:
-    """Splits the gradient ``dx`` [B, P, D] of the recurrent input, [below, own h] or own h alone.
+    """Splits the gradient ``dx`` of the recurrent input, [below, own h] or own h alone.
 
     Sets ``dh_own``, the gradient of this layer's h one tick earlier, including what arrives through pooling; then adds
     the remainder to ``dh_below``, which may be the same tensor.

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
@@ -34,11 +35,11 @@ class GridPolicy(Policy):
     obs_shape: tuple[int, int, int]
     head: Head
 
-    def __init__(self, obs_shape: tuple[int, ...], num_actions: int, **sizes: int):
+    def __init__(self, obs_shape: Sequence[int], num_actions: int, **sizes: int):
         super().__init__()
         for key, found in {"num_actions": num_actions, **sizes}.items():
             at_least(key, [found], 1)
-        self.obs_shape = check_obs_shape(obs_shape)
+        self.obs_shape = check_obs_shape(tuple(obs_shape))
         self.num_actions = num_actions
 
     def attach_head(self, kind: str, shape: tuple[int, int, int], *args: Any) -> None:
@@ -47,10 +48,12 @@ class GridPolicy(Policy):
         self.any_size = self.head.any_size
 
     @abstractmethod
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Float[Tensor, "N C_in H W"]) -> Float[Tensor, "N ..."]:
         """Encodes float observations [N, C_in, H, W], channels-last, as [N, ...] for `recur`, or for the head."""
 
-    def recur(self, e: Tensor, state: Any, resets: Tensor, ticks: Sequence[int]) -> tuple[Tensor, Any]:
+    def recur(
+        self, e: Float[Tensor, "T B *encoded"], state: Any, resets: Bool[Tensor, "T B"], ticks: Sequence[int]
+    ) -> tuple[Float[Tensor, "T B C H W"], Any]:
         """Computes what the head reads [T, B, C, H, W] from e [T, B, ...], and the carry; here, returns both unchanged.
 
         Args:
@@ -67,7 +70,9 @@ class GridPolicy(Policy):
         """Returns (): the policy has no memory."""
         return ()
 
-    def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, Any]:
+    def unroll(
+        self, obs: Shaped[Tensor, "T B *obs"], state: Any, resets: Bool[Tensor, "T B"], repeats: Repeats = None
+    ) -> tuple[PolicyValue, Any]:
         T, B = obs.shape[:2]
         if self.taps is not None and T > 1:
             return self.one_by_one(obs, state, resets, repeats)
@@ -95,14 +100,16 @@ class RecurrentGridPolicy(GridPolicy):
         """See `Policy.init_state`."""
 
     @abstractmethod
-    def tick(self, e: Tensor, state: Any) -> Any:
+    def tick(self, e: Float[Tensor, "B *encoded"], state: Any) -> Any:
         """Returns the carry after one tick, given the encoded observations e [B, ...]."""
 
     @abstractmethod
-    def read(self, state: Any, e: Tensor) -> Tensor:
+    def read(self, state: Any, e: Float[Tensor, "B *encoded"]) -> Float[Tensor, "B C H W"]:
         """Returns the map [B, C, H, W] that the head reads, from the carry after a step's last tick."""
 
-    def recur(self, e: Tensor, state: Any, resets: Tensor, ticks: Sequence[int]) -> tuple[Tensor, Any]:
+    def recur(
+        self, e: Float[Tensor, "T B *encoded"], state: Any, resets: Bool[Tensor, "T B"], ticks: Sequence[int]
+    ) -> tuple[Float[Tensor, "T B C H W"], Any]:
         dtype = self.head.proj.weight.dtype
         keep = keep_masks(resets, [1] * len(ticks), dtype)  # (T + 1, B)
         state = tree_map(lambda s: s.to(dtype), state)

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from drc_lab.errors import ConfigError
@@ -45,16 +46,22 @@ class Head(nn.Module, ABC):
         for head in (self.policy, self.value):
             init_linear(head, head_init, "head_init")
 
-    def forward(self, hidden: Tensor, taps: Taps | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, hidden: Float[Tensor, "N C H W"], taps: Taps | None = None
+    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N 1"]]:
         """[N, C, H, W] -> logits [N, A], value [N, 1]."""
         logits, value = self.answers(hidden, taps)
         return tapped(taps, "logits", logits), tapped(taps, "value", value)
 
     @abstractmethod
-    def answers(self, hidden: Tensor, taps: Taps | None) -> tuple[Tensor, Tensor]:
+    def answers(
+        self, hidden: Float[Tensor, "N C H W"], taps: Taps | None
+    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N 1"]]:
         """Computes what `forward` returns; each kind of head implements this."""
 
-    def outputs(self, features: Tensor, taps: Taps | None) -> tuple[Tensor, Tensor]:
+    def outputs(
+        self, features: Float[Tensor, "*N F"], taps: Taps | None
+    ) -> tuple[Float[Tensor, "*N A"], Float[Tensor, "*N 1"]]:
         """The shared layer and the outputs: [..., fan_in] -> logits [..., A], value [..., 1]."""
         shared = tapped(taps, "head_hidden", torch.relu(self.proj(features)))  # (..., proj_dim)
         return self.policy(shared), self.value(shared)
@@ -69,7 +76,9 @@ class ActorCriticHead(Head):
         channels, height, width = shape
         super().__init__(shape, *args, **kwargs, fan_in=channels * height * width)
 
-    def answers(self, hidden: Tensor, taps: Taps | None) -> tuple[Tensor, Tensor]:
+    def answers(
+        self, hidden: Float[Tensor, "N C H W"], taps: Taps | None
+    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N 1"]]:
         if tuple(hidden.shape[1:]) != self.shape:
             raise ConfigError(
                 "board size", tuple(hidden.shape[2:]), f"{self.shape[1:]}, which this flatten head was built for"
@@ -83,7 +92,9 @@ class MeanHead(Head):
     def __init__(self, shape: tuple[int, int, int], *args: Any, **kwargs: Any):
         super().__init__(shape, *args, **kwargs, fan_in=shape[0])
 
-    def answers(self, hidden: Tensor, taps: Taps | None) -> tuple[Tensor, Tensor]:
+    def answers(
+        self, hidden: Float[Tensor, "N C H W"], taps: Taps | None
+    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N 1"]]:
         return self.outputs(hidden.mean((2, 3)), taps)  # (N, C)
 
 
@@ -93,7 +104,9 @@ class PooledHead(Head):
     def __init__(self, shape: tuple[int, int, int], *args: Any, **kwargs: Any):
         super().__init__(shape, *args, **kwargs, fan_in=2 * shape[0])
 
-    def answers(self, hidden: Tensor, taps: Taps | None) -> tuple[Tensor, Tensor]:
+    def answers(
+        self, hidden: Float[Tensor, "N C H W"], taps: Taps | None
+    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N 1"]]:
         return self.outputs(torch.cat([hidden.mean((2, 3)), hidden.amax((2, 3))], dim=1), taps)  # (N, 2C)
 
 
@@ -109,7 +122,9 @@ class PerCellHead(Head):
         self.attention = nn.Linear(shape[0], 1, bias=False)  # a bias would cancel in the softmax
         init_linear(self.attention, "small", "head_init")
 
-    def answers(self, hidden: Tensor, taps: Taps | None) -> tuple[Tensor, Tensor]:
+    def answers(
+        self, hidden: Float[Tensor, "N C H W"], taps: Taps | None
+    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N 1"]]:
         cells = hidden.flatten(2).transpose(1, 2)  # (N, P, C)
         weight = self.attention(cells).softmax(dim=1)  # (N, P, 1)
         logits, value = self.outputs(cells, taps)  # (N, P, A), (N, P, 1)

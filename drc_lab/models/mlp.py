@@ -4,6 +4,7 @@ import math
 from itertools import pairwise
 from typing import Any
 
+from jaxtyping import Bool, Shaped
 from torch import Tensor, nn
 
 from drc_lab.arguments import takes
@@ -46,7 +47,9 @@ class MLPPolicy(Policy):
         """Returns (): the policy has no memory."""
         return ()
 
-    def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, Any]:
+    def unroll(
+        self, obs: Shaped[Tensor, "T B *obs"], state: Any, resets: Bool[Tensor, "T B"], repeats: Repeats = None
+    ) -> tuple[PolicyValue, Any]:
         if tuple(obs.shape[2:]) != self.obs_shape:
             raise ConfigError("obs", tuple(obs.shape[2:]), f"{self.obs_shape}, which this policy was built for")
         self.repeats_of(repeats, len(obs))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from drc_lab.errors import ConfigError
@@ -21,8 +22,8 @@ DType = torch.dtype | None
 class PolicyValue(NamedTuple):
     """policy_logits [..., A] (unnormalised) and value [..., 1]."""
 
-    policy_logits: Tensor
-    value: Tensor
+    policy_logits: Float[Tensor, "*steps A"]
+    value: Float[Tensor, "*steps 1"]
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class Policy(nn.Module, ABC):
         The carry consists of tensors [batch, ...] in tuples, lists or dicts; it is () in a policy without memory.
         """
 
-    def initial_carry(self, obs: Tensor) -> Any:
-        """The carry at the start of an episode for observations [B, ...], with the device and dtype of the weights."""
+    def initial_carry(self, obs: Shaped[Tensor, "B *obs"]) -> Any:
+        """The carry at the start of an episode for these observations, with the device and dtype of the weights."""
         H, W = obs.shape[2:] if obs.ndim == 4 else (None, None)
         weight = next(self.parameters())
         return self.init_state(len(obs), H, W, weight.device, weight.dtype)
@@ -72,7 +73,9 @@ class Policy(nn.Module, ABC):
         return reads(self.obs_shape, self.any_size, shape)
 
     @abstractmethod
-    def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, Any]:
+    def unroll(
+        self, obs: Shaped[Tensor, "T B *obs"], state: Any, resets: Bool[Tensor, "T B"], repeats: Repeats = None
+    ) -> tuple[PolicyValue, Any]:
         """Runs a whole sequence at once; the result equals that of T single steps.
 
         Args:
@@ -113,7 +116,9 @@ class Policy(nn.Module, ABC):
         """
         yield
 
-    def forward(self, obs: Tensor, state: Any = None, repeats: int | None = None) -> tuple[PolicyValue, Any]:
+    def forward(
+        self, obs: Shaped[Tensor, "B *obs"], state: Any = None, repeats: int | None = None
+    ) -> tuple[PolicyValue, Any]:
         """One step: obs [B, ...] -> logits [B, A], value [B, 1], new carry. ``state=None`` starts an episode."""
         if state is None:
             state = self.initial_carry(obs)
@@ -121,7 +126,7 @@ class Policy(nn.Module, ABC):
         out, state = self.unroll(obs[None], state, resets, repeats)
         return PolicyValue(out.policy_logits[0], out.value[0]), state
 
-    def tapped(self, what: str, value: Tensor, layer: int | None = None) -> Tensor:
+    def tapped(self, what: str, value: Float[Tensor, "B *what"], layer: int | None = None) -> Float[Tensor, "B *what"]:
         """Passes the intermediate tensor [B, ...] named ``what`` through ``taps``, and returns it or its replacement.
 
         Give ``layer`` for tensors that are recomputed at every tick. Call this only when `unroll` runs a single step:
@@ -129,7 +134,9 @@ class Policy(nn.Module, ABC):
         """
         return tapped(self.taps, what, value, layer)
 
-    def one_by_one(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats) -> tuple[PolicyValue, Any]:
+    def one_by_one(
+        self, obs: Shaped[Tensor, "T B *obs"], state: Any, resets: Bool[Tensor, "T B"], repeats: Repeats
+    ) -> tuple[PolicyValue, Any]:
         """Runs `unroll` as T single steps, and sets ``taps.step`` to the index of each."""
         assert self.taps is not None
         outs, taps, first = [], self.taps, self.taps.step
@@ -162,6 +169,6 @@ def num_actions(policy: Policy) -> int:
     return policy(torch.zeros(1, *policy.obs_shape, device=weight.device))[0].policy_logits.shape[-1]
 
 
-def as_floats(obs: Tensor, dtype: torch.dtype) -> Tensor:
+def as_floats(obs: Shaped[Tensor, "*obs"], dtype: torch.dtype) -> Float[Tensor, "*obs"]:
     """Converts observations to ``dtype``; uint8 is also scaled from 0-255 to [0, 1]."""
     return obs.to(dtype) / 255 if obs.dtype == torch.uint8 else obs.to(dtype)

@@ -3,6 +3,7 @@
 import math
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from drc_lab.models.init import init_conv_weight
@@ -35,7 +36,7 @@ class PoolAndInject(nn.Module):
         elif self.weight is not None:
             nn.init.trunc_normal_(self.weight, std=1 / math.sqrt(2))  # as the published code: scaled by a fan-in of 2
 
-    def matrix(self, like: Tensor) -> Tensor:
+    def matrix(self, like: Tensor) -> Float[Tensor, "C 2*C"]:
         """The mix, without the bias, as one matrix [C, 2C] that multiplies [mean, max].
 
         If it is not a parameter, it is created on the device of ``like``, because a CUDA graph can't wait for a copy
@@ -51,8 +52,8 @@ class PoolAndInject(nn.Module):
             scale = self.weight.expand(2, C)
         return torch.cat([scale[0].diag(), scale[1].diag()], dim=1)
 
-    def forward(self, h: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W], with the same values at every cell."""
+    def forward(self, h: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """Pools and mixes a map; the result has the same values at every cell."""
         pooled = torch.cat([h.mean((2, 3)), h.amax((2, 3))], dim=1)  # (B, 2C)
         mixed = nn.functional.linear(pooled, self.matrix(h).to(h), self.bias)  # (B, C)
         return mixed[:, :, None, None].expand_as(h)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Shaped
 from torch import Tensor
 
 from drc_lab.models.policy import Device, DType, Policy, PolicyValue, Repeats
@@ -29,6 +30,8 @@ class RandomPolicy(Policy):
         """Returns (): the policy has no memory."""
         return ()
 
-    def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, Any]:
+    def unroll(
+        self, obs: Shaped[Tensor, "T B *obs"], state: Any, resets: Bool[Tensor, "T B"], repeats: Repeats = None
+    ) -> tuple[PolicyValue, Any]:
         T, B = obs.shape[:2]
         return PolicyValue(self.logits.expand(T, B, -1), self.logits.new_zeros(T, B, 1)), state

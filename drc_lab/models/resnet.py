@@ -1,6 +1,7 @@
 """The residual network of Guez et al. (2019), the memoryless baseline among the published agents."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from drc_lab.arguments import takes
@@ -25,8 +26,8 @@ class ResNetStage(nn.Module):
             SimpleConvEncoder(channels, channels, kernel_size, conv_init, num_layers=1) for _ in range(2)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, C_in, H, W] -> [N, C, H, W]."""
+    def forward(self, x: Float[Tensor, "N C_in H W"]) -> Float[Tensor, "N C H W"]:
+        """Runs the stage on maps."""
         x = self.conv(x)
         for residual in self.residuals:
             x = x + residual(torch.relu(x))
@@ -50,5 +51,5 @@ class ResNetPolicy(GridPolicy):
         self.stages = nn.Sequential(*(ResNetStage(*size, spec.conv_init) for size in sizes))
         self.attach_head(spec.head, (channels[-1], height, width), spec.proj_dim, spec.proj_init, spec.head_init)
 
-    def encode(self, x: Tensor) -> Tensor:
-        return torch.relu(self.stages(x))  # (N, C_in, H, W) -> (N, C, H, W)
+    def encode(self, x: Float[Tensor, "N C_in H W"]) -> Float[Tensor, "N C H W"]:
+        return torch.relu(self.stages(x))

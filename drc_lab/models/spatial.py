@@ -4,13 +4,16 @@ from functools import cache
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from drc_lab.errors import ConfigError
 
 
 @cache  # never freed, because CUDA graphs keep reading it at the same address
-def boundary_channel(height: int, width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+def boundary_channel(
+    height: int, width: int, device: torch.device, dtype: torch.dtype
+) -> Float[Tensor, "1 1 {height} {width}"]:
     """The boundary plane [1, 1, H, W]: ones on the outermost cells, zeros inside (guide 2.4).
 
     The tensor is cached and shared: do not write to it.
@@ -22,15 +25,17 @@ def boundary_channel(height: int, width: int, device: torch.device, dtype: torch
 
 
 @cache  # never freed, because CUDA graphs keep reading it at the same address
-def tap_kinds(height: int, width: int, kernel_size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def tap_kinds(
+    height: int, width: int, kernel_size: int, device: torch.device
+) -> tuple[Bool[Tensor, "K {kernel_size**2}"], Int64[Tensor, "{height*width}"]]:
     """Groups cells into kinds by which taps of a zero-padded k x k convolution fall inside the board.
 
     The convolution of a spatially constant plane has the same value at all cells of one kind, so it can be computed
     as a small matrix product instead (9 kinds for k = 3 and boards of 3 x 3 or larger).
 
     Returns:
-        inside: bool [kinds, k * k], which taps are inside for each kind.
-        kind: int64 [H * W], the kind of each cell.
+        inside: [K, k * k], which taps are inside for each kind.
+        kind: [H * W], the kind of each cell.
     """
     reach = kernel_size // 2
     offset = np.arange(-reach, reach + 1)

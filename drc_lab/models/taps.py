@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from jaxtyping import Float
 from torch import Tensor
 
 CARRY = frozenset({"h", "c"})  # what the compiled tick loop can expose
@@ -57,10 +58,14 @@ class Taps:
         """Whether, between encoding and head, ``on`` only reads hidden and cell states."""
         return self.only_reads is not None and self.only_reads <= CARRY | AROUND_TICKS
 
-    def __call__(self, what: str, value: Tensor, layer: int | None = None) -> Tensor:
+    def __call__(
+        self, what: str, value: Float[Tensor, "B *what"], layer: int | None = None
+    ) -> Float[Tensor, "B *what"]:
         return self.on(Point(what, layer, None if layer is None else self.tick, self.step), value)
 
 
-def tapped(taps: Taps | None, what: str, value: Tensor, layer: int | None = None) -> Tensor:
+def tapped(
+    taps: Taps | None, what: str, value: Float[Tensor, "B *what"], layer: int | None = None
+) -> Float[Tensor, "B *what"]:
     """Returns the intermediate, or what the taps replace it with; see `Policy.tapped`."""
     return value if taps is None else taps(what, value, layer)

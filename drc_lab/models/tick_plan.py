@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 
@@ -12,16 +13,16 @@ class TickPlan(NamedTuple):
     """What a tick loop needs besides the tensors that have gradients.
 
     repeats: ticks of each step, length T; N in total.
-    keep: [N + 1, B], 0 where the carry is zeroed before that tick, else 1; the last row, after all ticks, is all ones.
-    kind: [P] the kind of each cell, for pool-and-inject; kinds: the number of kinds, K.
+    keep: 0 where the carry is zeroed before that tick, else 1; the last row, after all ticks, is all ones.
+    kind: the kind of each cell, for pool-and-inject; kinds: the number of kinds, K.
     height, width: size of the board, P = H * W.
     sigmoid_output: whether the output gate is a sigmoid instead of a tanh.
     bfloat16: whether convolutions and their input gradients multiply numbers rounded to bfloat16.
     """
 
     repeats: tuple[int, ...]
-    keep: Tensor
-    kind: Tensor
+    keep: Float[Tensor, "N+1 B"]
+    kind: Int64[Tensor, "P"]
     kinds: int
     height: int
     width: int
@@ -34,18 +35,17 @@ class TickWeights:
     """The weights of all layers.
 
     Args:
-        drive: [L * 4C, C, k, k], convolution of the encoding, the layers' outputs one after another.
-        base: [P, L * 4C], added to the drive: biases and boundary plane.
-        recurrent: L convolutions [4C, D, k, k] of the recurrent input [below, own h]; D = 2C, or C where nothing is
-            below.
+        drive: convolution of the encoding, the layers' outputs one after another; LC4 is L * 4C.
+        base: added to the drive: biases and boundary plane.
+        recurrent: L convolutions of the recurrent input [below, own h], with 2C inputs, or C where nothing is below.
         inject: L matrices [K * 4C, 2C], which map [mean, max] of the layer's own h to what is added to the
             pre-activations of each kind of cell; empty without pool-and-inject.
     """
 
-    drive: Tensor
-    base: Tensor
-    recurrent: list[Tensor]
-    inject: list[Tensor]
+    drive: Float[Tensor, "LC4 C k k"]
+    base: Float[Tensor, "P LC4"]
+    recurrent: list[Float[Tensor, "4*C _ k k"]]
+    inject: list[Float[Tensor, "..."]]
 
     @property
     def channels(self) -> int:
@@ -118,7 +118,7 @@ class TickWeights:
         return [kernel(drive), base, *layers, *inject]
 
 
-def in_pairs(weight: Tensor) -> Tensor:
+def in_pairs(weight: Float[Tensor, "*taps D F"]) -> Float[Tensor, "*taps D//2 F"]:
     """[.., D, F] -> [.., D / 2, F]: each float32 holds two bfloat16, of an even input and the one after it."""
     pairs = weight.detach().bfloat16().unflatten(-2, (-1, 2)).transpose(-1, -2).contiguous()  # (.., D / 2, F, 2)
     return pairs.view(torch.float32)[..., 0]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -43,19 +44,24 @@ class _Ticks(torch.autograd.Function):
 
 
 def run_ticks(
-    plan: TickPlan, e: Tensor, weights: TickWeights, h: list[Tensor], c: list[Tensor], recompute: bool = False
-) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    plan: TickPlan,
+    e: Float[Tensor, "T B C H W"],
+    weights: TickWeights,
+    h: list[Float[Tensor, "B P C"]],
+    c: list[Float[Tensor, "B P C"]],
+    recompute: bool = False,
+) -> tuple[Float[Tensor, "T B P C"], list[Float[Tensor, "B P C"]], list[Float[Tensor, "B P C"]]]:
     """Runs all ticks of all steps: float32 on a CPU in one compiled loop, anything else in torch operations.
 
     Args:
         plan: the plan of the ticks.
-        e: encoded observations [T, B, C, H, W], each of them channels-last.
+        e: encoded observations, each of them channels-last.
         weights: the weights of all layers.
-        h, c: the carry before the first tick, for each layer [B, P, C].
+        h, c: the carry before the first tick, for each layer.
         recompute: whether the backward pass runs the ticks again, instead of storing their activations.
 
     Returns:
-        h_top [T, B, P, C] of the top layer after each step's last tick, and the final h and c of each layer [B, P, C].
+        h_top of the top layer after each step's last tick, and the final h and c of each layer.
     """
     tensors = [e, weights.drive, weights.base, *weights.recurrent, *weights.inject, *h, *c]
     grad = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)

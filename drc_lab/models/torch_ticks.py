@@ -6,10 +6,13 @@ overwrites the gates with the gradients of the pre-activations. It computes weig
 calls: over several ticks together where the batch of one tick is small.
 """
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from drc_lab.models import gates
@@ -58,38 +61,47 @@ class TorchTicks:
         self.drive, *self.recurrent = (self.cast(w) for w in (weights.drive, *weights.recurrent))
         self.layers: list[_Layer] | None = None
 
-    def as_map(self, cells: Tensor) -> Tensor:
-        """[N, P, F] -> [N, F, H, W] in channels-last order, without a copy."""
+    def as_map(self, cells: Float[Tensor, "N P F"]) -> Float[Tensor, "N F {self.plan.height} {self.plan.width}"]:
+        """The same features as a map in channels-last order, without a copy."""
         return cells.unflatten(1, (self.plan.height, self.plan.width)).permute(0, 3, 1, 2)
 
-    def cast(self, x: Tensor) -> Tensor:
+    def cast(self, x: Float[Tensor, "*x"]) -> Float[Tensor, "*x"]:
         """Converts x to the precision of the convolutions."""
         return x.bfloat16() if self.plan.bfloat16 else x
 
-    def conv(self, x: Tensor, weight: Tensor) -> Tensor:
-        """[N, F, H, W] -> [N, P, G], without a copy when the output is channels-last. ``weight`` has to be `cast`."""
+    def conv(self, x: Float[Tensor, "N F H W"], weight: Float[Tensor, "G F k k"]) -> Float[Tensor, "N H*W G"]:
+        """Convolves, without a copy when the output is channels-last. ``weight`` has to be `cast`."""
         out = torch.conv2d(self.cast(x), weight, None, padding=self.pad)
         return out.permute(0, 2, 3, 1).flatten(1, 2).to(x.dtype).contiguous()
 
-    def input_gradient(self, dz: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-        """The gradient [N, P, F] of the input of `conv`, from that of its output [N, P, G]; ``weight`` as in `conv`."""
+    def input_gradient(
+        self, dz: Float[Tensor, "N P G"], x: Float[Tensor, "N F H W"], weight: Float[Tensor, "G F k k"]
+    ) -> Float[Tensor, "N P F"]:
+        """The gradient of the input x of `conv`, from that of its output; ``weight`` as in `conv`."""
         shape = x.new_empty(1, dtype=weight.dtype).expand(x.shape)  # only the shape and dtype of the input matter
-        d_x = self._backward(self.cast(dz), shape, weight, [True, False, False])[0]
+        d_x = self._gradients(self.cast(dz), shape, weight, [True, False, False])[0]
         return d_x.permute(0, 2, 3, 1).flatten(1, 2).to(x.dtype).contiguous()
 
-    def weight_gradient(self, dz: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    def weight_gradient(
+        self, dz: Float[Tensor, "N P G"], x: Float[Tensor, "N F H W"], weight: Float[Tensor, "G F k k"]
+    ) -> Float[Tensor, "G F k k"]:
         """The gradient of the weight of `conv`, in the weight's own precision; ``weight`` is not cast."""
-        return self._backward(dz, x, weight, [False, True, False])[1]
+        return self._gradients(dz, x, weight, [False, True, False])[1]
 
-    def _backward(self, dz: Tensor, x: Tensor, weight: Tensor, wanted: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
+    def _gradients(self, dz: Tensor, x: Tensor, weight: Tensor, wanted: list[bool]) -> Sequence[Any]:
+        """The gradients of input, weight and bias, and None in place of those that are not wanted."""
         pad = [self.pad, self.pad]
         return torch.ops.aten.convolution_backward(
             self.as_map(dz), x, weight, None, [1, 1], pad, [1, 1], False, [0, 0], 1, wanted
         )
 
     def forward(
-        self, e: Tensor, h: list[Tensor], c: list[Tensor], save: bool
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        self,
+        e: Float[Tensor, "T B C H W"],
+        h: list[Float[Tensor, "B P C"]],
+        c: list[Float[Tensor, "B P C"]],
+        save: bool,
+    ) -> tuple[Float[Tensor, "T B P C"], list[Float[Tensor, "B P C"]], list[Float[Tensor, "B P C"]]]:
         """Returns h_top and the h and c after all ticks, see `drc_lab.models.ticks.run_ticks`.
 
         With ``save``, stores what `backward` needs.
@@ -127,8 +139,14 @@ class TorchTicks:
         return h_top, [layer.x[n][..., -C:].clone() for layer in layers], [layer.c[n] for layer in layers]
 
     def backward(
-        self, e: Tensor, h: list[Tensor], c: list[Tensor], grad_top: Tensor, dh: list[Tensor], dc: list[Tensor]
-    ) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
+        self,
+        e: Float[Tensor, "T B C H W"],
+        h: list[Float[Tensor, "B P C"]],
+        c: list[Float[Tensor, "B P C"]],
+        grad_top: Float[Tensor, "T B P C"],
+        dh: Sequence[Float[Tensor, "B P C"]],
+        dc: Sequence[Float[Tensor, "B P C"]],
+    ) -> tuple[Float[Tensor, "T B P C"], list[Tensor], list[Float[Tensor, "B P C"]], list[Float[Tensor, "B P C"]]]:
         """Backward pass of `forward`, which runs again first if it did not store its activations.
 
         Args:
@@ -136,7 +154,7 @@ class TorchTicks:
             grad_top, dh, dc: gradients of what `forward` returned.
 
         Returns:
-            Gradients of e [T, B, P, C], of the weights (drive, base, recurrent, inject), of h, and of c.
+            Gradients of e, of the weights (drive, base, recurrent, inject), of h, and of c.
         """
         if self.layers is None:
             self.forward(e, h, c, save=True)

@@ -8,6 +8,7 @@ boards of any size (Chu et al. 2021, arXiv:2102.10882).
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from drc_lab.arguments import takes
@@ -43,8 +44,8 @@ class Block(nn.Module):
         for adds in (self.attention_out, self.mlp_out):
             init_linear(adds, "small", "")  # so a block starts close to the identity, however often it is repeated
 
-    def forward(self, x: Tensor, height: int, width: int) -> Tensor:
-        """[B, P, D] -> [B, P, D], with P = height * width cells."""
+    def forward(self, x: Float[Tensor, "B P D"], height: int, width: int) -> Float[Tensor, "B P D"]:
+        """Runs the block on P = height * width cells."""
         board = x.unflatten(1, (height, width)).permute(0, 3, 1, 2)  # (B, D, H, W), channels-last without a copy
         x = x + self.position(board).permute(0, 2, 3, 1).flatten(1, 2)  # (B, P, D)
         qkv = self.qkv(self.norm_attention(x)).unflatten(2, (3, self.num_heads, -1))  # (B, P, 3, heads, D/heads)
@@ -77,15 +78,15 @@ class LoopedTransformerPolicy(RecurrentGridPolicy):
 
     def init_state(
         self, batch: int, H: int | None = None, W: int | None = None, device: Device = None, dtype: DType = None
-    ) -> Tensor:
+    ) -> Float[Tensor, "B P D"]:
         """Zeros [B, P, D], with P = H * W cells."""
         cells = (H or self.obs_shape[1]) * (W or self.obs_shape[2])
         return torch.zeros(batch, cells, self.hidden_channels, device=device, dtype=dtype)
 
-    def encode(self, x: Tensor) -> Tensor:
-        return self.encoder(x)  # (N, D, H, W)
+    def encode(self, x: Float[Tensor, "N C_in H W"]) -> Float[Tensor, "N D H W"]:
+        return self.encoder(x)
 
-    def tick(self, e: Tensor, state: Tensor) -> Tensor:
+    def tick(self, e: Float[Tensor, "B D H W"], state: Float[Tensor, "B P D"]) -> Float[Tensor, "B P D"]:
         x = self.mix(state) + e.flatten(2).transpose(1, 2)  # (B, P, D)
         for layer, block in enumerate(self.blocks):
             x = self._shown("stream", block(x, *e.shape[2:]), e, layer)
@@ -98,5 +99,5 @@ class LoopedTransformerPolicy(RecurrentGridPolicy):
         board = self.tapped(what, x.transpose(1, 2).unflatten(2, e.shape[2:]), layer)
         return board.flatten(2).transpose(1, 2)
 
-    def read(self, state: Tensor, e: Tensor) -> Tensor:
-        return state.transpose(1, 2).unflatten(2, e.shape[2:])  # (B, D, H, W)
+    def read(self, state: Float[Tensor, "B P D"], e: Float[Tensor, "B D H W"]) -> Float[Tensor, "B D H W"]:
+        return state.transpose(1, 2).unflatten(2, e.shape[2:])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Shaped
 from torch import Tensor, nn
 
 from drc_lab.models.compiled.engine import CompiledTicks
@@ -165,7 +166,9 @@ class CompiledActing:
         plain = obs.dtype in (torch.uint8, torch.float32) and not torch.is_autocast_enabled("cpu")
         return plain and tuple(obs.shape[3:]) == self.board and not torch.is_grad_enabled()
 
-    def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Sequence[int]) -> tuple[PolicyValue, Any]:
+    def unroll(
+        self, obs: Shaped[Tensor, "T B planes H W"], state: Any, resets: Bool[Tensor, "T B"], repeats: Sequence[int]
+    ) -> tuple[PolicyValue, Any]:
         """See `drc_lab.models.policy.Policy.unroll`; obs is float32 or uint8."""
         T, B, _, H, W = obs.shape
         plan, weights = self.stack.plan(resets, repeats, H, W), self.stack.tick_weights(H, W)

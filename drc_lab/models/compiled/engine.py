@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from drc_lab.models.compiled.kernels import kernels_for
@@ -40,8 +41,12 @@ class CompiledTicks:
         self.kept: Kept | None = None
 
     def forward(
-        self, e: Tensor, h: list[Tensor], c: list[Tensor], save: bool
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        self,
+        e: Float[Tensor, "T B C H W"],
+        h: list[Float[Tensor, "B P C"]],
+        c: list[Float[Tensor, "B P C"]],
+        save: bool,
+    ) -> tuple[Float[Tensor, "T B P C"], list[Float[Tensor, "B P C"]], list[Float[Tensor, "B P C"]]]:
         """Returns h_top and the h and c after all ticks, see `drc_lab.models.ticks.run_ticks`.
 
         With ``save``, stores what `backward` needs.
@@ -51,12 +56,20 @@ class CompiledTicks:
         return h_top, *carry
 
     def prepared(
-        self, e: Tensor, h: list[Tensor], c: list[Tensor], save: bool
-    ) -> tuple[tuple[Any, ...], Tensor, tuple[list[Tensor], list[Tensor]]]:
+        self,
+        e: Float[Tensor, "T B P C"],
+        h: list[Float[Tensor, "B P C"]],
+        c: list[Float[Tensor, "B P C"]],
+        save: bool,
+    ) -> tuple[
+        tuple[Any, ...],
+        Float[Tensor, "T B P C"],
+        tuple[list[Float[Tensor, "B P C"]], list[Float[Tensor, "B P C"]]],
+    ]:
         """Allocates outputs and buffers for `drc_lab.models.compiled.loop.forward`, without running it.
 
         Args:
-            e: [T, B, P, C].
+            e: as in `forward`, in the layout of the loop.
             h, c, save: as in `forward`.
 
         Returns:
@@ -76,8 +89,14 @@ class CompiledTicks:
         return self._arguments(save, given), h_top, (list(h_end), list(c_end))
 
     def backward(
-        self, e: Tensor, h: list[Tensor], c: list[Tensor], grad_top: Tensor, dh: list[Tensor], dc: list[Tensor]
-    ) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
+        self,
+        e: Float[Tensor, "T B C H W"],
+        h: list[Float[Tensor, "B P C"]],
+        c: list[Float[Tensor, "B P C"]],
+        grad_top: Float[Tensor, "T B P C"],
+        dh: Sequence[Float[Tensor, "B P C"]],
+        dc: Sequence[Float[Tensor, "B P C"]],
+    ) -> tuple[Float[Tensor, "T B P C"], list[Tensor], list[Float[Tensor, "B P C"]], list[Float[Tensor, "B P C"]]]:
         """Backward pass of `forward`, which runs again first if it did not store its activations.
 
         Args:
@@ -85,7 +104,7 @@ class CompiledTicks:
             grad_top, dh, dc: gradients of what `forward` returned.
 
         Returns:
-            Gradients of e [T, B, P, C], of the weights (drive, base, recurrent, inject), of h, and of c.
+            Gradients of e, of the weights (drive, base, recurrent, inject), of h, and of c.
         """
         if self.kept is None:
             self.forward(e, h, c, save=True)
@@ -95,7 +114,7 @@ class CompiledTicks:
         back = weights.back_in_pairs if self.plan.bfloat16 else weights.back
         injects = back[2].numel() > 0
         grad_top = grad_top.contiguous()
-        d_h, d_c, d_e = torch.stack(dh), torch.stack(dc), torch.empty_like(grad_top)
+        d_h, d_c, d_e = torch.stack(list(dh)), torch.stack(list(dc)), torch.empty_like(grad_top)
         d_injected = grad_top.new_empty(B, L, N, len(weights.inject[0]) if injects else 0)
         given = (_cells(e), *back, kept.gates, kept.cells, kept.hidden, kept.argmax, grad_top,
                  d_h, d_c, d_e)  # fmt: skip
