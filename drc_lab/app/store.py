@@ -1,5 +1,7 @@
 """Access to MLflow's store, as the ``tracking`` group names it, for tasks that read from it. Light to import."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
@@ -31,3 +33,13 @@ def reading_client(config: DictConfig) -> "MlflowClient":
     from drc_lab.tracking.reading import open_store  # importing MLflow takes seconds, and local files do not need it
 
     return open_store(store_uri(config))
+
+
+@contextmanager
+def reading(config: DictConfig) -> "Iterator[MlflowClient]":
+    """`reading_client` for what else a task asks MLflow; its errors within the context become one line, too."""
+    from drc_lab.tracking.mlflow import Store
+
+    client = reading_client(config)
+    with Store(store_uri(config)).answering():
+        yield client

@@ -13,7 +13,7 @@ import numpy as np
 
 from drc_lab.app.settings import Settings
 from drc_lab.app.start import console
-from drc_lab.app.store import reading_client
+from drc_lab.app.store import reading
 from drc_lab.arguments import errors_under
 from drc_lab.evaluation.stats.curves import Group, MeanCurve, mean_curve, plot_groups
 from drc_lab.files import written
@@ -32,8 +32,8 @@ ID = 8  # characters of a run's id that are shown, to tell runs of the same name
 def main(settings: Settings, folder: Path) -> None:
     """Prints the tables; writes runs.csv, curves.csv and curves.png."""
     quieten_libraries()
-    spec, client = settings.compare, reading_client(settings.config)
-    with working("reading runs and their curves"), errors_under("compare"):
+    spec = settings.compare
+    with reading(settings.config) as client, working("reading runs and their curves"), errors_under("compare"):
         comparison = compare(client, spec)
     spec = replace(spec, metric=comparison.metric)  # null becomes the metric that was chosen
     runs, curves, plot = (folder / name for name in (RUNS, "curves.csv", "curves.png"))

@@ -5,8 +5,6 @@ python -m drc_lab task=sync folder=FOLDER
 
 from pathlib import Path
 
-from mlflow.exceptions import MlflowException
-
 from drc_lab.app.settings import Settings
 from drc_lab.app.start import console, say
 from drc_lab.app.task_checks import check_journal
@@ -43,7 +41,7 @@ def send_rest(folder: Path) -> None:
         try:
             with working("sending to MLflow"):
                 to_mlflow(journal, store, say).flush()
-        except (MlflowException, OSError) as error:
+        except (Away, OSError) as error:
             raise Away(f"MLflow at {store.name} does not have all of it: {in_one_line(error)}") from error
     console.print(f"MLflow has all of it: {store.pages(*ids)}", soft_wrap=True)
 

@@ -7,8 +7,8 @@ import platform
 import re
 import subprocess
 import tempfile
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,10 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.files import written
+from drc_lab.passwords import hidden
 from drc_lab.tracking.descriptions import STUDY
 from drc_lab.tracking.moved import follow
+from drc_lab.tracking.schema import check_schema
 
 SQLITE = "sqlite:///"
 PLACE = "drc_lab.place"  # tag: a digest of machine and folder
@@ -34,12 +36,14 @@ ENVIRONMENT = {
     # MLflow's defaults retry for minutes, during which neither a wrong address nor a dead server would be noticed.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # a busy server may ask for an hour
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 NAME = re.compile(r"[\w./: -]+")  # what MLflow accepts as part of a param's name
 # These loggers report every failed attempt to reach a server; the sender reports only the first.
-TALKATIVE = ("mlflow.store.db.utils", "urllib3.connectionpool")
+TALKATIVE = ("mlflow.store.db.utils", "mlflow.exceptions", "urllib3.connectionpool")
+REASON_LENGTH = 300  # most characters of a library's message; a web server may answer with a whole page
 
 
 class Away(UserError):
@@ -58,7 +62,7 @@ class Store:
     """
 
     def __init__(self, uri: str):
-        self.name = re.sub("(?<=://)([^/@]*):[^/@]*@", r"\1:***@", uri)
+        self.name = hidden(uri)
         if uri.startswith(SQLITE):
             uri = f"{SQLITE}{Path(uri.removeprefix(SQLITE)).resolve()}"
         # Name the driver that drc-lab[postgres] installs, because SQLAlchemy 2.1 changed its default driver.
@@ -71,7 +75,8 @@ class Store:
         An SQLite file and its folder are created if needed; if the file was moved, its artifact paths are updated.
 
         Raises:
-            UserError: MLflow does not support this kind of store, or its file was moved and cannot be written.
+            UserError: MLflow does not support this kind of store, it is of another version of MLflow, or its file was
+                moved and cannot be written.
             Away: the store is a database that does not answer. A server is not contacted before the first call.
         """
         for name, value in ENVIRONMENT.items():
@@ -79,18 +84,32 @@ class Store:
         for name in TALKATIVE:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         file = self.uri.startswith(SQLITE)
-        if self.uri.startswith(tuple(DATABASE_ENGINES)) and not file:
-            self._knock()
         try:
             with self._alone():
                 if file:
                     self._make_file(Path(self.uri.removeprefix(SQLITE)))
+                if self.uri.startswith(tuple(DATABASE_ENGINES)):
+                    self._knock()
                 client = MlflowClient(self.uri)
                 if file:
                     follow(Path(self.uri.removeprefix(SQLITE)))
                 return client
+        except OperationalError as error:
+            raise Away(self.told(error)) from error
+        except (MlflowException, ImportError, SQLAlchemyError) as error:
+            raise UserError(self.told(error)) from error
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Turns MLflow's errors within the context into one line, as an `Away`."""
+        try:
+            yield
         except MlflowException as error:
-            raise UserError(f"tracking.uri: found {self.name!r}: {in_one_line(error)}") from error
+            raise Away(self.told(error)) from error
+
+    def told(self, error: Exception) -> str:
+        """One line about an error that this store led to."""
+        return f"tracking.uri: found {self.name!r}: {in_one_line(error)}"
 
     def begin_run(
         self, artifacts: str | None, experiment: str, name: str | None, tags: Mapping[str, str], folder: Path
@@ -112,7 +131,7 @@ class Store:
             ConfigError: the experiment was deleted.
         """
         client = self.client
-        try:
+        with self.answering():
             existing = client.get_experiment_by_name(experiment)
             if existing is None:
                 try:
@@ -131,8 +150,8 @@ class Store:
                     return existing.experiment_id, run.info.run_id
             tags = {**tags, **git_tags(), PLACE: place}
             run = client.create_run(existing.experiment_id, tags=resolve_tags(tags), run_name=name)
-        except MlflowException as error:
-            raise Away(f"tracking.uri: found {self.name!r}: {in_one_line(error)}") from error
+        if not run.info.run_id:
+            raise Away(f"tracking.uri: found {self.name!r}, which answers, but not as a server of MLflow does")
         return existing.experiment_id, run.info.run_id
 
     def check_run(self, run_id: str) -> None:
@@ -148,7 +167,7 @@ class Store:
             if error.get_http_status_code() == 404:
                 allowed = f"the store of run {run_id}, which this folder is of"
                 raise ConfigError("tracking.uri", self.name, allowed) from None
-            raise Away(f"tracking.uri: found {self.name!r}: {in_one_line(error)}") from error
+            raise Away(self.told(error)) from error
         if run.info.lifecycle_stage == "deleted":
             raise UserError(f"tracking.uri: run {run_id}, which this folder is of, was deleted in MLflow")
 
@@ -171,20 +190,12 @@ class Store:
                 MlflowClient(f"{SQLITE}{part}")
 
     def _knock(self) -> None:
-        """Tries once to connect to the database; MLflow would try ten times, which takes minutes.
-
-        Raises:
-            Away: the database does not answer.
-            UserError: the URI is wrong, or its driver is not installed.
-        """
+        """Tries once to connect to the database, where MLflow would try for minutes; see `check_schema`."""
+        engine = create_sqlalchemy_engine(self.uri)
         try:
-            engine = create_sqlalchemy_engine(self.uri)
-            engine.connect().close()
+            check_schema(engine, self.name)
+        finally:
             engine.dispose()
-        except OperationalError as error:
-            raise Away(f"tracking.uri: found {self.name!r}: {in_one_line(error)}") from error
-        except (ImportError, SQLAlchemyError) as error:
-            raise UserError(f"tracking.uri: found {self.name!r}: {in_one_line(error)}") from error
 
     def _alone(self) -> AbstractContextManager[Any]:
         """A lock among the processes of this machine: two that create a database's tables at once would conflict."""
@@ -195,8 +206,11 @@ class Store:
 
 
 def in_one_line(error: Exception) -> str:
-    """The message of a library's error, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """The message of a library's error in one line, of at most `REASON_LENGTH` characters and without passwords."""
+    cause = error.__cause__ if isinstance(error, MlflowException) else error
+    of_driver = getattr(cause, "orig", None)  # SQLAlchemy adds the whole statement
+    text = hidden(" ".join(str(of_driver or error).split())) or type(error).__name__
+    return text if len(text) <= REASON_LENGTH else f"{text[: REASON_LENGTH - 1]}…"
 
 
 def end_status(error: BaseException | None) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from drc_lab.errors import UserError, note
+from drc_lab.tracking.schema import BUSY_SECONDS
 
 PLACES = (  # tables and columns
     ("experiments", "artifact_location"),
@@ -25,7 +26,7 @@ def follow(store: Path) -> None:
         UserError: the file cannot be written.
     """
     try:
-        with closing(sqlite3.connect(store)) as database, database:
+        with closing(sqlite3.connect(store, timeout=BUSY_SECONDS)) as database, database:
             for (old,) in database.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall():
                 new = store.resolve().parent / Path(unquote(urlparse(old or "").path)).name
                 if str(old).startswith("file://") and _moved(database, old, new):

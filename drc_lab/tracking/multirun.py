@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 from mlflow.entities import Run as RecordedRun
+from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from drc_lab.evaluation.measures.measure import judged_by
 from drc_lab.evaluation.stats.intervals import mean_interval
 from drc_lab.files import remove_empty
 from drc_lab.tracking.journal import FILE
-from drc_lab.tracking.mlflow import SQLITE
+from drc_lab.tracking.mlflow import SQLITE, in_one_line
 from drc_lab.tracking.reading import pages
 from drc_lab.tracking.run import Run, Say, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
@@ -62,9 +63,13 @@ def sweep_run(
             yield run.run_id
             undo.pop_all()
         finally:
-            if jobs := find_jobs(run, outlive):
+            try:
+                if jobs := find_jobs(run, outlive):
+                    undo.pop_all()
+                    log_summary(run, jobs, folder / "sweep.csv", say)
+            except MlflowException as error:
                 undo.pop_all()
-                log_summary(run, jobs, folder / "sweep.csv", say)
+                say(f"the sweep has no summary: {in_one_line(error)}")
 
 
 def _remove(store: Path) -> None:

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 from mlflow.tracking import MlflowClient
 
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.tracking.mlflow import SQLITE, Away, Store, in_one_line
+from drc_lab.tracking.mlflow import SQLITE, Store
 
 SHOWN = 12  # most names in a message
 
@@ -25,10 +24,8 @@ def open_store(uri: str) -> MlflowClient:
     store, path = Store(uri), Path(uri.removeprefix(SQLITE))
     if uri.startswith(SQLITE) and not path.is_file():  # MLflow would create an empty store
         raise UserError(f"tracking.uri: found no runs, {str(path)!r} is not there; a training makes it")
-    try:
+    with store.answering():
         store.client.search_experiments(max_results=1)
-    except MlflowException as error:
-        raise Away(f"tracking.uri: found {store.name!r}: {in_one_line(error)}") from error
     return store.client
 
 

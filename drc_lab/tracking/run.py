@@ -14,7 +14,7 @@ from drc_lab.progress import working
 from drc_lab.ranks import rank
 from drc_lab.tracking import journal as journals
 from drc_lab.tracking.journal import Journal, Operation
-from drc_lab.tracking.mlflow import Away, Store, end_status, flatten
+from drc_lab.tracking.mlflow import Away, Store, end_status, flatten, in_one_line
 from drc_lab.tracking.sender import Sender
 from drc_lab.tracking.sinks import CSVSink, TensorBoardSink
 from drc_lab.tracking.spec import TrackingSpec
@@ -241,8 +241,10 @@ def _senders(run: Run, spec: TrackingSpec, say: Say) -> list[Sender]:
 def _send_first(sender: Sender) -> None:
     try:
         sender.flush()
-    except Exception:
+    except Exception as error:
         sender.leave_out()  # so that the end of the run (FAILED) can still be sent
+        if isinstance(error, Away | OSError | ImportError):
+            raise Away(f"{sender.sink.name} does not take the run's config: {in_one_line(error)}") from error
         raise
 
 
@@ -258,6 +260,8 @@ def finish(senders: list[Sender], journal: Journal, patience: float, say: Say) -
         for sender in senders:
             sender.finish(patience)
     finally:
+        for sender in senders:  # also after Ctrl-C, while one waits
+            sender.give_up()
         journal.close()
         if left := [sender.sink.name for sender in senders if not sender.done]:
             command = shlex.join([*python(), "task=sync", f"folder={journal.folder}"])

@@ -10,6 +10,7 @@ from drc_lab.tracking.journal import Journal, Operation
 
 POLL_SECONDS = 0.5
 FIRST_PAUSE, LONGEST_PAUSE, LAST_PAUSE = 1.0, 30.0, 1.0  # seconds between tries: first, longest, while the run ends
+LONGEST_SEND = 600.0  # seconds: longest wait for one operation, a large checkpoint say, while the run ends
 BATCH = 1000  # most metric values that MLflow accepts in one request
 
 
@@ -110,19 +111,26 @@ class Sender(threading.Thread):
             self._arrived(self.journal.size)
 
     def finish(self, patience: float) -> None:
-        """Waits until everything has arrived, but at most ``patience`` seconds while the sink is unreachable."""
+        """Waits until everything has arrived, but at most ``patience`` seconds while the sink is unreachable, and at
+        most `LONGEST_SEND` for one operation while it seems to be there."""
         self._closing.set()
-        closed, position = time.monotonic(), self.position
+        closed = moved = time.monotonic()
+        position = self.position
         with working(f"sending the rest to {self.sink.name}", self.journal.size - position) as advance:
             while self.is_alive():
                 self.join(0.05)
-                before, position = position, self.position
+                now, before, position = time.monotonic(), position, self.position
                 advance(position - before)
+                moved = now if position > before else moved
                 away = self.away_since
-                if away is not None and time.monotonic() - max(away, closed) > patience:
-                    self._given_up.set()
+                if now - moved > LONGEST_SEND if away is None else now - max(away, closed) > patience:
+                    self.give_up()
                     return
         self.sink.close()
+
+    def give_up(self) -> None:
+        """Ends the thread, whatever has not arrived yet; what it is sending is not noted as sent."""
+        self._given_up.set()
 
     def _send_next(self) -> bool:
         """Sends the next batch; False if there is nothing to send."""

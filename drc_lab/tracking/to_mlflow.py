@@ -11,7 +11,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, ErrorCode
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from drc_lab.tracking.journal import Operation
-from drc_lab.tracking.mlflow import Store, in_one_line
+from drc_lab.tracking.mlflow import Away, Store, in_one_line
 from drc_lab.tracking.models import drop_checkpoint, send_checkpoint
 from drc_lab.tracking.sender import Refused
 
@@ -46,9 +46,9 @@ class MLflowSink:
                 (operation,) = operations
                 self._send_one(operation)
         except MlflowException as error:
-            if error.error_code == ErrorCode.Name(INVALID_PARAMETER_VALUE):  # any other error may be temporary
+            if error.error_code == ErrorCode.Name(INVALID_PARAMETER_VALUE):
                 raise Refused(in_one_line(error)) from error
-            raise
+            raise Away(in_one_line(error)) from error  # any other error may be temporary
 
     def close(self) -> None:
         """Does nothing: the client has nothing to close."""

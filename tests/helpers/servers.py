@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from urllib.request import urlopen
 
@@ -85,3 +86,81 @@ def postgres(folder):
     finally:
         server.send_signal(signal.SIGINT)  # a fast shutdown
         server.wait(timeout=30)
+
+
+class Gate:
+    """A port through which a server is reached, and at which everything can go wrong.
+
+    Attributes:
+        way: what happens to each connection from now on: "open" leads to the server, "refuse" lets none in, "hang"
+            never answers, "drip" does so byte by byte, "cut" ends it after the request, and bytes are the answer to
+            every request.
+    """
+
+    def __init__(self, port, way="open"):
+        self.target, self.port, self._way = port, free_port(), None
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._listener, self._held = None, []
+        self.way = way
+
+    @property
+    def way(self):
+        return self._way
+
+    @way.setter
+    def way(self, way):
+        self._way = way
+        if self._listener is not None:
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            self._listener = None
+        for held in self._held:  # connections that are kept alive would go on as before
+            with contextlib.suppress(OSError):
+                held.shutdown(socket.SHUT_RDWR)
+        self._held = []
+        if way not in ("refuse", "close"):
+            self._listener = socket.create_server(("127.0.0.1", self.port), reuse_port=True)
+            threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def _accept(self, listener):
+        with contextlib.suppress(OSError):  # it was closed
+            while True:
+                connection = listener.accept()[0]
+                self._held.append(connection)
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection):
+        with contextlib.suppress(OSError), connection:
+            if self._way == "open":
+                with socket.create_connection(("127.0.0.1", self.target)) as server:
+                    self._held.append(server)
+                    back = threading.Thread(target=self._pass_on, args=(server, connection), daemon=True)
+                    back.start()
+                    self._pass_on(connection, server)
+                    back.join()
+                return
+            request = connection.recv(2**16)
+            while self._way in ("hang", "drip") and request:
+                if self._way == "drip":
+                    connection.sendall(b"H")
+                time.sleep(0.1)
+            if isinstance(self._way, bytes):
+                connection.sendall(self._way)
+
+    def _pass_on(self, source, sink):
+        with contextlib.suppress(OSError):
+            while some := source.recv(2**16):
+                sink.sendall(some)
+            sink.shutdown(socket.SHUT_WR)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.way = "close"
+
+
+def answer(status, body, *headers):
+    """An HTTP answer, for `Gate.way`."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    return "\r\n".join([*lines, "", body]).encode()
