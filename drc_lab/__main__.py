@@ -111,10 +111,10 @@ def main() -> None:
     for number in set(STOPPING) - {signal.SIGINT}:
         signal.signal(number, stop_at_once)  # the run ends as KILLED, like after Ctrl-C
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its exceptions instead of printing them and exiting with 1
+    add_current_folder()
     sys.argv[1:] = arranged(sys.argv[1:])
     if (of_user := os.environ.get(OWN_CONFIGS)) and config_folders() == [CONF]:
         sys.argv[1:1] = ["--config-dir", of_user]
-    add_current_folder()
     try:
         with hydra_in_one_line(sys.argv[1:], config_folders()):
             if (asked := get_args_parser().parse_args(sys.argv[1:])).help and not asked.resolve:

@@ -38,8 +38,7 @@ from drc_lab.app.task_checks import (
     levels_source,
 )
 from drc_lab.arguments import errors_under, from_mapping, plain
-from drc_lab.envs.from_config import check_own_game, env_arguments
-from drc_lab.envs.specs.external import GymSpec
+from drc_lab.envs.from_config import check_game, env_arguments
 from drc_lab.envs.specs.levels import step_limits
 from drc_lab.learning import specs as learning
 from drc_lab.memory import check_memory
@@ -139,9 +138,9 @@ def check_thinking_sweep(settings: Settings, folder: Path) -> None:
         with errors_name_shift(name):
             check_held_out(shifted, shifted.evaluation.report_split, key)
     arguments = env_arguments(held_out_group(settings))
-    ours, values = arguments.spec_class is not GymSpec, arguments.values
-    has = {"noop": ours or values.get("noop_action") is not None, "estimate": ours,
-           "think": values.get("thinks") is not None}  # fmt: skip
+    game, values = arguments.game, arguments.values
+    can_wait = values.get("noop_action") is not None if game is None else game.spec.takes("noop")
+    has = {"noop": can_wait, "estimate": game is not None, "think": values.get("thinks") is not None}
     thinking.check_possible({ability for ability, there in has.items() if there})
 
 
@@ -203,7 +202,7 @@ def check_play(settings: Settings, folder: Path) -> None:
         check_played(settings, one_checkpoint(config), spec.split, "play.split")
     else:
         levels = check_held_out(settings, spec.split, "play.split").num_levels
-        check_own_game(str(config.env.id))
+        check_game(str(config.env.id))
         check_played_level(spec.level, levels)
 
 

@@ -50,7 +50,6 @@ TASKS = (
     "register",
     "sync",
 )
-ENV_GROUPS = {"drc_lab/RicochetRobots-v0": "ricochet", "drc_lab/Sokoban-v0": "sokoban"}
 
 
 @contextmanager
@@ -199,12 +198,23 @@ def implied(arguments: Sequence[str]) -> list[str]:
     given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     more = []
     if "env.id" in given and "env" not in given and "+experiment" not in given:
-        more.append(f"env={ENV_GROUPS.get(given['env.id'], 'gym')}")
+        more.append(f"env={env_group(given['env.id'])}")
     if given.get("task") == "import_weights" and not {"env", "env.id", "+experiment"} & set(given):
         more.append("env=sokoban")
     if given.get("task") == "fetch_levels" and "data" not in given:
         more.append("data=boxoban")
     return more
+
+
+def env_group(env_id: str) -> str:
+    """The option of the group ``env`` that an id implies: that of a registered game, or "gym"."""
+    from drc_lab.envs.games import find_game  # this import takes a moment, and few commands need it
+
+    try:
+        game = find_game(env_id)
+    except ConfigError:  # the module of the id cannot be imported; the checks of the config say so
+        game = None
+    return "gym" if game is None else game.config
 
 
 def debug_last(overrides: list[str]) -> list[str]:

@@ -2,22 +2,23 @@
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-import gymnasium as gym
 import torch
 from omegaconf import DictConfig
 
-from drc_lab.arguments import from_mapping, plain
+from drc_lab.arguments import errors_under, from_mapping, plain
 from drc_lab.building import build_a
-from drc_lab.envs.external import GymVectorEnv, find_spec
-from drc_lab.envs.from_config import SPECS, env_arguments
+from drc_lab.envs.external import GymVectorEnv
+from drc_lab.envs.from_config import EnvArguments, env_arguments
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.envs.specs.external import GymSpec
+from drc_lab.envs.specs.levels import LevelEnvSpec
+from drc_lab.errors import UserError
 from drc_lab.memory import check_memory
 from drc_lab.models.check import check_policy
 from drc_lab.models.policy import Policy
-from drc_lab.targets import TARGET, shipped
+from drc_lab.targets import TARGET, shipped, told
 
 BYTES_OF_A_WEIGHT = 16  # float32: the weight, its gradient, and the two moment estimates of Adam
 
@@ -28,8 +29,7 @@ def make_env(node: DictConfig, num_envs: int, **more: Any) -> BatchEnv:
     Raises:
         ConfigError: the id is unknown, or an argument is invalid.
     """
-    settings = plain(node)
-    return from_mapping(_env_class(settings["id"]), env_arguments(settings).values, "env", num_envs=num_envs, **more)
+    return _made(env_arguments(plain(node)), num_envs=num_envs, **more)
 
 
 def make_held_out_env(
@@ -53,24 +53,38 @@ def make_held_out_env(
     Raises:
         ConfigError: as in `make_env`, and about ``board`` if the levels have a fixed size.
     """
-    settings = plain(node)
-    values = env_arguments(settings).held_out(split, num_levels, level_seed, board_size).values | more
-    env_class = _env_class(settings["id"])
-    if num_envs is None and values.get("num_levels") is None:
-        num_envs = len(from_mapping(env_class, values, "env", num_envs=1).levels.levels)
-    return from_mapping(env_class, values, "env", num_envs=num_envs or num_levels)
+    arguments = env_arguments(plain(node)).held_out(split, num_levels, level_seed, board_size)
+    arguments = replace(arguments, values=arguments.values | more)
+    if num_envs is None and arguments.values.get("num_levels") is None:
+        num_envs = len(_made(arguments, num_envs=1).levels.levels)
+    return _made(arguments, num_envs=num_envs or num_levels)
 
 
-def _env_class(env_id: str) -> Any:
-    """The class of the batch env with that id."""
-    if env_id in SPECS:
-        return gym.envs.registration.load_env_creator(str(find_spec(env_id).vector_entry_point))
-    return GymVectorEnv
+def _made(arguments: EnvArguments, **more: Any) -> Any:
+    """The batch env with these arguments and ``more``.
+
+    Raises:
+        ConfigError: an argument is invalid.
+        UserError: a game from outside of this package raised another error.
+    """
+    if arguments.game is None:
+        return from_mapping(GymVectorEnv, arguments.values, "env", **more)
+    try:
+        spec = arguments.make_spec(**more)
+        assert isinstance(spec, LevelEnvSpec)
+        with errors_under("env"):
+            return arguments.game.make(spec)
+    except UserError:
+        raise
+    except Exception as error:
+        if arguments.game.shipped:
+            raise
+        raise UserError(f"env: {told(error)}") from error
 
 
 def completed(env: Mapping[str, Any]) -> dict[str, Any]:
     """An env's settings, with defaults for missing arguments, such as those that were added after they were saved."""
-    parameters = inspect.signature(SPECS.get(str(env["id"]), GymSpec)).parameters.values()
+    parameters = inspect.signature(env_arguments(env).spec_class).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty} | dict(env)
 
 

@@ -33,6 +33,8 @@ def test_every_option_composes_and_builds(group, option, tmp_path):
         level = "#" * 10 + "\n" + "#@$.     #\n" * 1 + "#        #\n" * 7 + "#" * 10
         (tmp_path / "one.txt").write_text(level)
         overrides += [f"data.folder={tmp_path}/one.txt", "data.difficulty=null"]
+    if option == "game":
+        overrides.append("env.id=drc_lab/Sokoban-v0")
     config = compose(*overrides)
     check_training(Settings(config), tmp_path)
     env = make_env(config.env, num_envs=2)

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from drc_lab.app.settings import Settings
 from drc_lab.app.specs import WeightsSpec
 from drc_lab.arguments import from_mapping, plain
-from drc_lab.envs.from_config import RICOCHET, SPECS
+from drc_lab.envs.games import GAMES, find_game
 from drc_lab.envs.specs.ricochet import BankSpec, BoardSpec, RicochetSpec
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.tracking.journal import FILE
@@ -18,8 +18,8 @@ from drc_lab.tracking.journal import FILE
 
 def check_taught(config: DictConfig) -> None:
     """Checks that the game has an exact solver, for a loss that learns from optimal actions."""
-    if config.env.id not in SPECS:
-        raise ConfigError("env.id", config.env.id, f"{' | '.join(SPECS)}, as algo.loss learns from the exact solver")
+    if find_game(str(config.env.id)) is None:
+        raise ConfigError("env.id", config.env.id, f"{' | '.join(GAMES)}, as algo.loss learns from the exact solver")
 
 
 def check_played_level(level: int, levels: int | None) -> None:
@@ -50,8 +50,10 @@ def bank_plan(settings: Settings) -> BankPlan:
         UserError: the file exists already, or a setting is invalid.
     """
     config = settings.config
-    if config.env.id != RICOCHET:
-        raise ConfigError("env.id", config.env.id, RICOCHET)
+    game = find_game(str(config.env.id))
+    if game is None or not issubclass(game.spec, RicochetSpec):
+        has_banks = [each.id for each in GAMES.values() if issubclass(each.spec, RicochetSpec)]
+        raise ConfigError("env.id", config.env.id, " | ".join(has_banks))
     for key in RicochetSpec.GIVEN_LEVELS:
         if config.env.get(key) is not None:
             raise ConfigError(f"env.{key}", config.env[key], "null: a bank is made of generated boards")

@@ -1,19 +1,14 @@
-"""Puzzle games. Importing this package registers them with Gymnasium."""
+"""Puzzle games. Importing this package registers them (`register_game`), also with Gymnasium."""
 
 from importlib import import_module
 from types import ModuleType
 
-import gymnasium as gym
+from drc_lab.envs.games import register_game
+from drc_lab.envs.specs.ricochet import RicochetSpec
+from drc_lab.envs.specs.sokoban import SokobanSpec
 
-for name, game, prefix in (
-    ("drc_lab/RicochetRobots-v0", "ricochet", "Ricochet"),
-    ("drc_lab/Sokoban-v0", "sokoban", "Sokoban"),
-):
-    gym.register(
-        name,
-        entry_point=f"drc_lab.envs.{game}:{prefix}Env",
-        vector_entry_point=f"drc_lab.envs.{game}:{prefix}VectorEnv",
-    )
+register_game("drc_lab/RicochetRobots-v0", RicochetSpec, "drc_lab.envs.ricochet.env:build", config="ricochet")
+register_game("drc_lab/Sokoban-v0", SokobanSpec, "drc_lab.envs.sokoban.env:build", config="sokoban")
 
 
 def __getattr__(name: str) -> ModuleType:

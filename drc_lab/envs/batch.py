@@ -20,9 +20,10 @@ UNKNOWN = -1  # in place of an optimal length, or of the size of a level
 class Batch(ABC):
     """The dynamics of B boards of one game. Arrays are written in place and stay the same objects.
 
-    A subclass adds arrays of its own, names them in ``STATE``, and implements `load`, `step` and `observe`. All other
-    methods are optional: by default a game has no exact solver and no estimate of distances, its actions are tried out
-    to see which change anything, and it is shown as its observation.
+    A subclass adds arrays of its own, names them in ``STATE``, and implements `load`, `step` and, unless the
+    observation is one of these arrays, `observe`. All other methods are optional: by default a game has no exact solver
+    and no estimate of distances, its actions are tried out to see which change anything, and it is shown as its
+    observation.
 
     Args:
         num_envs: B.
@@ -64,9 +65,11 @@ class Batch(ABC):
         Writes ``observation``, ``reward`` and ``solved``.
         """
 
-    @abstractmethod
-    def observe(self, envs: np.ndarray) -> None:
-        """Rewrites the whole observation of the boards ``envs`` (int64 [n])."""
+    def observe(self, envs: np.ndarray) -> None:  # noqa: B027 - not every game needs it
+        """Rewrites the whole observation of the boards ``envs`` (int64 [n]) from the other arrays.
+
+        By default nothing, for games whose observation is one of the arrays in ``STATE``.
+        """
 
     def action_masks(self) -> np.ndarray:
         """bool [B, A]: which actions would change anything; the no-op is always allowed.
@@ -85,10 +88,18 @@ class Batch(ABC):
     def sizes(self) -> np.ndarray:
         """int64 [B, 2]: height and width of each board's level, without the padding to the batch's size.
 
+        By default `board_size`.
+        """
+        return np.full((len(self.solved), 2), self.board_size, np.int64)
+
+    @property
+    def board_size(self) -> tuple[int, int]:
+        """Height and width of the boards, which an observation may show without their border.
+
         By default those of the observation, UNKNOWN if that is a vector.
         """
         shape = self.observation_space.shape
-        return np.full((len(self.solved), 2), shape[1:] if len(shape) == 3 else UNKNOWN, np.int64)
+        return (shape[1], shape[2]) if len(shape) == 3 else (UNKNOWN, UNKNOWN)
 
     @property
     def has_solver(self) -> bool:

@@ -2,21 +2,17 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from drc_lab.arguments import errors_under, from_mapping
-from drc_lab.envs.external.registry import find_spec, our_ids, waits_for_import
+from drc_lab.envs.external.registry import find_spec, waits_for_import
+from drc_lab.envs.games import GAMES, Game, find_game
 from drc_lab.envs.specs.external import GymSpec
-from drc_lab.envs.specs.ricochet import RicochetSpec
-from drc_lab.envs.specs.sokoban import SokobanSpec
+from drc_lab.envs.specs.levels import LevelEnvSpec
 from drc_lab.errors import ConfigError
 
-EnvSpec = RicochetSpec | SokobanSpec | GymSpec
-EnvSpecClass = type[RicochetSpec] | type[SokobanSpec] | type[GymSpec]
-
-RICOCHET, SOKOBAN = "drc_lab/RicochetRobots-v0", "drc_lab/Sokoban-v0"
-SPECS: dict[str, type[RicochetSpec] | type[SokobanSpec]] = {RICOCHET: RicochetSpec, SOKOBAN: SokobanSpec}
+EnvSpec = LevelEnvSpec | GymSpec
 
 
 @dataclass(frozen=True)
@@ -27,10 +23,12 @@ class EnvArguments:
     Args:
         spec_class: the class that checks the arguments.
         values: the arguments by name, not checked yet.
+        game: the registered game; None for another package's env.
     """
 
-    spec_class: EnvSpecClass
+    spec_class: type[LevelEnvSpec] | type[GymSpec]
     values: dict[str, Any]
+    game: Game | None = None
 
     def held_out(
         self, split: str, num_levels: int, level_seed: int, board_size: tuple[int, int] | None = None
@@ -46,16 +44,16 @@ class EnvArguments:
             ConfigError: about ``board``, if a size is asked for and the levels already have one.
         """
         values = self.values if board_size is None else self.spec_class.resized(self.values, *board_size)
-        return EnvArguments(self.spec_class, self.spec_class.held_out(values, split, num_levels, level_seed))
+        return replace(self, values=self.spec_class.held_out(values, split, num_levels, level_seed))
 
-    def make_spec(self) -> EnvSpec:
-        """Makes the spec, which checks the arguments.
+    def make_spec(self, **more: Any) -> EnvSpec:
+        """Makes the spec, which checks the arguments; ``more`` are further ones.
 
         Raises:
             ConfigError: about ``env.KEY``.
         """
         spec_class: Callable[..., EnvSpec] = self.spec_class
-        return from_mapping(spec_class, self.values, "env")
+        return from_mapping(spec_class, self.values, "env", **more)
 
 
 def env_arguments(env: Mapping[str, Any]) -> EnvArguments:
@@ -68,18 +66,20 @@ def env_arguments(env: Mapping[str, Any]) -> EnvArguments:
     for name in ("num_envs", "autoreset", "copy"):
         if name in values:
             raise ConfigError(f"env.{name}", values[name], "no such key: the task sets it")
-    if env_id in SPECS:
+    with errors_under("env"):
+        game = find_game(env_id)
+    if game is not None:
         del values["id"]
-        return EnvArguments(SPECS[env_id], values)
+        return EnvArguments(game.spec, values, game)
     if not waits_for_import(env_id):
         with errors_under("env"):
             find_spec(env_id)
     if "kwargs" not in values and not set(values) <= set(inspect.signature(GymSpec).parameters):
-        raise ConfigError("env.id", env_id, f"{' | '.join(our_ids())}; for this one: env=gym env.id={env_id}")
+        raise ConfigError("env.id", env_id, f"{' | '.join(GAMES)}; for this one: env=gym env.id={env_id}")
     return EnvArguments(GymSpec, values)
 
 
-def check_own_game(env_id: str) -> None:
-    """Raises a ConfigError for an env that a person cannot play: any but the project's own games."""
-    if env_id not in SPECS:
-        raise ConfigError("env.id", env_id, "one of the project's own games, to be played")
+def check_game(env_id: str) -> None:
+    """Raises a ConfigError for an env that a person cannot play: any but the registered games."""
+    if find_game(env_id) is None:
+        raise ConfigError("env.id", env_id, f"{' | '.join(GAMES)}, to be played")

@@ -40,6 +40,27 @@ def split_of(identity):
     return 1 if bucket == 0 else 2 if bucket == 1 else 0
 
 
+@jit
+def splits_of(identities):
+    """`split_of` of each of ``identities`` (uint64 [n]): int64 [n]."""
+    found = np.empty(len(identities), np.int64)
+    for i in range(len(identities)):
+        found[i] = split_of(identities[i])
+    return found
+
+
+@jit
+def _digests(rows):
+    """uint64 [n]: a hash of each row of ``rows`` (uint8 [n, bytes])."""
+    found = np.empty(len(rows), np.uint64)
+    for i in range(len(rows)):
+        digest = np.uint64(0)
+        for byte in rows[i]:
+            digest = mix64(digest + np.uint64(byte) + np.uint64(1))
+        found[i] = digest
+    return found
+
+
 def drawn(available: int, count: int, seed: int) -> np.ndarray:
     """int64 [count]: indices of levels, drawn without repetition from ``available``; a ConfigError if that is fewer."""
     if not 1 <= count <= available:
@@ -96,3 +117,12 @@ class LevelSource(Protocol[Made]):
 
     def pick(self, rows: np.ndarray) -> tuple[Made, np.ndarray]:
         """A set in memory, and the rows in it that hold levels ``rows`` (int64 [n]) of this one."""
+
+
+def identities(levels: LevelSet) -> np.ndarray:
+    """uint64 [N]: a number for each level that is the same for equal levels. All arrays count.
+
+    A game whose levels have symmetries computes it from what they leave unchanged, so that no copy is held out.
+    """
+    arrays = [np.ascontiguousarray(getattr(levels, f.name)) for f in fields(levels)]
+    return _digests(np.concatenate([a.reshape(len(levels), -1).view(np.uint8) for a in arrays], axis=1))

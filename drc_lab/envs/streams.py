@@ -3,18 +3,24 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic
 
 import numpy as np
 
-from drc_lab.envs.levels import Levels, LevelSource, hashed
+from drc_lab.envs.levels import Levels, LevelSource, hashed, identities, splits_of
+from drc_lab.envs.specs.game import GameSpec
+from drc_lab.envs.specs.levels import split_index
 from drc_lab.errors import ConfigError, note
 from drc_lab.memory import check_memory
 from drc_lab.progress import working
 
 BYTES_OF_A_NUMBER = 100  # memory that one number takes in a Python set
 LONG = 60.0  # seconds; the user is told beforehand about a longer wait
+TRIES = 100  # chunks of generated levels without one of the wanted split, before it counts as empty
+
+Generate = Callable[[np.random.Generator, int], Levels]  # numpy Generator, count -> count levels
 
 
 class LevelStream(ABC, Generic[Levels]):
@@ -219,3 +225,51 @@ def generated_levels(generate: Callable[[np.random.Generator, int], Levels], num
     if num_levels is None:
         return GeneratedLevels(generate)
     return FixedLevels(draw_distinct(generate, num_levels, level_seed, identity), order)
+
+
+@dataclass(frozen=True)
+class OfSplit(Generic[Levels]):
+    """A generator of levels of one split: of those that another one makes it leaves out the rest.
+
+    Args:
+        generate: makes levels of any split.
+        split: "train", "valid" or "test".
+        identity: of the levels, see `drc_lab.envs.levels.identities`.
+    """
+
+    generate: Generate[Levels]
+    split: str
+    identity: Callable[[Levels], np.ndarray]
+
+    def __call__(self, rng: np.random.Generator, count: int) -> Levels:
+        wanted, kept, found, tries = split_index(self.split), [], 0, 0
+        while found < count:
+            made = self.generate(rng, count)
+            kept.append(made[splits_of(self.identity(made)) == wanted])
+            found, tries = found + len(kept[-1]), 0 if len(kept[-1]) else tries + 1
+            if tries == TRIES:
+                allowed = f"a split that has levels, as none of {TRIES * count:,} is of this one"
+                raise ConfigError("split", self.split, allowed)
+        return type(kept[0]).concat(kept)[:count]
+
+
+def level_stream(
+    spec: GameSpec, generate: Generate[Levels], identity: Callable[[Levels], np.ndarray] = identities,
+    augment: Callable[[np.ndarray, Levels], Levels] | None = None,
+) -> LevelStream[Levels]:  # fmt: skip
+    """The levels that a game's arguments ask for: of one split, endless or a fixed set, maybe augmented.
+
+    Args:
+        spec: the arguments.
+        generate: (numpy Generator, count) -> count levels, of any split.
+        identity: decides which levels are the same one, and with that their split.
+        augment: see `AugmentedLevels`; for games whose spec has a field ``augment``, where that is true.
+
+    Raises:
+        ConfigError: there are no levels of that split, or not as many.
+    """
+    of_split = OfSplit(generate, spec.split, identity)
+    stream = generated_levels(of_split, spec.num_levels, spec.level_seed, spec.order, identity)
+    if augment is not None and getattr(spec, "augment", False):
+        return AugmentedLevels(stream, augment)
+    return stream

@@ -1,6 +1,5 @@
 """The batch env that all games share: it adds levels, episodes and Gymnasium's interface to a `Batch`."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -11,10 +10,9 @@ from gymnasium.vector.utils import batch_space
 from drc_lab.envs.batch import NOOP, SKIP, Batch
 from drc_lab.envs.episodes import begin_episodes, end_episodes, in_range, skip_thinks
 from drc_lab.envs.render import Window
-from drc_lab.envs.specs.levels import RENDER_MODES, THINK, check_rendering, check_thinks, step_limits
+from drc_lab.envs.specs.levels import RENDER_MODES, THINK, LevelEnvSpec, step_limits
 from drc_lab.envs.streams import LevelStream
 from drc_lab.errors import ConfigError
-from drc_lab.pictures import DEFAULT_CELL_SIZE
 
 
 class LevelVectorEnv(VectorEnv):
@@ -33,56 +31,46 @@ class LevelVectorEnv(VectorEnv):
     Args:
         batch: the game.
         levels: where levels come from.
-        max_steps: step limit of an episode; if two numbers, each episode's limit is drawn from that range, both ends
-            included.
-        autoreset: whether a finished board gets its next level at once.
-        copy: whether returned arrays are copies; if not, the next step overwrites them, and steps allocate arrays only
-            for the final observations and infos of ended episodes.
-        action_masks: whether info has ``action_mask``; the method `action_masks` works either way.
-        render_mode: "ansi", "rgb_array" or, for one board, "human".
-        cell_size: side of a cell in pictures, in pixels.
-        thinks: None for no think action, or the number of free thinks in an episode. Each further think counts as a
-            step (``length`` + 1), so that every episode ends.
+        spec: the settings that all games share:
+            max_steps: step limit of an episode; if two numbers, each episode's limit is drawn from that range, both
+                ends included.
+            autoreset: whether a finished board gets its next level at once.
+            copy: whether returned arrays are copies; if not, the next step overwrites them, and steps allocate arrays
+                only for the final observations and infos of ended episodes.
+            action_masks: whether info has ``action_mask``; the method `action_masks` works either way.
+            render_mode: "ansi", "rgb_array" or, for one board, "human".
+            cell_size: side of a cell in pictures, in pixels.
+            thinks: None for no think action, or the number of free thinks in an episode. Each further think counts as a
+                step (``length`` + 1), so that every episode ends.
     """
 
     says_success = True
 
-    def __init__(
-        self,
-        batch: Batch,
-        levels: LevelStream[Any],
-        max_steps: int | Sequence[int],
-        autoreset: bool = True,
-        copy: bool = True,
-        action_masks: bool = False,
-        render_mode: str | None = None,
-        cell_size: int = DEFAULT_CELL_SIZE,
-        thinks: int | None = None,
-    ):
-        check_rendering(render_mode, cell_size)
-        check_thinks(thinks)
-        self.batch, self.levels, self.copy, self.autoreset = batch, levels, copy, autoreset
-        self.max_steps = step_limits(max_steps)
-        self.render_mode, self.cell_size, self.masks_in_info = render_mode, cell_size, action_masks
-        self.num_envs = len(batch.observation)
-        mode = AutoresetMode.SAME_STEP if autoreset else AutoresetMode.DISABLED
+    def __init__(self, batch: Batch, levels: LevelStream[Any], spec: LevelEnvSpec):
+        self.batch, self.levels, self.num_envs = batch, levels, len(batch.observation)
+        self.autoreset, self.copy, self.masks_in_info = spec.autoreset, spec.copy, spec.action_masks
+        self.max_steps = step_limits(spec.max_steps)
+        self.render_mode, self.cell_size = spec.render_mode, spec.cell_size
+        self._window: Window | None = None
+        mode = AutoresetMode.SAME_STEP if spec.autoreset else AutoresetMode.DISABLED
         self.metadata = {"render_modes": RENDER_MODES, "render_fps": 4, "autoreset_mode": mode}
-        self.single_observation_space = batch.observation_space
-        self.free_thinks, own = thinks, len(batch.action_names)
+        # The game's own actions come first, its no-op last of them, and the think action after all of these.
+        own = len(batch.action_names)
         self.noop_action = own - 1 if batch.action_names[-1] == NOOP else None
-        self.think_action = None if thinks is None else own
-        self.action_names = (*batch.action_names, *([] if thinks is None else [THINK]))
+        self.free_thinks, self.think_action = spec.thinks, None if spec.thinks is None else own
+        self.action_names = (*batch.action_names, *([] if spec.thinks is None else [THINK]))
+        self.single_observation_space = batch.observation_space
         self.single_action_space: gym.spaces.Discrete = gym.spaces.Discrete(len(self.action_names))
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
+        # Of each board's episode: its level's id, steps so far, step limit, thinks so far, return, and how it ended.
         self.level, self.length, self.limit, self.thinks = (np.zeros(self.num_envs, np.int64) for _ in range(4))
         self.total = np.zeros(self.num_envs)
         self.terminated, self.truncated = (np.zeros(self.num_envs, bool) for _ in range(2))
+        self.seed: int | None = None
+        self.episodes = 0  # begun since the last reset with a seed
         self._all = np.ones(self.num_envs, bool)
         self._all.flags.writeable = False  # because returned infos share it
-        self.seed: int | None = None
-        self.episodes = 0
-        self._window: Window | None = None
 
     def reset(
         self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
@@ -221,3 +209,9 @@ class LevelVectorEnv(VectorEnv):
 def game_of(env: Any) -> Batch | None:
     """The game that a batch env plays; None for other packages' envs, which have only Gymnasium's interface."""
     return env.batch if isinstance(env, LevelVectorEnv) else None
+
+
+def solver_of(env: Any) -> Batch | None:
+    """`game_of`, if the game has an exact solver."""
+    game = game_of(env)
+    return game if game is not None and game.has_solver else None

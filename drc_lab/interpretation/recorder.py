@@ -101,9 +101,7 @@ class Recorder(Watcher):
 
 def size_of(env: LevelVectorEnv) -> tuple[int, int]:
     """Returns height and width of the game's boards, which observations may show without their border."""
-    width = env.batch.width  # type: ignore[attr-defined]
-    cells = next(each.shape[1] for name, each in vars(env.batch).items() if name in ("tiles", "walls"))
-    return cells // width, width
+    return env.batch.board_size
 
 
 def bytes_computed(policy: Policy, names: Sequence[str], dtype: str) -> int:

@@ -11,10 +11,11 @@ from drc_lab.app.settings import Settings
 from drc_lab.app.specs import PlaySpec
 from drc_lab.app.start import console
 from drc_lab.app.task_checks import check_played_level
-from drc_lab.envs.from_config import check_own_game
+from drc_lab.envs.from_config import check_game
 from drc_lab.envs.render import Window
 from drc_lab.envs.streams import FixedLevels
 from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.errors import ConfigError
 from drc_lab.evaluation.pictures.episode_video import progress
 from drc_lab.evaluation.pictures.video import caption
 
@@ -33,8 +34,11 @@ class Stage:
     def __init__(self, settings: Settings, spec: PlaySpec, pace: bool):
         self.spec, self.pace = spec, pace
         env = held_out_env(settings, spec.split, "play.split", num_envs=1, autoreset=False)
-        check_own_game(str(settings.config.env.id))
-        assert isinstance(env, LevelVectorEnv) and isinstance(env.levels, FixedLevels)
+        check_game(str(settings.config.env.id))
+        assert isinstance(env, LevelVectorEnv)
+        if not isinstance(env.levels, FixedLevels):
+            allowed = "a game whose levels can be a fixed set (num_levels), to be played"
+            raise ConfigError("env.id", settings.config.env.id, allowed)
         self.env, self.num_levels = env, len(env.levels.levels)
         check_played_level(spec.level, self.num_levels)
         self.env.reset(seed=0)  # without a seed, the next reset would draw one and deal levels from the start

@@ -8,8 +8,10 @@ from drc_lab.app.fits import check_fits
 from drc_lab.app.held_out import held_out_env, size_key
 from drc_lab.app.settings import Settings
 from drc_lab.app.start import say
-from drc_lab.envs.external import our_ids
+from drc_lab.arguments import plain
+from drc_lab.envs.from_config import env_arguments
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.envs.specs.levels import LevelEnvSpec
 from drc_lab.evaluation.kinds.kind import Setting
 from drc_lab.evaluation.measures.trace import BYTES_OF_A_TICK
 from drc_lab.evaluation.play.memory import bytes_per_level
@@ -20,12 +22,13 @@ from drc_lab.tracking.datasets import fixed_levels
 
 
 def report_env(settings: Settings, policy: Policy) -> BatchEnv:
-    """Makes the env with the held-out levels of the report; the project's own games get a no-op.
+    """Makes the env with the held-out levels of the report, and with a no-op if the game can have one.
 
     Raises:
         ConfigError: the policy cannot play there, or what an evaluation keeps would not fit into memory.
     """
-    thinking, noop = settings.thinking, {"noop": True} if settings.config.env.id in our_ids() else {}
+    thinking, spec = settings.thinking, env_arguments(plain(settings.config.env)).spec_class
+    noop = {"noop": True} if issubclass(spec, LevelEnvSpec) and spec.takes("noop") else {}
     env = each_level_once(settings, settings.evaluation.report_split, thinking.levels_at_once, **noop)
     check_fits(policy, num_actions(policy), env, size_key(settings, "env"))
     check_memory("thinking.levels_at_once", env.num_envs, bytes_per_level(policy, env))

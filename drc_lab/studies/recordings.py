@@ -12,7 +12,7 @@ from drc_lab.app.settings import Settings
 from drc_lab.app.start import say
 from drc_lab.arguments import plain
 from drc_lab.config import build_policy
-from drc_lab.envs.external import our_ids
+from drc_lab.envs.games import GAMES, find_game
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.play.thinking import Thinking
@@ -46,12 +46,12 @@ def board_env(
         at_once: largest number of boards of the env.
 
     Raises:
-        ConfigError: the env is none of the project's own games, whose boards can be read; the policy cannot play
+        ConfigError: the env is none of the registered games, whose boards can be read; the policy cannot play
             there; or its observations have more than one pixel a cell.
     """
     config = subject.config
-    if config.env.id not in our_ids():
-        raise ConfigError("env.id", config.env.id, f"{' | '.join(our_ids())}: of other games no board is known")
+    if find_game(str(config.env.id)) is None:
+        raise ConfigError("env.id", config.env.id, f"{' | '.join(GAMES)}: of other envs no board is known")
     so_many = config.copy()
     so_many.evaluation.num_levels = levels
     try:

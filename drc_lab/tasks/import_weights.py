@@ -14,7 +14,9 @@ from drc_lab.app.start import console, start
 from drc_lab.app.task_checks import check_weights
 from drc_lab.arguments import from_mapping, plain
 from drc_lab.config import make_env
+from drc_lab.envs.from_config import env_arguments
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.envs.specs.sokoban import SokobanSpec
 from drc_lab.errors import ConfigError
 from drc_lab.files import written
 from drc_lab.models.published import Published, read
@@ -27,7 +29,7 @@ def main(settings: Settings, folder: Path) -> None:
     config = settings.config.copy()
     published = from_mapping(read, plain(config.import_weights), "import_weights").for_sokoban()
     policy = published.build()
-    if config.env.id == "drc_lab/Sokoban-v0":
+    if issubclass(env_arguments(plain(config.env)).spec_class, SokobanSpec):
         given = {override.split("=")[0] for override in HydraConfig.get().overrides.task}
         for key, value in sokoban_settings(published).items():
             if f"env.{key}" not in given:

@@ -34,9 +34,10 @@ from drc_lab.arguments import errors_under, plain
 from drc_lab.building import build, build_a
 from drc_lab.checkpoint_names import LAST
 from drc_lab.config import build_policy, make_env
+from drc_lab.envs.check import check_batch
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.judge import Judge
-from drc_lab.envs.vector import game_of
+from drc_lab.envs.vector import game_of, solver_of
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.files import written
 from drc_lab.launch import in_sweep
@@ -141,8 +142,13 @@ def prepare(settings: Settings, folder: Path) -> Training:
     loss: ActorCriticLoss = build_a(ActorCriticLoss, config.algo.loss, "algo.loss")
     if not shipped(loss):
         check_loss(loss, "algo.loss._target_", config.algo.loss._target_)
+    if (game := game_of(env)) is not None and not shipped(game):
+        check_batch(make_env(config.env, num_envs=2), "env.id", config.env.id)
     if loss.uses_optimal_actions:
         check_taught(config)
+        if solver_of(env) is None:
+            allowed = "a game with an exact solver (steps_to_solve), as algo.loss learns from it"
+            raise ConfigError("env.id", config.env.id, allowed)
     optimizer = build(config.algo.optimizer, "algo.optimizer")
     schedule = None if config.algo.schedule is None else build(config.algo.schedule, "algo.schedule")
     algo = settings.algo
@@ -187,7 +193,7 @@ def prepare(settings: Settings, folder: Path) -> Training:
 
 def judge_of(loss: ActorCriticLoss, env: BatchEnv) -> Judge:
     """Returns what finds the optimal actions in a training env, for a loss that learns from them."""
-    game = game_of(env)
+    game = solver_of(env)
     assert game is not None
     return loss.judge(game)
 

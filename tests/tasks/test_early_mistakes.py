@@ -182,7 +182,7 @@ CASES = [
     ([*PLAY, "play.fps=100"], "play.fps: found 100.0, allowed: more than 0, up to 50 in a .gif and 1000 in an .mp4"),
     ([*PLAY, "play.level=1000"], "play.level: found 1000, allowed: 0 to 999"),
     ([*PLAY, "env.num_robots=0"], "env.num_robots: found 0, allowed: 1 to 24 on this board"),
-    ([*PLAY, "env.id=CartPole-v1"], "env.id: found 'CartPole-v1', allowed: one of the project's own games"),
+    ([*PLAY, "env.id=CartPole-v1"], "env.id: found 'CartPole-v1', allowed: drc_lab/RicochetRobots-v0 | drc_lab"),
     ([*PLAY, "checkpoint=[made.ckpt]"], "checkpoint: found ['made.ckpt'], allowed: one; only task=thinking takes"),
     (["task=export"], "checkpoint: found None, allowed: a .ckpt file that a training wrote, agents:/NAME or models:/"),
     ([*EXPORT, "format=gguf"], "export.format: found 'gguf', allowed: onnx | torch_export | state_dict | flax"),

@@ -1,54 +1,26 @@
 """Code and configs of one's own, from outside of the package: as docs/extending.md has them, and mistaken."""
 
 import os
-import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-import gymnasium as gym
 import pytest
 from commands import run, run_here, store
+from examples import COMMANDS, edit, examples_in
 from omegaconf import OmegaConf
 
-BLOCKS = re.findall(
-    r"```(\w+)\n(.*?)```", (Path(__file__).parents[2] / "docs/extending.md").read_text(), flags=re.DOTALL
-)
-COMMANDS = [line for language, block in BLOCKS if language == "bash" for line in block.splitlines()]
 TINY = ["algo.rollouts.frames=640", "algo.rollouts.num_envs=16", "algo.rollouts.num_steps=4", "evaluation.num_levels=8",
         "evaluation.every_frames=640", "callbacks.videos=null"]  # fmt: skip
 CONFIGS = ["--config-dir", "configs"]
 NET = "policy._target_=mine.TinyNet"
 
 
-def write_examples(folder):
-    """The files of the page; sections of one file come one after the other."""
-    for language, block in BLOCKS:
-        if language != "bash":
-            name, text = block.removeprefix("# ").split("\n", 1)
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            with (folder / name).open("a") as file:
-                file.write(text)
-
-
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The current folder, with the page's files; modules in it are forgotten afterwards."""
-    write_examples(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    yield tmp_path
-    for name in [name for name, module in sys.modules.items() if str(tmp_path) in str(getattr(module, "__file__", ""))]:
-        del sys.modules[name]
-    gym.registry.pop("Corridor-v0", None)
-
-
-def edit(folder, old, new):
-    text = (folder / "mine.py").read_text()
-    assert old in text
-    (folder / "mine.py").write_text(text.replace(old, new))
+    with examples_in(tmp_path, monkeypatch) as folder:
+        yield folder
 
 
 @pytest.mark.slow

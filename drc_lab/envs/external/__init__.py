@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from drc_lab.envs.external.registry import find_spec, our_ids
+from drc_lab.envs.external.registry import find_spec
 
 if TYPE_CHECKING:
     from drc_lab.envs.external.env import GymVectorEnv
 
-__all__ = ["GymVectorEnv", "find_spec", "our_ids"]
+__all__ = ["GymVectorEnv", "find_spec"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,32 +1,17 @@
-"""Makes other packages' envs from their ids; ids and arguments that do not work raise errors of one line."""
+"""Finds other packages' envs by their ids; ids and arguments that do not work raise errors of one line."""
 
 import difflib
 import importlib.util
-import re
 import sys
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
+from drc_lab.envs.games import GAMES, import_package, package_of
 from drc_lab.errors import ConfigError
-from drc_lab.targets import own_frames, told
-
-# Packages that register their envs when they are imported, by the first word of their ids.
-PACKAGES = {"ALE": "ale_py", "BabyAI": "minigrid", "MiniGrid": "minigrid"}
-
-
-def our_ids() -> list[str]:
-    """The ids of this project's own games."""
-    return [env_id for env_id, spec in gym.registry.items() if spec.namespace == "drc_lab"]
-
-
-def package_of(env_id: str) -> tuple[str | None, str]:
-    """The package that has to be imported first (None if none has), and the name in Gymnasium's registry."""
-    module, _, name = env_id.rpartition(":")
-    return module or PACKAGES.get(re.split("[-/]", name)[0]), name
+from drc_lab.targets import told
 
 
 def find_spec(env_id: str) -> EnvSpec:
@@ -38,18 +23,12 @@ def find_spec(env_id: str) -> EnvSpec:
     Raises:
         ConfigError: nothing is registered under this id, or its package is missing.
     """
-    package, name = package_of(env_id)
-    if package and name not in gym.registry:
-        try:
-            import_module(package)
-        except Exception as error:  # whatever the module does when it is imported
-            missing = isinstance(error, ImportError) and not own_frames(error)
-            what = "an id whose package is installed" if missing else f"one that imports {package} without an error"
-            raise ConfigError("id", env_id, f"{what} ({told(error)})") from error
+    import_package(env_id)
+    name = package_of(env_id)[1]
     if name not in gym.registry:
-        close = [key for key in difflib.get_close_matches(name, gym.registry, 3) if key not in our_ids()]
+        close = [key for key in difflib.get_close_matches(name, gym.registry, 3) if key not in GAMES]
         others = f"; closest: {', '.join(close)}" if close else ""
-        raise ConfigError("id", env_id, f"{' | '.join(our_ids())}, or with env=gym an id that Gymnasium knows, "
+        raise ConfigError("id", env_id, f"{' | '.join(GAMES)}, or with env=gym an id that Gymnasium knows, "
                           f"as package:id if a package has to be imported first{others}")  # fmt: skip
     return gym.registry[name]
 

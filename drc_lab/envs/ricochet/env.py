@@ -28,6 +28,30 @@ from drc_lab.errors import UserError
 MAX_STATES_OF_A_GIVEN_BOARD = 1_000_000  # positions; if the search needs more, the optimal length stays unknown
 
 
+def build(spec: RicochetSpec) -> tuple[RicochetBatch, LevelStream[Boards]]:
+    """The boards and the stream of their levels."""
+    levels: LevelStream[Boards]
+    if spec.given:
+        boards = given_boards(spec)
+        levels, num_robots = FixedLevels(boards, spec.order), boards.robots.shape[1]
+        height, width = boards.walls.shape[1:]
+    else:
+        levels, num_robots = made_boards(spec), spec.num_robots
+        height, width = spec.height, spec.width
+    if spec.augment:
+        levels = AugmentedLevels(levels, augmented)
+    rules = Rules(spec.step_penalty, spec.null_move_penalty, spec.goal_reward, spec.noop)
+    return RicochetBatch(spec.num_envs, height, width, num_robots, rules, spec.observation), levels
+
+
+def made_boards(spec: RicochetSpec) -> LevelStream[Boards]:
+    """The boards of the generator: of a curriculum, or all alike."""
+    if spec.curriculum is not None:
+        return curriculum_levels(spec.curriculum, BoardGenerator, spec.of_a_stage, **spec.of_all_stages)
+    generator = BoardGenerator(**spec.of_a_stage, **spec.of_all_stages)
+    return generated_levels(generator, spec.num_levels, spec.level_seed, spec.order, identities)
+
+
 class RicochetVectorEnv(LevelVectorEnv):
     """A batch of Ricochet Robots boards.
 
@@ -45,25 +69,7 @@ class RicochetVectorEnv(LevelVectorEnv):
 
     @takes(RicochetSpec)
     def __init__(self, spec: RicochetSpec):
-        levels: LevelStream[Boards]
-        height, width, num_robots = spec.height, spec.width, spec.num_robots
-        if spec.given:
-            boards = given_boards(spec)
-            (height, width), num_robots = boards.walls.shape[1:], boards.robots.shape[1]
-            levels = FixedLevels(boards, spec.order)
-        elif spec.curriculum is not None:
-            levels = curriculum_levels(spec.curriculum, BoardGenerator, spec.of_a_stage, **spec.of_all_stages)
-        else:
-            generator = BoardGenerator(**spec.of_a_stage, **spec.of_all_stages)
-            levels = generated_levels(generator, spec.num_levels, spec.level_seed, spec.order, identities)
-        if spec.augment:
-            levels = AugmentedLevels(levels, augmented)
-        rules = Rules(spec.step_penalty, spec.null_move_penalty, spec.goal_reward, spec.noop)
-        batch = RicochetBatch(spec.num_envs, height, width, num_robots, rules, spec.observation)
-        super().__init__(
-            batch, levels, spec.max_steps, spec.autoreset, spec.copy, spec.action_masks, spec.render_mode,
-            spec.cell_size, spec.thinks,
-        )  # fmt: skip
+        super().__init__(*build(spec), spec)
 
 
 class RicochetEnv(LevelEnv):

@@ -207,6 +207,10 @@ class RicochetBatch(Batch):
         _action_masks(self.walls, self.width, self.robots, masks)
         return masks
 
+    @property
+    def board_size(self) -> tuple[int, int]:
+        return self.walls.shape[1] // self.width, self.width
+
     def sizes(self) -> np.ndarray:
         """The extents of the cells that are not closed: closed cells pad a smaller board."""
         return extents(self.walls.reshape(len(self.walls), -1, self.width) != CLOSED)

@@ -29,6 +29,30 @@ from drc_lab.errors import ConfigError, note
 GENERATORS: dict[str, Any] = {"rooms": RoomGenerator, "reverse": ReverseGenerator}
 
 
+def build(spec: SokobanSpec) -> tuple[SokobanBatch, LevelStream[Levels]]:
+    """The boards and the stream of their levels."""
+    stream: LevelStream[Levels]
+    if spec.given:
+        given = given_levels(spec.level, spec.symbols) if spec.level is not None else levels_of_files(spec)
+        stream, height, width = FixedLevels(given, spec.order), given.height, given.width
+    else:
+        stream, height, width = made_levels(spec), spec.height, spec.width
+    if spec.augment:
+        stream = AugmentedLevels(stream, augmented)
+    rules = Rules(spec.step_reward, spec.on_reward, spec.off_reward, spec.solved_reward, spec.noop)
+    return SokobanBatch(spec.num_envs, height, width, rules, spec.observation, spec.crop_border), stream
+
+
+def made_levels(spec: SokobanSpec) -> LevelStream[Levels]:
+    """The levels of a generator: of a curriculum, or all alike."""
+    make = GENERATORS[spec.generator]
+    if spec.curriculum is not None:
+        padded = partial(Padded, spec.height, spec.width)
+        return curriculum_levels(spec.curriculum, make, spec.of_a_stage, padded, split=spec.split)
+    generator = make(**spec.of_a_stage, split=spec.split)
+    return generated_levels(generator, spec.num_levels, spec.level_seed, spec.order, identities)
+
+
 class SokobanVectorEnv(LevelVectorEnv):
     """A batch of Sokoban levels.
 
@@ -45,26 +69,7 @@ class SokobanVectorEnv(LevelVectorEnv):
 
     @takes(SokobanSpec)
     def __init__(self, spec: SokobanSpec):
-        stream: LevelStream[Levels]
-        height, width, make = spec.height, spec.width, GENERATORS[spec.generator]
-        if spec.given:
-            given = given_levels(spec.level, spec.symbols) if spec.level is not None else levels_of_files(spec)
-            height, width = given.height, given.width
-            stream = FixedLevels(given, spec.order)
-        elif spec.curriculum is not None:
-            finish = partial(Padded, height, width)
-            stream = curriculum_levels(spec.curriculum, make, spec.of_a_stage, finish, split=spec.split)
-        else:
-            generator = make(**spec.of_a_stage, split=spec.split)
-            stream = generated_levels(generator, spec.num_levels, spec.level_seed, spec.order, identities)
-        if spec.augment:
-            stream = AugmentedLevels(stream, augmented)
-        rules = Rules(spec.step_reward, spec.on_reward, spec.off_reward, spec.solved_reward, spec.noop)
-        batch = SokobanBatch(spec.num_envs, height, width, rules, spec.observation, spec.crop_border)
-        super().__init__(
-            batch, stream, spec.max_steps, spec.autoreset, spec.copy, spec.action_masks, spec.render_mode,
-            spec.cell_size, spec.thinks,
-        )  # fmt: skip
+        super().__init__(*build(spec), spec)
 
 
 class SokobanEnv(LevelEnv):

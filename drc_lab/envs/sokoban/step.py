@@ -198,6 +198,10 @@ class SokobanBatch(Batch):
         _action_masks(self.tiles, self.player, self.width, masks)
         return masks
 
+    @property
+    def board_size(self) -> tuple[int, int]:
+        return self.tiles.shape[1] // self.width, self.width
+
     def sizes(self) -> np.ndarray:
         """The extents of the cells that are not walls, plus the wall around them: walls pad a smaller level."""
         return extents(self.tiles.reshape(len(self.tiles), -1, self.width) != WALL) + 2

@@ -1,5 +1,6 @@
 """Arguments that all games with levels share: splits, orders, step limits, curricula, settings of held-out levels."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -22,9 +23,30 @@ class OneLevel:
 
 
 class LevelEnvSpec:
-    """Base of the arguments of a `drc_lab.envs.vector.LevelVectorEnv`."""
+    """Base of the arguments of a `drc_lab.envs.vector.LevelVectorEnv`; a subclass is a dataclass with these fields."""
+
+    num_envs: int
+    num_levels: int | None
+    max_steps: int | Sequence[int]
+    thinks: int | None
+    autoreset: bool
+    copy: bool
+    action_masks: bool
+    render_mode: str | None
+    cell_size: int
+    noop = False  # unless a subclass has such a field
 
     GIVEN_LEVELS: ClassVar[tuple[str, ...]] = ()  # arguments that provide levels in place of a generator
+
+    @classmethod
+    def takes(cls, name: str) -> bool:
+        """Whether there is an argument of that name."""
+        return name in inspect.signature(cls).parameters
+
+    @property
+    def io(self) -> tuple[tuple[int, ...], int] | None:
+        """Shape of an observation and number of actions; None if only the env itself knows them."""
+        return None
 
     @property
     def given(self) -> bool:
@@ -36,8 +58,10 @@ class LevelEnvSpec:
         """The same arguments for generated levels of another size.
 
         Raises:
-            ConfigError: levels are given, so their size is fixed.
+            ConfigError: the game has one size only, or levels are given, so their size is fixed.
         """
+        if not (cls.takes("height") and cls.takes("width")):
+            raise ConfigError("board", [height, width], "null, as this game takes no height and width")
         for name in cls.GIVEN_LEVELS:
             if arguments.get(name) is not None:
                 raise ConfigError("board", [height, width], f"null, as env.{name} gives levels of its own size")
@@ -59,6 +83,7 @@ class LevelEnvSpec:
         limit = arguments.get("max_steps")
         if isinstance(limit, Sequence):  # random limits are for training: a solve rate under them means little
             fixed["max_steps"] = limit[-1]
+        fixed = {name: value for name, value in fixed.items() if cls.takes(name)}
         return arguments | fixed | ({} if split is None else chosen)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NEEDS = {  # what a kind may need of an env: why it cannot be played in one without it
     "noop": "has no action that does nothing",
     "think": "has no action that thinks",
-    "estimate": "cannot be tried out a step ahead",
+    "estimate": "estimates no distances",
 }
 
 

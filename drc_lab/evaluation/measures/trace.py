@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.judge import Judge
-from drc_lab.envs.vector import game_of
+from drc_lab.envs.vector import solver_of
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.measure import measure_of
 from drc_lab.evaluation.play.choices import as_env_counts
@@ -79,7 +79,7 @@ def trace(
         ConfigError: the trace would not fit into memory.
     """
     check_memory("trace_ticks", ticks, BYTES_OF_A_TICK * num_levels)
-    device, game = next(policy.parameters()).device, game_of(env)
+    device, game = next(policy.parameters()).device, solver_of(env)
     level, optimal = np.zeros(num_levels, np.int64), np.zeros(num_levels, np.int64)
     entropy, value, kl, first_move = (np.full((num_levels, ticks), np.nan, np.float32) for _ in range(4))
     action = np.zeros((num_levels, ticks), np.int32)

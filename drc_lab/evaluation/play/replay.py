@@ -19,7 +19,7 @@ NewWatcher = Callable[[np.ndarray], Watcher]  # level numbers of the envs in a b
 
 
 def can_replay(env: BatchEnv) -> bool:
-    """Whether an env has numbered levels and can draw them, as the project's own games with fixed levels do."""
+    """Whether an env has numbered levels and can draw them, as registered games with fixed levels do."""
     return isinstance(env, LevelVectorEnv) and isinstance(env.levels, FixedLevels)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.envs.vector import LevelVectorEnv
+from drc_lab.envs.vector import LevelVectorEnv, solver_of
 from drc_lab.evaluation.kinds.first_passes import FIRST_PASSES
 from drc_lab.evaluation.kinds.kind import Setting
 from drc_lab.evaluation.measures.agreement import Agreement
@@ -26,7 +26,7 @@ def watchers(spec: ThinkingSpec, env: BatchEnv, threads: int = 1) -> Callable[[S
         if env.think_action is not None:
             watched.append(Decisions(env.think_action))
         is_judged = setting.is_baseline or (setting.kind.label == FIRST_PASSES and setting.amount == most)
-        if isinstance(env, LevelVectorEnv) and spec.solver_levels and is_judged:
+        if isinstance(env, LevelVectorEnv) and solver_of(env) and spec.solver_levels and is_judged:
             watched.append(Agreement(env, spec.solver_levels, spec.solver_max_states, threads))
         return watched
 

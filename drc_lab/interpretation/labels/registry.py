@@ -36,6 +36,11 @@ class Label:
 _LABELS: dict[str, list[Label]] = {}
 
 
+def _name(game: str) -> str:
+    """The id of a game without the module that registers it."""
+    return game.rpartition(":")[2]
+
+
 def register_label(
     name: str, *, classes: Sequence[str] = (), cells: bool = False, text: str = "", game: str = ANY_GAME
 ) -> Callable[[Callable[[Episode], np.ndarray]], Callable[[Episode], np.ndarray]]:
@@ -43,8 +48,8 @@ def register_label(
     name and game."""
 
     def register(of: Callable[[Episode], np.ndarray]) -> Callable[[Episode], np.ndarray]:
-        own = [label for label in _LABELS.get(game, []) if label.name != name]
-        _LABELS[game] = [*own, Label(name, of, tuple(classes), cells, text, game)]
+        own = [label for label in _LABELS.get(_name(game), []) if label.name != name]
+        _LABELS[_name(game)] = [*own, Label(name, of, tuple(classes), cells, text, game)]
         return of
 
     return register
@@ -52,7 +57,7 @@ def register_label(
 
 def labels_of(game: str) -> dict[str, Label]:
     """Returns all labels of a game by name, its own first, then those of any game."""
-    return {label.name: label for label in [*_LABELS.get(game, []), *_LABELS.get(ANY_GAME, [])]}
+    return {label.name: label for label in [*_LABELS.get(_name(game), []), *_LABELS.get(ANY_GAME, [])]}
 
 
 def find_labels(game: str, names: Sequence[str] | None, key: str = "probe.labels") -> list[Label]:

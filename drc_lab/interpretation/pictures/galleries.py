@@ -24,6 +24,7 @@ def board_picture(env: LevelVectorEnv, episode: Episode, step: int, cell: int = 
     the env's first board."""
     for name, each in episode.boards.items():
         getattr(env.batch, name)[0] = each[step]
+    env.batch.observe(np.zeros(1, np.int64))
     return env.batch.picture(0, cell)
 
 
