@@ -12,8 +12,8 @@ from rich.console import Console
 from drc_lab.deploy.agreement import Row as Exported
 from drc_lab.deploy.agreement import terminal_table
 from drc_lab.envs.ricochet.bank import Bank
+from drc_lab.evaluation.measures.criterion import SOLVED
 from drc_lab.evaluation.measures.finding import Finding
-from drc_lab.evaluation.measures.measure import SOLVED
 from drc_lab.evaluation.measures.table import Row
 from drc_lab.evaluation.report import finding_tables, terminal_tables
 from drc_lab.evaluation.stats.curves import Group

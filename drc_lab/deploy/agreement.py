@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.evaluation.measures.measure import Measure
+from drc_lab.evaluation.measures.criterion import Criterion
 from drc_lab.evaluation.play.choices import as_env_counts
 from drc_lab.models.policy import Policy
 from drc_lab.tables import Column, FittedTable
@@ -26,8 +26,8 @@ class Row:
             other things.
         milliseconds: median time of one step, by batch size.
         levels: number of held-out levels, played greedily.
-        measure, mean, low, high: solve rate, or return if the env does not report success; its mean over these levels,
-            and the confidence interval.
+        criterion, mean, low, high: solve rate, or return if the env does not report success; its mean over these
+            levels, and the confidence interval.
         difference: largest absolute difference of a logit from the original policy's, on the same observations, where
             each of the two has its own carry.
     """
@@ -37,7 +37,7 @@ class Row:
     megabytes: float
     milliseconds: dict[int, float]
     levels: int
-    measure: Measure
+    criterion: Criterion
     mean: float
     low: float
     high: float
@@ -73,7 +73,7 @@ def logits_of(
 def write_csv(rows: Sequence[Row], path: Path) -> None:
     """Writes a CSV file with one line for each variant."""
     batches = [f"milliseconds_batch_{batch}" for batch in rows[0].milliseconds]
-    rates = [f"{rows[0].measure.metric}{end}" for end in ("", "_low", "_high")]
+    rates = [f"{rows[0].criterion.metric}{end}" for end in ("", "_low", "_high")]
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["variant", "runtime", "megabytes", *batches, "levels", *rates, "max_logit_difference"])
@@ -89,12 +89,12 @@ def terminal_table(rows: Sequence[Row], confidence: float, file: str, caption: s
     title = f"Exported, beside the policy itself: {rows[0].levels} held-out levels, greedy"
     columns = [Column("variant", words=True, name=True), Column("runs in", words=True, rank=1), Column("MB", rank=2)]
     columns += [Column(f"ms at B = {batch}", rank=3 + number) for number, batch in enumerate(rows[0].milliseconds)]
-    measure = rows[0].measure
-    columns += [Column(f"{measure.column}{' in %' * measure.is_rate} [{confidence:.0%}]"), Column("logits off by")]
+    criterion = rows[0].criterion
+    columns += [Column(f"{criterion.column}{' in %' * criterion.is_rate} [{confidence:.0%}]"), Column("logits off by")]
     table = FittedTable(title, columns, file, caption)
     for row in rows:
         times = (f"{x:.2f}" for x in row.milliseconds.values())
-        mean, low, high = (f"{measure.scale * x:.1f}" for x in (row.mean, row.low, row.high))
+        mean, low, high = (f"{criterion.scale * x:.1f}" for x in (row.mean, row.low, row.high))
         score = f"{mean} [{low}, {high}]"
         table.add(row.variant, row.runtime, f"{row.megabytes:.3f}", *times, score, f"{row.difference:.1g}")
     return table

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from drc_lab.evaluation.measures.measure import measure_of
+from drc_lab.evaluation.measures.criterion import criterion_of
 from drc_lab.evaluation.stats.intervals import mean_interval, rate_interval
 
 
@@ -22,7 +22,7 @@ def metrics(played: pd.DataFrame, confidence: float = 0.95) -> dict[str, float]:
     measured = {"return": played["return"].to_numpy(), "length": length}
     if "thinks" in played:
         measured["thinks"] = played["thinks"].to_numpy()
-    if measure_of(played).is_rate:
+    if criterion_of(played).is_rate:
         solved = played["solved"].to_numpy()
         found["solve_rate"] = (solved.mean(), *rate_interval(solved, confidence))
         measured["optimality_gap"] = (length - optimal)[solved & (optimal >= 0)]

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from drc_lab.checkpoint_names import LAST
-from drc_lab.evaluation.measures.measure import RETURN, SOLVE_RATE
+from drc_lab.evaluation.measures.criterion import RETURN, SOLVE_RATE
 from drc_lab.files import link, remove_unfinished, written
 from drc_lab.learning.agent import Agent
 from drc_lab.learning.rollout import Rollout

@@ -5,7 +5,7 @@ from typing import Any
 import lightning as L
 
 from drc_lab.arguments import takes
-from drc_lab.evaluation.measures.measure import judged_by
+from drc_lab.evaluation.measures.criterion import judged_by
 from drc_lab.learning.specs import EarlyStopSpec
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import lightning as L
 
-from drc_lab.evaluation.measures.measure import SOLVE_RATE, judged_by
+from drc_lab.evaluation.measures.criterion import SOLVE_RATE, judged_by
 from drc_lab.learning.agent import Agent
 from drc_lab.progress import Display
 

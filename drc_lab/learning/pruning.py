@@ -11,7 +11,7 @@ import lightning as L
 from omegaconf import DictConfig
 
 from drc_lab.errors import ConfigError
-from drc_lab.evaluation.measures.measure import judged_by
+from drc_lab.evaluation.measures.criterion import judged_by
 from drc_lab.launch import SWEEP, job
 from drc_lab.learning.agent import Agent
 from drc_lab.learning.checkpointing import recorders

@@ -9,7 +9,7 @@ import lightning as L
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.evaluation.kinds.first_passes import BASELINE, FirstPasses
 from drc_lab.evaluation.kinds.kind import Setting
-from drc_lab.evaluation.measures.measure import SOLVE_RATE, judged_by
+from drc_lab.evaluation.measures.criterion import SOLVE_RATE, judged_by
 from drc_lab.evaluation.measures.table import table
 from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.evaluation.play.played import Played, play
@@ -119,7 +119,7 @@ class HeldOutEvaluation(L.Callback):
         records = joined([records_of(played) for played in (baseline, *more)])
         for row in table(records, self.spec.confidence, by_length=False)[1:]:
             name = f"valid_thinking/{row.kind}_{row.amount:g}"
-            metrics |= {f"{name}_{row.measure.metric}": row.value, f"{name}_gain": row.difference,
+            metrics |= {f"{name}_{row.criterion.metric}": row.value, f"{name}_gain": row.difference,
                         f"{name}_gain_low": row.difference_low, f"{name}_gain_high": row.difference_high}  # fmt: skip
         return metrics
 

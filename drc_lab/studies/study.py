@@ -41,7 +41,7 @@ def run_study(plan: Plan, folder: Path, run: Run, so_far: str = "") -> list[Row]
         answers = [*statistics, *shifted, *findings(records, confidence), *traced(subject, env, records)]
         log_settings(rows, run, subject.frames)
         shown = report_on("Does more thinking help?", subject, env, rows, answers, records, folder, run)
-    if rows[0].measure.is_rate:
+    if rows[0].criterion.is_rate:
         say(sensitivity(rows, confidence, power))
     tell_where([*shown, *run.shown])
     return rows

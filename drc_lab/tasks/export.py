@@ -29,7 +29,7 @@ from drc_lab.deploy.spec import FORMATS, ExportSpec
 from drc_lab.deploy.step import Interface, PolicyStep
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import UserError
-from drc_lab.evaluation.measures.measure import RETURNS, SOLVED
+from drc_lab.evaluation.measures.criterion import RETURNS, SOLVED
 from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.evaluation.play.thinking import Thinking
 from drc_lab.evaluation.stats.intervals import mean_interval, rate_interval
@@ -118,11 +118,11 @@ def compare(
     rows = []
     for name, runs in tracked(policies.items(), "evaluating"):
         episodes = evaluate(runs, levels, Thinking(repeats=spec.repeats), seed=seed)
-        measure, scores = (SOLVED, episodes.solved) if episodes.says_success else (RETURNS, episodes.returns)
+        criterion, scores = (SOLVED, episodes.solved) if episodes.says_success else (RETURNS, episodes.returns)
         off = float((logits_of(runs, obs, resets, spec.repeats) - wanted).abs().max())
         milliseconds = {batch: each[name] for batch, each in times.items()}
-        interval = (rate_interval if measure.is_rate else mean_interval)(scores, confidence)
-        means = (measure, float(scores.mean()), *interval)
+        interval = (rate_interval if criterion.is_rate else mean_interval)(scores, confidence)
+        means = (criterion, float(scores.mean()), *interval)
         runtime = runtimes.get(name, "drc_lab, float32")
         rows.append(Row(name, runtime, sizes[name] / 1e6, milliseconds, len(scores), *means, off))
     return rows

@@ -57,4 +57,4 @@ def report(training: Training, settings: Settings, best: Path, run: Run) -> None
     plain = (FIRST_PASSES, 0)
     final = [row for row in rows if row.optimal == "all" and (row.is_control or (row.kind, row.amount) == plain)]
     frames = training.agent.frames
-    run.log_metrics({f"final/{row.kind}_{row.measure.metric}": row.value for row in final}, frames)
+    run.log_metrics({f"final/{row.kind}_{row.criterion.metric}": row.value for row in final}, frames)

@@ -13,7 +13,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.tracking import MlflowClient
 
 from drc_lab.checkpoint_names import FOLDER, LAST
-from drc_lab.evaluation.measures.measure import RETURN, judged_by
+from drc_lab.evaluation.measures.criterion import RETURN, judged_by
 from drc_lab.tracking.journal import Operation
 from drc_lab.tracking.reading import pages
 

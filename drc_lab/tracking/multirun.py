@@ -15,7 +15,7 @@ from mlflow.entities import Run as RecordedRun
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from drc_lab.evaluation.measures.measure import judged_by
+from drc_lab.evaluation.measures.criterion import judged_by
 from drc_lab.evaluation.stats.intervals import mean_interval
 from drc_lab.files import remove_empty
 from drc_lab.tracking.journal import FILE

@@ -9,7 +9,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.time import get_current_time_millis
 
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.evaluation.measures.measure import judged_by
+from drc_lab.evaluation.measures.criterion import judged_by
 from drc_lab.evaluation.stats.curves import Group, Points
 from drc_lab.tracking.mlflow import in_one_line
 from drc_lab.tracking.naming import SAY_NOTHING, shortest_end

@@ -19,7 +19,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from drc_lab.errors import ConfigError, UserError, complain
-from drc_lab.evaluation.measures.measure import judged_by
+from drc_lab.evaluation.measures.criterion import judged_by
 from drc_lab.tracking.mlflow import SQLITE
 from drc_lab.tracking.reading import open_store, pages, runs_of, studies
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hand_records import records
 
-from drc_lab.evaluation.measures.compute import Played, compute_findings, equal_compute
+from drc_lab.evaluation.measures.compute import Outcome, compute_findings, equal_compute
 
 OPTIMAL = [1, 1, 2, 2]
 PLAIN = {("first_passes", 0, True): [0, 0, 1, 1]}
@@ -14,12 +14,12 @@ PLAIN = {("first_passes", 0, True): [0, 0, 1, 1]}
 
 def fixed(zero, two, four):
     """Numbers of passes of three ticks each."""
-    return {amount: Played(np.array(solved, float), np.full(len(solved), 3.0 * amount), np.full(len(solved), 60.0))
+    return {amount: Outcome(np.array(solved, float), np.full(len(solved), 3.0 * amount), np.full(len(solved), 60.0))
             for amount, solved in ((0.0, zero), (2.0, two), (4.0, four))}  # fmt: skip
 
 
 def adaptive(solved, ticks):
-    return Played(np.array(solved, float), np.array(ticks, float), np.array(ticks, float) + 60)
+    return Outcome(np.array(solved, float), np.array(ticks, float), np.array(ticks, float) + 60)
 
 
 def test_the_mixture_spends_as_many_ticks_and_its_rate_lies_between_its_neighbours():
@@ -46,7 +46,7 @@ def test_beyond_the_most_passes_nothing_is_extrapolated(ticks):
 
 
 def test_without_two_fixed_amounts_there_is_nothing_to_compare_with():
-    one = {0.0: Played(np.zeros(4), np.zeros(4), np.full(4, 60.0))}
+    one = {0.0: Outcome(np.zeros(4), np.zeros(4), np.full(4, 60.0))}
     assert math.isnan(equal_compute(adaptive([1, 1, 1, 1], [6] * 4), one).gain)
 
 
@@ -57,9 +57,9 @@ def test_the_interval_is_paired_and_covers_the_true_gain():
         hard = rng.random(300) < 0.5
         with_none, with_many = ~hard, ~hard | (rng.random(300) < 0.2)
         lucky = rng.random(300) < 0.05
-        levels = {0.0: Played(with_none * 1.0, np.zeros(300), np.zeros(300)),
-                  4.0: Played(with_many * 1.0, np.full(300, 12.0), np.zeros(300))}  # fmt: skip
-        own = Played((with_many | lucky) * 1.0, rng.choice([9.0, 15.0], 300, p=[0.75, 0.25]), np.zeros(300))
+        levels = {0.0: Outcome(with_none * 1.0, np.zeros(300), np.zeros(300)),
+                  4.0: Outcome(with_many * 1.0, np.full(300, 12.0), np.zeros(300))}  # fmt: skip
+        own = Outcome((with_many | lucky) * 1.0, rng.choice([9.0, 15.0], 300, p=[0.75, 0.25]), np.zeros(300))
         found = equal_compute(own, levels, seed=run)
         gain = 0.5 * 0.2 + 0.05 * 0.5 * 0.8 - (10.5 / 12) * 0.5 * 0.2
         covered += found.interval.low <= gain <= found.interval.high

@@ -10,9 +10,9 @@ from made_records import records as solved_records
 from scipy import stats
 
 from drc_lab.evaluation.measures.all_findings import statistics_of
+from drc_lab.evaluation.measures.criterion import RETURNS, SOLVED, criterion_of, judged_by
 from drc_lab.evaluation.measures.failures import endings, failures
 from drc_lab.evaluation.measures.findings import findings
-from drc_lab.evaluation.measures.measure import RETURNS, SOLVED, judged_by, measure_of
 from drc_lab.evaluation.measures.over_frames import metrics_at, over_frames_findings
 from drc_lab.evaluation.measures.seeds import seed_findings
 from drc_lab.evaluation.measures.shift import world_findings
@@ -42,7 +42,7 @@ def test_the_rows_are_of_returns_with_scipys_paired_t_test():
     own = records()
     plain, better = (own[(own["kind"] == "first_passes") & (own["amount"] == n)]["return"].to_numpy() for n in (0, 4))
     found = row(table(own), "first_passes", 4)
-    assert math.isnan(found.solve_rate) and found.measure is RETURNS
+    assert math.isnan(found.solve_rate) and found.criterion is RETURNS
     assert found.value == found.mean_return == pytest.approx(better.mean())
     assert found.difference == pytest.approx((better - plain).mean())
     assert found.difference_low < found.difference < found.difference_high
@@ -92,7 +92,7 @@ def test_levels_before_an_env_first_said_success_were_not_solved():
     silent = records()
     telling = silent.assign(solved=True)
     both = joined([silent[silent["amount"] == 0], telling[telling["amount"] != 0]])
-    assert both["solved"].dtype == bool and measure_of(both) is SOLVED
+    assert both["solved"].dtype == bool and criterion_of(both) is SOLVED
     assert not both["solved"][both["amount"] == 0].any() and both["solved"][both["amount"] != 0].all()
 
 

@@ -25,5 +25,5 @@ def statistics_of(
     """
     tests, *after = gain_findings(rows, confidence, power)
     settings = sum(row.is_thinking for row in rows)
-    before = [plan(rows[0].levels, settings, power, confidence)] if rows[0].measure.is_rate else []
+    before = [plan(rows[0].levels, settings, power, confidence)] if rows[0].criterion.is_rate else []
     return [tests, *before, *after, *compute_findings(records, confidence), *learned_findings(records, confidence)]

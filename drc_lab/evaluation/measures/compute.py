@@ -12,8 +12,8 @@ from scipy import stats
 
 from drc_lab.evaluation.kinds.adaptive import ADAPTIVE
 from drc_lab.evaluation.kinds.first_passes import FIRST_PASSES
+from drc_lab.evaluation.measures.criterion import SOLVED, Criterion, criterion_of
 from drc_lab.evaluation.measures.finding import Finding
-from drc_lab.evaluation.measures.measure import SOLVED, Measure, measure_of
 from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.records import baseline_of, moves, ticks_a_pass
 from drc_lab.evaluation.stats.intervals import UNKNOWN, Interval, bootstrap_interval
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class Played(NamedTuple):
+class Outcome(NamedTuple):
     """What a setting did on each level.
 
     Attributes:
@@ -57,6 +57,9 @@ class EqualCompute(NamedTuple):
     interval: Interval
 
 
+NOT_COMPARABLE = EqualCompute(math.nan, math.nan, math.nan, math.nan, math.nan, UNKNOWN)
+
+
 def compute_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
     """Two findings on the adaptive settings of one policy; [] if there are no such settings.
 
@@ -64,29 +67,31 @@ def compute_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Fi
         records: of one policy, see `drc_lab.evaluation.play.records`.
         confidence: of the intervals.
     """
-    measure, optimal = measure_of(records), baseline_of(records)["optimal"].to_numpy()
+    criterion, optimal = criterion_of(records), baseline_of(records)["optimal"].to_numpy()
     adaptive, fixed = (played_at(records, kind) for kind in (ADAPTIVE, FIRST_PASSES))
     if not adaptive:
         return []
-    return [by_optimal(adaptive, optimal), equal_compute_finding(adaptive, fixed, confidence, measure)]
+    return [by_optimal(adaptive, optimal), equal_compute_finding(adaptive, fixed, confidence, criterion)]
 
 
-def played_at(records: pd.DataFrame, kind: str) -> dict[float, Played]:
+def played_at(records: pd.DataFrame, kind: str) -> dict[float, Outcome]:
     """Scores and costs of one kind of thinking, by amount; {} if the kind was not played.
 
     Ticks of thinking are the ticks beyond one pass for each move, where the ticks of a pass are those of the baseline
     policy.
     """
-    per_pass, measure = ticks_a_pass(baseline_of(records)), measure_of(records)
+    per_pass, criterion = ticks_a_pass(baseline_of(records)), criterion_of(records)
     theirs = records[records["kind"] == kind]
-    return {float(amount): _played(own, per_pass, measure) for amount, own in theirs.groupby("amount", sort=False)}
+    return {
+        float(amount): _outcome(played, per_pass, criterion) for amount, played in theirs.groupby("amount", sort=False)
+    }
 
 
-def by_optimal(adaptive: dict[float, Played], optimal: np.ndarray) -> Finding:
+def by_optimal(adaptive: dict[float, Outcome], optimal: np.ndarray) -> Finding:
     """Mean ticks of extra passes by optimal length: a row for each threshold, a column for each length."""
     rows = []
-    for threshold, own in adaptive.items():
-        rows.append({"threshold": threshold, **spread(own.thinking, optimal), "all_ticks": own.ticks.mean()})
+    for threshold, outcome in adaptive.items():
+        rows.append({"threshold": threshold, **spread(outcome.thinking, optimal), "all_ticks": outcome.ticks.mean()})
     text = (
         "Mean ticks of extra passes, and of its own thinks, before the policy agrees with itself, by moves of an "
         "optimal solution; threshold: KL divergence between successive ticks, in nats. rank_correlation: Spearman's, "
@@ -114,33 +119,35 @@ def spread(thinking: np.ndarray, optimal: np.ndarray) -> dict[str, float]:
 
 
 def equal_compute_finding(
-    adaptive: dict[float, Played], fixed: dict[float, Played], confidence: float = 0.95, measure: Measure = SOLVED
+    adaptive: dict[float, Outcome], fixed: dict[float, Outcome], confidence: float = 0.95, criterion: Criterion = SOLVED
 ) -> Finding:
     """Compares each adaptive setting with fixed numbers of first passes that cost as much."""
     rows = []
-    for threshold, own in adaptive.items():
-        beside = mixture(equal_compute(own, fixed, confidence))
-        rows.append({"threshold": threshold, "ticks": own.thinking.mean(), measure.column: own.score.mean(), **beside})
+    for threshold, outcome in adaptive.items():
+        beside = mixture(equal_compute(outcome, fixed, confidence))
+        rows.append(
+            {"threshold": threshold, "ticks": outcome.thinking.mean(), criterion.column: outcome.score.mean(), **beside}
+        )
     text = (
-        f"{measure.column}, fixed: {measure.means}, of adaptive thinking and of a mixture of two neighbouring numbers "
-        "of first passes (share: of levels with the larger) that spends as many ticks on extra passes; gain: the "
-        f"difference on these levels, low and high its {confidence:.0%} paired bootstrap interval over levels. Empty "
-        "where no two fixed numbers have that cost between them: nothing is extrapolated."
+        f"{criterion.column}, fixed: {criterion.means}, of adaptive thinking and of a mixture of two neighbouring "
+        "numbers of first passes (share: of levels with the larger) that spends as many ticks on extra passes; gain: "
+        f"the difference on these levels, low and high its {confidence:.0%} paired bootstrap interval over levels. "
+        "Empty where no two fixed numbers have that cost between them: nothing is extrapolated."
     )
 
     def draw(axis: "Axes") -> None:
-        cost = [own.thinking.mean() for own in fixed.values()]
-        axis.plot(cost, [own.score.mean() for own in fixed.values()], marker="o", label="fixed first passes")
+        cost = [outcome.thinking.mean() for outcome in fixed.values()]
+        axis.plot(cost, [outcome.score.mean() for outcome in fixed.values()], marker="o", label="fixed first passes")
         for row in rows:
-            axis.plot(row["ticks"], row[measure.column], "s", label=f"adaptive, {row['threshold']:g} nats")
-        axis.set(xlabel="mean ticks of extra passes", ylabel=measure.metric.replace("_", " "))
+            axis.plot(row["ticks"], row[criterion.column], "s", label=f"adaptive, {row['threshold']:g} nats")
+        axis.set(xlabel="mean ticks of extra passes", ylabel=criterion.metric.replace("_", " "))
         axis.legend()
 
     return Finding("equal_compute", "Adaptive or fixed, at equal mean compute?", text, pd.DataFrame(rows), draw)
 
 
 def equal_compute(
-    adaptive: Played, fixed: dict[float, Played], confidence: float = 0.95, seed: int = 0
+    adaptive: Outcome, fixed: dict[float, Outcome], confidence: float = 0.95, seed: int = 0
 ) -> EqualCompute:
     """The gain of an adaptive setting at equal mean compute, with its paired percentile-bootstrap interval over levels.
 
@@ -152,34 +159,48 @@ def equal_compute(
         confidence: of the interval.
         seed: of the resampling.
     """
-    by_cost = sorted(fixed, key=lambda amount: float(fixed[amount].thinking.mean()))
-    cost, spent = [float(fixed[amount].thinking.mean()) for amount in by_cost], float(adaptive.thinking.mean())
-    nan = math.nan
-    nothing = EqualCompute(nan, nan, nan, nan, nan, UNKNOWN)
-    if len(by_cost) < 2 or not cost[0] <= spent <= cost[-1] or cost[0] == cost[-1]:
-        return nothing
-    right = min(max(int(np.searchsorted(cost, spent)), 1), len(cost) - 1)
-    few, many = by_cost[right - 1], by_cost[right]
-    low, high = fixed[few], fixed[many]
-
-    def share(spent: np.ndarray, below: np.ndarray, above: np.ndarray, axis: int = -1) -> np.ndarray:
-        below, above = below.mean(axis), above.mean(axis)
-        return (spent.mean(axis) - below) / (above - below)
-
-    def gain(
-        score: np.ndarray, spent: np.ndarray, few_score: np.ndarray, few_spent: np.ndarray, many_score: np.ndarray,
-        many_spent: np.ndarray, axis: int = -1,
-    ) -> Any:  # fmt: skip
-        more = share(spent, few_spent, many_spent, axis)
-        return score.mean(axis) - (1 - more) * few_score.mean(axis) - more * many_score.mean(axis)
-
-    samples = (adaptive.score, adaptive.thinking, low.score, low.thinking, high.score, high.thinking)
-    more, found = float(share(adaptive.thinking, low.thinking, high.thinking)), float(gain(*samples))
+    costs = {amount: float(outcome.thinking.mean()) for amount, outcome in fixed.items()}
+    neighbours = _neighbours(float(adaptive.thinking.mean()), costs)
+    if neighbours is None:
+        return NOT_COMPARABLE
+    few, many = (fixed[amount] for amount in neighbours)
+    samples = (adaptive.score, adaptive.thinking, few.score, few.thinking, many.score, many.thinking)
+    gain = float(gain_over_mixture(*samples))
     interval = UNKNOWN
     if len(adaptive.score) > 1:
-        interval = bootstrap_interval(gain, *samples, confidence=confidence, seed=seed)
-    mixture = float(adaptive.score.mean()) - found
-    return EqualCompute(few, many, more, mixture, found, interval)
+        interval = bootstrap_interval(gain_over_mixture, *samples, confidence=confidence, seed=seed)
+    share = float(share_of_more(adaptive.thinking, few.thinking, many.thinking))
+    return EqualCompute(*neighbours, share, float(adaptive.score.mean()) - gain, gain, interval)
+
+
+def _neighbours(spent: float, costs: dict[float, float]) -> tuple[float, float] | None:
+    """The two amounts, by their mean costs, that have ``spent`` between them and are nearest to it; None without."""
+    amounts = sorted(costs, key=costs.__getitem__)
+    ascending = [costs[amount] for amount in amounts]
+    if len(amounts) < 2 or not ascending[0] <= spent <= ascending[-1] or ascending[0] == ascending[-1]:
+        return None
+    more = min(max(int(np.searchsorted(ascending, spent)), 1), len(amounts) - 1)
+    return amounts[more - 1], amounts[more]
+
+
+def share_of_more(spent: np.ndarray, few: np.ndarray, many: np.ndarray, axis: int = -1) -> np.ndarray:
+    """The share of levels that have to be played with the larger of two amounts to spend ``spent`` in the mean.
+
+    Args:
+        spent, few, many: ticks of thinking on each level, [..., N]: to be spent, with fewer passes, and with more.
+        axis: that of N.
+    """
+    least = few.mean(axis)
+    return np.asarray((spent.mean(axis) - least) / (many.mean(axis) - least))
+
+
+def gain_over_mixture(
+    score: np.ndarray, spent: np.ndarray, few_score: np.ndarray, few_spent: np.ndarray, many_score: np.ndarray,
+    many_spent: np.ndarray, axis: int = -1,
+) -> np.ndarray:  # fmt: skip
+    """Mean score minus that of a mixture of two other settings that spends as much; arrays are [..., N] as above."""
+    share = share_of_more(spent, few_spent, many_spent, axis)
+    return np.asarray(score.mean(axis) - (1 - share) * few_score.mean(axis) - share * many_score.mean(axis))
 
 
 def mixture(beside: EqualCompute) -> dict[str, Any]:
@@ -194,6 +215,6 @@ def mixture(beside: EqualCompute) -> dict[str, Any]:
     }
 
 
-def _played(records: pd.DataFrame, per_pass: float, measure: Measure) -> Played:
+def _outcome(records: pd.DataFrame, per_pass: float, criterion: Criterion) -> Outcome:
     ticks = records["ticks"].to_numpy(float)
-    return Played(records[measure.column].to_numpy(float), ticks - per_pass * moves(records).to_numpy(float), ticks)
+    return Outcome(records[criterion.column].to_numpy(float), ticks - per_pass * moves(records).to_numpy(float), ticks)

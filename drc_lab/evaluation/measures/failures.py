@@ -11,8 +11,8 @@ from PIL import Image
 
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.kinds.registry import kind_named
+from drc_lab.evaluation.measures.criterion import criterion_of
 from drc_lab.evaluation.measures.finding import Finding
-from drc_lab.evaluation.measures.measure import measure_of
 from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.records import SETTING, baseline_of
 from drc_lab.evaluation.play.replay import is_over, replay
@@ -56,7 +56,7 @@ def failures(records: pd.DataFrame, most: int | None = None) -> list[Failure]:
         records: of one policy, see `drc_lab.evaluation.play.records`.
         most: the largest number of levels to return; None for all.
     """
-    if not measure_of(records).is_rate:
+    if not criterion_of(records).is_rate:
         return []
     plain = baseline_of(records)
     unsolved = plain[~plain["solved"]]
@@ -112,7 +112,7 @@ def small_png(picture: np.ndarray) -> bytes:
 
 def endings(records: pd.DataFrame) -> Finding | None:
     """How the baseline policy's episodes end, by optimal length; None if the env does not report success."""
-    if not measure_of(records).is_rate:
+    if not criterion_of(records).is_rate:
         return None
     plain = baseline_of(records)
     optimal, solved, cycles = (plain[name].to_numpy() for name in ("optimal", "solved", "cycles"))

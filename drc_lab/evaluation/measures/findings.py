@@ -9,10 +9,10 @@ import pandas as pd
 from drc_lab.evaluation.kinds.first_passes import FIRST_PASSES
 from drc_lab.evaluation.kinds.registry import kind_named
 from drc_lab.evaluation.measures.agreement import agreement_findings
+from drc_lab.evaluation.measures.criterion import criterion_of
 from drc_lab.evaluation.measures.cycle_measures import cycles, vanished_cycles
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.learned import thinks_findings
-from drc_lab.evaluation.measures.measure import measure_of
 from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.records import SETTING, baseline_of, ticks_a_step
 from drc_lab.evaluation.stats.intervals import mean_interval, rate_interval
@@ -24,7 +24,7 @@ def findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
     Most of them are about which levels are solved. If the env does not report success, only those on thinks and cycles
     remain.
     """
-    if not measure_of(records).is_rate:
+    if not criterion_of(records).is_rate:
         return [*thinks_findings(records, confidence), cycles(records, confidence)]
     made = [
         by_optimal_length(records),

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from drc_lab.evaluation.measures.criterion import SOLVED
 from drc_lab.evaluation.measures.finding import Finding
-from drc_lab.evaluation.measures.measure import SOLVED
 from drc_lab.evaluation.measures.table import Row
 from drc_lab.evaluation.stats.power import detectable_gain
 from drc_lab.evaluation.stats.significance import verdict
@@ -27,7 +27,7 @@ def gain_findings(rows: Sequence[Row], confidence: float = 0.95, power: float = 
         power: with which a gain counts as detectable, see `drc_lab.evaluation.stats.power`.
     """
     tests = comparisons(rows, confidence)
-    return [tests, detectable(rows, confidence, power)] if rows[0].measure.is_rate else [tests]
+    return [tests, detectable(rows, confidence, power)] if rows[0].criterion.is_rate else [tests]
 
 
 def comparisons(rows: Sequence[Row], confidence: float = 0.95) -> Finding:
@@ -49,9 +49,9 @@ def comparisons(rows: Sequence[Row], confidence: float = 0.95) -> Finding:
         for row in compared
     )
     levels = max((row.levels for row in rows), default=0)
-    measure = rows[0].measure if rows else SOLVED
-    test = "McNemar's exact test" if measure.is_rate else "the paired t test"
-    differ = "solved only with, and only without" if measure.is_rate else "with a higher, and a lower return"
+    criterion = rows[0].criterion if rows else SOLVED
+    test = "McNemar's exact test" if criterion.is_rate else "the paired t test"
+    differ = "solved only with, and only without" if criterion.is_rate else "with a higher, and a lower return"
     text = (
         f"{_in_words(thinking, confidence)} helped, hurt: levels {differ}, of {levels:,}. p: "
         f"{test}. p_holm: corrected for {len(thinking)} settings, controls not among them; where it is "
@@ -126,7 +126,7 @@ def _in_words(thinking: Sequence[Row], confidence: float) -> str:
 
 def _draw(axis: "Axes", rows: Sequence[Row], confidence: float) -> None:
     """Draws gains with their intervals; the marker is filled if the gain is significant after the correction."""
-    scale = rows[0].measure.scale
+    scale = rows[0].criterion.scale
     for place, row in enumerate(rows):
         clear = verdict(row.difference, row.p_adjusted, confidence)
         color = {"helps": "C2", "hurts": "C3"}.get(clear, "gray")
@@ -135,4 +135,4 @@ def _draw(axis: "Axes", rows: Sequence[Row], confidence: float) -> None:
     axis.axvline(0, color="black", linewidth=0.7)
     axis.set_yticks(range(len(rows)), [f"{row.kind} {row.amount:g}" for row in rows], fontsize="x-small")
     axis.invert_yaxis()
-    axis.set(xlabel=f"gain over the baseline policy, {rows[0].measure.unit} (filled: clear after the correction)")
+    axis.set(xlabel=f"gain over the baseline policy, {rows[0].criterion.unit} (filled: clear after the correction)")

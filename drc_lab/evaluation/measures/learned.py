@@ -8,9 +8,9 @@ import pandas as pd
 
 from drc_lab.evaluation.kinds.at_equal_compute import DRAWN_PASSES, FIXED_PASSES
 from drc_lab.evaluation.kinds.first_passes import FIRST_PASSES
-from drc_lab.evaluation.measures.compute import Played, equal_compute, mixture, played_at, spread
+from drc_lab.evaluation.measures.compute import Outcome, equal_compute, mixture, played_at, spread
+from drc_lab.evaluation.measures.criterion import Criterion, criterion_of
 from drc_lab.evaluation.measures.finding import Finding
-from drc_lab.evaluation.measures.measure import Measure, measure_of
 from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.records import baseline_of
 from drc_lab.evaluation.stats.intervals import mean_interval, paired_difference
@@ -68,7 +68,7 @@ def learned_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Fi
     fixed, drawn = played_at(records, FIXED_PASSES), played_at(records, DRAWN_PASSES)
     if not (fixed and drawn):
         return []
-    return [equal_finding(played_at(records, FIRST_PASSES)[0], fixed, drawn[1], confidence, measure_of(records))]
+    return [equal_finding(played_at(records, FIRST_PASSES)[0], fixed, drawn[1], confidence, criterion_of(records))]
 
 
 def by_optimal(plain: pd.DataFrame) -> Finding:
@@ -131,7 +131,7 @@ def label_thinks(axis: "Axes", x: str, y: str) -> None:
 
 
 def equal_finding(
-    own: Played, fixed: dict[float, Played], drawn: Played, confidence: float, measure: Measure
+    own: Outcome, fixed: dict[float, Outcome], drawn: Outcome, confidence: float, criterion: Criterion
 ) -> Finding:
     """Compares the baseline policy with the same policy without the action "think", at fixed and at drawn passes.
 
@@ -140,9 +140,9 @@ def equal_finding(
         fixed: results with fixed numbers of first passes on the same levels, by number.
         drawn: results with randomly drawn passes on the same levels.
         confidence: of the intervals.
-        measure: what the scores are.
+        criterion: what the scores are.
     """
-    spent, score, name = own.thinking.mean(), own.score.mean(), measure.column
+    spent, score, name = own.thinking.mean(), own.score.mean(), criterion.column
     beside, gain = mixture(equal_compute(own, fixed, confidence)), paired_difference(own.score, drawn.score, confidence)
     rows: list[dict[str, Any]] = [
         {"beside": "fixed", "passes": beside["passes"], "share": beside["share"], "ticks": spent,
@@ -153,11 +153,12 @@ def equal_finding(
          "high": gain.high},
     ]  # fmt: skip
     text = (
-        f"{name}: {measure.means} of the policy that thinks at will, and its_{name} of the same policy when it is told "
-        "how much to think and may not choose to. fixed: a mixture of two neighbouring numbers of first passes (share: "
-        "of levels with the larger) that spends as many ticks on thinking; empty where no two have that cost between "
-        "them, as nothing is extrapolated. drawn: before each step a random number of passes, in the mean as many for "
-        "each move as the policy's own thinks; episodes that take more moves cost more, so that its_ticks can differ. "
+        f"{name}: {criterion.means} of the policy that thinks at will, and its_{name} of the same policy when it is "
+        "told how much to think and may not choose to. fixed: a mixture of two neighbouring numbers of first passes "
+        "(share: of levels with the larger) that spends as many ticks on thinking; empty where no two have that cost "
+        "between them, as nothing is extrapolated. drawn: before each step a random number of passes, in the mean as "
+        "many for each move as the policy's own thinks; episodes that take more moves cost more, so that its_ticks can "
+        "differ. "
         "ticks, its_ticks: mean ticks of thinking in an episode. Passes are free of the step limit, thinks beyond "
         f"env.thinks are not. gain: the difference on these levels, low and high its {confidence:.0%} paired interval."
     )
@@ -167,7 +168,7 @@ def equal_finding(
         axis.plot(costs, scores, marker="o", label="fixed first passes")
         axis.plot(drawn.thinking.mean(), drawn.score.mean(), "D", label="drawn before every step")
         axis.plot(spent, score, "s", label="at will")
-        axis.set(xlabel="mean ticks of thinking in an episode", ylabel=measure.metric.replace("_", " "))
+        axis.set(xlabel="mean ticks of thinking in an episode", ylabel=criterion.metric.replace("_", " "))
         axis.legend()
 
     title = "Learned, fixed or drawn thinking, at equal mean compute?"

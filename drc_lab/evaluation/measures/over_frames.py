@@ -24,14 +24,14 @@ def over_frames_findings(rows: Sequence[Row], confidence: float = 0.95) -> list[
         confidence: of the intervals.
     """
     overall = sorted((row for row in rows if row.optimal == "all"), key=lambda row: row.frames)
-    measure = overall[0].measure
+    criterion = overall[0].criterion
     table = pd.DataFrame(
         {
             "frames": row.frames,
             "checkpoint": row.checkpoint,
             "kind": row.kind,
             "amount": math.nan if row.is_control else row.amount,
-            row.measure.metric: row.value,
+            row.criterion.metric: row.value,
             "gain": row.difference,
             "low": row.difference_low,
             "high": row.difference_high,
@@ -47,7 +47,7 @@ def over_frames_findings(rows: Sequence[Row], confidence: float = 0.95) -> list[
     one = "One training: its checkpoints are no independent samples, and another seed may go another way."
 
     def draw(axis: "Axes") -> None:
-        scale = measure.scale
+        scale = criterion.scale
         shown = [row for row in overall if row.kind == FIRST_PASSES and row.is_thinking]
         for amount in sorted({row.amount for row in shown}):
             line = [row for row in shown if row.amount == amount]
@@ -56,12 +56,12 @@ def over_frames_findings(rows: Sequence[Row], confidence: float = 0.95) -> list[
             low, high = ([scale * getattr(row, f"difference_{end}") for row in line] for end in ("low", "high"))
             axis.fill_between(frames, low, high, color=drawn.get_color(), alpha=0.15, linewidth=0)
         axis.axhline(0, color="black", linewidth=0.7)
-        axis.set(xlabel="env frames", ylabel=f"gain, {measure.unit}")
+        axis.set(xlabel="env frames", ylabel=f"gain, {criterion.unit}")
         if shown:
             axis.legend(title="extra first passes", fontsize="small")
 
     short = (
-        f"{measure.column}: without extra thinking; gain_N: of N extra first passes on the same levels; clear: which "
+        f"{criterion.column}: without extra thinking; gain_N: of N extra first passes on the same levels; clear: which "
         f"of them help (+N) or hurt (-N) after the correction for the settings of one checkpoint. {one}"
     )
     return [
@@ -79,7 +79,7 @@ def _first_passes(overall: Sequence[Row], confidence: float) -> pd.DataFrame:
         if row.kind != FIRST_PASSES:
             continue
         line = lines.setdefault(
-            (row.frames, row.checkpoint), {"frames": row.frames, row.measure.column: row.value, "clear": ""}
+            (row.frames, row.checkpoint), {"frames": row.frames, row.criterion.column: row.value, "clear": ""}
         )
         if row.is_thinking:
             line[f"gain_{row.amount:g}"] = row.difference
@@ -100,9 +100,9 @@ def metrics_at(rows: Sequence[Row]) -> dict[int, dict[str, float]]:
             at |= {f"{name}_gain": row.difference, f"{name}_gain_low": row.difference_low,
                    f"{name}_gain_high": row.difference_high}  # fmt: skip
         elif row.is_control:
-            at[f"over_frames/{row.kind}_{row.measure.metric}"] = row.value
+            at[f"over_frames/{row.kind}_{row.criterion.metric}"] = row.value
         elif not kind_named(row.kind).adds_thinking:
-            at[f"over_frames/{row.kind}_{row.amount:g}_{row.measure.metric}"] = row.value
+            at[f"over_frames/{row.kind}_{row.amount:g}_{row.criterion.metric}"] = row.value
         else:
-            at[f"over_frames/{row.measure.metric}"] = row.value
+            at[f"over_frames/{row.criterion.metric}"] = row.value
     return found

@@ -16,8 +16,8 @@ import pandas as pd
 from scipy import stats
 
 from drc_lab.evaluation.kinds.registry import kind_named
+from drc_lab.evaluation.measures.criterion import Criterion, criterion_of
 from drc_lab.evaluation.measures.finding import Finding
-from drc_lab.evaluation.measures.measure import Measure, measure_of
 from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.records import SETTING, SUBJECT, baseline_of
 from drc_lab.evaluation.stats.intervals import UNKNOWN, Interval, bootstrap_interval, mean_interval
@@ -59,13 +59,13 @@ def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Findi
         confidence: of the intervals.
     """
     subjects = [own for _, own in records.groupby(SUBJECT, sort=False)]
-    names, alpha, measure = seed_names(records), 1 - confidence, measure_of(records)
-    baseline = np.stack([_by_group(baseline_of(own), measure) for own in subjects])  # (seeds, 1 + groups)
+    names, alpha, criterion = seed_names(records), 1 - confidence, criterion_of(records)
+    baseline = np.stack([_by_group(baseline_of(own), criterion) for own in subjects])  # (seeds, 1 + groups)
     rates, gains, robust, single = [], [], [], []
     for (kind, amount), _ in records.groupby(SETTING, sort=False):
         own = [subject[(subject["kind"] == kind) & (subject["amount"] == amount)] for subject in subjects]
         setting = {"kind": kind, "amount": math.nan if kind_named(str(kind)).is_control else amount}
-        scores, name = np.stack([_by_group(one, measure) for one in own]), measure.column
+        scores, name = np.stack([_by_group(one, criterion) for one in own]), criterion.column
         rate, gain = over_seeds(scores, confidence), over_seeds(scores - baseline, confidence)
         rates.append(setting | {"mean": rate.mean, "low": rate.low, "high": rate.high} | _each(names, scores))
         robust.append(setting | {name: rate.iqm, f"{name}_low": rate.iqm_low, f"{name}_high": rate.iqm_high,
@@ -78,13 +78,13 @@ def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Findi
              for row, p in zip(gains, adjusted, strict=True)]  # fmt: skip
     unit, few = f"The unit is the seed: mean over {len(subjects)} trainings", len(names) <= MOST_SHOWN
     return [
-        Finding(f"seeds_{measure.metric}", f"{measure.means.capitalize()} over seeds",
+        Finding(f"seeds_{criterion.metric}", f"{criterion.means.capitalize()} over seeds",
                 f"{unit}, low and high its {confidence:.0%} t interval.", pd.DataFrame(rates)),
         Finding("seeds_gain", "Does thinking help over seeds?",
                 f"{unit} of the gain over the same baseline policy, low and high its {confidence:.0%} t interval. p: t "
                 f"test against no gain. p_holm: corrected for all settings but the controls; clear where at most "
                 f"{alpha:.3g}. Empty where the seeds are alike and there is no spread to go by.",
-                pd.DataFrame(gains), (lambda axis: _draw(axis, gains, single, names, measure)) if gains else None),
+                pd.DataFrame(gains), (lambda axis: _draw(axis, gains, single, names, criterion)) if gains else None),
         Finding("seeds_single", "Gains of each seed", "Each training's gain over the same baseline policy.",
                 pd.DataFrame(single), in_terminal=few),
         Finding("seeds_iqm", "Interquartile means over seeds and groups of levels",
@@ -135,9 +135,9 @@ def iqm_interval(scores: np.ndarray, confidence: float = 0.95, seed: int = 0) ->
     return bootstrap_interval(statistic, np.arange(len(scores)), confidence=confidence, seed=seed)
 
 
-def _by_group(played: pd.DataFrame, measure: Measure) -> np.ndarray:
+def _by_group(played: pd.DataFrame, criterion: Criterion) -> np.ndarray:
     """Means of one setting over all levels and over each group of `groups`: float [1 + groups]."""
-    scores, masks = played[measure.column].to_numpy(float), groups(played["optimal"].to_numpy())
+    scores, masks = played[criterion.column].to_numpy(float), groups(played["optimal"].to_numpy())
     return np.array([scores[mask].mean() for mask in masks.values()])
 
 
@@ -146,10 +146,10 @@ def _draw(
     gains: Sequence[Mapping[str, Any]],
     single: Sequence[Mapping[str, Any]],
     names: Sequence[str],
-    measure: Measure,
+    criterion: Criterion,
 ) -> None:
     """Draws each seed's gain as a dot, and the mean with its interval."""
-    scale = measure.scale
+    scale = criterion.scale
     thinking = [(row, each) for row, each in zip(gains, single, strict=True) if kind_named(row["kind"]).adds_thinking]
     for place, (row, each) in enumerate(thinking):
         axis.plot([scale * each[name] for name in names], [place] * len(names), ".", color="C0", alpha=0.4)
@@ -159,4 +159,4 @@ def _draw(
     labels = [f"{row['kind']} {row['amount']:g}" for row, _ in thinking]
     axis.set_yticks(range(len(thinking)), labels, fontsize="x-small")
     axis.invert_yaxis()
-    axis.set(xlabel=f"gain, {measure.unit}: each seed, and the mean with its t interval (filled: clear)")
+    axis.set(xlabel=f"gain, {criterion.unit}: each seed, and the mean with its t interval (filled: clear)")

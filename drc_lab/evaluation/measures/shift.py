@@ -26,19 +26,19 @@ def world_findings(rows: Mapping[str, Sequence[Row]], confidence: float = 0.95) 
     """
     if len(rows) < 2:
         return []
-    plain, thinking, measure = [], [], next(iter(rows.values()))[0].measure
+    plain, thinking, criterion = [], [], next(iter(rows.values()))[0].criterion
     for world, own in rows.items():
         (summary,) = summarise(own, confidence)
         base, best = summary.baseline, summary.best
         random = next((row.value for row in summary.controls if row.kind == "random"), float("nan"))
-        plain.append({"world": world, "levels": base.levels, measure.column: base.value, "low": base.low,
+        plain.append({"world": world, "levels": base.levels, criterion.column: base.value, "low": base.low,
                       "high": base.high, "steps": base.mean_length, "random": random})  # fmt: skip
         if best is not None:
             thinking.append({"world": world, "best": f"{best.kind} {best.amount:g}", "gain": best.difference,
                              "low": best.difference_low, "high": best.difference_high,
                              "p_holm": best.p_adjusted})  # fmt: skip
     about_plain = (
-        f"{measure.column}: {measure.means} of the baseline policy, with its {confidence:.0%} interval; random: of "
+        f"{criterion.column}: {criterion.means} of the baseline policy, with its {confidence:.0%} interval; random: of "
         "the random policy. Each world has levels of its own, as hard as they happen to be there."
     )
     about_thinking = (
@@ -51,11 +51,13 @@ def world_findings(rows: Mapping[str, Sequence[Row]], confidence: float = 0.95) 
         for world, own in rows.items():
             line = [row for row in own if row.kind == FIRST_PASSES and row.optimal == "all"]
             amounts = [row.amount for row in line]
-            (drawn,) = axis.plot(amounts, [measure.scale * row.difference for row in line], marker="o", label=world)
-            low, high = ([measure.scale * getattr(row, f"difference_{end}") for row in line] for end in ("low", "high"))
+            (drawn,) = axis.plot(amounts, [criterion.scale * row.difference for row in line], marker="o", label=world)
+            low, high = (
+                [criterion.scale * getattr(row, f"difference_{end}") for row in line] for end in ("low", "high")
+            )
             axis.fill_between(amounts, low, high, color=drawn.get_color(), alpha=0.15, linewidth=0)
         axis.axhline(0, color="black", linewidth=0.7)
-        axis.set(xlabel="extra passes on the first observation", ylabel=f"gain, {measure.unit}")
+        axis.set(xlabel="extra passes on the first observation", ylabel=f"gain, {criterion.unit}")
         axis.legend(fontsize="small")
 
     found = [Finding("worlds", "What is left of it in other worlds?", about_plain, pd.DataFrame(plain))]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from drc_lab.evaluation.kinds.registry import kind_named
-from drc_lab.evaluation.measures.measure import RETURNS, SOLVED, Measure, measure_of
+from drc_lab.evaluation.measures.criterion import RETURNS, SOLVED, Criterion, criterion_of
 from drc_lab.evaluation.play.records import SETTING, SUBJECT, baseline_of
 from drc_lab.evaluation.stats.intervals import mean_interval, paired_difference, rate_interval
 from drc_lab.evaluation.stats.significance import holm, paired_t_test, paired_test
@@ -57,13 +57,13 @@ class Row:
     frames: int = -1
 
     @property
-    def measure(self) -> Measure:
+    def criterion(self) -> Criterion:
         return RETURNS if math.isnan(self.solve_rate) else SOLVED
 
     @property
     def value(self) -> float:
-        """The mean of the measure over the levels."""
-        return self.solve_rate if self.measure.is_rate else self.mean_return
+        """The mean of the criterion over the levels."""
+        return self.solve_rate if self.criterion.is_rate else self.mean_return
 
     @property
     def is_control(self) -> bool:
@@ -99,27 +99,27 @@ def frame_of(rows: Sequence[Row]) -> pd.DataFrame:
 
 def _rows(records: pd.DataFrame, confidence: float, by_length: bool) -> list[Row]:
     settings = dict(list(records.groupby(SETTING, sort=False)))
-    baseline, measure = baseline_of(records), measure_of(records)
+    baseline, criterion = baseline_of(records), criterion_of(records)
     rows = []
     for (kind, amount), played in settings.items():
         assert (played["level"].to_numpy() == baseline["level"].to_numpy()).all(), "settings on different levels"
         everything = {"all": np.ones(len(played), bool)}
         for name, chosen in (groups(played["optimal"].to_numpy()) if by_length else everything).items():
-            here, there = played[chosen], baseline[measure.column].to_numpy()[chosen]
-            values = here[measure.column].to_numpy()
-            low, high = (rate_interval if measure.is_rate else mean_interval)(values, confidence)
+            here, there = played[chosen], baseline[criterion.column].to_numpy()[chosen]
+            values = here[criterion.column].to_numpy()
+            low, high = (rate_interval if criterion.is_rate else mean_interval)(values, confidence)
             difference_low, difference_high = paired_difference(values, there, confidence)
-            helped, hurt, p_value = (paired_test if measure.is_rate else paired_t_test)(values, there)
+            helped, hurt, p_value = (paired_test if criterion.is_rate else paired_t_test)(values, there)
             rows.append(
                 Row(
                     kind=str(kind),
                     amount=float(amount),
                     optimal=name,
                     levels=len(here),
-                    solve_rate=float(values.mean()) if measure.is_rate else math.nan,
+                    solve_rate=float(values.mean()) if criterion.is_rate else math.nan,
                     low=low,
                     high=high,
-                    difference=(helped - hurt) / len(here) if measure.is_rate else float((values - there).mean()),
+                    difference=(helped - hurt) / len(here) if criterion.is_rate else float((values - there).mean()),
                     difference_low=difference_low,
                     difference_high=difference_high,
                     helped=helped,

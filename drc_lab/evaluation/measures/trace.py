@@ -13,8 +13,8 @@ from torch.utils._pytree import tree_leaves
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.judge import Judge
 from drc_lab.envs.vector import solver_of
+from drc_lab.evaluation.measures.criterion import criterion_of
 from drc_lab.evaluation.measures.finding import Finding
-from drc_lab.evaluation.measures.measure import measure_of
 from drc_lab.evaluation.play.choices import as_env_counts
 from drc_lab.evaluation.play.evaluator import CHUNK, divergence
 from drc_lab.evaluation.play.sweep import batches
@@ -136,7 +136,7 @@ def trace_findings(trace: Trace, baseline: pd.DataFrame, confidence: float = 0.9
     """
     assert (baseline["level"].to_numpy() == trace.level).all(), "records of other levels"
     groups = {"all": np.ones(len(baseline), bool)}
-    if measure_of(baseline).is_rate:
+    if criterion_of(baseline).is_rate:
         solved = baseline["solved"].to_numpy()
         groups |= {"solved": solved, "not solved": ~solved}
     groups = {name: mask for name, mask in (groups | _thirds(trace.optimal)).items() if mask.any()}

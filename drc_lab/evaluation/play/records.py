@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from drc_lab.evaluation.measures.measure import SOLVED
+from drc_lab.evaluation.measures.criterion import SOLVED
 from drc_lab.evaluation.play.played import Played
 
 SETTING = ["kind", "amount"]  # the columns that identify a setting

@@ -42,7 +42,7 @@ def write_page(path: Path, title: str, rows: Sequence[Row], findings: Sequence[F
             about=about,
             answer=answer(summaries),
             summaries=summaries,
-            measure=rows[0].measure,
+            criterion=rows[0].criterion,
             policies=[_Tables(own) for own in by_policy(rows)],
             plots=panels_as_svg(rows),
             findings=[_Section(finding) for finding in findings],

@@ -43,7 +43,7 @@ def panels(rows: Sequence[Row]) -> list[Panel]:
     Args:
         rows: from `drc_lab.evaluation.measures.table.table`; those of the baseline policy come first.
     """
-    means = rows[0].measure.means.capitalize()
+    means = rows[0].criterion.means.capitalize()
     if any(row.is_thinking for row in rows):
         found = [
             Panel(f"{means}: {label}", partial(_kinds, rows, label, kinds)) for label, kinds in _panels(rows).items()
@@ -60,7 +60,7 @@ def _kinds(rows: Sequence[Row], label: str, kinds: Sequence[str], axis: Axes) ->
     policies = by_policy(rows)
     for color, own in zip(_shades(len(policies)), policies, strict=True):
         _against_amount(axis, kinds, [row for row in own if row.optimal == "all"], color, len(policies) == 1)
-    axis.set(xlabel=label, ylabel=rows[0].measure.column)
+    axis.set(xlabel=label, ylabel=rows[0].criterion.column)
     _style(axis, rows)
 
 
@@ -73,7 +73,7 @@ def _players(rows: Sequence[Row], axis: Axes) -> None:
     axis.set_xticks(
         range(len(overall)), [player(row, thinking=False).replace(" policy", "\npolicy") for row in overall]
     )
-    axis.set(ylabel=rows[0].measure.column, xlim=(-0.5, len(overall) - 0.5))
+    axis.set(ylabel=rows[0].criterion.column, xlim=(-0.5, len(overall) - 0.5))
     _style(axis, rows)
 
 
@@ -187,7 +187,7 @@ def _length_axis(axis: Axes, rows: Sequence[Row]) -> list[str]:
     counts = {row.optimal: row.levels for row in rows if row.optimal not in ("all", "unknown")}
     labels = [f"{name}\n{count:,} level{'s' * (count != 1)}" for name, count in counts.items()]
     axis.set_xticks(range(len(counts)), labels)
-    axis.set(xlabel="moves of an optimal solution", ylabel=rows[0].measure.column)
+    axis.set(xlabel="moves of an optimal solution", ylabel=rows[0].criterion.column)
     _style(axis, rows)
     return list(counts)
 
@@ -203,7 +203,7 @@ def _rates(rows: Sequence[Row], setting: Row, names: Sequence[str]) -> tuple[lis
 
 
 def _style(axis: Axes, rows: Sequence[Row]) -> None:
-    if rows[0].measure.is_rate:
+    if rows[0].criterion.is_rate:
         axis.set_ylim(-0.02, 1.02)
         axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axis.grid(axis="y", alpha=0.25)

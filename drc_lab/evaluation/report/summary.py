@@ -37,7 +37,7 @@ class Summary:
     def sentences(self) -> list[str]:
         """The answer in sentences, with intervals."""
         base = self.baseline
-        does = f"solves {score(base)} % of" if base.measure.is_rate else f"reaches a return of {score(base)} on"
+        does = f"solves {score(base)} % of" if base.criterion.is_rate else f"reaches a return of {score(base)} on"
         said = [f"The baseline policy {does} {base.levels:,} held-out levels, in "
                 f"{base.mean_length:.1f} steps a level."]  # fmt: skip
         said += self._verdict()
@@ -53,7 +53,7 @@ class Summary:
         base, best = self.baseline, self.best
         shown = "" if best is None else f"; most with {described(best.kind, best.amount)}: {_gained(best)}"
         who = f"{base.checkpoint} (seed {base.seed}, {base.frames:,} frames)"
-        return f"{who}: {'' if base.measure.is_rate else 'return '}{score(base)}{_percent(base)} as baseline{shown}."
+        return f"{who}: {'' if base.criterion.is_rate else 'return '}{score(base)}{_percent(base)} as baseline{shown}."
 
     def _verdict(self) -> list[str]:
         """Sentences on what is clear after the correction for multiple tests.
@@ -78,11 +78,11 @@ class Summary:
 
 
 def _percent(row: Row) -> str:
-    return " %" if row.measure.is_rate else ""
+    return " %" if row.criterion.is_rate else ""
 
 
 def _gained(row: Row) -> str:
-    return f"{gain(row)} {row.measure.unit}"
+    return f"{gain(row)} {row.criterion.unit}"
 
 
 def _per_step(row: Row) -> float:

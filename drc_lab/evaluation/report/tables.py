@@ -42,16 +42,16 @@ def _tables_of_one(rows: Sequence[Row], confidence: float) -> list[FittedTable]:
     overall = [row for row in rows if row.optimal == "all"]
     whose = f"{overall[0].checkpoint}: " if overall[0].checkpoint else ""
     thinking = any(row.is_thinking for row in overall)
-    question, measure = "Does more thinking help? " if thinking else "", overall[0].measure
+    question, criterion = "Does more thinking help? " if thinking else "", overall[0].criterion
     who = [
         Column(title, title != "amount", name=True) for title in (("thinking", "amount") if thinking else ("policy",))
     ]
     paired = [Column("gain [paired]"), Column("p", rank=1)] if thinking else [Column("difference [paired]")]
-    title = f"{whose}{question}{overall[0].levels:,} held-out levels, greedy{', in %' * measure.is_rate}"
-    columns = [*who, Column(f"{measure.column} [{confidence:.0%}]"), *paired, Column("steps", rank=2)]
+    title = f"{whose}{question}{overall[0].levels:,} held-out levels, greedy{', in %' * criterion.is_rate}"
+    columns = [*who, Column(f"{criterion.column} [{confidence:.0%}]"), *paired, Column("steps", rank=2)]
     gains = FittedTable(title, columns, TABLE)
     names = by_length(rows)
-    title = f"{whose}{'Solved in %' if measure.is_rate else 'Return'}, by optimal length"
+    title = f"{whose}{'Solved in %' if criterion.is_rate else 'Return'}, by optimal length"
     lengths = FittedTable(title, [*who, *(Column(name) for name in names)])
     rates = {(row.kind, row.amount, row.optimal): mean(row) for row in rows}
     for row, following in zip(overall, [*overall[1:], None], strict=True):

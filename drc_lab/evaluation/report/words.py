@@ -48,17 +48,17 @@ def number(value: float, interval: tuple[float, float], sign: str = "") -> str:
 
 def score(row: Row) -> str:
     """The solve rate in percent, or the mean return, with its interval."""
-    return (percent if row.measure.is_rate else number)(row.value, Interval(row.low, row.high))
+    return (percent if row.criterion.is_rate else number)(row.value, Interval(row.low, row.high))
 
 
 def mean(row: Row) -> str:
     """The same without the interval, for tables with many numbers."""
-    return f"{100 * row.value:.0f}" if row.measure.is_rate else f"{row.value:.3g}"
+    return f"{100 * row.value:.0f}" if row.criterion.is_rate else f"{row.value:.3g}"
 
 
 def gain(row: Row) -> str:
     """The difference from the baseline policy, in points or of return, with its paired interval."""
-    shown = percent if row.measure.is_rate else number
+    shown = percent if row.criterion.is_rate else number
     return shown(row.difference, Interval(row.difference_low, row.difference_high), "+")
 
 

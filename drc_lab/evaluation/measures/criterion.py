@@ -8,8 +8,8 @@ SOLVE_RATE, RETURN = "solve_rate", "return"  # names of metrics
 
 
 @dataclass(frozen=True)
-class Measure:
-    """A measure, and its names in tables, plots and sentences.
+class Criterion:
+    """What a policy is judged by on each level, and its names in tables, plots and sentences.
 
     Args:
         metric: name of its mean over levels.
@@ -30,13 +30,13 @@ class Measure:
         return self.metric == SOLVE_RATE
 
 
-SOLVED = Measure(SOLVE_RATE, "solved", "solve rates", 100, "points")
-RETURNS = Measure(RETURN, "return", "mean returns", 1, "of return")
-MEASURES: Mapping[str, Measure] = {measure.metric: measure for measure in (SOLVED, RETURNS)}
+SOLVED = Criterion(SOLVE_RATE, "solved", "solve rates", 100, "points")
+RETURNS = Criterion(RETURN, "return", "mean returns", 1, "of return")
+CRITERIA: Mapping[str, Criterion] = {criterion.metric: criterion for criterion in (SOLVED, RETURNS)}
 
 
-def measure_of(records: Any) -> Measure:
-    """The measure of records, or of any table or mapping with their column names.
+def criterion_of(records: Any) -> Criterion:
+    """The criterion of records, or of any table or mapping with their column names.
 
     Records have no column ``solved`` if the env does not report success.
     """
