@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from drc_lab.errors import ConfigError
-from drc_lab.learning.losses import ActorCriticLoss
+from drc_lab.learning.auxiliary import AuxiliaryLoss, HiddenReader
+from drc_lab.learning.losses import ActorCriticLoss, Loss
 from drc_lab.learning.ranks import Ranks
 from drc_lab.learning.rollout import Progressive, Rollout
 from drc_lab.learning.rollout_spec import RolloutSpec
@@ -20,7 +21,7 @@ from drc_lab.models.policy import Policy, PolicyValue
 
 
 class Agent(L.LightningModule):
-    """Trains a policy with an actor-critic loss by Lightning's automatic optimization.
+    """Trains a policy with a loss, and maybe auxiliary ones, by Lightning's automatic optimization.
 
     Args:
         policy: see `drc_lab.models.policy.Policy`.
@@ -30,6 +31,7 @@ class Agent(L.LightningModule):
         schedule: optimizer -> torch schedule, with lengths in frames; None keeps the learning rate constant.
         head_l2_coef: weight of the SUM of squares of all weights and biases of the output layers (logits and value).
         config: the whole resolved config as plain types; saved in every checkpoint.
+        auxiliary: further losses by name, see `AuxiliaryLoss`.
 
     Attributes:
         frames: env steps that the weights have learned from.
@@ -45,16 +47,19 @@ class Agent(L.LightningModule):
     def __init__(
         self,
         policy: Policy,
-        loss: ActorCriticLoss,
+        loss: Loss,
         optimizer: Callable[[Any], torch.optim.Optimizer],
         spec: RolloutSpec,
         schedule: Schedule | None = None,
         head_l2_coef: float = 0.0,
         config: Mapping[str, Any] | None = None,
+        auxiliary: Mapping[str, AuxiliaryLoss] | None = None,
     ):
         super().__init__()
         AlgoSpec(head_l2_coef=head_l2_coef)  # checks it
         self.policy, self.loss, self.make_optimizer, self.spec = policy, loss, optimizer, spec
+        self.auxiliary = torch.nn.ModuleDict(auxiliary)
+        self._reader = HiddenReader(policy) if auxiliary else None
         frames_per_step = spec.frames_per_rollout / spec.optimizer_steps_per_rollout
         self.make_schedule = None if schedule is None else in_optimizer_steps(schedule, frames_per_step)
         self.head_l2_coef, self.config = head_l2_coef, dict(config or {})
@@ -96,7 +101,7 @@ class Agent(L.LightningModule):
 
     def _nothing(self) -> Tensor | None:
         """The loss of a skipped minibatch: None, or with several ranks, where Lightning cannot skip, a zero loss."""
-        return 0 * torch.stack([p.sum() for p in self.policy.parameters()]).sum() if Ranks().size > 1 else None
+        return 0 * torch.stack([p.sum() for p in self.parameters()]).sum() if Ranks().size > 1 else None
 
     def on_after_backward(self) -> None:
         if self._left_out:
@@ -104,9 +109,14 @@ class Agent(L.LightningModule):
 
     def _loss(self, rollout: Rollout) -> Tensor:
         ranks = Ranks()
-        with self.profile("forward"):
-            out = self._replay(rollout)
+        with self.profile("forward"), self._reader.reading() if self._reader else nullcontext():
+            out, hidden = self._replay(rollout)
         loss, self.parts = self.loss(out.policy_logits, out.value[..., 0], rollout.transitions, ranks)
+        for name, auxiliary in self.auxiliary.items():
+            more = auxiliary(rollout, out, hidden)
+            loss, self.parts[f"auxiliary_{name}"] = loss + auxiliary.coef * more, more.detach()
+        if ranks.size > 1 and not isinstance(self.loss, ActorCriticLoss):
+            loss = loss + 0 * (out.policy_logits.sum() + out.value.sum())  # DDP waits for gradients of all weights
         if rollout.progressive is not None:
             with self.profile("forward"):
                 out = self._progressive(rollout, rollout.progressive)
@@ -120,16 +130,17 @@ class Agent(L.LightningModule):
             self._far_enough = bool(ranks.mean(self.parts["kl"]) > 1.5 * self.loss.target_kl)
         return loss
 
-    def _replay(self, rollout: Rollout) -> PolicyValue:
+    def _replay(self, rollout: Rollout) -> tuple[PolicyValue, Tensor | None]:
         """Runs the policy over the rollout, with gradients through at most bptt_steps steps.
 
         Returns:
-            logits [T + 1, B, A] and values [T + 1, B, 1].
+            logits [T + 1, B, A] and values [T + 1, B, 1]; and what the layer of the logits read, [T + 1, B, F], if
+            there are auxiliary losses.
         """
         carry, resets, T = rollout.carry, rollout.transitions.resets, len(rollout.transitions.rewards)
         length = min(self.spec.bptt_steps or T, T)
-        if self.unroll is not None and length == T and rollout.context is None:
-            return self.unroll(rollout.obs, carry, resets, rollout.repeats)
+        if self.unroll is not None and length == T and rollout.context is None and self._reader is None:
+            return self.unroll(rollout.obs, carry, resets, rollout.repeats), None
         if (context := rollout.context) is not None:
             burn_in = max(0, len(context.obs) - self.spec.learned_context)
             carry = context.carry
@@ -139,7 +150,7 @@ class Agent(L.LightningModule):
                         _, carry = self.policy.unroll(
                             context.obs[part], carry, context.resets[part], context.repeats[part]
                         )
-        outputs = []
+        outputs, hidden = [], []
         for start in range(0, T, length):
             end = start + length if start + length < T else T + 1  # the last sequence includes the bootstrap step
             out, carry = self.policy.unroll(
@@ -147,7 +158,10 @@ class Agent(L.LightningModule):
             )
             carry = tree_map(torch.Tensor.detach, carry)
             outputs.append(out)
-        return PolicyValue(*(torch.cat(each) for each in zip(*outputs, strict=True)))
+            if self._reader is not None:
+                hidden.append(self._reader.read(end - start, resets.shape[1]))
+        whole = PolicyValue(*(torch.cat(each) for each in zip(*outputs, strict=True)))
+        return whole, torch.cat(hidden) if hidden else None
 
     def _progressive(self, rollout: Rollout, progressive: Progressive) -> PolicyValue:
         """Like `_replay`, but each step runs separately from its own carry: first free ticks, then learned ticks."""
@@ -170,7 +184,7 @@ class Agent(L.LightningModule):
 
         Lightning calls the callbacks' `on_before_optimizer_step` first, and one of them may need the norm.
         """
-        gradients = [p.grad for p in self.policy.parameters() if p.grad is not None]
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
         if gradients and "grad_norm" not in self.parts:
             self.parts["grad_norm"] = torch.nn.utils.get_total_norm(gradients)
 
@@ -184,7 +198,7 @@ class Agent(L.LightningModule):
         self.trainer.callback_metrics.update({k: torch.tensor(v) for k, v in metrics.items()})
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer(self.policy.parameters())
+        optimizer = self.make_optimizer(self.parameters())
         if self.make_schedule is None:
             return optimizer
         return {

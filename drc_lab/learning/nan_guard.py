@@ -44,17 +44,23 @@ class NaNGuard(L.Callback):
             raise Diverged(self._message(agent, self._tensors(agent)))
 
     def _check_weights(self, agent: Agent) -> None:
-        values = [weight.detach() for weight in agent.policy.parameters()]
+        values = [weight.detach() for weight in agent.parameters()]
         if not torch.isfinite(torch.nn.utils.get_total_norm(values)):
-            raise Diverged(self._message(agent, weights(agent.policy)))
+            raise Diverged(self._message(agent, self._weights(agent)))
+
+    def _weights(self, agent: Agent) -> Iterator[tuple[str, Any]]:
+        """The policy's weights, then those of auxiliary losses."""
+        yield from weights(agent.policy)
+        yield from ((f"weight {name}", weight) for name, weight in agent.auxiliary.named_parameters())
 
     def _tensors(self, agent: Agent) -> Iterator[tuple[str, Any]]:
-        yield from weights(agent.policy)
+        yield from self._weights(agent)
         yield from (("observations", self._batch.obs), ("carry", self._batch.carry))
         yield from self._batch.transitions._asdict().items()
         parts = sorted(agent.parts.items(), key=lambda part: part[0] == "total")  # the sum of the others comes last
         yield from ((f"loss/{name}", value) for name, value in parts if name != "grad_norm")
-        yield from ((f"gradient of {name}", weight.grad) for name, weight in agent.policy.named_parameters())
+        learned = ((name.removeprefix("policy."), weight.grad) for name, weight in agent.named_parameters())
+        yield from ((f"gradient of {name}", gradient) for name, gradient in learned)
 
     def _message(self, agent: Agent, tensors: Iterator[tuple[str, Any]]) -> str:
         # If all are finite, the squares of the gradients overflowed in their norm.

@@ -42,10 +42,11 @@ from drc_lab.errors import ConfigError, UserError
 from drc_lab.files import written
 from drc_lab.launch import in_sweep
 from drc_lab.learning.agent import Agent
+from drc_lab.learning.auxiliary import build_auxiliary
 from drc_lab.learning.checkpointing import BEST, AtomicCheckpointIO, Checkpoints
 from drc_lab.learning.checkpoints import begin_with
 from drc_lab.learning.data import RolloutData
-from drc_lab.learning.losses import ActorCriticLoss
+from drc_lab.learning.losses import Loss
 from drc_lab.learning.losses.check import check_loss
 from drc_lab.learning.memory import check_rollouts
 from drc_lab.learning.metrics import TrainingMetrics
@@ -139,7 +140,7 @@ def prepare(settings: Settings, folder: Path) -> Training:
     spec: RolloutSpec = build_a(RolloutSpec, config.algo.rollouts, "algo.rollouts")
     env = make_env(config.env, num_envs=1)
     policy = build_policy(config.policy, env)
-    loss: ActorCriticLoss = build_a(ActorCriticLoss, config.algo.loss, "algo.loss")
+    loss: Loss = build_a(Loss, config.algo.loss, "algo.loss")
     if not shipped(loss):
         check_loss(loss, "algo.loss._target_", config.algo.loss._target_)
     if (game := game_of(env)) is not None and not shipped(game):
@@ -151,14 +152,15 @@ def prepare(settings: Settings, folder: Path) -> Training:
             raise ConfigError("env.id", config.env.id, allowed)
     optimizer = build(config.algo.optimizer, "algo.optimizer")
     schedule = None if config.algo.schedule is None else build(config.algo.schedule, "algo.schedule")
-    algo = settings.algo
+    algo, num_actions = settings.algo, int(env.single_action_space.n)
+    auxiliary = build_auxiliary(config.algo.get("auxiliary"), policy, num_actions)
     with errors_under("algo"):
-        agent = Agent(policy, loss, optimizer, spec, schedule, config=plain(config), head_l2_coef=algo.head_l2_coef)
+        agent = Agent(policy, loss, optimizer, spec, schedule, algo.head_l2_coef, plain(config), auxiliary)
         metrics = TrainingMetrics(algo.log_every_rollouts)
     check_optimization(agent, config.algo)
     held_out = settings.evaluation
     levels = held_out_env(settings, held_out.split)
-    check_fits(policy, int(env.single_action_space.n), levels, size_key(settings))
+    check_fits(policy, num_actions, levels, size_key(settings))
     if config.checkpoint is not None and begin.checkpoint is None:
         frames = begin_with(policy, checkpoint_file(config), config.checkpoint, plain(config.env))
         say(f"begins with the weights that {config.checkpoint} has after {frames:,} frames")
@@ -191,7 +193,7 @@ def prepare(settings: Settings, folder: Path) -> Training:
     return Training(agent, data, trainer, evaluation, checkpoints, stop, begin, env)
 
 
-def judge_of(loss: ActorCriticLoss, env: BatchEnv) -> Judge:
+def judge_of(loss: Loss, env: BatchEnv) -> Judge:
     """Returns what finds the optimal actions in a training env, for a loss that learns from them."""
     game = solver_of(env)
     assert game is not None
@@ -237,7 +239,7 @@ def check_optimization(agent: Agent, algo: DictConfig) -> None:
     Raises:
         UserError: one of them cannot be built, or is not a torch optimizer or schedule.
     """
-    made: Any = agent.policy.parameters()
+    made: Any = agent.parameters()
     for name, make, kind in (
         ("optimizer", agent.make_optimizer, Optimizer),
         ("schedule", agent.make_schedule, LRScheduler),

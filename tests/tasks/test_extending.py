@@ -40,6 +40,8 @@ def test_every_example_trains_as_it_is_documented(folder, command, monkeypatch):
     client, (experiment,) = store(folder)
     (recorded,) = client.search_runs([experiment.experiment_id])
     assert ("mine/largest_loss" in recorded.data.metrics) == ("TellLoss" in command)
+    assert ("loss/auxiliary_next" in recorded.data.metrics) == ("NextObservation" in command)
+    assert ("loss/worth" in recorded.data.metrics) == ("Reinforce" in command)
     if NET in command:
         assert recorded.data.tags["policy"] == "mine.TinyNet"
         assert recorded.info.run_name.startswith("TinyNet width=16 frames=640")
@@ -131,7 +133,7 @@ MISTAKES = [
     (["env.id=mine:Corridor-v1"], "env.id: found 'mine:Corridor-v1'"),
     (["env.id=yours:Env-v0"], "env.id: found 'yours:Env-v0', allowed: an id whose package is installed "),
     (["algo.loss._target_=mine.TinyNet"], "algo.loss._target_: found 'mine.TinyNet', allowed: a subclass of "
-     "drc_lab.learning.losses.base.ActorCriticLoss"),
+     "drc_lab.learning.losses.base.Loss"),
     (["algo=a2c", "algo.loss._target_=mine.BoundedLoss", "+algo.loss.bond=2"], "algo.loss.bond: found 2, allowed: no"),
     (["algo.optimizer._target_=mine.BoundedLoss"], "algo.optimizer: "),
     (["algo.schedule._target_=builtins.list"], "algo.schedule: "),
@@ -193,6 +195,16 @@ BROKEN_OTHERS = [
      "algo.loss: mine.BoundedLoss raises AttributeError: 'BoundedLoss' object has no attribute 'nothing', at mine.py:"),
     ("+callbacks.mine._target_=mine.TellLoss", "self.name, self", "self.missing.name, self",
      "callbacks.mine: AttributeError: 'TellLoss' object has no attribute 'missing', at mine.py:"),
+    ("algo.loss._target_=mine.Reinforce", "loss = -(taken * (worth - worth.mean())).mean()", "loss = worth",
+     "algo.loss._target_: found 'mine.Reinforce', allowed: a loss that is a scalar with a gradient"),
+    ("+algo.auxiliary.next._target_=mine.NextObservation", "[1:, :, None]).mean()", "[1:, :, None])",
+     "algo.auxiliary.next._target_: found 'mine.NextObservation', allowed: a loss that is a scalar with a gradient"),
+    ("+algo.auxiliary.next._target_=mine.NextObservation", "return ((made", "return ((hidden",
+     "algo.auxiliary.next: mine.NextObservation raises RuntimeError: The size of tensor"),
+    ("+algo.auxiliary.next._target_=mine.NextObservation", "coef: float = 0.1", "coef: float = -1",
+     "algo.auxiliary.next.coef: found -1, allowed: 0 or more"),
+    ("+algo.auxiliary.next._target_=mine.TinyNet", "TinyNet(Policy)", "TinyNet(Policy)",
+     "algo.auxiliary.next._target_: found 'mine.TinyNet', allowed: a subclass of drc_lab.learning.auxiliary."),
     ("env.id=mine:Corridor-v0", "gym.register(", "gym.regster(",
      "env.id: found 'mine:Corridor-v0', allowed: one that imports mine without an error (AttributeError: "),
     ("env.id=mine:Corridor-v0", 'action_space = gym', 'def __init__(self):\n        int("x")\n\n    action_space = gym',

@@ -1,4 +1,4 @@
-"""The base of all actor-critic losses: pure functions of a policy's outputs and a rollout's transitions."""
+"""The bases of all losses, and of those of an actor with a critic."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -48,8 +48,44 @@ class Targets(NamedTuple):
     values: Tensor
 
 
+class Loss(ABC):
+    """What a policy learns from a rollout. A subclass may use as much or as little of it as it likes.
+
+    One with parameters of its own is also an `nn.Module`: they are then optimised with the policy's.
+
+    Attributes:
+        uses_behaviour_values: whether the loss needs the values estimated while acting.
+        uses_optimal_actions: whether the loss needs the optimal actions; it then has to implement `judge`.
+        target_kl: see `PPOSpec`; a loss that has one needs a part "kl".
+    """
+
+    uses_behaviour_values: ClassVar[bool] = False
+    uses_optimal_actions: ClassVar[bool] = False
+    target_kl: ClassVar[float | None] = None
+
+    @abstractmethod
+    def __call__(
+        self, logits: Tensor, values: Tensor, batch: Transitions, ranks: Ranks | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Computes the loss and its parts.
+
+        Args:
+            logits: [T + 1, B, A], of the current policy; the last row is that of the bootstrap step.
+            values: [T + 1, B], of the current policy.
+            batch: the transitions.
+            ranks: the ranks whose gradients will be averaged; None is this process alone.
+
+        Returns:
+            the loss (scalar with gradient), and detached scalars, which are logged as ``loss/NAME``.
+        """
+
+    def judge(self, game: Batch) -> Judge:
+        """Makes the judge that finds the optimal actions on a game's boards, for a loss that uses them."""
+        raise NotImplementedError(f"{type(self).__name__} uses optimal actions, and has no judge")
+
+
 @dataclass(frozen=True)
-class ActorCriticLoss(LossSpec, ABC):
+class ActorCriticLoss(LossSpec, Loss):
     """loss = policy + vf_coef * value - ent_coef * entropy + logit_l2_coef * sum of squared logits.
 
     A subclass defines the targets and can replace the policy's and the value's terms. The first three parts are means
@@ -62,16 +98,7 @@ class ActorCriticLoss(LossSpec, ABC):
     by the next one that is not a pass.
 
     See `LossSpec` for the arguments.
-
-    Attributes:
-        uses_behaviour_values: whether the loss needs the values estimated while acting.
-        uses_optimal_actions: whether the loss needs the optimal actions; it then has to implement `judge`.
-        target_kl: see `PPOSpec`; a loss that has one needs a part "kl".
     """
-
-    uses_behaviour_values: ClassVar[bool] = False
-    uses_optimal_actions: ClassVar[bool] = False
-    target_kl: ClassVar[float | None] = None
 
     @abstractmethod
     def targets(self, values: Tensor, rewards: Tensor, discounts: Tensor, ratios: Tensor) -> Targets:
@@ -88,10 +115,6 @@ class ActorCriticLoss(LossSpec, ABC):
     def policy_terms(self, log_prob: Tensor, ratios: Tensor, advantages: Tensor) -> Tensor:
         """The policy loss of each step, [T, B]; its mean is minimised. Only the first two arguments have gradients."""
         return -log_prob * advantages
-
-    def judge(self, game: Batch) -> Judge:
-        """Makes the judge that finds the optimal actions on a game's boards, for a loss that uses them."""
-        raise NotImplementedError(f"{type(self).__name__} uses optimal actions, and has no judge")
 
     def policy_loss(
         self, log_probs: Tensor, ratios: Tensor, advantages: Tensor, mask: Tensor, batch: Transitions, ranks: Ranks

@@ -1,4 +1,4 @@
-"""Checks a user's own loss against the interface of `ActorCriticLoss`, on a tiny rollout before any training."""
+"""Checks a user's own loss against the interface of `Loss`, on a tiny rollout before any training."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.learning.losses.base import ActorCriticLoss, Targets, Transitions
+from drc_lab.learning.losses.base import ActorCriticLoss, Loss, Targets, Transitions
 from drc_lab.targets import told
 
 T, B, A = 3, 2, 4  # steps, envs, actions
 
 
-def check_loss(loss: ActorCriticLoss, key: str, name: str) -> None:
+def check_loss(loss: Loss, key: str, name: str) -> None:
     """Calls the loss and its methods, and checks what they return.
 
     Args:
@@ -40,10 +40,10 @@ def check_loss(loss: ActorCriticLoss, key: str, name: str) -> None:
     steps = torch.ones(T, B)
     batch = Transitions(torch.ones(T, B, dtype=torch.int64), steps, logits.detach()[:-1], resets, truncated, old)
     if loss.uses_optimal_actions:
-        demand(type(loss).judge is not ActorCriticLoss.judge, "with a method judge, as it uses optimal actions")
+        demand(type(loss).judge is not Loss.judge, "with a method judge, as it uses optimal actions")
         batch = batch._replace(optimal_actions=torch.ones(T, B, A, dtype=torch.bool))
     try:
-        if type(loss).__call__ is ActorCriticLoss.__call__:
+        if isinstance(loss, ActorCriticLoss) and type(loss).__call__ is ActorCriticLoss.__call__:
             targets = loss.targets(values.detach(), steps, 0.9 * steps, steps)
             demand(isinstance(targets, Targets), "whose targets returns Targets(advantages, values)")
             demand_terms("targets' advantages", targets.advantages)
