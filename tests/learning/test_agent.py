@@ -23,7 +23,7 @@ SGD = partial(torch.optim.SGD, lr=0.1)
 def make(loss=None, agent=None, **spec):
     spec = RolloutSpec(**({"num_envs": 4, "num_steps": 6, "frames": 6000} | spec))
     env = gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=spec.num_envs, max_steps=5, copy=False)
-    policy = DRCPolicy(env.single_observation_space.shape, env.single_action_space.n, 4, 2, 2, proj_dim=8)
+    policy = DRCPolicy(env.single_observation_space.shape, int(env.single_action_space.n), 4, 2, 2, proj_dim=8)
     loss = loss or A2CLoss()
     stream = RolloutStream(spec, [env], policy, 0, values=loss.uses_behaviour_values)
     return Agent(policy, loss, SGD, spec, **(agent or {})), stream
@@ -58,7 +58,7 @@ def test_a_shorter_window_changes_no_output_and_cuts_the_gradient_where_it_ends(
     rollout = stream.collect()
     rollout.transitions.resets[1:] = False
     rollout = rollout._replace(obs=rollout.obs.float().requires_grad_())
-    out = agent._replay(rollout)
+    out = agent._replay(rollout)[0]
     whole, _ = agent.policy.unroll(rollout.obs, rollout.carry, rollout.transitions.resets, rollout.repeats)
     torch.testing.assert_close(out.policy_logits, whole.policy_logits, atol=1e-6, rtol=1e-5)
     for step, reached in ((1, [0, 1]), (3, [2, 3]), (5, [4, 5]), (6, [4, 5, 6])):
@@ -75,7 +75,7 @@ def test_a_longer_window_goes_back_into_earlier_rollouts_and_the_burn_in_beyond_
     resets = torch.zeros_like(third.context.resets)
     third.transitions.resets[:] = False
     rollout = third._replace(context=third.context._replace(obs=obs, resets=resets), obs=third.obs.float())
-    out = agent._replay(rollout)
+    out = agent._replay(rollout)[0]
     (gradient,) = torch.autograd.grad(out.policy_logits[0].sum(), obs)
     assert gradient.abs().sum((1, 2, 3, 4)).nonzero().flatten().tolist() == [5, 6, 7]
 
@@ -84,11 +84,11 @@ def test_with_the_same_weights_the_burn_in_ends_in_the_carry_that_was_stored_and
     agent, stream = make(burn_in=6, min_repeats=1, max_repeats=3)
     stream.collect()
     rollout = stream.collect()
-    replayed = agent._replay(rollout).policy_logits
+    replayed = agent._replay(rollout)[0].policy_logits
     torch.testing.assert_close(replayed[:-1], rollout.transitions.behaviour_logits, atol=1e-6, rtol=1e-5)
     change(agent.policy)
-    stale = agent._replay(rollout._replace(context=None)).policy_logits
-    assert (agent._replay(rollout).policy_logits - stale).abs().max() > 1e-4
+    stale = agent._replay(rollout._replace(context=None))[0].policy_logits
+    assert (agent._replay(rollout)[0].policy_logits - stale).abs().max() > 1e-4
 
 
 def test_the_progressive_loss_has_the_logits_after_all_its_ticks_and_gradients_of_the_learned_ones():
@@ -106,7 +106,7 @@ def test_the_progressive_loss_has_the_logits_after_all_its_ticks_and_gradients_o
         torch.testing.assert_close(out.policy_logits[t], alone.policy_logits[0], atol=1e-6, rtol=1e-5)
     agent.training_step(rollout._replace(progressive=progressive), 0).backward()
     both = gradients(agent)
-    ordinary = agent.loss(*parts_of(agent._replay(rollout)), rollout.transitions)[0]
+    ordinary = agent.loss(*parts_of(agent._replay(rollout)[0]), rollout.transitions)[0]
     more = agent.loss(*parts_of(agent._progressive(rollout, progressive)), rollout.transitions)[0]
     ((ordinary + more) / 2).backward()
     torch.testing.assert_close(both, gradients(agent), atol=1e-6, rtol=1e-4)
@@ -127,18 +127,18 @@ def test_one_draw_of_ticks_may_hold_for_a_whole_rollout():
     rollouts = [stream.collect() for _ in range(8)]
     assert all(len(set(r.repeats[:-1])) == 1 for r in rollouts) and len({r.repeats[0] for r in rollouts}) > 1
     assert all(a.repeats[-1] == b.repeats[0] for a, b in pairwise(rollouts))
-    replayed = agent._replay(rollouts[-1]).policy_logits[:-1]
+    replayed = agent._replay(rollouts[-1])[0].policy_logits[:-1]
     torch.testing.assert_close(replayed, rollouts[-1].transitions.behaviour_logits, atol=1e-6, rtol=1e-5)
 
 
 def test_behaviour_values_are_those_of_the_policy_that_acted_the_bootstrap_included():
     agent, stream = make(PPOLoss(), minibatches=2, passes=2)
     whole = stream.collect()
-    torch.testing.assert_close(agent._replay(whole).value[..., 0], whole.transitions.behaviour_values)
+    torch.testing.assert_close(agent._replay(whole)[0].value[..., 0], whole.transitions.behaviour_values)
     iterator = iter(stream)
     for _ in range(4):
         part = next(iterator)
-        torch.testing.assert_close(agent._replay(part).value[..., 0], part.transitions.behaviour_values)
+        torch.testing.assert_close(agent._replay(part)[0].value[..., 0], part.transitions.behaviour_values)
 
 
 def test_once_the_policy_has_moved_too_far_the_rest_of_the_rollout_makes_no_step_and_the_next_one_does():

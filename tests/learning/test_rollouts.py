@@ -20,7 +20,7 @@ def make(seed=0, env_kwargs=None, **spec):
     spec = RolloutSpec(**({"num_envs": 6, "num_steps": 5, "frames": 600} | spec))
     env = gym.make_vec(ENV, num_envs=spec.num_envs, **({"max_steps": 4, "copy": False} | (env_kwargs or {})))
     torch.manual_seed(seed)
-    policy = DRCPolicy(env.single_observation_space.shape, env.single_action_space.n, 4, 2, 2, proj_dim=8)
+    policy = DRCPolicy(env.single_observation_space.shape, int(env.single_action_space.n), 4, 2, 2, proj_dim=8)
     return RolloutStream(spec, [env], policy, seed)
 
 
