@@ -62,10 +62,21 @@ def named_targets(overrides: list[str]) -> dict[str, str]:
 
 
 @contextmanager
-def evaluation_run(settings: Settings, folder: Path) -> Iterator[Run]:
-    """Opens the recorded run of an evaluation; if its folder has one already, that run is resumed."""
+def evaluation_run(settings: Settings, folder: Path, played: DictConfig) -> Iterator[Run]:
+    """Opens the recorded run of an evaluation; if its folder has one already, that run is resumed.
+
+    Its tags name the env that is played. They do not name a policy or an algorithm, as the options of the command's
+    groups are not those of the training.
+
+    Args:
+        settings: of the command.
+        folder: of the run.
+        played: the config with the env as trained.
+    """
     config = settings.config
-    with tracked_run(settings.tracking, folder, config.study, name_of(config), run_tags(config), True, say) as run:
+    tags = {name: value for name, value in run_tags(config).items() if name not in ("policy", "algo")}
+    tags["env"] = str(played.env.id)
+    with tracked_run(settings.tracking, folder, config.study, name_of(config), tags, True, say) as run:
         yield run
 
 

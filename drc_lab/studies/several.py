@@ -39,7 +39,7 @@ def play_several(settings: Settings, subjects: Sequence[Subject], folder: Path) 
     thinking_settings = [settings.thinking.settings(subject.policy, env) for subject in subjects]
     confidence = first.settings.evaluation.confidence
     tell_power(first.settings, env, thinking_settings[0])
-    with evaluation_run(settings, folder) as run, continuable(folder):
+    with evaluation_run(settings, folder, first.config) as run, continuable(folder):
         parts: list[pd.DataFrame] = []
         for number, (subject, to_play) in enumerate(zip(subjects, thinking_settings, strict=True), 1):
             place, what = folder / PARTS / subject.digest[:12], f"{number} of {len(subjects)}"

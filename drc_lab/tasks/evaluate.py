@@ -37,7 +37,7 @@ def main(settings: Settings, folder: Path) -> None:
 
     thinking_settings, shifts = settings_in(env), make_shifts(subject, settings_in)
     confidence = subject.settings.evaluation.confidence
-    with evaluation_run(settings, folder) as run, continuable(folder):
+    with evaluation_run(settings, folder, subject.config) as run, continuable(folder):
         log_held_out(run, "test", env, plain(subject.config))
         records = play_all(subject, env, thinking_settings, folder / PARTS)
         rows = table(records, confidence)

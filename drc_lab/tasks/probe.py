@@ -61,7 +61,7 @@ def main(settings: Settings, folder: Path) -> None:
     names = names_to_record(subject.policy, spec.names)
     check_recordings(subject, env, names, spec, where / "policy", episodes=2 + (spec.passes > 0))
     confidence = subject.settings.evaluation.confidence
-    with evaluation_run(settings, folder) as run, continuable(folder):
+    with evaluation_run(settings, folder, subject.config) as run, continuable(folder):
         recording = make_recording(subject, env, names, spec, where / "policy")
         control = make_control_recording(subject, env, names, spec, where / "untrained", recording)
         labelled = targets(recording, labels, recording.board, spec.unsolved)
@@ -96,7 +96,7 @@ def over_frames(settings: Settings, subjects: Sequence[Subject], spec: ProbeSpec
     check_recordings(first, env, names, spec, where / first.digest[:12] / "policy", episodes)
     confidence = first.settings.evaluation.confidence
     rows: list[dict[str, Any]] = []
-    with evaluation_run(settings, folder) as run, continuable(folder):
+    with evaluation_run(settings, folder, first.config) as run, continuable(folder):
         for subject in subjects:
             place, thought = where / subject.digest[:12], None
             recording = make_recording(subject, env, names, spec, place / "policy")

@@ -23,7 +23,7 @@ def main(settings: Settings, folder: Path) -> None:
     check_memory("saliency.levels", spec.levels, bytes_of_level(subject.policy))
     env = board_env(subject, spec.levels, "saliency.levels", at_once=spec.levels)
     confidence = subject.settings.evaluation.confidence
-    with evaluation_run(settings, folder) as run:
+    with evaluation_run(settings, folder, subject.config) as run:
         with working("attributing", len(spec.methods) * len(spec.of) * subject.policy.repeats_per_step) as advance:
             findings = saliency(subject.policy, env, spec.methods, spec.of, spec.seed, confidence, advance)
         table = findings[0].table

@@ -56,7 +56,7 @@ def main(settings: Settings, folder: Path) -> None:
     without_passes = replace(probe_spec, passes=0)
     check_recordings(subject, probe_env, names, without_passes, folder / FOLDER / "probes", episodes=1)
     confidence = subject.settings.evaluation.confidence
-    with evaluation_run(settings, folder) as run, continuable(folder):
+    with evaluation_run(settings, folder, subject.config) as run, continuable(folder):
         recording = make_recording(subject, probe_env, names, without_passes, folder / FOLDER / "probes")
         board = recording.board
         probes = fit_probes(recording, subject, label, layers, board, probe_spec)

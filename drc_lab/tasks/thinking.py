@@ -24,6 +24,6 @@ def main(settings: Settings, folder: Path) -> None:
         return play_several(settings, subjects, folder)
     plan = plan_study(subjects[0])
     tell_power(plan.subject.settings, plan.env, plan.thinking_settings)
-    with evaluation_run(settings, folder) as run:
+    with evaluation_run(settings, folder, plan.subject.config) as run:
         log_held_out(run, "test", plan.env, plain(plan.subject.config))
         run_study(plan, folder, run)

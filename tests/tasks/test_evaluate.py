@@ -30,6 +30,16 @@ def test_a_gpu_that_is_not_there_gets_a_line_that_says_what_to_do(run_task, tmp_
     assert "needs a torch build with CUDA and a visible GPU" in errors and not (tmp_path / "out").exists()
 
 
+def test_an_evaluation_is_tagged_with_the_game_that_it_plays(run_task, tmp_path):
+    code, _, errors = run_task("task=evaluate", "checkpoint=agents:/sokoban-one-box", "threads=1",
+                               "evaluation.num_levels=2", "thinking.controls=[]", "report.video_levels=[]",
+                               "folder=out")  # fmt: skip
+    assert (code, errors) == (0, "")
+    client, (study,) = store(tmp_path)
+    (one,) = client.search_runs([study.experiment_id])
+    assert one.data.tags["env"] == "drc_lab/Sokoban-v0" and not {"policy", "algo"} & set(one.data.tags)
+
+
 @pytest.mark.slow
 def test_an_evaluation_tells_how_good_it_is_and_how_it_fails(run_task, tmp_path):
     where = checkpoint(tmp_path / "a.ckpt", "env.max_optimal=1")
