@@ -40,6 +40,7 @@ from drc_lab.app.task_checks import (
 from drc_lab.arguments import errors_under, from_mapping, plain
 from drc_lab.envs.from_config import check_game, env_arguments
 from drc_lab.envs.specs.levels import step_limits
+from drc_lab.errors import ConfigError
 from drc_lab.learning import specs as learning
 from drc_lab.memory import check_memory
 from drc_lab.models import specs as models
@@ -59,6 +60,8 @@ def check_config(settings: Settings, folder: Path) -> None:
     Raises:
         UserError: about the first mistake.
     """
+    if {"..", "/"} & set(Path(str(settings.config.study)).parts):
+        raise ConfigError("study", settings.config.study, "a name: the runs of a study lie in a folder of that name")
     if (check := CHECKS.get(settings.config.task)) is not None:
         check(settings, folder)
 

@@ -9,12 +9,14 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from drc_lab.errors import UserError
+from drc_lab.untrusted import read_json
 
 CHUNK = 2**14  # bytes; an incomplete chunk is lost when the connection is cut
+LARGEST = 2**33  # bytes of a download
 TIMEOUT = (10, 60)  # seconds to connect, and without any data
 
 
-def download(url: str, path: Path, console: Console) -> None:
+def download(url: str, path: Path, console: Console, most: int = LARGEST) -> None:
     """Downloads a file, or the part of it that is missing.
 
     If a download is interrupted (Ctrl-C, a lost connection), the bytes received so far stay in ``path``, and the next
@@ -25,15 +27,16 @@ def download(url: str, path: Path, console: Console) -> None:
         path: path of the file. Beside it ``path``.json records the URL and version that its bytes belong to, until
             `forget` is called.
         console: where the progress bar is shown.
+        most: bytes of the file; a server that sends more is cut off.
 
     Raises:
         UserError: the server or the connection fails, or the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not _fetch_rest(url, path, console):
+        if not _fetch_rest(url, path, console, most):
             forget(path)
-            _fetch_rest(url, path, console)
+            _fetch_rest(url, path, console, most)
     except requests.RequestException as error:
         kept = f"; {path} holds {path.stat().st_size:,} bytes, run again to go on from there" if path.exists() else ""
         raise UserError(f"{url}: {_reason(error)}{kept}") from None
@@ -47,7 +50,7 @@ def forget(path: Path) -> None:
     _note(path).unlink(missing_ok=True)
 
 
-def _fetch_rest(url: str, path: Path, console: Console) -> bool:
+def _fetch_rest(url: str, path: Path, console: Console, most: int) -> bool:
     """Downloads what is missing in ``path``. Returns False if ``path`` is not the beginning of the server's file."""
     known = _read_note(path)
     have = path.stat().st_size if path.exists() and known.get("url") == url else 0
@@ -67,19 +70,26 @@ def _fetch_rest(url: str, path: Path, console: Console) -> bool:
         if have and not (begins and version == known["version"]):
             return False
         length = response.headers.get("Content-Length")
-        total = have + int(length) if length else None
+        total = have + int(length) if length and length.isdecimal() else None
+        _check_size(total or 0, most, url)
         with path.open("ab" if have else "wb") as file, _bar(console) as bar:
             _note(path).write_text(json.dumps({"url": url, "version": version}))
             task = bar.add_task(path.stem, total=total, completed=have)
             for chunk in response.iter_content(CHUNK):
+                _check_size(file.tell() + len(chunk), most, url)
                 file.write(chunk)
                 bar.advance(task, len(chunk))
         return True
 
 
+def _check_size(size: int, most: int, url: str) -> None:
+    if size > most:
+        raise UserError(f"{url}: the server sends {size:,} bytes or more, allowed: up to {most:,}")
+
+
 def _bar(console: Console) -> Progress:
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    return Progress(TextColumn("{task.description}"), *columns, console=console)
+    return Progress(TextColumn("{task.description}", markup=False), *columns, console=console)
 
 
 def _note(path: Path) -> Path:
@@ -88,9 +98,11 @@ def _note(path: Path) -> Path:
 
 def _read_note(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(_note(path).read_text())
-    except (OSError, ValueError):
+        known = read_json(_note(path))
+    except UserError:
         return {}
+    fits = isinstance(known, dict) and all(isinstance(known.get(key), str | None) for key in ("url", "version"))
+    return known if fits and "version" in known else {}
 
 
 def _reason(error: requests.RequestException) -> str:

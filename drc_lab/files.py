@@ -81,6 +81,11 @@ def writable(path: Path) -> None:
         raise UserError(f"{path}: {error.strerror}") from None
 
 
+def is_name(text: str) -> bool:
+    """Whether a text names a file within a folder: not a path that leads elsewhere."""
+    return text not in ("", ".", "..") and not set(text) & set("/\\\0")
+
+
 def size_of(path: Path) -> int:
     """Size in bytes of a file, or of all files in a folder."""
     return path.stat().st_size if path.is_file() else sum(p.stat().st_size for p in path.rglob("*") if p.is_file())

@@ -20,9 +20,16 @@ from drc_lab.models.policy import Policy
 from drc_lab.paths import CONF
 from drc_lab.process import process_kept
 from drc_lab.rules import at_least
+from drc_lab.trust import trusted
 
 
-def load_policy(checkpoint: str | Path, *, root: str | Path = "outputs", tracking_uri: str | None = None) -> Policy:
+def load_policy(
+    checkpoint: str | Path,
+    *,
+    root: str | Path = "outputs",
+    tracking_uri: str | None = None,
+    trust: Sequence[str] = (),
+) -> Policy:
     """Loads a trained policy, in evaluation mode, on the CPU.
 
     Args:
@@ -30,19 +37,22 @@ def load_policy(checkpoint: str | Path, *, root: str | Path = "outputs", trackin
             models:/NAME/VERSION or runs:/ID/checkpoints/FILE.
         root: folder of MLflow's store; checkpoints are also downloaded from MLflow to this folder.
         tracking_uri: MLflow's tracking URI, if its store is elsewhere.
+        trust: names of modules that the checkpoint may name for its policy or env, and whose code then runs. Without
+            them only policies of drc_lab and envs that Gymnasium knows are built.
 
     Returns:
         the policy. Its ``origin`` has the config of its training.
 
     Raises:
-        UserError: there is no such checkpoint, or this version cannot load it.
+        UserError: there is no such checkpoint, this version cannot load it, or it names a module that is not trusted.
     """
+    allowed = trusted(trust)
     with process_kept():
         config = command_config()
         config.root = str(root)
         if tracking_uri is not None:
             config.tracking.uri = tracking_uri
-        return checkpoints.load_policy(checkpoint_file(config, str(checkpoint)))[0]
+        return checkpoints.load_policy(checkpoint_file(config, str(checkpoint)), allowed)[0]
 
 
 def make_env(

@@ -9,7 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from drc_lab.app.fits import check_thinks
 from drc_lab.app.settings import CONFIG, Settings
+from drc_lab.arguments import errors_under, plain
 from drc_lab.checkpoint_names import FOLDER
+from drc_lab.trust import check_config, trusted_by
+from drc_lab.untrusted import read_config
 
 
 def as_trained(config: DictConfig, trained: DictConfig, overrides: Sequence[str] | None = None) -> Settings:
@@ -51,6 +54,7 @@ def as_recorded(config: DictConfig, checkpoint: str) -> Settings | None:
     path = Path(checkpoint)
     if path.parent.name != FOLDER or not (saved := path.parent.parent / CONFIG).is_file():
         return None
-    trained = OmegaConf.load(saved)
-    assert isinstance(trained, DictConfig)
+    trained = read_config(saved)
+    with errors_under("checkpoint"):
+        check_config(plain(trained), trusted_by(config))
     return as_trained(config, trained)

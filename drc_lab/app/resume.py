@@ -19,6 +19,7 @@ from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.learning.validation import HeldOutEvaluation, best_of
 from drc_lab.tracking.journal import last_status
 from drc_lab.tracking.mlflow import flatten
+from drc_lab.untrusted import read_config
 
 SAME = ("env", "policy", "algo", "seed", "checkpoint")  # groups of the config that the state of a training depends on
 # Keys in them that may change, as they only affect speed. `RolloutStream` itself compares the number of groups, as
@@ -89,7 +90,7 @@ def beginning(config: DictConfig, folder: Path) -> Beginning:
 
 def recorded_evaluation(path: Path) -> Any:
     """Returns the ``evaluation`` group of a run's config.yaml."""
-    return OmegaConf.select(OmegaConf.load(path), "evaluation")
+    return OmegaConf.select(read_config(path), "evaluation")
 
 
 def check_same_training(before: dict[str, Any], now: DictConfig, which: str) -> None:

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from drc_lab.app.settings import Settings
 from drc_lab.arguments import plain
 from drc_lab.errors import ConfigError
+from drc_lab.files import is_name
 
 BASE = "base"  # the levels that the evaluation group describes
 
@@ -22,6 +23,8 @@ def shifted_settings(settings: Settings) -> dict[str, Settings]:
     config, by_name = settings.config, {}
     for name, values in plain(config.thinking.worlds).items():
         key = f"thinking.worlds.{name}"
+        if not is_name(str(name)):
+            raise ConfigError("thinking.worlds", name, "a name that can be that of a folder")
         if name == BASE:
             raise ConfigError(key, values, "another name: that is the world of the evaluation group")
         if not isinstance(values, dict) or not set(values) <= set(config.evaluation):

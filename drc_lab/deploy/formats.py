@@ -14,11 +14,14 @@ from drc_lab.deploy import onnx_files, torch_files
 from drc_lab.deploy.policy import ExportedPolicy
 from drc_lab.deploy.spec import BF16, FLOAT32, INT8_DYNAMIC
 from drc_lab.deploy.step import Interface, PolicyStep
+from drc_lab.errors import UserError
 from drc_lab.files import written
 from drc_lab.models.policy import Policy
 from drc_lab.models.published import load, save_flax
+from drc_lab.untrusted import opened
 
 Play = tuple[Shaped[Tensor, "T B *obs"], Bool[Tensor, "T B"]]  # observations and resets
+LARGEST = 2**33  # bytes of an exported file
 
 
 def write(format: str, step: PolicyStep, paths: dict[str, Path], played: Callable[[], Play]) -> None:
@@ -65,10 +68,21 @@ def _write_onnx(step: PolicyStep, parts: dict[str, Path], played: Callable[[], P
 
 
 def runner(format: str, path: Path, interface: Interface, policy: Policy) -> Policy:
-    """Loads a file written by `write` as a policy; ``policy`` is the one that was exported."""
-    if format == "state_dict":
-        return torch_files.with_weights(policy, path)
+    """Loads a file written by `write` as a policy; ``policy`` is the one that was exported.
+
+    Raises:
+        UserError: the file is not, or no longer, as it was written.
+    """
     if format == "flax":
         return load(path)
-    program = onnx_files.OnnxProgram if format == "onnx" else torch_files.TorchProgram
-    return ExportedPolicy(program(path), interface)
+    with opened(path, LARGEST):
+        pass
+    try:
+        if format == "state_dict":
+            return torch_files.with_weights(policy, path)
+        program = onnx_files.OnnxProgram if format == "onnx" else torch_files.TorchProgram
+        return ExportedPolicy(program(path), interface)
+    except UserError:
+        raise
+    except Exception as error:  # damaged files make torch and onnxruntime raise errors of many types
+        raise UserError(f"{path}: no whole file of format={format} ({' '.join(str(error).split()):.200})") from error

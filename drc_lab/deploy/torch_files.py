@@ -10,6 +10,7 @@ from torch.export import Dim, ExportedProgram
 
 from drc_lab.deploy.step import Interface, PolicyStep
 from drc_lab.models.policy import Policy
+from drc_lab.saved_tensors import read_torch
 
 
 @torch.no_grad()
@@ -44,12 +45,12 @@ def write_weights(policy: Policy, path: Path, dtype: torch.dtype) -> None:
 def with_weights(policy: Policy, path: Path) -> Policy:
     """A copy of the policy with the weights of a file that `write_weights` wrote."""
     policy = copy.deepcopy(policy)
-    policy.load_state_dict(torch.load(path, weights_only=True))
+    policy.load_state_dict(read_torch(path))
     return policy
 
 
 class TorchProgram:
-    """Runs a .pt2 file in torch."""
+    """Runs a .pt2 file in torch, one that this process wrote: torch executes code in such a file when it loads it."""
 
     def __init__(self, path: Path):
         self.module: Any = torch.export.load(path).module()

@@ -24,6 +24,7 @@ from drc_lab.interpretation.recording import ABOUT, DECIDES
 from drc_lab.interpretation.spec import RECORDED_AS
 from drc_lab.models.policy import Policy, PolicyValue
 from drc_lab.models.taps import Point, Taps
+from drc_lab.untrusted import as_mapping, read_json
 
 DTYPES = dict(zip(RECORDED_AS, (np.float32, np.float16), strict=True))
 
@@ -209,8 +210,8 @@ def check_folder(folder: Path, key: str) -> None:
     if not path.exists():
         return
     try:
-        found = json.loads(path.read_text()).get("key")
-    except (OSError, ValueError):
+        found = as_mapping(read_json(path), str(path)).get("key")
+    except UserError:
         found = None
     if found != key:
         raise UserError(

@@ -14,7 +14,6 @@ Tensors are named as in `drc_lab.interpretation.hooks`: ``0.1.h`` is [rows, C, H
 its T steps and one at its end.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,13 +22,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors.numpy import load_file
 
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.interpretation.episodes import Episode
-
-DECIDES = -1  # value of `thought` in the rows of deciding passes
-ABOUT = "recording.json"
+from drc_lab.interpretation.shards import ABOUT as ABOUT
+from drc_lab.interpretation.shards import DECIDES as DECIDES
+from drc_lab.interpretation.shards import described, of_boards, read_shard
+from drc_lab.untrusted import read_json
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,13 @@ class Recording:
             UserError: the folder has no recording, or it cannot be read.
         """
         try:
-            about = json.loads((folder / ABOUT).read_text())
-            parts = sorted(folder.glob("*.parquet"))
-            index = pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True)
-            shards = [load_file(part.with_suffix(".safetensors")) for part in parts]
+            about = described(read_json(folder / ABOUT))
+            shards = [read_shard(part) for part in sorted(folder.glob("*.parquet"))]
+            index = pd.concat([index for index, _ in shards], ignore_index=True)
+            tensors = {name: np.concatenate([each[name] for _, each in shards]) for name in shards[0][1]}
         except Exception as error:  # which exception a damaged file raises depends on the library and the damage
             raise UserError(f"{folder}: found no whole recording of drc_lab ({type(error).__name__})") from error
-        return cls(index, {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}, about)
+        return cls(index, tensors, about)
 
     def tensor(self, name: str) -> np.ndarray:
         """Returns a recorded tensor as float32 [rows, ...].
@@ -81,7 +80,7 @@ class Recording:
     @property
     def names(self) -> list[str]:
         """Names of the recorded tensors that the policy computed: all but observations, returns and boards."""
-        own = [name for name in self.tensors if name not in ("obs", "returns") and not name.startswith("boards.")]
+        own = [name for name in self.tensors if name != "obs" and not of_boards(name)]
         return sorted(own, key=_place)
 
     @cached_property

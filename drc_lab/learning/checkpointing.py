@@ -17,6 +17,7 @@ from drc_lab.learning.rollout import Rollout
 from drc_lab.learning.specs import CheckpointSpec
 from drc_lab.learning.stop import GracefulStop
 from drc_lab.learning.validation import HeldOutEvaluation, rank
+from drc_lab.saved_tensors import read_torch
 
 BEST = "best.ckpt"
 
@@ -31,6 +32,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         with written(Path(path)) as part, part.open("wb") as file:
             torch.save(checkpoint, file)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """Reads a checkpoint as `read_torch` does, onto the CPU; Lightning's other arguments are not needed."""
+        return read_torch(path)
 
 
 class Checkpoints(Checkpoint):
@@ -149,7 +154,7 @@ class Checkpoints(Checkpoint):
         """
         if self._source is None:  # this rank writes no checkpoints
             return {}
-        state = torch.load(self._source, map_location="cpu", weights_only=True)
+        state = read_torch(self._source)
         return {name: state[name] for name in ("epoch", "global_step", "loops")}
 
     def _minutes_are_over(self, trainer: L.Trainer) -> bool:

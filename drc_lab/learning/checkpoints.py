@@ -1,10 +1,12 @@
-"""Loads a policy and its training config from a checkpoint file. No code in the file is executed."""
+"""Loads a policy and its training config from a checkpoint file.
+
+No code in the file is executed, and none that it names unless it is part of drc_lab or trusted.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
@@ -13,6 +15,10 @@ from drc_lab.checkpoint_names import local_file
 from drc_lab.config import build_policy, make_env
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.models.policy import Origin, Policy
+from drc_lab.saved_tensors import read_torch
+from drc_lab.targets import TARGET
+from drc_lab.trust import OWN_POLICIES, Trust, check_config
+from drc_lab.untrusted import plain_tree
 
 # Settings of an env that each add one action: the number of actions does not tell them apart.
 MORE_ACTIONS = ("noop", "thinks")
@@ -31,17 +37,46 @@ def read_checkpoint(path: str | Path, key: str = "checkpoint") -> dict[str, Any]
     """
     path = local_file(str(path), key)
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = read_torch(path)
+    except UserError:
+        raise
     except Exception as error:  # damaged files make torch raise errors of many types
         raise UserError(f"{key}: {str(path)!r} cannot be read, it is damaged or not one of drc_lab") from error
     if not isinstance(checkpoint, dict) or not {"config", "state_dict"} <= set(checkpoint):
         raise UserError(f"{key}: {str(path)!r} holds no config and state_dict, it is not one of drc_lab")
-    return checkpoint
+    return dict(checkpoint) | _checked(checkpoint, f"{key}: {str(path)!r}")
 
 
-def load_policy(path: str | Path) -> tuple[Policy, DictConfig]:
-    """Loads the trained policy from a file or agents:/NAME, in evaluation mode, with its resolved config."""
-    return policy_of(read_checkpoint(path))
+def _checked(checkpoint: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Copies of the parts that are used, as what they should be: nothing that a file added to them comes along.
+
+    Raises:
+        UserError: one of them is something else; the message begins with ``source``.
+    """
+    weights, frames = checkpoint["state_dict"], checkpoint.get("frames", 0)
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(weight, Tensor) for name, weight in dict.items(weights)
+    ):
+        raise UserError(f"{source} has a state_dict of something else than tensors by name, it is not one of drc_lab")
+    if type(frames) is not int or not 0 <= frames < 2**63:
+        raise UserError(f"{source} has frames={frames!r:.80}, allowed: a number of 0 or more")
+    try:
+        config = plain_tree(checkpoint["config"])
+    except ValueError as error:
+        raise UserError(f"{source} has a config with {error}, it is not one of drc_lab") from None
+    if not isinstance(config, dict) or not all(isinstance(config.get(group), dict) for group in ("env", "policy")):
+        raise UserError(f"{source} has a config without env and policy, it is not one of drc_lab")
+    return {"config": config, "state_dict": {name: Tensor.detach(weight) for name, weight in weights.items()}}
+
+
+def load_policy(path: str | Path, trust: Trust | None = None) -> tuple[Policy, DictConfig]:
+    """Loads the trained policy from a file or agents:/NAME, in evaluation mode, with its resolved config.
+
+    Args:
+        path: of a file, or agents:/NAME.
+        trust: what its config may name besides policies and envs of drc_lab; None is nothing.
+    """
+    return policy_of(read_checkpoint(path), trust)
 
 
 def weights_in(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
@@ -81,17 +116,33 @@ def begin_with(policy: Policy, path: Path, name: str, env: Mapping[str, Any]) ->
     return int(checkpoint.get("frames", 0))
 
 
-def policy_of(checkpoint: dict[str, Any]) -> tuple[Policy, DictConfig]:
+def check_layers(policy: Mapping[str, Any], weights: int) -> None:
+    """Refuses a policy of drc_lab with more layers than there are weights, which would take forever to build.
+
+    Raises:
+        ConfigError: about ``policy.KEY``.
+    """
+    for key, value in policy.items():
+        layers = len(value) if isinstance(value, list) else value if key.endswith("layers") else 0
+        if str(policy[TARGET]).startswith(OWN_POLICIES) and isinstance(layers, int | float) and layers > weights:
+            raise ConfigError(f"policy.{key}", value, f"no more layers than the {weights} weights beside it")
+
+
+def policy_of(checkpoint: dict[str, Any], trust: Trust | None = None) -> tuple[Policy, DictConfig]:
     """`load_policy` for the result of `read_checkpoint`.
 
     Raises:
-        UserError: the policy or env no longer exists here, or the policy's weights are no longer those that were
-            trained.
+        UserError: the policy or env no longer exists here or is not trusted, or the policy's weights are no longer
+            those that were trained.
     """
-    config = OmegaConf.create(checkpoint["config"])
-    assert isinstance(config, DictConfig)
     with errors_under("checkpoint"):  # the keys are those of the checkpoint's config
-        policy = build_policy(config.policy, make_env(config.env, num_envs=1))
+        check_config(checkpoint["config"], trust or Trust())
+        config = OmegaConf.create(checkpoint["config"])
+        assert isinstance(config, DictConfig)
+        check_layers(checkpoint["config"]["policy"], len(checkpoint["state_dict"]))
+        # Only the sizes of the env matter here, so no fixed set of levels is generated.
+        env = {key: value for key, value in checkpoint["config"]["env"].items() if key != "num_levels"}
+        policy = build_policy(config.policy, make_env(OmegaConf.create(env), num_envs=1))
     try:
         policy.load_state_dict(weights_in(checkpoint))
     except RuntimeError as error:

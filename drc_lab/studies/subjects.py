@@ -19,6 +19,7 @@ from drc_lab.errors import ConfigError
 from drc_lab.learning.checkpoints import policy_of, read_checkpoint
 from drc_lab.models.policy import Policy
 from drc_lab.tracking.mlflow import flatten
+from drc_lab.trust import trusted_by
 
 BEST = "best.ckpt"  # usually a copy of one of the others
 OF_LEVELS = ("report_split", "num_levels", "level_seed", "board", "env")  # keys of evaluation that say what is played
@@ -93,7 +94,7 @@ def load_subject(config: DictConfig, path: Path, name: str) -> Subject:
         UserError: the file does not exist or is no checkpoint.
     """
     state = read_checkpoint(path)
-    policy, trained = policy_of(state)
+    policy, trained = policy_of(state, trusted_by(config))
     settings = as_trained(config, trained)
     device = device_of(config.trainer.accelerator)
     set_precision(policy, config, device)

@@ -39,6 +39,7 @@ from drc_lab.models.policy import Policy, num_actions
 from drc_lab.process import machine_name
 from drc_lab.progress import tracked, working
 from drc_lab.speed.timing import timed
+from drc_lab.trust import trusted_by
 
 ITSELF = "the policy"
 CSV = "export.csv"
@@ -52,7 +53,7 @@ def main(settings: Settings, folder: Path) -> None:
     exported_checkpoint(config)
     if spec.format == "onnx":
         check_installed()
-    policy, trained = load_policy(checkpoint_file(config))
+    policy, trained = load_policy(checkpoint_file(config), trusted_by(config))
     settings = as_trained(config, trained)
     set_precision(policy, config, torch.device("cpu"))
     if wants_bfloat16(policy):

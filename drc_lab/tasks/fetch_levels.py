@@ -14,10 +14,12 @@ from rich.console import Console
 
 from drc_lab.app.settings import Settings
 from drc_lab.app.task_checks import check_sha256, levels_source
+from drc_lab.archives import unpacking
 from drc_lab.download import download, forget
 from drc_lab.envs.sokoban.files import ADVICE, LevelFiles
 from drc_lab.errors import UserError
 
+LARGEST = 2**31  # bytes of the archive, and of all that is in it
 PARTS = ("unfiltered/train", "unfiltered/valid", "unfiltered/test", "medium/train", "medium/valid", "hard")
 _WANTED = re.compile(rf"(?:[^/]+/)?((?:{'|'.join(PARTS)})/\w+\.txt|LICENSE|README\.md)", re.ASCII)
 
@@ -76,7 +78,7 @@ def _unpack(archive: Path, folder: Path, console: Console) -> dict[str, int]:
     fresh = folder.with_name(f"{folder.name}.unpacking")
     shutil.rmtree(fresh, ignore_errors=True)  # left by a run that was killed
     try:
-        with console.status("unpacking and reading all levels"), zipfile.ZipFile(archive) as packed:
+        with console.status("unpacking and reading all levels"), unpacking(archive, LARGEST) as packed:
             for member in packed.infolist():
                 path = PurePosixPath(member.filename)
                 if path.is_absolute() or ".." in path.parts or "\\" in member.filename:
@@ -91,10 +93,10 @@ def _unpack(archive: Path, folder: Path, console: Console) -> dict[str, int]:
             raise UserError(f"found no level file in it such as {PARTS[0]}/000.txt")
         fresh.rename(folder)  # which does not exist or is empty
         return counts
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise UserError(f"it is no whole zip file ({error})") from None
     except UserError as error:
         raise UserError(str(error).replace(f"{fresh}/", "").removesuffix(ADVICE)) from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise UserError(f"it is no whole zip file ({error})") from None
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 

@@ -23,6 +23,7 @@ from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy, num_actions
 from drc_lab.playing.keyboard import NEXT, QUIT, RESTART, Keyboard, keys
 from drc_lab.playing.stage import Stage
+from drc_lab.trust import trusted_by
 
 SHOWN_ACTIONS = 3  # the most probable ones
 
@@ -35,7 +36,7 @@ def main(settings: Settings, folder: Path) -> None:
         stage = Stage(settings, spec, pace=False)
         play = partial(play_by_hand, stage, spec)
     else:
-        policy, trained = load_policy(checkpoint_file(config))
+        policy, trained = load_policy(checkpoint_file(config), trusted_by(config))
         settings = as_trained(config, trained)
         set_precision(policy, config, torch.device("cpu"))
         stage = Stage(settings, spec, pace=True)

@@ -40,7 +40,7 @@ def send_rest(folder: Path) -> None:
             journal.add("status", status="KILLED")
         try:
             with working("sending to MLflow"):
-                to_mlflow(journal, store, say).flush()
+                to_mlflow(journal, store, say, outside=False).flush()
         except (Away, OSError) as error:
             raise Away(f"MLflow at {store.name} does not have all of it: {in_one_line(error)}") from error
     console.print(f"MLflow has all of it: {store.pages(*ids)}", soft_wrap=True)

@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 
 from drc_lab.checkpoint_names import ALLOWED, FOLDER, MODEL, RUN
 from drc_lab.errors import ConfigError
-from drc_lab.files import written
+from drc_lab.files import is_name, written
 from drc_lab.tracking.mlflow import in_one_line
 from drc_lab.tracking.models import best_first, models_of, own_measure
 
@@ -75,7 +75,11 @@ def fetch_run(client: MlflowClient, run: str, cache: Path, key: str) -> list[Pat
 
 
 def _download(client: MlflowClient, folder: str, file: str, cache: Path, again: bool = False) -> Path:
-    place = cache / folder.removesuffix("/artifacts").removesuffix(f"/artifacts/{FOLDER}").split("/")[-1] / file
+    own = folder.removesuffix("/artifacts").removesuffix(f"/artifacts/{FOLDER}").split("/")[-1]
+    for name in (own, file):  # the server says them
+        if not is_name(name):
+            raise ConfigError("checkpoint", f"{own}/{file}", "the name of a file in a folder")
+    place = cache / own / file
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     if again or not place.is_file():
         with written(place) as part, tempfile.TemporaryDirectory(dir=part.parent) as there:

@@ -248,9 +248,12 @@ def _send_first(sender: Sender) -> None:
         raise
 
 
-def to_mlflow(journal: Journal, store: Store, say: Say) -> Sender:
-    """A sender for the operations that MLflow does not have yet, to the run that the journal names."""
-    sink = MLflowSink(store, journal.run["experiment_id"], journal.run["run_id"], journal.folder)
+def to_mlflow(journal: Journal, store: Store, say: Say, outside: bool = True) -> Sender:
+    """A sender for the operations that MLflow does not have yet, to the run that the journal names.
+
+    Without ``outside`` it sends no files that lie outside of the run's folder.
+    """
+    sink = MLflowSink(store, journal.run["experiment_id"], journal.run["run_id"], journal.folder, outside)
     return Sender(journal, sink, journal.sent, journal.mark_sent, say)
 
 

@@ -32,10 +32,13 @@ class MLflowSink:
         store: the store that has the run.
         experiment_id, run_id: MLflow's ids.
         folder: the journal's folder, to which relative paths refer.
+        outside: whether files outside of that folder are sent. A folder that comes from somebody else could name any
+            file of this machine, and the server to send it to.
     """
 
-    def __init__(self, store: Store, experiment_id: str, run_id: str, folder: Path):
+    def __init__(self, store: Store, experiment_id: str, run_id: str, folder: Path, outside: bool = True):
         self.store, self.experiment_id, self.run_id, self.folder = store, experiment_id, run_id, folder
+        self.outside = outside
         self.name = f"MLflow at {store.name}"
 
     def send(self, operations: list[Operation]) -> None:
@@ -65,7 +68,7 @@ class MLflowSink:
     def _send_one(self, operation: Operation) -> None:
         client, run_id = self.store.client, self.run_id
         if "path" in operation:
-            path = self.folder / operation["path"]
+            path = self._file(operation["path"])
             if not path.is_file():  # the checkpoint was deleted, because others are better
                 return
             operation = operation | {"path": str(path)}
@@ -89,6 +92,12 @@ class MLflowSink:
             case {"op": "status", "status": status, "time": time}:
                 client.set_terminated(run_id, status, time)
 
+    def _file(self, path: str) -> Path:
+        file = self.folder / path
+        if not self.outside and not file.resolve().is_relative_to(self.folder.resolve()):
+            raise Refused(f"{path} lies outside of the run's folder")
+        return file
+
     def _send_child(self, child: Operation) -> None:
         """Sends a nested run; if one of that name exists from before the run was stopped, it is updated."""
         parent = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.run_id}'"
@@ -104,6 +113,6 @@ class MLflowSink:
         self.store.client.log_batch(run_id, params=params)
         self._send_metrics(run_id, child["metrics"])
         for path, folder in child["artifacts"]:
-            if (self.folder / path).is_file():
-                self.store.client.log_artifact(run_id, str(self.folder / path), folder)
+            if (file := self._file(path)).is_file():
+                self.store.client.log_artifact(run_id, str(file), folder)
         self.store.client.set_terminated(run_id, child["status"], child["time"])

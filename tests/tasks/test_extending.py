@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 TINY = ["algo.rollouts.frames=640", "algo.rollouts.num_envs=16", "algo.rollouts.num_steps=4", "evaluation.num_levels=8",
         "evaluation.every_frames=640", "callbacks.videos=null"]  # fmt: skip
 CONFIGS = ["--config-dir", "configs"]
+BEST = "checkpoint=a/checkpoints/best.ckpt"
 NET = "policy._target_=mine.TinyNet"
 
 
@@ -56,7 +57,7 @@ def test_a_run_with_own_code_goes_on_and_is_evaluated_as_any_other(folder, monke
     assert result.returncode == 0, result.stderr
     again = run(folder, *words[:-1], f"+{words[-1]}")
     assert "holds this run, finished" in again.stdout
-    result = run(folder, "task=evaluate", "checkpoint=a/checkpoints/best.ckpt", "evaluation.num_levels=8", "folder=b")
+    result = run(folder, "task=evaluate", BEST, "evaluation.num_levels=8", "folder=b", "trust=[mine]")
     assert result.returncode == 0, result.stderr
     other = run(folder, "policy._target_=mine.TinyNet", "+policy.width=8", *TINY, "folder=a", words[-2])
     assert (other.returncode, other.stderr.count("\n")) == (2, 1)
@@ -71,12 +72,12 @@ def test_a_run_with_own_code_goes_on_and_is_evaluated_as_any_other(folder, monke
         "nn.Linear(width, num_actions), nn.Linear(width, 1)",
         "nn.Linear(2 * width, num_actions), nn.Linear(2 * width, 1)",
     )
-    found = run_here(monkeypatch, capfd, "task=play", "checkpoint=a/checkpoints/best.ckpt")
+    found = run_here(monkeypatch, capfd, "task=play", BEST, "trust=[mine]")
     assert found[0] == 2 and found[2].count("\n") == 1
     assert found[2].startswith("drc_lab: checkpoint: mine.TinyNet is not what was trained any more: ")
     (folder / "mine.py").unlink()
     del sys.modules["mine"]
-    code, _, errors = run_here(monkeypatch, capfd, "task=play", "checkpoint=a/checkpoints/best.ckpt")
+    code, _, errors = run_here(monkeypatch, capfd, "task=play", BEST, "trust=[mine]")
     assert code == 2 and "checkpoint.policy._target_: found 'mine.TinyNet'" in errors
     assert f"there is no module 'mine' in this folder ({folder})" in errors and errors.count("\n") == 1
 

@@ -14,21 +14,21 @@ No two boards are the same up to symmetry.
 """
 
 import os
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from drc_lab.archives import read_npz
 from drc_lab.envs.levels import split_of
 from drc_lab.envs.ricochet.identity import identities
 from drc_lab.envs.ricochet.level import Boards
 from drc_lab.envs.specs.levels import split_index
-from drc_lab.envs.specs.ricochet import check_bank
+from drc_lab.envs.specs.ricochet import MAX_SIZE, ROBOT_NAMES, check_bank
 from drc_lab.errors import UserError
 
 VERSION = 1
+LARGEST = 2**31  # bytes that a bank may unpack to
 AXES = {"version": 0, "walls": 3, "robots": 2, "goal": 1, "target": 1, "optimal": 1, "moved": 1}
 
 
@@ -69,9 +69,10 @@ def read_bank(path: str | Path) -> Bank:
     """
     check_bank(path)
     try:
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as bank_file:
-            arrays = {name: bank_file[name] for name in AXES if name in bank_file}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, TypeError) as error:
+        arrays = read_npz(path, LARGEST, AXES)
+    except UserError:
+        raise
+    except Exception as error:  # damaged files make zipfile and numpy raise errors of many types
         raise UserError(f"{path}: not a whole bank file ({' '.join(str(error).split())})") from None
     missing = [name for name in AXES if name not in arrays]
     if missing:
@@ -127,13 +128,17 @@ def _wrong(bank: Bank) -> str | None:
     sizes = {len(getattr(bank, name)) for name in AXES if name != "version"}
     if sizes != {N} or N == 0:
         return f"its arrays have {sorted(sizes)} boards"
+    if not 1 <= min(height, width) <= max(height, width) <= MAX_SIZE:
+        return f"its boards have {height} x {width} cells"
+    if not 1 <= bank.robots.shape[1] <= len(ROBOT_NAMES):
+        return f"its boards have {bank.robots.shape[1]} robots"
     up, down, left, right = (walls >> side & 1 for side in range(4))
     edges = (up[:, 0], down[:, -1], left[:, :, 0], right[:, :, -1])
     if walls.max() > 15 or not all(edge.all() for edge in edges):
         return "the border of a board is open"
     if (down[:, :-1] != up[:, 1:]).any() or (right[:, :, :-1] != left[:, :, 1:]).any():
         return "a wall has one side only"
-    if not bank.robots.shape[1] or bank.robots.min() < -1 or bank.robots.max() >= cells:
+    if bank.robots.min() < -1 or bank.robots.max() >= cells:
         return "a robot is off the board"
     standing = np.sort(bank.robots, axis=1)
     if ((standing[:, 1:] == standing[:, :-1]) & (standing[:, 1:] >= 0)).any():

@@ -11,6 +11,7 @@ import numpy as np
 
 from drc_lab.envs.sokoban.level import BOX, PLAYER, PLAYER_ON_TARGET, SYMBOLS, TARGET, WALL
 from drc_lab.numerics import jit
+from drc_lab.untrusted import opened
 
 SIZE = 10
 _NEWLINE, _SEMICOLON = ord("\n"), ord(";")
@@ -19,12 +20,18 @@ _CODES[np.frombuffer(SYMBOLS.encode(), np.uint8)] = np.arange(len(SYMBOLS))
 _HEAD = b"; 0\n" + b"#" * SIZE + b"\n"
 _LAST_LEVEL = re.compile(rb"; (\d+)\n(?:[^\n]{10}\n){9}#{10}(\n{0,2})\Z")
 _LAST_LEVEL_BYTES = 150
+LEAST_BYTES = (SIZE + 1) * SIZE  # of a level
+LARGEST = 2**28  # bytes of a file of levels
 
 
 def count_levels(path: Path) -> int:
     """The number of levels in a file, from its size, its first lines and its last level alone; 0 if these do not fit
-    Boxoban's format."""
-    with path.open("rb") as file:
+    Boxoban's format.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    with opened(path, LARGEST) as file:
         head = file.read(len(_HEAD))
         size = file.seek(0, 2)
         file.seek(max(0, size - _LAST_LEVEL_BYTES))
@@ -32,7 +39,7 @@ def count_levels(path: Path) -> int:
     if head != _HEAD or not last:
         return 0
     count, missing_newlines = int(last[1]) + 1, 2 - len(last[2])
-    return count if count < size and _file_bytes(count) - missing_newlines == size else 0
+    return count if count * LEAST_BYTES < size and _file_bytes(count) - missing_newlines == size else 0
 
 
 @lru_cache

@@ -1,20 +1,20 @@
 """Sets of Sokoban levels in files, opened without reading all of them and read file by file when they are needed."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from drc_lab.envs.levels import drawn
-from drc_lab.envs.sokoban.boxoban import SIZE, count_levels, parse_boxoban
+from drc_lab.envs.sokoban.boxoban import LARGEST, SIZE, count_levels, parse_boxoban
 from drc_lab.envs.sokoban.level import Level, Levels, read_collection
 from drc_lab.envs.specs.level_files import INVALID_LEVELS, Symbols, level_files, level_folder, translation
 from drc_lab.envs.specs.levels import SPLITS
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.rules import one_of
+from drc_lab.untrusted import read_bytes
 
+LARGEST_TEXT = 2**24  # bytes of a file that is read line by line, which is slow
 TOLD = 3  # the most skipped levels that a note describes
 ADVICE = "; env.invalid_levels=skip leaves such levels out"
 
@@ -76,8 +76,7 @@ class LevelFiles:
         parsed: dict[int, np.ndarray] = {}
         counts, sizes = [], [(0, 0)]
         for number, file in enumerate(self.files):
-            with _readable(file):
-                count, size = 0 if at_once else count_levels(file), (SIZE, SIZE)
+            count, size = 0 if at_once else count_levels(file), (SIZE, SIZE)
             if not count:
                 read = _parse_file(file, symbols)
                 for place, problem in read.problems.items():
@@ -185,11 +184,14 @@ def open_levels(path: str | Path, difficulty: str | None = None, split: str | No
 
 
 def _parse_file(path: Path, symbols: Symbols = None) -> FileLevels:
-    with _readable(path):
-        data = path.read_bytes().replace(b"\r\n", b"\n")
+    data = read_bytes(path, LARGEST).replace(b"\r\n", b"\n")
     tiles = None if symbols else parse_boxoban(data)
     if tiles is not None:
         return FileLevels(tiles, np.arange(len(tiles)), {})
+    if len(data) > LARGEST_TEXT:
+        raise UserError(
+            f"{path}: found {len(data):,} bytes, allowed: up to {LARGEST_TEXT:,} in a file not like Boxoban's"
+        )
     valid: dict[int, Level] = {}
     problems: dict[int, UserError] = {}
     for number, each in enumerate(read_collection(data.decode("utf-8-sig", "replace"), str(path), symbols=symbols)):
@@ -199,11 +201,3 @@ def _parse_file(path: Path, symbols: Symbols = None) -> FileLevels:
             valid[number] = each
     tiles = Levels.pack(list(valid.values())).tiles if valid else np.zeros((0, 0, 0), np.uint8)
     return FileLevels(tiles, np.array(list(valid), np.int64), problems)
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None

@@ -16,6 +16,7 @@ from drc_lab.errors import ConfigError, UserError
 # What is in a cell. The order is that of gym-sokoban, of the one-hot observation's planes, and of PALETTE.
 WALL, FLOOR, TARGET, BOX_ON_TARGET, BOX, PLAYER, PLAYER_ON_TARGET = range(7)
 SYMBOLS = "# .*$@+"
+MAX_TEXT = 20 * MAX_SIZE  # rows and symbols a row of a level's text, with what stands around it
 
 # RGB of the observation with one pixel a cell, in the colours of Boxoban that the published agents see.
 PALETTE = np.array(
@@ -153,7 +154,10 @@ def read_collection(
 
 def _codes(rows: list[str]) -> np.ndarray:
     """uint8 [rows + 2, longest row + 2]: the rows with floor around them."""
-    codes = np.full((len(rows) + 2, max(map(len, rows)) + 2), FLOOR, np.uint8)
+    size = (len(rows), max(map(len, rows)))
+    if max(size) > MAX_TEXT:
+        raise _BadLevel(f"found {size[0]} rows of up to {size[1]} symbols, allowed: up to {MAX_TEXT} of each", 0)
+    codes = np.full((size[0] + 2, size[1] + 2), FLOOR, np.uint8)
     for number, row in enumerate(rows):
         for column, symbol in enumerate(row):
             if symbol not in _CODES:

@@ -1,17 +1,24 @@
 """Reads published solutions of Boxoban's levels. Each is replayed, and used only if it solves its level."""
 
 import csv
+import io
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
 from drc_lab.envs.sokoban.files import LevelFiles
 from drc_lab.envs.sokoban.replay import replay_tiles
+from drc_lab.envs.specs.sokoban import LARGEST_SOLUTIONS
 from drc_lab.errors import UserError
 from drc_lab.numerics import jit
+from drc_lab.untrusted import opened
 
+LONGEST_LINE = 2**20  # characters
+AT_ONCE = 10_000  # solutions that are replayed at a time, each on a copy of its level
 COLUMNS = ("File", "Level", "Actions")
 _OURS = bytes.maketrans(b"0123", bytes([0, 3, 1, 2]))  # from the published numbering: up, right, down, left
 
@@ -59,10 +66,10 @@ def read_solutions(path: str | Path, levels: LevelFiles) -> Solutions:
         UserError: the file cannot be read, or lacks a column.
     """
     files = {file.stem: number for number, file in enumerate(levels.files)}
-    rows = _read_rows(path)
-    which, texts, malformed, unknown = [], [], 0, 0
-    for stem, number, text in rows:
-        if not re.fullmatch("[0-9]+", number) or not re.fullmatch("[0-3]+", text):
+    which, texts, rows, malformed, unknown = [], [], 0, 0, 0
+    for stem, number, text in _read_rows(path):
+        rows += 1
+        if not re.fullmatch("[0-9]{1,9}", number) or not re.fullmatch("[0-3]+", text):
             malformed += 1
             continue
         found = levels.find(files[stem], int(number)) if stem in files else -1
@@ -74,7 +81,11 @@ def read_solutions(path: str | Path, levels: LevelFiles) -> Solutions:
     level = np.array(which, np.int64)
     actions = np.frombuffer(b"".join(texts), np.uint8)
     ends = np.cumsum([0, *map(len, texts)])
-    moves = replay_solutions(levels[level].tiles, actions, ends)
+    parts = [
+        replay_solutions(levels[level[at : at + AT_ONCE]].tiles, actions, ends[at : at + AT_ONCE + 1])
+        for at in range(0, len(level), AT_ONCE)
+    ]
+    moves = np.concatenate([np.zeros(0, np.int64), *parts])
     # For each level its shortest solution, the first one of equals.
     order = np.lexsort((moves, level))
     order = order[moves[order] >= 0]
@@ -82,21 +93,29 @@ def read_solutions(path: str | Path, levels: LevelFiles) -> Solutions:
     of_level = np.full(len(levels), -1), np.zeros(len(levels), np.int64)
     for array, values in zip(of_level, (moves[best], ends[best]), strict=True):
         array[level[best]] = values
-    return Solutions(of_level[0], actions, of_level[1], len(rows), malformed, unknown,
+    return Solutions(of_level[0], actions, of_level[1], rows, malformed, unknown,
                      unsolved=len(moves) - len(order), repeated=len(order) - len(best))  # fmt: skip
 
 
-def _read_rows(path: str | Path) -> list[list[str]]:
-    """The columns COLUMNS of all rows; missing values are empty."""
+def _read_rows(path: str | Path) -> Iterator[list[str]]:
+    """Yields the columns COLUMNS of each row; missing values are empty."""
     try:
-        with open(path, newline="") as file:
-            reader = csv.DictReader(file)
+        with opened(path, LARGEST_SOLUTIONS) as raw, io.TextIOWrapper(raw, encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(_lines(file))
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
                 raise UserError(f"{path}: found no column {', '.join(missing)}, allowed: {', '.join(COLUMNS)}, ...")
-            return [[row[name] or "" for name in COLUMNS] for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+            for row in reader:
+                yield [row[name] or "" for name in COLUMNS]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    while line := file.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise csv.Error(f"a line of {LONGEST_LINE:,} characters or more")
+        yield line
 
 
 @jit

@@ -97,6 +97,8 @@ def _decode(line: str) -> list[str]:
         line = line[: group.start()] + group[2] * int(group[1] or 1) + line[group.end() :]
         if len(line) > _LONGEST:
             return []
+    if len(line) > _LONGEST:
+        return []
     line = _RUN.sub(lambda run: run[2] * int(run[1]), line)
     return line.rstrip("|").split("|") if not re.search(r"[0-9()]", line) else []
 
@@ -109,16 +111,18 @@ def foreign_symbols(text: str, translate: Mapping[int, str]) -> str:
     counts: Counter[str] = Counter()
     first: dict[str, int] = {}
     together: list[tuple[int, str]] = []
+    symbols: set[str] = set()  # in those rows
     for number, line in enumerate([*text.split("\n"), ""], 1):
         row = "".join(line.split()).translate(translate)
-        if row and len(set(row).union(*(symbols for _, symbols in together))) <= _MOST_SYMBOLS:
+        if row and len(symbols | set(row)) <= _MOST_SYMBOLS:
             together.append((number, row))
+            symbols |= set(row)
             continue
         if len(together) >= _FEWEST_ROWS:
-            for place, symbols in together:
-                for symbol in symbols:
+            for place, shown in together:
+                for symbol in shown:
                     if symbol not in STANDARD and symbol not in ALTERNATES:
                         counts[symbol] += 1
                         first.setdefault(symbol, place)
-        together = [(number, row)] if row else []
+        together, symbols = [(number, row)] if row else [], set(row)
     return ", ".join(f"{symbol!r} ({count:,}, first in line {first[symbol]})" for symbol, count in counts.most_common())

@@ -22,7 +22,7 @@ def level_folder(path: str | Path, difficulty: str | None = None, split: str | N
     """
     folder = Path(path)
     for key, name in (("difficulty", difficulty), ("split", split)):
-        there = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+        there = sorted(p.name for p in _within(folder) if p.is_dir()) if folder.is_dir() else []
         if key == "difficulty" and set(there) & set(SPLITS):
             if name is not None:
                 raise ConfigError(key, name, f"null: {folder} holds the splits {' | '.join(there)}")
@@ -42,18 +42,25 @@ def level_files(path: Path) -> list[Path]:
     Raises:
         UserError: there is no such path, or no level file in the folder.
     """
-    if path.is_file():
-        return [path]
+    if path.exists() and not path.is_dir():
+        return [path]  # its reader refuses what is no regular file
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; python -m drc_lab task=fetch_levels gets Boxoban's levels")
     if files := _files_in(path):
         return files
-    there = ", ".join(sorted(p.name for p in path.iterdir())) or "nothing"
+    there = ", ".join(sorted(p.name for p in _within(path))) or "nothing"
     raise UserError(f"{path}: found {there}, allowed: files that end in {', '.join(SUFFIXES)}")
 
 
 def _files_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
+    return sorted(path for path in _within(folder) if path.suffix in SUFFIXES and path.is_file())
+
+
+def _within(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}") from None
 
 
 def has_splits(path: str | Path, difficulty: str | None = None) -> bool:

@@ -15,10 +15,12 @@ from drc_lab.envs.specs.levels import (
     stages,
     step_limits,
 )
-from drc_lab.errors import ConfigError, UserError
+from drc_lab.errors import ConfigError
 from drc_lab.pictures import DEFAULT_CELL_SIZE
 from drc_lab.rules import one_of
+from drc_lab.untrusted import opened
 
+LARGEST_SOLUTIONS = 2**28  # bytes of a file of solutions
 MIN_SIZE, MAX_SIZE = 3, 50  # 3: one cell surrounded by walls
 OBSERVATIONS = ("rgb", "planes")
 
@@ -215,10 +217,8 @@ class SokobanSpec(LevelEnvSpec):
         else:
             level_files(level_folder(str(self.levels), self.difficulty, self.part))
             if (path := self.solutions_file) is not None:
-                try:
-                    open(path).close()
-                except OSError as error:
-                    raise UserError(f"{path}: {error.strerror}") from None
+                with opened(path, LARGEST_SOLUTIONS):
+                    pass
         check_level_set(self.num_levels, self.level_seed, self.order, "all")
 
     def _check_generated(self) -> None:
@@ -254,7 +254,7 @@ class SokobanSpec(LevelEnvSpec):
     @property
     def solutions_file(self) -> str | None:
         """The path of the solutions of this split, if a file is given."""
-        return None if self.solutions is None else self.solutions.format(split=self.split)
+        return None if self.solutions is None else self.solutions.replace("{split}", self.split)
 
     @property
     def of_a_stage(self) -> dict[str, Any]:

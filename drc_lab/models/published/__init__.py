@@ -37,7 +37,7 @@ def read(
     path = Path(path)
     if path.is_dir():
         found = learned_planner.read(path, board)
-    elif path.is_file():
+    elif path.exists():  # its reader refuses what is no regular file
         found = bush2025.read(path, board)
     else:
         raise UserError(f"{path}: no such file or folder")

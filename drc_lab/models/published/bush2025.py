@@ -5,7 +5,6 @@ i, f, o, g and a fifth set. Only thinker's attention would read the fifth, and t
 """
 
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,10 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from drc_lab.archives import read_npz
 from drc_lab.errors import UserError
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.published.leaves import Leaves
 from drc_lab.models.published.record import Board, Published, find_board
+from drc_lab.saved_tensors import read_torch
 
 TICKS = 3  # ticks per step of all published agents; the weights don't say
 LARGEST = 2**30  # largest size in bytes that an archive may unpack to
@@ -98,12 +99,7 @@ def _our_gates(theirs: Tensor) -> Tensor:
 
 def _arrays(path: Path) -> Mapping[str, np.ndarray]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > LARGEST:
-            raise UserError(f"{path}: found {size} bytes when unpacked, allowed: {LARGEST}")
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        return read_npz(path, LARGEST)
     except UserError:
         raise
     except Exception as error:  # on damaged files zipfile and numpy can raise almost any error
@@ -112,7 +108,9 @@ def _arrays(path: Path) -> Mapping[str, np.ndarray]:
 
 def _state_dict(path: Path) -> Mapping[str, Tensor]:
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+        stored = read_torch(path)
+    except UserError:
+        raise
     except Exception as error:  # on damaged files torch can raise almost any error
         raise UserError(f"{path}: neither a cp_* folder, nor a whole .npz, .tar or .pt file of weights") from error
     if isinstance(stored, dict):

@@ -4,13 +4,13 @@ The keys are those of the dataclasses in its cleanba/network.py and cleanba/conv
 the network computes, such as initialisations, are not read.
 """
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, FiniteFloat, ValidationError
 
 from drc_lab.errors import UserError
+from drc_lab.untrusted import read_json
 
 Count = Annotated[int, Field(ge=1, le=2**20)]
 
@@ -86,12 +86,7 @@ def read_config(path: Path) -> tuple[PolicySpec, tuple[int, int] | None]:
     Raises:
         UserError: naming the key whose value this project's networks do not support, or what is wrong with the file.
     """
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: no JSON file ({' '.join(str(error).split())})") from None
+    config = read_json(path)
     args = _node(config, "cfg") or config  # older files hold the arguments at the top level
     net = _node(args, "net")
     if net is None:

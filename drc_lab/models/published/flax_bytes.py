@@ -16,11 +16,14 @@ from torch import Tensor
 
 from drc_lab.errors import UserError
 from drc_lab.models.published.leaves import Leaves
+from drc_lab.untrusted import read_bytes
 
 ARRAY = 1
 CHUNKED = "__msgpack_chunked_array__"
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 MOST_AXES = 8
+LARGEST = 2**31  # bytes of a file
+MOST_ENTRIES, MOST_NAMES = 1_000_000, 10_000  # of all maps and lists together, and of one map
 
 
 def read_params(path: Path) -> Leaves:
@@ -32,11 +35,19 @@ def read_params(path: Path) -> Leaves:
     Raises:
         UserError: in one line, what is wrong with the file.
     """
+    data, left = read_bytes(path, LARGEST), MOST_ENTRIES
+
+    def counted(entries: Any) -> Any:
+        nonlocal left
+        left -= 1 + len(entries)
+        if left < 0:
+            raise ValueError(f"more than {MOST_ENTRIES:,} entries")
+        return entries
+
     try:
-        # msgpack preallocates every list by its claimed length, so limit it; flax stores its own lists as maps.
-        tree = msgpack.unpackb(path.read_bytes(), max_array_len=1024)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
+        # An entry takes up to a hundred times its bytes, so limit their number, and how many msgpack takes in before
+        # it can be counted: it even preallocates a list by its claimed length. flax stores its own lists as maps.
+        tree = msgpack.unpackb(data, max_array_len=1024, max_map_len=MOST_NAMES, object_hook=counted, list_hook=counted)
     except Exception as error:  # on damaged files msgpack can raise almost any error
         raise UserError(f"{path}: no whole msgpack file of flax ({' '.join(str(error).split())})") from None
     if not isinstance(tree, dict) or not isinstance(tree.get("params"), dict):
