@@ -1,11 +1,12 @@
 """The interface of a batch env as training and evaluation use it, for own games and other packages' envs alike."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
 
 
+@runtime_checkable  # for the check of annotations while tests run
 class BatchEnv(Protocol):
     """B copies of an env in one process, with Gymnasium's vector API.
 
