@@ -27,7 +27,7 @@ def make(groups=2, rank=0, values=True, seed=0, **spec):
     sizes = spec.group_sizes(ranks=1, on_gpu=False)
     envs = [gym.make_vec(ENV, num_envs=size, max_steps=4, copy=False) for size in sizes]
     torch.manual_seed(seed)
-    policy = DRCPolicy(envs[0].single_observation_space.shape, envs[0].single_action_space.n, 4, 2, 2, proj_dim=8)
+    policy = DRCPolicy(envs[0].single_observation_space.shape, int(envs[0].single_action_space.n), 4, 2, 2, proj_dim=8)
     return RolloutStream(spec, envs, policy, seed, rank, values)
 
 

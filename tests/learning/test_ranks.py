@@ -45,7 +45,7 @@ def make(loss, rank=0, seed=0):
     torch.manual_seed(seed)
     spec = RolloutSpec(num_envs=ENVS, num_steps=6, frames=600, first_passes=[0, 3])
     env = gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=ENVS, max_steps=4, copy=False)
-    policy = DRCPolicy(env.single_observation_space.shape, env.single_action_space.n, 4, 2, 2, proj_dim=8)
+    policy = DRCPolicy(env.single_observation_space.shape, int(env.single_action_space.n), 4, 2, 2, proj_dim=8)
     agent = Agent(policy, loss, partial(torch.optim.SGD, lr=0.1), spec, head_l2_coef=1e-3)
     judges = [loss.judge(env.batch)] if loss.uses_optimal_actions else None
     return agent, RolloutStream(spec, [env], policy, seed, rank, values=loss.uses_behaviour_values, judges=judges)
