@@ -23,6 +23,7 @@ from drc_lab.composing import checked_task, debug_last, hydra_in_one_line, impli
 from drc_lab.errors import Diverged, UserError, complain
 from drc_lab.files import remove_empty
 from drc_lab.launch import in_sweep
+from drc_lab.passwords import leave_process_list, moved_to_environment
 from drc_lab.paths import CONF
 from drc_lab.signals import STOPPING, Stopped, stop_at_once
 from drc_lab.targets import add_current_folder, drop_replaced
@@ -111,8 +112,9 @@ def main() -> None:
     for number in set(STOPPING) - {signal.SIGINT}:
         signal.signal(number, stop_at_once)  # the run ends as KILLED, like after Ctrl-C
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its exceptions instead of printing them and exiting with 1
+    leave_process_list()
     add_current_folder()
-    sys.argv[1:] = arranged(sys.argv[1:])
+    sys.argv[1:] = arranged(moved_to_environment(sys.argv[1:]))
     if (of_user := os.environ.get(OWN_CONFIGS)) and config_folders() == [CONF]:
         sys.argv[1:1] = ["--config-dir", of_user]
     try:

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.passwords import moved_to_environment
 from drc_lab.paths import CONF
 from drc_lab.targets import drop_replaced, taken
 
@@ -59,7 +60,7 @@ def composed(overrides: Sequence[str]) -> Iterator[DictConfig]:
     Raises:
         UserError: there is no such config, or Hydra or OmegaConf raises an error about it within the context.
     """
-    words = [*debug_last(list(overrides)), *implied(overrides)]
+    words = moved_to_environment([*debug_last(list(overrides)), *implied(overrides)])
     before = HydraConfig.instance().cfg
     with hydra_in_one_line(words, [CONF]), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         try:

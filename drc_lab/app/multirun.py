@@ -13,11 +13,12 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from drc_lab.errors import UserError, complain
 from drc_lab.files import remove_empty
 from drc_lab.launch import PARENT, SWEEP, in_sweep
+from drc_lab.passwords import moved_to_environment
 
 opened = ExitStack()  # holds the parent run; the command line closes it, with the outcome
 
@@ -48,6 +49,7 @@ def _open(config: DictConfig) -> None:
     from drc_lab.tracking.spec import TrackingSpec
 
     quieten_libraries()
+    _move_password(config)
     folder = Path(config.hydra.sweep.dir)
     spec = from_mapping(TrackingSpec, plain(config.tracking) if "tracking" in config else {}, "tracking")
     opened.callback(_remove_unused, folder)
@@ -61,6 +63,12 @@ def _open(config: DictConfig) -> None:
             os.environ[name] = value
             opened.callback(os.environ.pop, name)
     make_folder_of(config.hydra.sweeper.get("storage"))
+
+
+def _move_password(config: DictConfig) -> None:
+    """Moves the password of a store that a file of the user's names, as Hydra writes the whole config of a sweep."""
+    if "tracking" in config and not OmegaConf.is_interpolation(config.tracking, "uri") and config.tracking.get("uri"):
+        (config.tracking.uri,) = moved_to_environment([config.tracking.uri])
 
 
 def _remove_unused(folder: Path) -> None:

@@ -20,6 +20,7 @@ from drc_lab.envs.specs.sokoban import SokobanSpec
 from drc_lab.errors import ConfigError
 from drc_lab.files import written
 from drc_lab.models.published import Published, read
+from drc_lab.passwords import hidden_in
 
 
 def main(settings: Settings, folder: Path) -> None:
@@ -38,7 +39,7 @@ def main(settings: Settings, folder: Path) -> None:
     weights = {f"policy.{name}": weight for name, weight in policy.state_dict().items()}
     path = folder / "imported.ckpt"
     with written(path) as part, part.open("wb") as file:
-        torch.save({"config": plain(config) | {"policy": published.config}, "state_dict": weights}, file)
+        torch.save({"config": hidden_in(plain(config)) | {"policy": published.config}, "state_dict": weights}, file)
     console.print(f"{sum(weight.numel() for weight in weights.values()):,} parameters", highlight=False)
     console.print(f"checkpoint {path}", soft_wrap=True, highlight=False)
 

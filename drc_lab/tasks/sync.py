@@ -9,6 +9,7 @@ from drc_lab.app.settings import Settings
 from drc_lab.app.start import console, say
 from drc_lab.app.task_checks import check_journal
 from drc_lab.errors import UserError
+from drc_lab.passwords import hidden
 from drc_lab.process import quieten_libraries
 from drc_lab.progress import working
 from drc_lab.tracking.journal import FILE, Journal
@@ -19,12 +20,16 @@ from drc_lab.tracking.run import to_mlflow
 def main(settings: Settings, folder: Path) -> None:
     """Sends the part of the folder's journal that MLflow does not have yet."""
     quieten_libraries()
-    send_rest(folder)
+    send_rest(folder, settings.tracking.uri)
 
 
-def send_rest(folder: Path) -> None:
+def send_rest(folder: Path, given: str | None = None) -> None:
     """Sends the part of a folder's journal that MLflow does not have yet, the status last. A journal without a status
     is that of a process that was killed, and the run becomes KILLED.
+
+    Args:
+        folder: the run's folder.
+        given: the store's URI with the password that the journal lacks, if it is known.
 
     Raises:
         UserError: there is no such run, it is still running, or its store is away.
@@ -34,7 +39,10 @@ def send_rest(folder: Path) -> None:
         ids = journal.run["experiment_id"], journal.run["run_id"]
         if None in ids:
             raise UserError(f"folder: the run in {str(folder)!r} was recorded without MLflow")
-        store = Store(store_now(journal.run["uri"], folder))
+        uri = store_now(journal.run["uri"], folder)
+        if given is not None and hidden(Store(given).uri) == uri:
+            uri = given  # which may have the password that the journal lacks
+        store = Store(uri)
         store.check_run(journal.run["run_id"])
         if not journal.ended:
             journal.add("status", status="KILLED")

@@ -57,6 +57,7 @@ from drc_lab.learning.time_limit import ScheduleInTime
 from drc_lab.learning.unroll import GraphedUnroll
 from drc_lab.learning.validation import HeldOutEvaluation
 from drc_lab.models.policy import Policy
+from drc_lab.passwords import hidden_in
 from drc_lab.progress import display
 from drc_lab.signals import Stopped
 from drc_lab.targets import own_frames, shipped, told
@@ -155,7 +156,8 @@ def prepare(settings: Settings, folder: Path) -> Training:
     algo, num_actions = settings.algo, int(env.single_action_space.n)
     auxiliary = build_auxiliary(config.algo.get("auxiliary"), policy, num_actions)
     with errors_under("algo"):
-        agent = Agent(policy, loss, optimizer, spec, schedule, algo.head_l2_coef, plain(config), auxiliary)
+        recorded = hidden_in(plain(config))
+        agent = Agent(policy, loss, optimizer, spec, schedule, algo.head_l2_coef, recorded, auxiliary)
         metrics = TrainingMetrics(algo.log_every_rollouts)
     check_optimization(agent, config.algo)
     held_out = settings.evaluation
@@ -321,8 +323,8 @@ def start_run(settings: Settings, start: Beginning) -> Iterator[Run]:
         system_metrics(run, spec.system_metrics_seconds),
     ):
         if start.checkpoint is None or not start.same_run:
-            path = start.folder / CONFIG
+            path, recorded = start.folder / CONFIG, hidden_in(plain(config))
             with written(path) as part:
-                OmegaConf.save(config, part, resolve=True)
-            run.log_config(plain(config), path)
+                OmegaConf.save(recorded, part)
+            run.log_config(recorded, path)
         yield run

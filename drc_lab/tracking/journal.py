@@ -12,7 +12,8 @@ Each line is one operation as JSON (with Python's NaN, Infinity and -Infinity). 
 - ``status``: the run's status, in MLflow's words
 - ``sent``: MLflow has all lines up to the byte ``position``
 
-Every operation has a ``time`` in milliseconds since 1970. Paths inside the journal's folder are relative to it.
+Every operation has a ``time`` in milliseconds since 1970. Paths inside the journal's folder are relative to it. URIs
+have no passwords in them.
 """
 
 import errno
@@ -28,6 +29,7 @@ from typing import Any
 
 from drc_lab.errors import UserError
 from drc_lab.files import written
+from drc_lab.passwords import hidden
 
 FILE = "tracking.jsonl"
 NOTES = ("run", "sent")  # operations about the journal itself, which sinks do not need
@@ -85,7 +87,7 @@ class Journal:
     def new(cls, path: Path, **run: Any) -> "Journal":
         """Starts a new journal, which replaces that of an earlier run in the folder."""
         with written(path) as part:
-            part.write_text(json.dumps({"op": "run", "time": now(), **run}) + "\n")
+            part.write_text(hidden(json.dumps({"op": "run", "time": now(), **run})) + "\n")
         return cls(path)
 
     def add(self, op: str, **fields: Any) -> bool:
@@ -99,7 +101,7 @@ class Journal:
                     return False
             elif any(step in self._seen[op, name] for name, step in points(operation)):
                 return False
-            line = json.dumps(operation).encode() + b"\n"
+            line = hidden(json.dumps(operation)).encode() + b"\n"
             try:
                 if self._file.write(line) != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

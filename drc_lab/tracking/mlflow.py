@@ -25,7 +25,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.files import written
-from drc_lab.passwords import hidden
+from drc_lab.passwords import hidden, hidden_in, without_hidden
 from drc_lab.tracking.descriptions import STUDY
 from drc_lab.tracking.moved import follow
 from drc_lab.tracking.schema import check_schema
@@ -57,12 +57,13 @@ class Store:
         uri: MLflow's tracking URI.
 
     Attributes:
-        uri: the URI in a form that does not depend on the working folder.
+        uri: the URI in a form that does not depend on the working folder, with its password.
         name: the URI as it was given, but without a password.
     """
 
     def __init__(self, uri: str):
         self.name = hidden(uri)
+        uri = without_hidden(uri)  # as it stands in journals, and in commands that were copied from the screen
         if uri.startswith(SQLITE):
             uri = f"{SQLITE}{Path(uri.removeprefix(SQLITE)).resolve()}"
         # Name the driver that drc-lab[postgres] installs, because SQLAlchemy 2.1 changed its default driver.
@@ -148,7 +149,8 @@ class Store:
             for run in begun:
                 if not (run.data.params or run.data.metrics):
                     return existing.experiment_id, run.info.run_id
-            tags = {**tags, **git_tags(), PLACE: place}
+            tags = hidden_in({**tags, **git_tags(), PLACE: place})
+            name = None if name is None else hidden(name)
             run = client.create_run(existing.experiment_id, tags=resolve_tags(tags), run_name=name)
         if not run.info.run_id:
             raise Away(f"tracking.uri: found {self.name!r}, which answers, but not as a server of MLflow does")

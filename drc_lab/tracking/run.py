@@ -10,6 +10,7 @@ from typing import Any
 
 from mlflow.tracking import MlflowClient
 
+from drc_lab.passwords import HIDDEN, VARIABLE, hidden
 from drc_lab.progress import working
 from drc_lab.ranks import rank
 from drc_lab.tracking import journal as journals
@@ -203,7 +204,7 @@ def _open(
         before = old.run if old is not None and resume else {}
         ids = {key: before.get(key) for key in ("experiment_id", "run_id", "uri")}
         if store is not None:
-            ids["uri"] = store.uri
+            ids["uri"] = hidden(store.uri)
             if ids["run_id"] is None:
                 with working("opening a run in MLflow"):
                     begun = store.begin_run(spec.artifacts, experiment, name, tags, folder)
@@ -267,10 +268,16 @@ def finish(senders: list[Sender], journal: Journal, patience: float, say: Say) -
             sender.give_up()
         journal.close()
         if left := [sender.sink.name for sender in senders if not sender.done]:
-            command = shlex.join([*python(), "task=sync", f"folder={journal.folder}"])
+            command = shlex.join([*python(), "task=sync", f"folder={journal.folder}", *_given_uri(journal)])
             say(
                 f"{left[0]} does not have all of it. The same command in the same folder sends the rest, or:  {command}"
             )
+
+
+def _given_uri(journal: Journal) -> list[str]:
+    """The override with a store's URI, if its journal lacks the password."""
+    uri = str(journal.run.get("uri"))
+    return [f"tracking.uri={uri.replace(HIDDEN, f'${{oc.env:{VARIABLE}}}')}"] if HIDDEN in uri else []
 
 
 def python() -> list[str]:

@@ -95,12 +95,13 @@ class Gate:
         way: what happens to each connection from now on: "open" leads to the server, "refuse" lets none in, "hang"
             never answers, "drip" does so byte by byte, "cut" ends it after the request, and bytes are the answer to
             every request.
+        requests: what came in while it led nowhere.
     """
 
     def __init__(self, port, way="open"):
         self.target, self.port, self._way = port, free_port(), None
         self.uri = f"http://127.0.0.1:{self.port}"
-        self._listener, self._held = None, []
+        self._listener, self._held, self.requests = None, [], []
         self.way = way
 
     @property
@@ -140,6 +141,7 @@ class Gate:
                     back.join()
                 return
             request = connection.recv(2**16)
+            self.requests.append(request)
             while self._way in ("hang", "drip") and request:
                 if self._way == "drip":
                     connection.sendall(b"H")

@@ -194,7 +194,10 @@ def test_a_store_that_stays_locked_is_one_line_at_the_start_and_gets_the_rest_of
         assert "task=sync" in said[-1]
         with pytest.raises(UserError, match="database is locked"):
             send_rest(tmp_path / "run")
+        with tracked_run(spec, tmp_path / "run", "study", None, {}, resume=True, say=said.append) as again:
+            again.log_metrics({"x": 2.0}, 1)
     send_rest(tmp_path / "run")
+    assert [m.value for m in run.client.get_metric_history(run.run_id, "x")] == [1.0, 2.0]
     assert run.client.get_run(run.run_id).info.status == "FINISHED"
 
 
