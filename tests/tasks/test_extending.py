@@ -12,7 +12,7 @@ from examples import COMMANDS, edit, examples_in
 from omegaconf import OmegaConf
 
 TINY = ["algo.rollouts.frames=640", "algo.rollouts.num_envs=16", "algo.rollouts.num_steps=4", "evaluation.num_levels=8",
-        "evaluation.every_frames=640", "callbacks.videos=null"]  # fmt: skip
+        "evaluation.every_frames=640", "callbacks.videos=null", "algo.log_every_rollouts=5"]  # fmt: skip
 CONFIGS = ["--config-dir", "configs"]
 BEST = "checkpoint=a/checkpoints/best.ckpt"
 NET = "policy._target_=mine.TinyNet"
