@@ -36,10 +36,16 @@ class Diverged(Exception):
     """A NaN or an infinity appeared in a training. The command line prints it as one line and exits with code 1."""
 
 
+def printable(text: str) -> str:
+    """The text in one line, with what a terminal would obey (escape sequences, line breaks, marks that turn the
+    direction of writing) shown as Python writes it: names in files are shown as well."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 def complain(error: Exception | str, code: int = 2) -> int:
     """Prints one line to stderr, on rank 0 only; returns the exit code (by default that of a mistake of the user)."""
     if rank() == 0:
-        print(f"drc_lab: {error}", file=sys.stderr)
+        print(f"drc_lab: {printable(str(error))}", file=sys.stderr)
     return code
 
 

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from drc_lab.ranks import rank
 
-console = Console(quiet=rank() > 0)  # only rank 0 of a training prints
+console = Console(quiet=rank() > 0, markup=False, emoji=False)  # only rank 0 of a training prints
 QUICK = 1.0  # seconds; tasks that take less get no line
 WIDTH = 10  # of a bar, so that a line fits into 80 columns
 

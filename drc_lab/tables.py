@@ -11,6 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from drc_lab.errors import printable
+
 NARROWEST = 24  # least width of a wrapped name, in characters
 MOST_LINES = 3  # most lines of a wrapped name, so that it can be read at a glance
 GAP = 2  # characters between two columns
@@ -58,7 +60,7 @@ class FittedTable:
     def add(self, *cells: str, dim: bool = False, last: bool = False) -> None:
         """Adds a row; ``dim`` dims it, and ``last`` draws a line after it, as the last row of a section."""
         assert len(cells) == len(self.columns)
-        self._rows.append((cells, dim, last))
+        self._rows.append((tuple(printable(cell) for cell in cells), dim, last))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Text(self.title, style="bold")

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 from drc_lab.app.settings import Settings
+from drc_lab.errors import printable
 from drc_lab.process import quieten_libraries, start_process
 from drc_lab.progress import console
 from drc_lab.ranks import rank
@@ -12,7 +13,7 @@ __all__ = ["console", "say", "start"]
 
 def say(text: str) -> None:
     """Prints a line for the user as plain text, without markup, highlighting or wrapping."""
-    console.print(text, soft_wrap=True, markup=False, highlight=False)
+    console.print(printable(text), soft_wrap=True, markup=False, highlight=False)
 
 
 def start(settings: Settings) -> None:
