@@ -2,22 +2,106 @@
 
 import difflib
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
+from functools import cache
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from drc_lab.errors import ConfigError
+from drc_lab.rules import part_of, rule_of, text_of, type_of
 
 P = ParamSpec("P")
 S = TypeVar("S")
 T = TypeVar("T")
 
+# Pydantic's names of the errors about values of the right type that break a rule of the annotation.
+BROKEN_RULES = {
+    "greater_than", "greater_than_equal", "less_than", "less_than_equal", "literal_error", "predicate_failed",
+    "too_short", "too_long", "missing",
+}  # fmt: skip
+
+
+class Spec:
+    """Base of dataclasses whose fields are checked against their annotations, and converted, when they are created.
+
+    A subclass with rules that join several fields has a ``__post_init__``, which first calls this class's.
+
+    Raises:
+        ConfigError: about the first field that does not fit.
+    """
+
+    def __post_init__(self) -> None:
+        cls: Any = type(self)
+        hints = hints_of(cls)
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if (fitting := fit(hints.get(field.name, Any), value, field.name)) is not value:
+                object.__setattr__(self, field.name, fitting)
+
+
+@cache
+def hints_of(target: Any) -> dict[str, Any]:
+    """The annotations of a function's arguments or of a class's fields, limits included; {} if they cannot be read."""
+    try:
+        return get_type_hints(target, include_extras=True)
+    except Exception:  # the annotations use names that are imported only for type checkers
+        return {}
+
+
+@cache
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+
+
+def fit(hint: Any, value: Any, key: str) -> Any:
+    """Converts a value to the type that an annotation asks for (1e6 becomes an int, for example).
+
+    Args:
+        hint: the annotation; one that pydantic has no schema for allows anything.
+        value: the value.
+        key: config key of the value, for messages.
+
+    Raises:
+        ConfigError: the value does not fit, or is NaN.
+    """
+    if isinstance(value, float) and math.isnan(value):
+        raise ConfigError(key, value, _allowed(hint, "finite_number"))
+    try:
+        return _adapter(hint).validate_python(value)
+    except ValidationError as error:
+        raise _mistake(hint, value, key, error) from None
+    except Exception:  # no schema, or an annotation that cannot be hashed
+        return value
+
+
+def _mistake(hint: Any, value: Any, key: str, error: ValidationError) -> ConfigError:
+    first, *more = error.errors(include_url=False)
+    if more:  # about each type of a union
+        return ConfigError(key, value, text_of(hint) or type_of(hint))
+    for place in first["loc"]:
+        if text_of(hint) or place == "[key]":
+            break
+        hint, value = part_of(hint, place), value[place]
+    return ConfigError(key, value, _allowed(hint, first["type"]))
+
+
+def _allowed(hint: Any, error: str) -> str:
+    """What an annotation allows, in words, given pydantic's name of the error."""
+    rule, wanted = rule_of(hint), type_of(hint)
+    if error in BROKEN_RULES or rule == wanted or (text_of(hint) and wanted.startswith(("list", "["))):
+        return rule or wanted
+    if error == "finite_number":
+        wanted = f"a finite number{' | null' * wanted.endswith('null')}"
+    return f"{wanted.removesuffix(' | null')}, {rule}" if "null" in rule else ", ".join(filter(None, (wanted, rule)))
+
 
 def check_types(function: Callable[..., Any], values: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Converts values to the types that the function's annotations ask for (1e6 becomes an int, for example).
+    """Checks values by the annotations of a function's arguments, and converts them as `fit` does.
 
     Args:
         function: the function or class that takes the values.
@@ -27,32 +111,19 @@ def check_types(function: Callable[..., Any], values: Mapping[str, Any], key: st
     Raises:
         ConfigError: about the first value that does not fit, or that no argument takes.
     """
-    target = function.__init__ if inspect.isclass(function) else function
     try:
         arguments = inspect.signature(function).parameters
     except ValueError:  # a builtin without a signature
         return dict(values)
-    try:
-        hints = get_type_hints(target)
-    except Exception:  # the annotations use names that are imported only for type checkers
-        hints = {}
+    hints = hints_of(function.__init__ if inspect.isclass(function) else function)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in arguments.values())
     fitting = dict(values)
     for name, value in values.items():
-        if name not in arguments:
-            if takes_any:
-                continue
+        if name in arguments:
+            fitting[name] = fit(hints.get(name, Any), value, join(key, name))
+        elif not takes_any:
             close = difflib.get_close_matches(name, arguments, 3) or sorted(arguments)
             raise ConfigError(join(key, name), value, f"no such key, but {', '.join(close)}")
-        if name in hints:
-            try:
-                wanted = TypeAdapter(hints[name], config=ConfigDict(arbitrary_types_allowed=True))
-                fitting[name] = wanted.validate_python(value)
-            except ValidationError:
-                shown = hints[name].__name__ if inspect.isclass(hints[name]) else str(hints[name])
-                raise ConfigError(join(key, name), value, shown.replace("None", "null")) from None
-            except Exception:  # pydantic has no schema for this annotation: the constructor will check
-                continue
     return fitting
 
 
@@ -107,7 +178,7 @@ def takes(spec: Callable[P, S]) -> Callable[[Callable[[T, S], None]], Callable[C
         own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
         arguments = inspect.signature(spec).parameters.values()
         __init__.__signature__ = inspect.Signature([own, *arguments])  # type: ignore[attr-defined]
-        __init__.__annotations__ = get_type_hints(spec.__init__)
+        __init__.__annotations__ = hints_of(spec.__init__)
         __init__.__qualname__, __init__.__module__ = build.__qualname__, build.__module__
         return __init__
 

@@ -3,19 +3,19 @@
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Annotated, Literal, get_args
+
+from annotated_types import Ge, Le
 
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.rules import NUMBER
 
 DEFAULT_CELL_SIZE = 32
 SMALLEST_CELL, LARGEST_CELL = 8, 128
-SUFFIXES = (".gif", ".mp4")
+CellSize = Annotated[int, NUMBER, Ge(SMALLEST_CELL), Le(LARGEST_CELL), f"{SMALLEST_CELL} to {LARGEST_CELL} pixels"]
+VideoSuffix = Literal[".gif", ".mp4"]
+SUFFIXES = get_args(VideoSuffix)
 MAX_GIF_FPS = 50  # GIFs count in hundredths of a second, and viewers slow down those with less than two per picture
-
-
-def check_cell_size(cell_size: int) -> None:
-    """Raises a ConfigError if ``cell_size``, the height and width of a cell in pixels, is out of range."""
-    if not SMALLEST_CELL <= cell_size <= LARGEST_CELL:
-        raise ConfigError("cell_size", cell_size, f"{SMALLEST_CELL} to {LARGEST_CELL} pixels")
 
 
 def check_video(path: Path, fps: float) -> None:

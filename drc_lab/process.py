@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from drc_lab.process_spec import ProcessSpec
+from drc_lab.process_spec import Precision, ProcessSpec
 
 
 def start_process(
-    seed: int, threads: int | None, matmul_precision: str = "highest", deterministic: bool = False
+    seed: int, threads: int | None, matmul_precision: Precision = "highest", deterministic: bool = False
 ) -> None:
     """Seeds all global generators and configures torch.
 

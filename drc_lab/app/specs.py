@@ -2,46 +2,42 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from drc_lab.envs.specs.levels import split_index
-from drc_lab.errors import ConfigError
+from annotated_types import MinLen
+
+from drc_lab.arguments import Spec
+from drc_lab.envs.specs.levels import Split
 from drc_lab.models.specs import DRCSpec, check_obs_shape
-from drc_lab.pictures import check_cell_size, check_video
-from drc_lab.rules import all_at_least, at_least, one_of
+from drc_lab.pictures import CellSize, check_video
+from drc_lab.rules import NotNegative, Positive, PositiveReal, one_of
 
 if TYPE_CHECKING:
     from drc_lab.models.drc import DRCPolicy
 
 
 @dataclass(frozen=True)
-class PlaySpec:
+class PlaySpec(Spec):
     """The ``play`` group of the config, checked; conf/play/default.yaml says what each key is."""
 
-    episodes: int
-    level: int
-    split: str
+    episodes: Positive
+    level: NotNegative
+    split: Split
     greedy: bool
-    first_passes: int
-    repeats: int | None
-    show: str
-    fps: float
-    cell_size: int
+    first_passes: NotNegative
+    repeats: Positive | None
+    show: Literal["terminal", "window", "none"]
+    fps: PositiveReal
+    cell_size: CellSize
     video: str | None
 
     def __post_init__(self) -> None:
-        all_at_least(self, 1, "episodes")
-        all_at_least(self, 0, "level")
-        split_index(self.split)
-        one_of("show", self.show, ("terminal", "window", "none"))
-        check_cell_size(self.cell_size)
+        super().__post_init__()
         check_video(Path(self.video or "none.gif"), self.fps)
-        all_at_least(self, 0, "first_passes")
-        all_at_least(self, 1, "repeats")
 
 
 @dataclass(frozen=True)
-class BenchmarkSpec:
+class BenchmarkSpec(Spec):
     """What task=benchmark times.
 
     Args:
@@ -53,12 +49,13 @@ class BenchmarkSpec:
     only: list[str] | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in self.only or []:
             one_of("only", name, self.trainings)
 
 
 @dataclass(frozen=True)
-class SpeedSpec:
+class SpeedSpec(Spec):
     """How task=env_speed times envs.
 
     Args:
@@ -68,17 +65,14 @@ class SpeedSpec:
         peers: whether EnvPool and Jumanji are timed as well (extra ``bench``).
     """
 
-    num_envs: int = 256
-    steps: int = 1000
-    timings: int = 5
+    num_envs: Positive = 256
+    steps: Positive = 1000
+    timings: Positive = 5
     peers: bool = True
-
-    def __post_init__(self) -> None:
-        all_at_least(self, 1, "num_envs", "steps", "timings")
 
 
 @dataclass(frozen=True)
-class SearchSpec:
+class SearchSpec(Spec):
     """How much task=search_speed times.
 
     Args:
@@ -87,18 +81,16 @@ class SearchSpec:
         levels: how many 10x10 Sokoban levels are solved.
     """
 
-    seconds: float = 5.0
-    boards: int = 2000
-    levels: int = 200
+    seconds: PositiveReal = 5.0
+    boards: Positive = 2000
+    levels: Positive = 200
 
-    def __post_init__(self) -> None:
-        for key in ("seconds", "boards", "levels"):
-            if getattr(self, key) <= 0:
-                raise ConfigError(key, getattr(self, key), "more than 0")
+
+Batches = Annotated[list[Positive], MinLen(1)]
 
 
 @dataclass(frozen=True)
-class PolicySpeedSpec:
+class PolicySpeedSpec(Spec):
     """What task=policy_speed times: a DRC with the default wiring beside a plain implementation of the same net, and
     every policy of conf/policy.
 
@@ -115,24 +107,20 @@ class PolicySpeedSpec:
     """
 
     obs_shape: list[int] = field(default_factory=lambda: [3, 10, 10])
-    num_actions: int = 4
-    hidden_channels: int = 32
-    num_layers: int = 3
-    repeats_per_step: int = 3
-    envs: list[int] = field(default_factory=lambda: [64, 256])
-    steps: int = 20
-    recompute_steps: int = 4
-    batches: list[int] = field(default_factory=lambda: [16, 32])
-    conv_batches: list[int] = field(default_factory=lambda: [16, 32, 64, 128, 256])
-    timings: int = 5
-    device: str = "cpu"
+    num_actions: Positive = 4
+    hidden_channels: Positive = 32
+    num_layers: Positive = 3
+    repeats_per_step: Positive = 3
+    envs: Batches = field(default_factory=lambda: [64, 256])
+    steps: Positive = 20
+    recompute_steps: Positive = 4
+    batches: Batches = field(default_factory=lambda: [16, 32])
+    conv_batches: Batches = field(default_factory=lambda: [16, 32, 64, 128, 256])
+    timings: Positive = 5
+    device: Literal["cpu", "cuda"] = "cpu"
 
     def __post_init__(self) -> None:
-        all_at_least(self, 1, "steps", "recompute_steps", "timings")
-        for key in ("envs", "batches", "conv_batches"):
-            if not getattr(self, key) or min(getattr(self, key)) < 1:
-                raise ConfigError(key, getattr(self, key), "one number or more, each at least 1")
-        one_of("device", self.device, ("cpu", "cuda"))
+        super().__post_init__()
         DRCSpec(check_obs_shape(tuple(self.obs_shape)), *self.sizes)
 
     @property
@@ -148,14 +136,10 @@ class PolicySpeedSpec:
 
 
 @dataclass(frozen=True)
-class WeightsSpec:
+class WeightsSpec(Spec):
     """Arguments of `drc_lab.models.published.read`, checked as far as is possible without reading the weights."""
 
     path: str
-    board: tuple[int, int] | None = None
-    num_actions: int | None = None
-    repeats_per_step: int | None = None
-
-    def __post_init__(self) -> None:
-        at_least("board", self.board or (), 1)
-        all_at_least(self, 1, "num_actions", "repeats_per_step")
+    board: tuple[Positive, Positive] | None = None
+    num_actions: Positive | None = None
+    repeats_per_step: Positive | None = None

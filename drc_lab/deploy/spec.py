@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
+from drc_lab.arguments import Spec
 from drc_lab.errors import ConfigError
+from drc_lab.rules import Positive, one_of
 
 FLOAT32, BF16, INT8_DYNAMIC, INT8_STATIC = "float32", "bf16", "int8_dynamic", "int8_static"
 
@@ -38,7 +41,7 @@ FORMATS = {
 
 
 @dataclass(frozen=True)
-class ExportSpec:
+class ExportSpec(Spec):
     """What to export, and how to compare it with the original policy.
 
     Args:
@@ -58,14 +61,14 @@ class ExportSpec:
     format: str
     file: str | None = None
     variants: list[str] | None = None
-    repeats: int | None = None
+    repeats: Annotated[Positive | None, "at least 1, or null for the policy's own"] = None
     compare: bool = True
-    batches: list[int] = field(default_factory=lambda: [1, 64])
-    timings: int = 50
+    batches: list[Positive] = field(default_factory=lambda: [1, 64])
+    timings: Positive = 50
 
     def __post_init__(self) -> None:
-        if self.format not in FORMATS:
-            raise ConfigError("format", self.format, " | ".join(FORMATS))
+        super().__post_init__()
+        one_of("format", self.format, FORMATS)
         possible = FORMATS[self.format].variants
         for variant in self.chosen:
             if variant not in possible:
@@ -75,12 +78,6 @@ class ExportSpec:
         suffix = FORMATS[self.format].suffix
         if self.file is not None and Path(self.file).suffix != suffix and suffix:
             raise ConfigError("file", self.file, f"a name that ends in {suffix}, as {self.format} is")
-        if self.repeats is not None and self.repeats < 1:
-            raise ConfigError("repeats", self.repeats, "at least 1, or null for the policy's own")
-        if self.timings < 1:
-            raise ConfigError("timings", self.timings, "at least 1")
-        if any(batch < 1 for batch in self.batches):
-            raise ConfigError("batches", self.batches, "numbers of at least 1")
 
     @property
     def chosen(self) -> list[str]:

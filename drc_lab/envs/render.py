@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from drc_lab.arguments import fit
 from drc_lab.errors import UserError
-from drc_lab.pictures import check_cell_size, play_extra
+from drc_lab.pictures import CellSize, play_extra
 
 Colour = tuple[int, int, int]
 
@@ -41,8 +42,7 @@ class Pen:
     """
 
     def __init__(self, cell_size: int):
-        check_cell_size(cell_size)
-        self.cell_size = cell_size
+        self.cell_size = fit(CellSize, cell_size, "cell_size")
         self.scale = cell_size * SUPERSAMPLING
         self._image = Image.new("RGB", (self.scale, self.scale), GRID)
         self._draw = ImageDraw.Draw(self._image)

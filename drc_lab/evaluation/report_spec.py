@@ -3,27 +3,25 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from drc_lab.arguments import Spec
 from drc_lab.errors import ConfigError
-from drc_lab.pictures import check_cell_size, check_video
-from drc_lab.rules import all_at_least, at_least
+from drc_lab.pictures import CellSize, check_video
+from drc_lab.rules import NotNegative, Positive, PositiveReal
 
 
 @dataclass(frozen=True)
-class ReportSpec:
+class ReportSpec(Spec):
     """What the reports of evaluations show; conf/report/default.yaml explains each key."""
 
-    failures: int
+    failures: NotNegative
     video: str | None
-    video_levels: list[int] | None
-    video_passes: int | None
-    fps: float
-    cell_size: int
+    video_levels: list[NotNegative] | None
+    video_passes: Positive | None
+    fps: PositiveReal
+    cell_size: CellSize
 
     def __post_init__(self) -> None:
-        all_at_least(self, 0, "failures")
-        at_least("video_levels", self.video_levels or [], 0)
-        all_at_least(self, 1, "video_passes")
-        check_cell_size(self.cell_size)
+        super().__post_init__()
         check_video(Path(self.video or "none.gif"), self.fps)
         if self.video and Path(self.video).name != self.video:
             raise ConfigError("video", self.video, "a name without folders")

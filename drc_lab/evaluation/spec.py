@@ -1,14 +1,21 @@
 """The ``evaluation`` group of the config, checked."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from drc_lab.envs.specs.levels import split_index
+from annotated_types import Ge
+
+from drc_lab.arguments import Spec
+from drc_lab.envs.specs.levels import Split
 from drc_lab.errors import ConfigError
+from drc_lab.rules import NUMBER, Confidence, NotNegative, Positive, Whole, text_of
+
+Size = Annotated[Whole | list[Whole] | None, "N for N x N, or [height, width]"]
+Passes = Annotated[int, NUMBER, Ge(1), "at least 1; none is what they are compared with"]
 
 
 @dataclass(frozen=True)
-class EvaluationSpec:
+class EvaluationSpec(Spec):
     """Which held-out levels are played, and when.
 
     Args:
@@ -24,36 +31,27 @@ class EvaluationSpec:
         confidence: of all intervals.
     """
 
-    split: str
-    report_split: str
-    num_levels: int
-    level_seed: int
-    board: int | list[int] | None
+    split: Split
+    report_split: Split
+    num_levels: Positive
+    level_seed: NotNegative
+    board: Size
     env: dict[str, Any]
-    every_frames: int
-    live_first_passes: list[int]
-    live_every: int
-    confidence: float
+    every_frames: Positive
+    live_first_passes: list[Passes]
+    live_every: Positive
+    confidence: Confidence
 
     def __post_init__(self) -> None:
-        split_index(self.split)
-        split_index(self.report_split, "report_split")
+        super().__post_init__()
         for key in ("split", "num_levels", "level_seed", "order"):
             if key in self.env:
                 raise ConfigError(f"env.{key}", self.env[key], f"no such key: evaluation.{key} is for that")
         if isinstance(self.board, list) and len(self.board) != 2:
-            raise ConfigError("board", self.board, "N for N x N, or [height, width]")
+            raise ConfigError("board", self.board, text_of(Size))
         for key in ("height", "width"):
             if key in self.env and self.board is not None:
                 raise ConfigError(f"env.{key}", self.env[key], "no such key with evaluation.board, which sets both")
-        for key, least in (("num_levels", 1), ("level_seed", 0), ("every_frames", 1), ("live_every", 1)):
-            if getattr(self, key) < least:
-                raise ConfigError(key, getattr(self, key), f"at least {least}")
-        for passes in self.live_first_passes:
-            if passes < 1:
-                raise ConfigError("live_first_passes", passes, "at least 1; none is what they are compared with")
-        if not 0 < self.confidence < 1:
-            raise ConfigError("confidence", self.confidence, "between 0 and 1")
 
     @property
     def board_size(self) -> tuple[int, int] | None:

@@ -2,18 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
 
+from annotated_types import Ge, Le, MinLen
+
+from drc_lab.arguments import Spec
 from drc_lab.errors import ConfigError
-from drc_lab.rules import all_at_least, at_least, one_of
+from drc_lab.rules import NUMBER, NotNegative, NotNegativeReal, Odd, Positive, PositiveReal
 
-RECORDED_AS = ("float32", "float16")
-ABLATIONS = ("zero", "mean", "resample")
-ATTRIBUTIONS = ("gradient", "integrated", "occlusion")
-ATTRIBUTED = ("action", "value")
+DType = Literal["float32", "float16"]
+Ablation = Literal["zero", "mean", "resample"]
+Attribution = Literal["gradient", "integrated", "occlusion"]
+Attributed = Literal["action", "value"]
+RECORDED_AS, ABLATIONS, ATTRIBUTIONS, ATTRIBUTED = map(get_args, (DType, Ablation, Attribution, Attributed))
+
+Names = Annotated[Sequence[str], MinLen(1)]
+Sample = Annotated[int, NUMBER, Ge(20)]  # numbers of levels or rows from which something can be estimated
 
 
 @dataclass(frozen=True)
-class ProbeSpec:
+class ProbeSpec(Spec):
     """What is recorded of a policy, and which probes are fitted to it.
 
     Args:
@@ -34,40 +42,29 @@ class ProbeSpec:
         seed: of the split, of random draws, and of the weights of the untrained control.
     """
 
-    names: Sequence[str] | None = None
-    labels: Sequence[str] | None = None
-    levels: int = 500
-    kernels: Sequence[int] = (1, 3)
-    passes: int = 6
-    train_share: float = 0.7
-    max_rows: int = 40_000
-    l2: float = 1.0
+    names: Names | None = None
+    labels: Names | None = None
+    levels: Sample = 500
+    kernels: Annotated[Sequence[Odd], MinLen(1)] = (1, 3)
+    passes: NotNegative = 6
+    train_share: Annotated[float, NUMBER, Ge(0.1), Le(0.9)] = 0.7
+    max_rows: Sample = 40_000
+    l2: NotNegativeReal = 1.0
     unsolved: bool = False
-    dtype: str = "float32"
-    features: int = 64
-    active: int = 4
-    video_levels: int = 4
-    seed: int = 0
+    dtype: DType = "float32"
+    features: NotNegative = 64
+    active: NotNegative = 4
+    video_levels: NotNegative = 4
+    seed: NotNegative = 0
 
     def __post_init__(self) -> None:
-        all_at_least(self, 20, "levels", "max_rows")
-        all_at_least(self, 0, "passes", "l2", "features", "video_levels", "seed")
+        super().__post_init__()
         if self.features and not 1 <= self.active <= self.features:
             raise ConfigError("active", self.active, f"1 to {self.features}, the number of features")
-        for key in ("names", "labels", "kernels"):
-            if (found := getattr(self, key)) is not None and not found:
-                raise ConfigError(key, list(found), "at least one")
-        one_of("dtype", self.dtype, RECORDED_AS)
-        at_least("kernels", self.kernels, 1)
-        for kernel in self.kernels:
-            if kernel % 2 == 0:
-                raise ConfigError("kernels", kernel, "odd numbers")
-        if not 0.1 <= self.train_share <= 0.9:
-            raise ConfigError("train_share", self.train_share, "0.1 to 0.9")
 
 
 @dataclass(frozen=True)
-class ProbeCurvesSpec:
+class ProbeCurvesSpec(Spec):
     """Arguments of `drc_lab.interpretation.probes.live.ProbeCurves`.
 
     Args:
@@ -79,16 +76,11 @@ class ProbeCurvesSpec:
         seed: of the split of the levels, and of random draws.
     """
 
-    every_frames: int | None = None
-    levels: int = 200
-    labels: Sequence[str] | None = None
-    max_rows: int = 20_000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.every_frames is not None and self.every_frames < 1:
-            raise ConfigError("every_frames", self.every_frames, "at least 1, or null")
-        self.probes()
+    every_frames: Positive | None = None
+    levels: Sample = 200
+    labels: Names | None = None
+    max_rows: Sample = 20_000
+    seed: NotNegative = 0
 
     def probes(self) -> ProbeSpec:
         """Returns the settings of the probes that are fitted each time."""
@@ -96,7 +88,7 @@ class ProbeCurvesSpec:
 
 
 @dataclass(frozen=True)
-class SteerSpec:
+class SteerSpec(Spec):
     """Causal tests of a policy: steering, ablation and patching.
 
     Args:
@@ -115,35 +107,24 @@ class SteerSpec:
     """
 
     label: str | None = None
-    alphas: Sequence[float] = (0.25, 0.5, 1.0, 2.0, 4.0)
-    moves: Sequence[int] = (1, 2, 3, 4)
-    steered: int = 200
-    levels: int = 1000
-    channels: Sequence[int] = (1, 2, 4, 8)
-    methods: Sequence[str] = ABLATIONS
-    draws: int = 3
+    alphas: Annotated[Sequence[PositiveReal], MinLen(1)] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    moves: Sequence[Positive] = (1, 2, 3, 4)
+    steered: Sample = 200
+    levels: Sample = 1000
+    channels: Sequence[Positive] = (1, 2, 4, 8)
+    methods: Sequence[Ablation] = ABLATIONS
+    draws: Positive = 3
     patch: Sequence[str] = ("encoding", "*.*.h", "*.*.c", "head_input")
-    seed: int = 0
+    seed: NotNegative = 0
 
     def __post_init__(self) -> None:
-        all_at_least(self, 20, "steered", "levels")
-        all_at_least(self, 1, "draws")
-        all_at_least(self, 0, "seed")
-        at_least("channels", self.channels, 1)
-        at_least("moves", self.moves, 1)
+        super().__post_init__()
         if 1 not in self.moves or len(set(self.moves)) < len(self.moves):
             raise ConfigError("moves", list(self.moves), "different numbers, 1 among them")
-        for alpha in self.alphas:
-            if not 0 < alpha < float("inf"):
-                raise ConfigError("alphas", alpha, "numbers above 0")
-        if not self.alphas:
-            raise ConfigError("alphas", list(self.alphas), "at least one")
-        for method in self.methods:
-            one_of("methods", method, ABLATIONS)
 
 
 @dataclass(frozen=True)
-class SaliencySpec:
+class SaliencySpec(Spec):
     """Which attributions are computed.
 
     Args:
@@ -153,16 +134,7 @@ class SaliencySpec:
         seed: of the env.
     """
 
-    methods: Sequence[str] = ATTRIBUTIONS
-    of: Sequence[str] = ATTRIBUTED
-    levels: int = 200
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        all_at_least(self, 2, "levels")
-        all_at_least(self, 0, "seed")
-        for key, allowed in (("methods", ATTRIBUTIONS), ("of", ATTRIBUTED)):
-            if not getattr(self, key):
-                raise ConfigError(key, [], f"at least one of {' | '.join(allowed)}")
-            for name in getattr(self, key):
-                one_of(key, name, allowed)
+    methods: Annotated[Sequence[Attribution], MinLen(1)] = ATTRIBUTIONS
+    of: Annotated[Sequence[Attributed], MinLen(1)] = ATTRIBUTED
+    levels: Annotated[int, NUMBER, Ge(2)] = 200
+    seed: NotNegative = 0

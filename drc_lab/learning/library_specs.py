@@ -6,81 +6,70 @@ are left to the libraries.
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BeforeValidator
+
+from drc_lab.arguments import Spec
 from drc_lab.errors import ConfigError
-from drc_lab.rules import at_least, one_of
+from drc_lab.rules import NUMBER, NotNegativeReal, Positive, Share, Whole
 
-ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu")
-PRECISIONS = (
+Beta = Annotated[float, NUMBER, Ge(0), Lt(1)]
+DEVICES = "a number of devices, their numbers, -1 or auto for all"
+Precision = Literal[
     "32-true", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true", "32", "64", "16", "bf16",
     "transformer-engine", "transformer-engine-float16",
-)  # fmt: skip
+]  # fmt: skip
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) else value  # 32 is another name for "32"
 
 
 @dataclass(frozen=True)
-class AdamSpec:
+class AdamSpec(Spec):
     """Arguments of torch.optim.Adam and AdamW."""
 
-    lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-
-    def __post_init__(self) -> None:
-        for key in ("lr", "eps", "weight_decay"):
-            if not getattr(self, key) >= 0:
-                raise ConfigError(key, getattr(self, key), "0 or more")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ConfigError("betas", list(self.betas), "two numbers, each 0 or more and less than 1")
+    lr: NotNegativeReal = 1e-3
+    betas: Annotated[tuple[Beta, Beta], "two numbers, each 0 or more and less than 1"] = (0.9, 0.999)
+    eps: NotNegativeReal = 1e-8
+    weight_decay: NotNegativeReal = 0.0
 
 
 @dataclass(frozen=True)
-class LinearLRSpec:
+class LinearLRSpec(Spec):
     """Arguments of torch.optim.lr_scheduler.LinearLR; ``total_iters`` is checked by `schedule_lengths`."""
 
-    start_factor: float = 1 / 3
-    end_factor: float = 1.0
-    total_iters: int = 5
-
-    def __post_init__(self) -> None:
-        if not 0 < self.start_factor <= 1:
-            raise ConfigError("start_factor", self.start_factor, "more than 0, at most 1")
-        if not 0 <= self.end_factor <= 1:
-            raise ConfigError("end_factor", self.end_factor, "0 to 1")
+    start_factor: Annotated[float, NUMBER, Gt(0), Le(1)] = 1 / 3
+    end_factor: Share = 1.0
+    total_iters: Whole = 5
 
 
 @dataclass(frozen=True)
-class TrainerSpec:
+class TrainerSpec(Spec):
     """Those arguments of lightning.Trainer for which the config has plain values."""
 
-    accelerator: str = "auto"
-    devices: int | str | list[int] = "auto"
-    num_nodes: int = 1
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu"] = "auto"
+    devices: Annotated[Whole | str | list[Whole], DEVICES] = "auto"
+    num_nodes: Positive = 1
     strategy: Any = "auto"
-    precision: int | str | None = None
-    gradient_clip_val: float | None = None
-    gradient_clip_algorithm: str | None = None
-    accumulate_grad_batches: int = 1
+    precision: Annotated[Precision, BeforeValidator(_as_text)] | None = None
+    gradient_clip_val: NotNegativeReal | None = None
+    gradient_clip_algorithm: Literal["norm", "value"] | None = None
+    accumulate_grad_batches: Literal[1] = 1
     deterministic: bool | str | None = None
     max_time: Any = None
 
     def __post_init__(self) -> None:
-        one_of("accelerator", self.accelerator, ACCELERATORS)
+        super().__post_init__()
         if self.devices == [] or (isinstance(self.devices, int) and (self.devices == 0 or self.devices < -1)):
-            raise ConfigError("devices", self.devices, "a number of devices, their numbers, -1 or auto for all")
+            raise ConfigError("devices", self.devices, DEVICES)
         if isinstance(self.devices, str) and not re.fullmatch(r"auto|-1|\d+(,\s*\d+)*,?", self.devices):
-            raise ConfigError("devices", self.devices, "a number of devices, their numbers, -1 or auto for all")
-        at_least("num_nodes", [self.num_nodes], 1)
+            raise ConfigError("devices", self.devices, DEVICES)
         if isinstance(self.strategy, str) and not re.fullmatch(r"auto|single_device|(?!.*(spawn|fork|notebook))ddp.*",
                                                                self.strategy):  # fmt: skip
             raise ConfigError("strategy", self.strategy, "auto | ddp")
-        if self.precision is not None:
-            one_of("precision", str(self.precision), PRECISIONS)
-        if self.gradient_clip_algorithm is not None:
-            one_of("gradient_clip_algorithm", self.gradient_clip_algorithm, ("norm", "value"))
-        if self.accumulate_grad_batches != 1:
-            raise ConfigError("accumulate_grad_batches", self.accumulate_grad_batches, "1")
         if isinstance(self.max_time, int | float | list) or (
             isinstance(self.max_time, str) and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", self.max_time.strip())
         ):

@@ -1,14 +1,21 @@
 """The sizes of rollouts, and how training goes through them."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
+from annotated_types import Len
+
+from drc_lab.arguments import Spec
 from drc_lab.errors import ConfigError
+from drc_lab.rules import NotNegative, NotNegativeReal, Positive, Share
+
+RANGE = "[low, high] of at least 0, or null"
+Range = Annotated[Annotated[Sequence[NotNegative], Len(2, 2)] | None, RANGE]
 
 
 @dataclass(frozen=True)
-class RolloutSpec:
+class RolloutSpec(Spec):
     """How experience is collected, and how the learner goes through it.
 
     Args:
@@ -45,60 +52,39 @@ class RolloutSpec:
             the remaining weight.
     """
 
-    num_envs: int = 64
-    num_steps: int = 10
-    minibatches: int = 1
-    passes: int = 1
-    frames: int = 1_000_000
-    bptt_steps: int | None = None
-    burn_in: int = 0
-    min_repeats: int | None = None
-    max_repeats: int | None = None
-    draw_repeats: str = "step"
-    growing_frames: int | None = None
-    first_passes: Sequence[int] | None = None
-    later_passes: Sequence[int] | None = None
-    later_chance: float = 0.0
-    noops: Sequence[int] | None = None
-    think_price: float = 0.0
-    progressive_weight: float = 0.0
-    groups: int | None = None
+    num_envs: Positive = 64
+    num_steps: Positive = 10
+    minibatches: Positive = 1
+    passes: Positive = 1
+    frames: Positive = 1_000_000
+    bptt_steps: Positive | None = None
+    burn_in: NotNegative = 0
+    min_repeats: Positive | None = None
+    max_repeats: Positive | None = None
+    draw_repeats: Literal["step", "rollout"] = "step"
+    growing_frames: Positive | None = None
+    first_passes: Range = None
+    later_passes: Range = None
+    later_chance: Share = 0.0
+    noops: Range = None
+    think_price: NotNegativeReal = 0.0
+    progressive_weight: Share = 0.0
+    groups: Positive | None = None
     cuda_graph: bool = True
 
     def __post_init__(self) -> None:
-        for key in (
-            "num_envs",
-            "num_steps",
-            "minibatches",
-            "passes",
-            "frames",
-            "bptt_steps",
-            "groups",
-            "growing_frames",
-        ):
-            if (value := getattr(self, key)) is not None and value < 1:
-                raise ConfigError(key, value, "at least 1")
+        super().__post_init__()
         if self.num_envs % self.minibatches:
             raise ConfigError("minibatches", self.minibatches, f"a divisor of num_envs = {self.num_envs}")
-        if self.burn_in < 0:
-            raise ConfigError("burn_in", self.burn_in, "0 or more")
         if (self.min_repeats is None) != (self.max_repeats is None):
             raise ConfigError("min_repeats", self.min_repeats, "both min_repeats and max_repeats, or neither")
-        if self.min_repeats is not None and not 1 <= self.min_repeats <= (self.max_repeats or 0):
+        if self.min_repeats is not None and self.min_repeats > (self.max_repeats or 0):
             raise ConfigError("min_repeats", self.min_repeats, f"1 to max_repeats = {self.max_repeats}")
         if self.growing_frames is not None and self.min_repeats is None:
             raise ConfigError("growing_frames", self.growing_frames, "null without min_repeats and max_repeats")
-        if self.draw_repeats not in ("step", "rollout"):
-            raise ConfigError("draw_repeats", self.draw_repeats, "step | rollout")
-        for key in ("progressive_weight", "later_chance"):
-            if not 0 <= getattr(self, key) <= 1:
-                raise ConfigError(key, getattr(self, key), "0 to 1")
         for key in ("first_passes", "later_passes", "noops"):
-            drawn = getattr(self, key)
-            if drawn is not None and not (len(drawn) == 2 and 0 <= drawn[0] <= drawn[1]):
-                raise ConfigError(key, list(drawn), "[low, high] of at least 0, or null")
-        if not 0 <= self.think_price < math.inf:
-            raise ConfigError("think_price", self.think_price, "0 or more")
+            if (drawn := getattr(self, key)) is not None and drawn[0] > drawn[1]:
+                raise ConfigError(key, list(drawn), RANGE)
         if (self.later_passes is None) != (self.later_chance == 0):
             raise ConfigError("later_chance", self.later_chance, "more than 0 with later_passes, 0 without")
 

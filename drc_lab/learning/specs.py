@@ -3,17 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Gt
+
+from drc_lab.arguments import Spec
 from drc_lab.errors import ConfigError
-from drc_lab.pictures import SUFFIXES, check_cell_size, check_video
-from drc_lab.rules import all_at_least, at_least, one_of
+from drc_lab.pictures import CellSize, VideoSuffix, check_video
+from drc_lab.rules import INFINITE, NotNegative, NotNegativeReal, Positive, PositiveReal, Real, Share
 
 LENGTHS = ("total_iters", "T_max", "T_0", "step_size", "milestones", "total_steps")  # arguments of torch's schedules
 
 
 @dataclass(frozen=True)
-class LossSpec:
+class LossSpec(Spec):
     """Coefficients of every `drc_lab.learning.losses.ActorCriticLoss`.
 
     Args:
@@ -25,20 +28,15 @@ class LossSpec:
         normalize_advantages: whether advantages are normalised to mean 0 and standard deviation 1.
     """
 
-    gamma: float = 0.97
-    lam: float = 0.95
-    vf_coef: float = 0.25
-    ent_coef: float = 0.01
-    logit_l2_coef: float = 0.0
+    gamma: Share = 0.97
+    lam: Share = 0.95
+    vf_coef: NotNegativeReal = 0.25
+    ent_coef: NotNegativeReal = 0.01
+    logit_l2_coef: NotNegativeReal = 0.0
     normalize_advantages: bool = False
 
-    def __post_init__(self) -> None:
-        for key in ("gamma", "lam"):
-            if not 0 <= getattr(self, key) <= 1:
-                raise ConfigError(key, getattr(self, key), "0 to 1")
-        for key in ("vf_coef", "ent_coef", "logit_l2_coef"):
-            if getattr(self, key) < 0:
-                raise ConfigError(key, getattr(self, key), "0 or more")
+
+Bound = Annotated[float, INFINITE, Gt(0)]
 
 
 @dataclass(frozen=True)
@@ -46,17 +44,12 @@ class VTraceSpec(LossSpec):
     """Coefficients of `LossSpec` and those of V-trace.
 
     Args:
-        clip_rho, clip_pg_rho: upper bounds of the importance ratios in value targets and in advantages.
+        clip_rho, clip_pg_rho: upper bounds of the importance ratios in value targets and in advantages; infinity for
+            none.
     """
 
-    clip_rho: float = 1.0
-    clip_pg_rho: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for key in ("clip_rho", "clip_pg_rho"):
-            if getattr(self, key) <= 0:
-                raise ConfigError(key, getattr(self, key), "more than 0")
+    clip_rho: Bound = 1.0
+    clip_pg_rho: Bound = 1.0
 
 
 @dataclass(frozen=True)
@@ -72,16 +65,9 @@ class PPOSpec(LossSpec):
     """
 
     normalize_advantages: bool = True
-    clip_ratio: float = 0.2
-    clip_value: float | None = 0.2
-    target_kl: float | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for key in ("clip_ratio", "clip_value", "target_kl"):
-            value = getattr(self, key)
-            if value is not None and value <= 0:
-                raise ConfigError(key, value, "more than 0" + ", or null" * (key != "clip_ratio"))
+    clip_ratio: PositiveReal = 0.2
+    clip_value: PositiveReal | None = 0.2
+    target_kl: PositiveReal | None = None
 
 
 @dataclass(frozen=True)
@@ -94,35 +80,30 @@ class ImitationSpec(LossSpec):
         threads: number of levels or boards solved in parallel.
     """
 
-    ent_coef: float = 0.0
-    max_positions: int = 1_000_000
-    max_states: int = 10_000
-    threads: int = 1
+    ent_coef: NotNegativeReal = 0.0
+    max_positions: NotNegative = 1_000_000
+    max_states: Positive = 10_000
+    threads: Positive = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.normalize_advantages:
             raise ConfigError("normalize_advantages", True, "false, as the policy learns from no advantages")
-        all_at_least(self, 0, "max_positions")
-        all_at_least(self, 1, "max_states", "threads")
 
 
 @dataclass(frozen=True)
-class AlgoSpec:
+class AlgoSpec(Spec):
     """The keys at the top level of the ``algo`` config group.
 
     Args:
         head_l2_coef: see `drc_lab.learning.agent.Agent`.
+        max_grad_norm: longer gradients are shortened to this length; None leaves them.
         log_every_rollouts: see `drc_lab.learning.metrics.TrainingMetrics`.
     """
 
-    head_l2_coef: float = 0.0
-    log_every_rollouts: int = 20
-
-    def __post_init__(self) -> None:
-        if self.head_l2_coef < 0:
-            raise ConfigError("head_l2_coef", self.head_l2_coef, "0 or more")
-        at_least("log_every_rollouts", [self.log_every_rollouts], 1)
+    head_l2_coef: NotNegativeReal = 0.0
+    max_grad_norm: NotNegativeReal | None = None
+    log_every_rollouts: Positive = 20
 
 
 def schedule_lengths(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,7 +120,7 @@ def schedule_lengths(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class CheckpointSpec:
+class CheckpointSpec(Spec):
     """The ``checkpoints`` config group.
 
     Args:
@@ -149,17 +130,9 @@ class CheckpointSpec:
         every_minutes: most minutes of wall time between two writes of ``last.ckpt``; None is no limit.
     """
 
-    keep_best: int
-    every_frames: int | None
-    every_minutes: float | None
-
-    def __post_init__(self) -> None:
-        if self.keep_best < 1:
-            raise ConfigError("keep_best", self.keep_best, "at least 1")
-        if self.every_frames is not None and self.every_frames < 1:
-            raise ConfigError("every_frames", self.every_frames, "at least 1, or null")
-        if self.every_minutes is not None and self.every_minutes <= 0:
-            raise ConfigError("every_minutes", self.every_minutes, "more than 0, or null")
+    keep_best: Positive
+    every_frames: Positive | None
+    every_minutes: PositiveReal | None
 
 
 @dataclass(frozen=True)
@@ -168,7 +141,7 @@ class NothingSpec:
 
 
 @dataclass(frozen=True)
-class EarlyStopSpec:
+class EarlyStopSpec(Spec):
     """Arguments of `drc_lab.learning.early_stop.EarlyStop`.
 
     Args:
@@ -176,12 +149,12 @@ class EarlyStopSpec:
         monitor: the metric; None is ``valid/solve_rate``, or ``valid/return`` where the env reports no success.
     """
 
-    target: float | None = None
+    target: Real | None = None
     monitor: str | None = None
 
 
 @dataclass(frozen=True)
-class VideosSpec:
+class VideosSpec(Spec):
     """Arguments of `drc_lab.learning.videos.EpisodeVideos`.
 
     Args:
@@ -192,17 +165,12 @@ class VideosSpec:
         suffix: ".gif" or ".mp4".
     """
 
-    levels: int = 4
-    every_frames: int | None = None
-    cell_size: int = 32
-    fps: float = 4
-    suffix: str = ".gif"
+    levels: Positive = 4
+    every_frames: Positive | None = None
+    cell_size: CellSize = 32
+    fps: PositiveReal = 4
+    suffix: VideoSuffix = ".gif"
 
     def __post_init__(self) -> None:
-        if self.levels < 1:
-            raise ConfigError("levels", self.levels, "at least 1")
-        if self.every_frames is not None and self.every_frames < 1:
-            raise ConfigError("every_frames", self.every_frames, "at least 1, or null")
-        one_of("suffix", self.suffix, SUFFIXES)
-        check_cell_size(self.cell_size)
+        super().__post_init__()
         check_video(Path(f"video{self.suffix}"), self.fps)

@@ -32,7 +32,7 @@ class SmallCNNPolicy(GridPolicy):
             height, width = -(-height // stride), -(-width // stride)
         self.convs = nn.Sequential(*layers)
         shape = (spec.channels[-1], height, width)
-        self.attach_head(spec.head, shape, spec.proj_dim, spec.proj_init, spec.head_init)
+        self.attach_head(spec, shape)
 
     def encode(self, x: Float[Tensor, "N C_in H W"]) -> Float[Tensor, "N C H_out W_out"]:
         return self.convs(x)

@@ -41,7 +41,7 @@ class ConvLSTMPolicy(RecurrentGridPolicy):
             init_conv(conv, spec.conv_init)
             if conv.bias is not None:
                 nn.init.constant_(conv.bias[C : 2 * C], spec.forget_bias)
-        self.attach_head(spec.head, (C, *self.obs_shape[1:]), spec.proj_dim, spec.proj_init, spec.head_init)
+        self.attach_head(spec, (C, *self.obs_shape[1:]))
 
     def init_state(
         self, batch: int, H: int | None = None, W: int | None = None, device: Device = None, dtype: DType = None

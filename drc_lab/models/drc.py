@@ -15,7 +15,7 @@ from drc_lab.models.encoders import SimpleConvEncoder
 from drc_lab.models.heads import make_head
 from drc_lab.models.policy import Device, DType, Policy, PolicyValue, Repeats, as_floats
 from drc_lab.models.spatial import check_planes
-from drc_lab.models.specs import DRCSpec, check_obs_shape
+from drc_lab.models.specs import DRCSpec
 
 
 class DRCPolicy(Policy):
@@ -30,7 +30,7 @@ class DRCPolicy(Policy):
     @takes(DRCSpec)
     def __init__(self, spec: DRCSpec):
         super().__init__()
-        channels, height, width = self.obs_shape = check_obs_shape(spec.obs_shape)
+        channels, height, width = self.obs_shape = spec.obs_shape
         self.num_actions = spec.num_actions
         self.repeats_per_step = spec.repeats_per_step
         self.encoding_to_head = spec.encoding_to_head
@@ -41,7 +41,7 @@ class DRCPolicy(Policy):
         self.stack = DRCStack(C, spec.num_layers, spec.wiring, spec.recompute_steps, spec.recurrent_precision)
         features = 2 * C if spec.encoding_to_head == "concat" else C
         shape = (features, height, width)
-        self.head = make_head(spec.head, shape, spec.num_actions, spec.proj_dim, spec.proj_init, spec.head_init)
+        self.head = make_head(spec, shape, spec.num_actions)
         self.any_size = self.head.any_size
         self._acting: CompiledActing | None = None
 

@@ -20,8 +20,9 @@ from drc_lab.models.spatial import boundary_channel, tap_kinds
 from drc_lab.models.taps import Taps, tapped
 from drc_lab.models.tick_plan import TickPlan, TickWeights
 from drc_lab.models.ticks import run_ticks
-from drc_lab.models.wiring import GUIDE, Wiring
+from drc_lab.models.wiring import Wiring
 
+GUIDE = Wiring()
 State = tuple[list[Float[Tensor, "B C H W"]], list[Float[Tensor, "B C H W"]]]  # h and c of each layer
 CellState = tuple[list[Float[Tensor, "B P C"]], list[Float[Tensor, "B P C"]]]  # the same in the tick loop's layout
 

@@ -13,7 +13,7 @@ from drc_lab.models.drc_core import keep_masks
 from drc_lab.models.heads import Head, make_head
 from drc_lab.models.policy import Device, DType, Policy, PolicyValue, Repeats, as_floats
 from drc_lab.models.spatial import check_planes
-from drc_lab.models.specs import check_obs_shape
+from drc_lab.models.specs import HeadSpec, check_obs_shape
 from drc_lab.rules import at_least
 
 
@@ -42,9 +42,9 @@ class GridPolicy(Policy):
         self.obs_shape = check_obs_shape(tuple(obs_shape))
         self.num_actions = num_actions
 
-    def attach_head(self, kind: str, shape: tuple[int, int, int], *args: Any) -> None:
-        """Creates ``self.head``, which reads maps of this shape, and sets ``any_size``; see `drc_lab.models.heads`."""
-        self.head = make_head(kind, shape, self.num_actions, *args)
+    def attach_head(self, spec: HeadSpec, shape: tuple[int, int, int]) -> None:
+        """Creates ``self.head``, which reads maps of this shape (C, H, W), and sets ``any_size``."""
+        self.head = make_head(spec, shape, self.num_actions)
         self.any_size = self.head.any_size
 
     @abstractmethod

@@ -8,10 +8,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from drc_lab.errors import ConfigError
-from drc_lab.models import specs
 from drc_lab.models.init import init_linear
+from drc_lab.models.specs import HeadKind, HeadSpec
 from drc_lab.models.taps import Taps, tapped
-from drc_lab.rules import one_of
 
 
 class Head(nn.Module, ABC):
@@ -31,9 +30,9 @@ class Head(nn.Module, ABC):
         self,
         shape: tuple[int, int, int],
         num_actions: int,
-        proj_dim: int = 256,
-        proj_init: str = "small",
-        head_init: str = "small",
+        proj_dim: int,
+        proj_init: str,
+        head_init: str,
         *,
         fan_in: int,
     ):
@@ -131,14 +130,14 @@ class PerCellHead(Head):
         return (weight * logits).sum(1), (weight * value).sum(1)
 
 
-HEADS: dict[str, type[Head]] = dict(zip(specs.HEADS, (ActorCriticHead, MeanHead, PooledHead, PerCellHead), strict=True))
+HEADS: dict[HeadKind, type[Head]] = {
+    "flatten": ActorCriticHead,
+    "mean": MeanHead,
+    "pool": PooledHead,
+    "cells": PerCellHead,
+}
 
 
-def make_head(kind: str, *args: Any, **kwargs: Any) -> Head:
-    """Creates the head named ``kind``; see `Head` for the other arguments.
-
-    Raises:
-        ConfigError: ``kind`` is not a key of `HEADS`.
-    """
-    one_of("head", kind, HEADS)
-    return HEADS[kind](*args, **kwargs)
+def make_head(spec: HeadSpec, shape: tuple[int, int, int], num_actions: int) -> Head:
+    """Creates the head that a spec describes, for maps of this shape (C, H, W)."""
+    return HEADS[spec.head](shape, num_actions, spec.proj_dim, spec.proj_init, spec.head_init)

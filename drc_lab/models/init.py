@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from drc_lab.models.specs import CONV_INITS, LINEAR_INITS
-from drc_lab.rules import one_of
+from drc_lab.arguments import fit
+from drc_lab.models.specs import ConvInit, LinearInit
 
 SMALL_STD = 0.01  # guide 6.8 asks for a "small std" in linear layers
 TRUNCATED_STD = 0.87962566  # std of a unit normal truncated at 2, as in flax's lecun_normal
@@ -16,7 +16,7 @@ TRUNCATED_STD = 0.87962566  # std of a unit normal truncated at 2, as in flax's 
 @torch.no_grad()
 def init_conv_weight(weight: Tensor, how: str) -> None:
     """Initialises a weight [out, in, ...] in place; see `init_conv`."""
-    one_of("conv_init", how, CONV_INITS)
+    fit(ConvInit, how, "conv_init")
     if weight.is_meta:  # has no data, and torch would import its compiler to draw it, which takes seconds
         return
     fan_in = weight[0].numel()
@@ -55,7 +55,7 @@ def init_linear(linear: nn.Linear, how: str, key: str) -> None:
             1. "torch": uniform within +-fan_in^-1/2.
         key: config key of ``how``, for the error message.
     """
-    one_of(key, how, LINEAR_INITS)
+    fit(LinearInit, how, key)
     if linear.weight.is_meta:  # as in init_conv_weight
         return
     if how == "orthogonal":

@@ -9,12 +9,11 @@ from torch import Tensor, nn
 
 from drc_lab.arguments import takes
 from drc_lab.errors import ConfigError
-from drc_lab.models import specs
 from drc_lab.models.init import init_linear
 from drc_lab.models.policy import Device, DType, Policy, PolicyValue, Repeats, as_floats
-from drc_lab.models.specs import MLPSpec
+from drc_lab.models.specs import Activation, MLPSpec
 
-ACTIVATIONS = dict(zip(specs.ACTIVATIONS, (nn.Tanh, nn.ReLU), strict=True))
+ACTIVATIONS: dict[Activation, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 
 class MLPPolicy(Policy):

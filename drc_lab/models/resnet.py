@@ -49,7 +49,7 @@ class ResNetPolicy(GridPolicy):
         planes, height, width = self.obs_shape
         sizes = zip([planes, *channels[:-1]], channels, spec.kernel_sizes, strict=True)
         self.stages = nn.Sequential(*(ResNetStage(*size, spec.conv_init) for size in sizes))
-        self.attach_head(spec.head, (channels[-1], height, width), spec.proj_dim, spec.proj_init, spec.head_init)
+        self.attach_head(spec, (channels[-1], height, width))
 
     def encode(self, x: Float[Tensor, "N C_in H W"]) -> Float[Tensor, "N C H W"]:
         return torch.relu(self.stages(x))

@@ -74,7 +74,7 @@ class LoopedTransformerPolicy(RecurrentGridPolicy):
         init_linear(self.mix, "lecun", "")
         self.blocks = nn.ModuleList(Block(D, spec.num_heads, spec.mlp_ratio) for _ in range(spec.num_layers))
         self.norm = nn.LayerNorm(D)
-        self.attach_head(spec.head, (D, *self.obs_shape[1:]), spec.proj_dim, spec.proj_init, spec.head_init)
+        self.attach_head(spec, (D, *self.obs_shape[1:]))
 
     def init_state(
         self, batch: int, H: int | None = None, W: int | None = None, device: Device = None, dtype: DType = None

@@ -1,21 +1,23 @@
 """The switches in which the published variants of the DRC differ, with checks."""
 
-import math
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
+from drc_lab.arguments import Spec
 from drc_lab.errors import ConfigError
+from drc_lab.rules import Odd, Real
 
-CHOICES = {
-    "pool_source": ("own", "below"),
-    "pool_projection": ("linear", "full", "per_channel", "per_channel_bias", "overall", "max", "mean"),
-    "boundary_ring": ("edge", "outside"),
-    "residual": ("none", "layers", "layers_and_carry"),
-    "output_gate": ("tanh", "sigmoid"),
-}
+ConvInit = Literal["kaiming", "lecun", "torch"]
+PoolSource = Literal["own", "below"]
+PoolProjection = Literal["linear", "full", "per_channel", "per_channel_bias", "overall", "max", "mean"]
+BoundaryRing = Literal["edge", "outside"]
+Residual = Literal["none", "layers", "layers_and_carry"]
+OutputGate = Literal["tanh", "sigmoid"]
+KernelSize = Annotated[Odd, "an odd number, so that the board keeps its size"]
 
 
 @dataclass(frozen=True)
-class Wiring:
+class Wiring(Spec):
     """How the layers of a DRC are connected in one tick. The defaults are the guide's.
 
     Args:
@@ -40,27 +42,21 @@ class Wiring:
         ConfigError: naming the switch whose value is not allowed.
     """
 
-    kernel_size: int = 3
+    kernel_size: KernelSize = 3
     pool_and_inject: bool = True
-    pool_source: str = "own"
-    pool_projection: str = "linear"
+    pool_source: PoolSource = "own"
+    pool_projection: PoolProjection = "linear"
     use_boundary_channel: bool = True
-    boundary_ring: str = "edge"
+    boundary_ring: BoundaryRing = "edge"
     top_to_bottom: bool = False
-    residual: str = "none"
-    output_gate: str = "tanh"
-    forget_bias: float = 1.0
+    residual: Residual = "none"
+    output_gate: OutputGate = "tanh"
+    forget_bias: Real = 1.0
     unused_gate: bool = False
-    conv_init: str = "kaiming"
+    conv_init: ConvInit = "kaiming"
 
     def __post_init__(self) -> None:
-        if self.kernel_size < 1 or self.kernel_size % 2 == 0:
-            raise ConfigError("kernel_size", self.kernel_size, "an odd number, so that the board keeps its size")
-        if not math.isfinite(self.forget_bias):
-            raise ConfigError("forget_bias", self.forget_bias, "a finite number")
-        for key, allowed in CHOICES.items():
-            if getattr(self, key) not in allowed:
-                raise ConfigError(key, getattr(self, key), " | ".join(allowed))
+        super().__post_init__()
         if not self.top_to_bottom:  # the first layer has nothing below it
             for key, default in {"pool_source": "own", "residual": "none"}.items():
                 if getattr(self, key) != default:
@@ -70,6 +66,3 @@ class Wiring:
     def runs_fused(self) -> bool:
         """Whether `drc_lab.models.ticks` supports this wiring; other wirings run layer by layer, which is slower."""
         return self.residual == "none" and self.pool_source == "own"
-
-
-GUIDE = Wiring()

@@ -3,14 +3,19 @@
 import re
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Annotated
 
+from annotated_types import Ge, MinLen
+
+from drc_lab.arguments import Spec
 from drc_lab.errors import ConfigError
+from drc_lab.rules import NUMBER, Confidence, NotNegativeReal
 
 LATEST = "latest"
 
 
 @dataclass(frozen=True)
-class TrackingSpec:
+class TrackingSpec(Spec):
     """Where a run is recorded, in addition to the journal in its own folder.
 
     Args:
@@ -24,26 +29,21 @@ class TrackingSpec:
         patience_seconds: how long the end of a run waits for a server that cannot be reached.
     """
 
-    uri: str | None = None
+    uri: Annotated[str | None, MinLen(1), "where MLflow is; tracking=csv or tensorboard for none"] = None
     artifacts: str | None = None
     csv: bool = False
     tensorboard: bool = False
-    system_metrics_seconds: float | None = None
-    patience_seconds: float = 60
+    system_metrics_seconds: Annotated[float, NUMBER, Ge(1)] | None = None
+    patience_seconds: NotNegativeReal = 60
 
     def __post_init__(self) -> None:
-        if not self.patience_seconds >= 0:
-            raise ConfigError("patience_seconds", self.patience_seconds, "at least 0")
+        super().__post_init__()
         if self.tensorboard and find_spec("tensorboard") is None:
             raise ConfigError("tensorboard", True, "false, or: pip install drc-lab[tensorboard]")
-        if self.system_metrics_seconds is not None and not self.system_metrics_seconds >= 1:
-            raise ConfigError("system_metrics_seconds", self.system_metrics_seconds, "at least 1, or null")
-        if self.uri == "":
-            raise ConfigError("uri", self.uri, "where MLflow is; tracking=csv or tensorboard for none")
 
 
 @dataclass(frozen=True)
-class RegisterSpec:
+class RegisterSpec(Spec):
     """Which checkpoint is registered, and under which name.
 
     Args:
@@ -62,6 +62,7 @@ class RegisterSpec:
     metric: str | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.name is not None and not re.fullmatch(r"\w[\w.-]*", self.name):  # MLflow allows more than its URIs
             raise ConfigError("name", self.name, "letters, digits, '-', '_' and '.'")
         if self.alias is not None and not re.fullmatch(r"(?!v\d+$)(?!(?i:latest)$)[\w-]{1,255}", self.alias):
@@ -69,7 +70,7 @@ class RegisterSpec:
 
 
 @dataclass(frozen=True)
-class CompareSpec:
+class CompareSpec(Spec):
     """Which runs are compared, and how.
 
     Args:
@@ -84,8 +85,4 @@ class CompareSpec:
     metric: str | None = None
     group: str | list[str] | None = None
     filter: str = ""
-    confidence: float = 0.95
-
-    def __post_init__(self) -> None:
-        if not 0 < self.confidence < 1:
-            raise ConfigError("confidence", self.confidence, "between 0 and 1")
+    confidence: Confidence = 0.95

@@ -285,7 +285,7 @@ gym.register("Elsewhere-v0", entry_point="a_package_that_is_not_here:Env")
         ),
         ({"id": "CartPole-v1", "max_steps": 0}, "env.max_steps: found 0, allowed: at least 1"),
         ({"id": "CartPole-v1", "num_levels": 0}, "env.num_levels: found 0, allowed: at least 1"),
-        ({"id": "CartPole-v1", "max_steps": "long"}, "env.max_steps: found 'long', allowed: int | null"),
+        ({"id": "CartPole-v1", "max_steps": "long"}, "env.max_steps: found 'long', allowed: int, at least 1, or null"),
         ({"id": "Pendulum-v1"}, "env.id: found 'Pendulum-v1', allowed: an env with Discrete actions"),
     ],
 )
@@ -297,5 +297,5 @@ def test_a_wrong_id_or_key_is_told_in_one_line(node, line):
 
 def test_a_drc_for_vectors_is_refused_with_the_policy_that_fits():
     drc = OmegaConf.create({"_target_": "drc_lab.models.drc.DRCPolicy"})
-    with pytest.raises(ConfigError, match=r"^policy.obs_shape: found \(4,\), allowed: .*policy=mlp"):
+    with pytest.raises(ConfigError, match=r"^policy.obs_shape: found \[4\], allowed: .*policy=mlp"):
         build_policy(drc, make_env(OmegaConf.create({"id": "CartPole-v1"}), num_envs=1))

@@ -217,7 +217,7 @@ def test_on_fresh_data_with_open_clips_ppo_and_v_trace_have_the_gradient_of_a2c(
     [
         (VTraceLoss, "gamma", 1.5, "0 to 1"),
         (VTraceLoss, "clip_rho", 0.0, "more than 0"),
-        (A2CLoss, "ent_coef", -1.0, "0 or more"),
+        (A2CLoss, "ent_coef", -1.0, "at least 0"),
         (PPOLoss, "clip_value", 0.0, "more than 0, or null"),
         (PPOLoss, "target_kl", -0.1, "more than 0, or null"),
     ],

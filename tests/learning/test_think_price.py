@@ -68,7 +68,7 @@ def test_a_stream_goes_on_amid_thinking():
 
 
 def test_a_price_that_cannot_be_is_refused():
-    with pytest.raises(ConfigError, match=r"think_price: found -0.1, allowed: 0 or more"):
+    with pytest.raises(ConfigError, match=r"think_price: found -0.1, allowed: at least 0"):
         RolloutSpec(think_price=-0.1)
     with pytest.raises(ConfigError, match=r"think_price: found 0.1, allowed: 0, as the env has no action that thinks"):
         stream(0.1, thinks=None)

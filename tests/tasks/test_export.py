@@ -112,7 +112,7 @@ def test_a_torch_program_of_a_policy_without_memory_for_vectors(export, tmp_path
         ),
         (["export.variants=[float16]"], "export.variants: found 'float16', allowed: float32 | bf16 | int8_dynamic"),
         (["export.variants=bf16"], "export.variants: found 'bf16', allowed: list[str]"),
-        (["export.batches=[0]"], "export.batches: found [0], allowed: numbers of at least 1"),
+        (["export.batches=[0]"], "export.batches: found 0, allowed: at least 1"),
         (["export.fil=a.onnx"], "export.fil: no such key; closest: export.file"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) and value else "",

@@ -13,7 +13,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Dict
 
-from drc_lab.envs.specs.external import check_reading
+from drc_lab.arguments import fit
+from drc_lab.envs.specs.external import Layout, Scale
 from drc_lab.errors import ConfigError
 
 MAX_CHANNELS = 4  # an axis up to this long may be the channels, judged by its length alone
@@ -82,7 +83,8 @@ def find_observations(env: gym.Env, name: str, key: str | None, layout: str, sca
     Raises:
         ConfigError: observations that no policy can take, or that can be read in more than one way.
     """
-    check_reading(layout, scale)
+    fit(Layout, layout, "layout")
+    fit(Scale, scale, "scale")
     key, space = _find_entry(env.observation_space, name, key)
     seen = max(_largest(observation, space, name, key) for observation in _probe(env))
     divisor = _find_scale(space, seen) if isinstance(scale, str) else float(scale)

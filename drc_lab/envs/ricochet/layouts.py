@@ -1,8 +1,8 @@
 """The milestone layouts: the smallest boards on which an agent must be able to learn at all."""
 
+from drc_lab.arguments import fit
 from drc_lab.envs.ricochet.level import Board, border
-from drc_lab.envs.specs.ricochet import LAYOUTS
-from drc_lab.rules import one_of
+from drc_lab.envs.specs.ricochet import Layout
 
 
 def _one_wall(robot: tuple[int, int], goal: tuple[int, int], edge: str, place: tuple[int, int]) -> Board:
@@ -14,7 +14,7 @@ def _one_wall(robot: tuple[int, int], goal: tuple[int, int], edge: str, place: t
 def layout(name: str) -> list[Board]:
     """``v0``: one 4x4 board that a single move right solves. ``v1``: four 5x5 boards, each solved by one move in a
     different direction."""
-    one_of("layout", name, LAYOUTS)
+    fit(Layout, name, "layout")
     if name == "v0":
         return [Board(*border(4, 4), robots=((0, 1),), goal=(0, 3))]
     return [

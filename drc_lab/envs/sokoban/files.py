@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from drc_lab.arguments import fit
 from drc_lab.envs.levels import drawn
 from drc_lab.envs.sokoban.boxoban import LARGEST, SIZE, count_levels, parse_boxoban
 from drc_lab.envs.sokoban.level import Level, Levels, read_collection
-from drc_lab.envs.specs.level_files import INVALID_LEVELS, Symbols, level_files, level_folder, translation
+from drc_lab.envs.specs.level_files import InvalidLevels, Symbols, level_files, level_folder, translation
 from drc_lab.envs.specs.levels import SPLITS
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.rules import one_of
 from drc_lab.untrusted import read_bytes
 
 LARGEST_TEXT = 2**24  # bytes of a file that is read line by line, which is slow
@@ -68,7 +68,7 @@ class LevelFiles:
 
     def __init__(self, path: str | Path, height: int | None = None, width: int | None = None,
                  symbols: Symbols = None, invalid_levels: str = "error"):  # fmt: skip
-        one_of("invalid_levels", invalid_levels, INVALID_LEVELS)
+        fit(InvalidLevels, invalid_levels, "invalid_levels")
         self.path, self.files, self.symbols = Path(path), level_files(Path(path)), symbols
         self.skipped: list[Skipped] = []
         self._numbers: dict[int, np.ndarray] = {}  # levels' numbers in their file, for files with skipped levels

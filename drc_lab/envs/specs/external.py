@@ -1,19 +1,20 @@
 """The arguments of other packages' envs, with the checks that do not need the env itself."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from drc_lab.envs.specs.levels import check_level_set, split_index
+from drc_lab.arguments import Spec
+from drc_lab.envs.specs.levels import NumLevels, Order, Split
 from drc_lab.errors import ConfigError
-from drc_lab.rules import one_of
+from drc_lab.rules import NotNegative, Positive, PositiveReal, Real
 
-LAYOUTS = ("auto", "hwc", "chw")
+Layout = Literal["auto", "hwc", "chw"]
+Scale = Annotated[Literal["auto"] | PositiveReal, "auto, or a number above 0"]
 
 
 @dataclass(frozen=True)
-class GymSpec:
+class GymSpec(Spec):
     """Arguments of `drc_lab.envs.external.GymVectorEnv`.
 
     Args:
@@ -35,32 +36,21 @@ class GymSpec:
     """
 
     id: str
-    num_envs: int = 1
+    num_envs: Positive = 1
     kwargs: Mapping[str, Any] | None = None
-    max_steps: int | None = None
+    max_steps: Annotated[Positive | None, "at least 1, or null for the env's own limit alone"] = None
     observation: str | None = None
-    layout: str = "auto"
-    scale: float | str = "auto"
-    split: str = "train"
-    num_levels: int | None = None
-    level_seed: int = 0
-    order: str = "shuffled"
+    layout: Layout = "auto"
+    scale: Scale = "auto"
+    split: Split = "train"
+    num_levels: NumLevels = None
+    level_seed: NotNegative = 0
+    order: Order = "shuffled"
     autoreset: bool = True
     copy: bool = True
     render_mode: str | None = None
-    noop_action: int | None = None
-    solved_return: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.num_envs < 1:
-            raise ConfigError("num_envs", self.num_envs, "at least 1")
-        if self.max_steps is not None and self.max_steps < 1:
-            raise ConfigError("max_steps", self.max_steps, "at least 1, or null for the env's own limit alone")
-        split_index(self.split)
-        check_level_set(self.num_levels, self.level_seed, self.order, "an endless stream")
-        check_reading(self.layout, self.scale)
-        if self.noop_action is not None and self.noop_action < 0:
-            raise ConfigError("noop_action", self.noop_action, "0 or more, or null")
+    noop_action: NotNegative | None = None
+    solved_return: Real | None = None
 
     @property
     def io(self) -> None:
@@ -72,17 +62,12 @@ class GymSpec:
         raise ConfigError("board", [height, width], f"null, as {arguments['id']} has a size of its own")
 
     @classmethod
-    def held_out(cls, arguments: dict[str, Any], split: str, num_levels: int, level_seed: int) -> dict[str, Any]:
+    def held_out(
+        cls, arguments: dict[str, Any], split: str, num_levels: int, level_seed: NotNegative
+    ) -> dict[str, Any]:
         """The arguments of an env that deals each held-out seed once, from those of the training env.
 
         Autoreset is off, because these envs are slow: one whose episode has ended is not stepped any more.
         """
         return arguments | {"split": split, "num_levels": num_levels, "level_seed": level_seed, "order": "sequential",
                             "copy": False, "autoreset": False}  # fmt: skip
-
-
-def check_reading(layout: str, scale: float | str) -> None:
-    """Checks the arguments that say how observations are to be read."""
-    one_of("layout", layout, LAYOUTS)
-    if scale != "auto" if isinstance(scale, str) else not 0 < scale < math.inf:
-        raise ConfigError("scale", scale, "auto, or a number above 0")

@@ -1,18 +1,10 @@
 """Arguments that every game takes, for games from outside of this package to begin with."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from drc_lab.envs.specs.levels import (
-    LevelEnvSpec,
-    check_level_set,
-    check_rendering,
-    check_thinks,
-    split_index,
-    step_limits,
-)
-from drc_lab.errors import ConfigError
-from drc_lab.pictures import DEFAULT_CELL_SIZE
+from drc_lab.envs.specs.levels import LevelEnvSpec, NumLevels, Order, RenderMode, Split, Steps, Thinks, step_limits
+from drc_lab.pictures import DEFAULT_CELL_SIZE, CellSize
+from drc_lab.rules import NotNegative, Positive
 
 
 @dataclass(frozen=True)
@@ -34,24 +26,19 @@ class GameSpec(LevelEnvSpec):
         ConfigError: a setting that cannot work.
     """
 
-    num_envs: int = 1
-    split: str = "train"
-    num_levels: int | None = None
-    level_seed: int = 0
-    order: str = "shuffled"
-    max_steps: int | Sequence[int] = 100
-    thinks: int | None = None
+    num_envs: Positive = 1
+    split: Split = "train"
+    num_levels: NumLevels = None
+    level_seed: NotNegative = 0
+    order: Order = "shuffled"
+    max_steps: Steps = 100
+    thinks: Thinks = None
     autoreset: bool = True
     copy: bool = True
     action_masks: bool = False
-    render_mode: str | None = None
-    cell_size: int = DEFAULT_CELL_SIZE
+    render_mode: RenderMode | None = None
+    cell_size: CellSize = DEFAULT_CELL_SIZE
 
     def __post_init__(self) -> None:
-        if self.num_envs < 1:
-            raise ConfigError("num_envs", self.num_envs, "at least 1")
-        split_index(self.split)
-        check_level_set(self.num_levels, self.level_seed, self.order, "an endless stream")
+        super().__post_init__()
         step_limits(self.max_steps)
-        check_thinks(self.thinks)
-        check_rendering(self.render_mode, self.cell_size)

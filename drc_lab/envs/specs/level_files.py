@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from drc_lab.envs.specs.levels import SPLITS
 from drc_lab.errors import ConfigError, UserError
 
 SUFFIXES = (".txt", ".xsb", ".sok")
-INVALID_LEVELS = ("error", "skip")
+InvalidLevels = Literal["error", "skip"]
 STANDARD = "#.$*@+ -_"  # the standard symbols, which others can be mapped to
 
 Symbols = Mapping[str, str] | str | None

@@ -3,16 +3,26 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
-from drc_lab.arguments import errors_under, from_mapping
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+
+from drc_lab.arguments import Spec, errors_under, fit, from_mapping
 from drc_lab.errors import ConfigError
-from drc_lab.pictures import check_cell_size
-from drc_lab.rules import one_of
+from drc_lab.pictures import CellSize
+from drc_lab.rules import NUMBER, NotNegative, Positive, text_of
 
-SPLITS = ("train", "valid", "test")
-ORDERS = ("shuffled", "sequential")
-RENDER_MODES = ["ansi", "rgb_array", "human"]
+Split = Literal["train", "valid", "test"]
+Order = Literal["shuffled", "sequential"]
+RenderMode = Literal["ansi", "rgb_array", "human"]
+SPLITS, RENDER_MODES = get_args(Split), list(get_args(RenderMode))
+
+Density = Annotated[float, NUMBER, Ge(0), Lt(1)]
+NumLevels = Annotated[
+    Positive | None, "at least 1, or null for all there are (an endless stream, if they are generated)"
+]
+Steps = Annotated[Positive | Sequence[Positive], "a whole number of at least 1, or [lowest, highest]"]
+Thinks = Annotated[NotNegative | None, "0 or more, or null for no action that thinks"]
 THINK = "think"  # name of the think action, which is an env's last action if it has one
 
 Generator = TypeVar("Generator")
@@ -22,18 +32,18 @@ class OneLevel:
     """Base of the classes that hold a single level of a game."""
 
 
-class LevelEnvSpec:
+class LevelEnvSpec(Spec):
     """Base of the arguments of a `drc_lab.envs.vector.LevelVectorEnv`; a subclass is a dataclass with these fields."""
 
-    num_envs: int
-    num_levels: int | None
-    max_steps: int | Sequence[int]
-    thinks: int | None
+    num_envs: Positive
+    num_levels: NumLevels
+    max_steps: Steps
+    thinks: Thinks
     autoreset: bool
     copy: bool
     action_masks: bool
-    render_mode: str | None
-    cell_size: int
+    render_mode: RenderMode | None
+    cell_size: CellSize
     noop = False  # unless a subclass has such a field
 
     GIVEN_LEVELS: ClassVar[tuple[str, ...]] = ()  # arguments that provide levels in place of a generator
@@ -88,7 +98,7 @@ class LevelEnvSpec:
 
 
 @dataclass(frozen=True)
-class CurriculumSpec:
+class CurriculumSpec(Spec):
     """How the difficulty of levels rises. The env's own settings are the last stage, after those listed here.
 
     Args:
@@ -98,20 +108,10 @@ class CurriculumSpec:
         review: share of levels that come from earlier stages, each of these equally likely.
     """
 
-    stages: list[dict[str, Any]]
-    advance_at: float = 0.8
-    window: int = 1000
-    review: float = 0.1
-
-    def __post_init__(self) -> None:
-        if not self.stages:
-            raise ConfigError("stages", self.stages, "at least one stage before the env's own settings")
-        if not 0 < self.advance_at <= 1:
-            raise ConfigError("advance_at", self.advance_at, "more than 0, at most 1")
-        if self.window < 1:
-            raise ConfigError("window", self.window, "at least 1")
-        if not 0 <= self.review < 1:
-            raise ConfigError("review", self.review, "0 or more and less than 1")
+    stages: Annotated[list[dict[str, Any]], MinLen(1), "at least one stage before the env's own settings"]
+    advance_at: Annotated[float, NUMBER, Gt(0), Le(1)] = 0.8
+    window: Positive = 1000
+    review: Density = 0.1
 
 
 def stage_key(number: int) -> str:
@@ -147,37 +147,16 @@ def stages(
     return spec, found
 
 
-def split_index(split: str, key: str = "split") -> int:
-    """Index of a split's name, or a ConfigError about ``key``."""
-    one_of(key, split, SPLITS)
+def split_index(split: str) -> int:
+    """Index of a split's name, or a ConfigError."""
+    fit(Split, split, "split")
     return SPLITS.index(split)
-
-
-def check_level_set(num_levels: int | None, level_seed: int, order: str, without: str) -> None:
-    """Checks the arguments of a fixed set of levels; ``without`` says what ``num_levels=null`` means, for messages."""
-    if num_levels is not None and num_levels < 1:
-        raise ConfigError("num_levels", num_levels, f"at least 1, or null for {without}")
-    if level_seed < 0:
-        raise ConfigError("level_seed", level_seed, "0 or more")
-    one_of("order", order, ORDERS)
 
 
 def step_limits(max_steps: int | Sequence[int]) -> tuple[int, int]:
     """The lowest and the highest step limit of an episode, or a ConfigError."""
-    limits = list(max_steps) if isinstance(max_steps, Sequence) else [max_steps] * 2
-    if len(limits) != 2 or not 1 <= limits[0] <= limits[1] or any(int(limit) != limit for limit in limits):
-        raise ConfigError("max_steps", max_steps, "a whole number of at least 1, or [lowest, highest]")
-    return int(limits[0]), int(limits[1])
-
-
-def check_thinks(thinks: int | None) -> None:
-    """Checks how many thinks of an episode do not count toward the step limit."""
-    if thinks is not None and thinks < 0:
-        raise ConfigError("thinks", thinks, "0 or more, or null for no action that thinks")
-
-
-def check_rendering(render_mode: str | None, cell_size: int) -> None:
-    """Checks how boards are to be shown."""
-    if render_mode not in (None, *RENDER_MODES):
-        raise ConfigError("render_mode", render_mode, " | ".join(RENDER_MODES) + " | null")
-    check_cell_size(cell_size)
+    fitting = fit(Steps, max_steps, "max_steps")
+    limits = list(fitting) if isinstance(fitting, Sequence) else [fitting] * 2
+    if len(limits) != 2 or limits[0] > limits[1]:
+        raise ConfigError("max_steps", max_steps, text_of(Steps))
+    return limits[0], limits[1]

@@ -1,34 +1,42 @@
 """The arguments of Ricochet Robots: of its generator, its envs and its banks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
+from annotated_types import Ge, Le
+
+from drc_lab.arguments import Spec
 from drc_lab.envs.specs.levels import (
+    Density,
     LevelEnvSpec,
+    NumLevels,
     OneLevel,
-    check_level_set,
-    check_rendering,
-    check_thinks,
-    split_index,
+    Order,
+    RenderMode,
+    Split,
+    Steps,
+    Thinks,
     stages,
     step_limits,
 )
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.pictures import DEFAULT_CELL_SIZE
-from drc_lab.rules import one_of
+from drc_lab.pictures import DEFAULT_CELL_SIZE, CellSize
+from drc_lab.rules import NUMBER, NotNegative, Positive, Real, Whole
 
-STYLES = ("random", "official")
-LAYOUTS = ("v0", "v1")
-OBSERVATIONS = ("planes", "symbolic", "rgb")
+Style = Literal["random", "official"]
+Layout = Literal["v0", "v1"]
+Observation = Literal["planes", "symbolic", "rgb"]
+OBSERVATIONS = get_args(Observation)
 MAX_SIZE = 255
 MIN_OFFICIAL_SIZE = 12
 ROBOT_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+Side = Annotated[int, NUMBER, Ge(1), Le(MAX_SIZE)]
 
 
 @dataclass
-class BoardSpec:
+class BoardSpec(Spec):
     """Random boards in one of two styles; robots' cells and the target robot are drawn uniformly.
 
     "random": every inner edge is a wall with the same probability, and the goal is drawn uniformly. "official": see
@@ -51,26 +59,24 @@ class BoardSpec:
         ConfigError: a setting that cannot work.
     """
 
-    height: int = 5
-    width: int = 5
-    num_robots: int = 2
-    wall_density: float = 0.15
-    min_optimal: int = 1
-    max_optimal: int | None = None
-    split: str | None = "train"
-    style: str = "random"
-    pad_height: int | None = None
-    pad_width: int | None = None
-    pad_robots: int | None = None
-    max_states: int = 1_000_000
+    height: Side = 5
+    width: Side = 5
+    num_robots: Whole = 2
+    wall_density: Density = 0.15
+    min_optimal: Positive = 1
+    max_optimal: Positive | None = None
+    split: Split | None = "train"
+    style: Style = "random"
+    pad_height: Side | None = None
+    pad_width: Side | None = None
+    pad_robots: Whole | None = None
+    max_states: Positive = 1_000_000
 
     def __post_init__(self) -> None:
-        one_of("style", self.style, STYLES)
+        super().__post_init__()
         official = self.style == "official"
         for key in ("height", "width"):
             size = getattr(self, key)
-            if not 1 <= size <= MAX_SIZE:
-                raise ConfigError(key, size, f"1 to {MAX_SIZE}")
             if official and (size < MIN_OFFICIAL_SIZE or size % 2):
                 raise ConfigError(key, size, f"an even number from {MIN_OFFICIAL_SIZE} on with style=official")
         cells = self.height * self.width - 4 * official
@@ -82,16 +88,8 @@ class BoardSpec:
         for key, room in rooms.items():
             if room is not None and room < getattr(self, key):
                 raise ConfigError(key, getattr(self, key), f"at most {room}, which there is room for")
-        if not 0 <= self.wall_density < 1:
-            raise ConfigError("wall_density", self.wall_density, "0 or more and less than 1")
-        if self.min_optimal < 1:
-            raise ConfigError("min_optimal", self.min_optimal, "at least 1")
         if self.max_optimal is not None and self.max_optimal < self.min_optimal:
             raise ConfigError("max_optimal", self.max_optimal, f"at least min_optimal = {self.min_optimal}, or null")
-        if self.max_states < 1:
-            raise ConfigError("max_states", self.max_states, "at least 1")
-        if self.split is not None:
-            split_index(self.split)
         check_packable(self.height * self.width, self.num_robots)
 
 
@@ -137,66 +135,57 @@ class RicochetSpec(LevelEnvSpec):
         thinks, autoreset, copy, action_masks, render_mode, cell_size: see `drc_lab.envs.vector.LevelVectorEnv`.
     """
 
-    num_envs: int = 1
-    height: int = 5
-    width: int = 5
-    num_robots: int = 2
-    style: str = "random"
-    wall_density: float = 0.15
-    min_optimal: int = 1
-    max_optimal: int | None = None
-    split: str = "train"
-    num_levels: int | None = None
-    level_seed: int = 0
-    order: str = "shuffled"
+    num_envs: Positive = 1
+    height: Side = 5
+    width: Side = 5
+    num_robots: Whole = 2
+    style: Style = "random"
+    wall_density: Density = 0.15
+    min_optimal: Positive = 1
+    max_optimal: Positive | None = None
+    split: Split = "train"
+    num_levels: NumLevels = None
+    level_seed: NotNegative = 0
+    order: Order = "shuffled"
     augment: bool = False
     curriculum: dict[str, Any] | None = None
-    max_steps: int | Sequence[int] = 20
-    observation: str = "planes"
-    step_penalty: float = 0.01
-    null_move_penalty: float = 0.0
-    goal_reward: float = 1.0
+    max_steps: Steps = 20
+    observation: Observation = "planes"
+    step_penalty: Real = 0.01
+    null_move_penalty: Real = 0.0
+    goal_reward: Real = 1.0
     noop: bool = False
-    thinks: int | None = None
+    thinks: Thinks = None
     board: OneLevel | str | Sequence[OneLevel | str] | None = None
-    layout: str | None = None
+    layout: Layout | None = None
     bank: str | None = None
-    min_moved: int = 1
-    max_moved: int | None = None
+    min_moved: Positive = 1
+    max_moved: Positive | None = None
     autoreset: bool = True
     copy: bool = True
     action_masks: bool = False
-    render_mode: str | None = None
-    cell_size: int = DEFAULT_CELL_SIZE
+    render_mode: RenderMode | None = None
+    cell_size: CellSize = DEFAULT_CELL_SIZE
 
     GIVEN_LEVELS = ("board", "layout", "bank")
 
     def __post_init__(self) -> None:
-        if self.num_envs < 1:
-            raise ConfigError("num_envs", self.num_envs, "at least 1")
+        super().__post_init__()
+        step_limits(self.max_steps)
         if self.given:
             if self.curriculum is not None:
                 raise ConfigError("curriculum", "a curriculum", "null with board, layout or bank: it needs a generator")
             if self.board is not None:
                 if not isinstance(self.board, OneLevel | str) and not self.board:
                     raise ConfigError("board", [], "at least one board")
-            elif self.layout is not None:
-                one_of("layout", self.layout, LAYOUTS)
-            else:
-                split_index(self.split)
+            elif self.layout is None:
                 check_bank(str(self.bank))
-            check_level_set(self.num_levels, self.level_seed, self.order, "all")
-        else:
-            BoardSpec(**self.of_a_stage, **self.of_all_stages)
-            if self.curriculum is not None and self.num_levels is not None:
+            return
+        BoardSpec(**self.of_a_stage, **self.of_all_stages)
+        if self.curriculum is not None:
+            if self.num_levels is not None:
                 raise ConfigError("num_levels", self.num_levels, "null with a curriculum")
-            check_level_set(self.num_levels, self.level_seed, self.order, "an endless stream")
-            if self.curriculum is not None:
-                stages(self.curriculum, BoardSpec, self.of_a_stage, **self.of_all_stages)
-        one_of("observation", self.observation, OBSERVATIONS)
-        step_limits(self.max_steps)
-        check_thinks(self.thinks)
-        check_rendering(self.render_mode, self.cell_size)
+            stages(self.curriculum, BoardSpec, self.of_a_stage, **self.of_all_stages)
 
     @property
     def io(self) -> tuple[tuple[int, ...], int] | None:
@@ -220,7 +209,7 @@ class RicochetSpec(LevelEnvSpec):
 
     @classmethod
     def held_out(
-        cls, arguments: dict[str, Any], split: str | None, num_levels: int | None, level_seed: int | None
+        cls, arguments: dict[str, Any], split: str | None, num_levels: NumLevels, level_seed: NotNegative | None
     ) -> dict[str, Any]:
         own = arguments.get("board") is not None or arguments.get("layout") is not None
         return super().held_out(arguments, *((None,) * 3 if own else (split, num_levels, level_seed)))
@@ -233,7 +222,7 @@ def check_bank(path: str | Path) -> None:
 
 
 @dataclass(frozen=True)
-class BankSpec:
+class BankSpec(Spec):
     """How much to collect into a bank.
 
     Args:
@@ -243,12 +232,7 @@ class BankSpec:
         threads: boards, or chunks of them, that are searched in parallel.
     """
 
-    per_bin: int = 2000
-    max_draws: int = 20_000
-    max_states: int = 1_000_000
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            if getattr(self, field.name) < 1:
-                raise ConfigError(field.name, getattr(self, field.name), "at least 1")
+    per_bin: Positive = 2000
+    max_draws: Positive = 20_000
+    max_states: Positive = 1_000_000
+    threads: Positive = 1

@@ -2,27 +2,34 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from drc_lab.envs.specs.level_files import INVALID_LEVELS, has_splits, level_files, level_folder, translation
+from annotated_types import Ge, Gt, Le
+
+from drc_lab.arguments import Spec
+from drc_lab.envs.specs.level_files import InvalidLevels, has_splits, level_files, level_folder, translation
 from drc_lab.envs.specs.levels import (
+    Density,
     LevelEnvSpec,
+    NumLevels,
     OneLevel,
-    check_level_set,
-    check_rendering,
-    check_thinks,
-    split_index,
+    Order,
+    RenderMode,
+    Split,
+    Steps,
+    Thinks,
     stages,
     step_limits,
 )
 from drc_lab.errors import ConfigError
-from drc_lab.pictures import DEFAULT_CELL_SIZE
-from drc_lab.rules import one_of
+from drc_lab.pictures import DEFAULT_CELL_SIZE, CellSize
+from drc_lab.rules import NUMBER, NotNegative, Positive, Real, Whole
 from drc_lab.untrusted import opened
 
 LARGEST_SOLUTIONS = 2**28  # bytes of a file of solutions
 MIN_SIZE, MAX_SIZE = 3, 50  # 3: one cell surrounded by walls
-OBSERVATIONS = ("rgb", "planes")
+Side = Annotated[int, NUMBER, Ge(MIN_SIZE), Le(MAX_SIZE)]
+Carving = Annotated[float, NUMBER, Gt(0), Le(100)]
 
 
 def obs_shape(observation: str, height: int, width: int, crop_border: bool) -> tuple[int, int, int]:
@@ -32,7 +39,7 @@ def obs_shape(observation: str, height: int, width: int, crop_border: bool) -> t
 
 
 @dataclass
-class LevelSpec:
+class LevelSpec(Spec):
     """Levels of one size and split, with limits on the length of their solutions.
 
     Args:
@@ -46,19 +53,17 @@ class LevelSpec:
         ConfigError: a setting that cannot work.
     """
 
-    height: int = 7
-    width: int = 7
-    num_boxes: int = 2
-    min_optimal: int = 1
-    max_optimal: int | None = None
-    min_pushes: int = 1
-    max_pushes: int | None = None
-    split: str = "train"
+    height: Side = 7
+    width: Side = 7
+    num_boxes: Whole = 2
+    min_optimal: Positive = 1
+    max_optimal: Positive | None = None
+    min_pushes: Positive = 1
+    max_pushes: Positive | None = None
+    split: Split = "train"
 
     def __post_init__(self) -> None:
-        for key in ("height", "width"):
-            if not MIN_SIZE <= getattr(self, key) <= MAX_SIZE:
-                raise ConfigError(key, getattr(self, key), f"{MIN_SIZE} to {MAX_SIZE}")
+        super().__post_init__()
         most = (self.height - 2) * (self.width - 2) - 2  # one cell for the player, one to push a box to
         if most < 1:
             raise ConfigError("height", self.height, "at least 3 cells within the walls")
@@ -66,11 +71,8 @@ class LevelSpec:
             raise ConfigError("num_boxes", self.num_boxes, f"1 to {most} on this board")
         for name in ("optimal", "pushes"):
             least, most = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
-            if least < 1:
-                raise ConfigError(f"min_{name}", least, "at least 1")
             if most is not None and most < least:
                 raise ConfigError(f"max_{name}", most, f"at least min_{name} = {least}, or null")
-        split_index(self.split)
 
 
 @dataclass
@@ -81,12 +83,7 @@ class RoomSpec(LevelSpec):
         wall_density: probability of a wall.
     """
 
-    wall_density: float = 0.15
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.wall_density < 1:
-            raise ConfigError("wall_density", self.wall_density, "0 or more and less than 1")
+    wall_density: Density = 0.15
 
 
 @dataclass
@@ -100,19 +97,12 @@ class ReverseSpec(LevelSpec):
             states. Otherwise both are -1, unless limits on them require the search.
     """
 
-    height: int = 10
-    width: int = 10
-    num_boxes: int = 4
-    carving: float = 0.65
-    effort: int = 300
+    height: Side = 10
+    width: Side = 10
+    num_boxes: Whole = 4
+    carving: Carving = 0.65
+    effort: Positive = 300
     prove: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.carving <= 100:
-            raise ConfigError("carving", self.carving, "more than 0, up to 100")
-        if self.effort < 1:
-            raise ConfigError("effort", self.effort, "at least 1")
 
 
 GENERATORS: dict[str, type[LevelSpec]] = {"rooms": RoomSpec, "reverse": ReverseSpec}
@@ -149,63 +139,57 @@ class SokobanSpec(LevelEnvSpec):
         thinks, autoreset, copy, action_masks, render_mode, cell_size: see `drc_lab.envs.vector.LevelVectorEnv`.
     """
 
-    num_envs: int = 1
-    generator: str = "rooms"
-    height: int = 7
-    width: int = 7
-    num_boxes: int = 2
-    wall_density: float = 0.15
-    min_optimal: int = 1
-    max_optimal: int | None = None
-    min_pushes: int = 1
-    max_pushes: int | None = None
-    carving: float = 0.65
-    effort: int = 300
+    num_envs: Positive = 1
+    generator: Literal["rooms", "reverse"] = "rooms"
+    height: Side = 7
+    width: Side = 7
+    num_boxes: Whole = 2
+    wall_density: Density = 0.15
+    min_optimal: Positive = 1
+    max_optimal: Positive | None = None
+    min_pushes: Positive = 1
+    max_pushes: Positive | None = None
+    carving: Carving = 0.65
+    effort: Positive = 300
     prove: bool = False
     split: str = "train"
-    num_levels: int | None = None
-    level_seed: int = 0
-    order: str = "shuffled"
+    num_levels: NumLevels = None
+    level_seed: NotNegative = 0
+    order: Order = "shuffled"
     augment: bool = False
     curriculum: dict[str, Any] | None = None
     level: OneLevel | str | Sequence[OneLevel | str] | None = None
     levels: str | None = None
     difficulty: str | None = None
     symbols: dict[str, str] | str | None = None
-    invalid_levels: str = "error"
+    invalid_levels: InvalidLevels = "error"
     solutions: str | None = None
-    max_steps: int | Sequence[int] = 120
-    observation: str = "rgb"
+    max_steps: Steps = 120
+    observation: Literal["rgb", "planes"] = "rgb"
     crop_border: bool = False
-    step_reward: float = -0.1
-    on_reward: float = 1.0
-    off_reward: float = -1.0
-    solved_reward: float = 10.0
+    step_reward: Real = -0.1
+    on_reward: Real = 1.0
+    off_reward: Real = -1.0
+    solved_reward: Real = 10.0
     noop: bool = False
-    thinks: int | None = None
+    thinks: Thinks = None
     autoreset: bool = True
     copy: bool = True
     action_masks: bool = False
-    render_mode: str | None = None
-    cell_size: int = DEFAULT_CELL_SIZE
+    render_mode: RenderMode | None = None
+    cell_size: CellSize = DEFAULT_CELL_SIZE
 
     GIVEN_LEVELS = ("level", "levels")
 
     def __post_init__(self) -> None:
-        if self.num_envs < 1:
-            raise ConfigError("num_envs", self.num_envs, "at least 1")
-        one_of("generator", self.generator, GENERATORS)
+        super().__post_init__()
+        step_limits(self.max_steps)
         if self.invalid_levels == "skip" and self.levels is None:
             raise ConfigError("invalid_levels", self.invalid_levels, "error, without levels from files")
-        one_of("invalid_levels", self.invalid_levels, INVALID_LEVELS)
         if self.given:
             self._check_given()
         else:
             self._check_generated()
-        one_of("observation", self.observation, OBSERVATIONS)
-        step_limits(self.max_steps)
-        check_thinks(self.thinks)
-        check_rendering(self.render_mode, self.cell_size)
 
     def _check_given(self) -> None:
         if self.curriculum is not None:
@@ -219,18 +203,16 @@ class SokobanSpec(LevelEnvSpec):
             if (path := self.solutions_file) is not None:
                 with opened(path, LARGEST_SOLUTIONS):
                     pass
-        check_level_set(self.num_levels, self.level_seed, self.order, "all")
 
     def _check_generated(self) -> None:
         make = GENERATORS[self.generator]
-        make(**self.of_a_stage, split=self.split)
+        make(**self.of_a_stage, split=self.split)  # type: ignore[arg-type]  # which the generator checks
         for key in ("solutions", "difficulty", "symbols"):
             if getattr(self, key) is not None:
                 raise ConfigError(key, getattr(self, key), "null without levels from files")
-        if self.curriculum is not None and self.num_levels is not None:
-            raise ConfigError("num_levels", self.num_levels, "null with a curriculum")
-        check_level_set(self.num_levels, self.level_seed, self.order, "an endless stream")
         if self.curriculum is not None:
+            if self.num_levels is not None:
+                raise ConfigError("num_levels", self.num_levels, "null with a curriculum")
             stages(self.curriculum, make, self.of_a_stage, self._check_room, split=self.split)
 
     def _check_room(self, stage: LevelSpec) -> None:
@@ -265,7 +247,7 @@ class SokobanSpec(LevelEnvSpec):
 
     @classmethod
     def held_out(
-        cls, arguments: dict[str, Any], split: str | None, num_levels: int | None, level_seed: int | None
+        cls, arguments: dict[str, Any], split: str | None, num_levels: NumLevels, level_seed: NotNegative | None
     ) -> dict[str, Any]:
         own = arguments.get("level") is not None
         if arguments.get("levels") is not None:
