@@ -144,7 +144,7 @@ def errors_under(key: str) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        raise error.under(key) from None
+        raise (error.under(key) if key else error) from None
 
 
 def from_mapping(function: Callable[..., T], values: Mapping[str, Any], key: str, **more: Any) -> T:

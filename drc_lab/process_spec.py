@@ -15,7 +15,7 @@ Precision = Literal["highest", "high", "medium"]  # of float32 matrix products, 
 class ProcessSpec(Spec):
     """Arguments of `drc_lab.process.start_process`; they are keys at the top level of the config."""
 
-    seed: Annotated[int, NUMBER, Ge(0), Lt(2**32), "0 to 2^32 - 1"]
-    threads: Annotated[Positive | None, "at least 1, or null for all cores of this process"]
+    seed: Annotated[int, NUMBER, Ge(0), Lt(2**32), "0 to 2^32 - 1"] = 0
+    threads: Annotated[Positive | None, "at least 1, or null for all cores of this process"] = None
     matmul_precision: Precision = "highest"
     deterministic: bool = False

@@ -5,6 +5,7 @@ import inspect
 import subprocess
 import sys
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,17 @@ def test_every_key_of_the_configs_of_envs_and_tasks_is_an_argument():
         assert set(compose()[group]) == set(inspect.signature(spec).parameters)
     everywhere = compose("tracking=[mlflow,csv,tensorboard]").tracking
     assert set(everywhere) == set(inspect.signature(TrackingSpec).parameters)
+
+
+@pytest.mark.parametrize("group", ["evaluation", "report", "checkpoints", "play", "probe", "steer", "saliency", "speed",
+                                   "search_speed", "policy_speed", "compare", "register"])  # fmt: skip
+def test_defaults_in_python_are_those_of_the_configs(group):
+    made = getattr(Settings(compose()), group)
+    assert plain_values(made) == plain_values(type(made)())
+
+
+def plain_values(spec):
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(spec).items()}
 
 
 def test_a_whole_float_becomes_the_int_that_is_asked_for():

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig
 
 from drc_lab.app.specs import BenchmarkSpec, PlaySpec, PolicySpeedSpec, SearchSpec, SpeedSpec
-from drc_lab.arguments import check_types, from_mapping, plain
+from drc_lab.arguments import from_mapping, plain
 from drc_lab.deploy.spec import ExportSpec
 from drc_lab.evaluation.report_spec import ReportSpec
 from drc_lab.evaluation.spec import EvaluationSpec
@@ -47,8 +47,7 @@ class Settings:
     def process(self) -> ProcessSpec:
         """Keys at the top level of the config."""
         keys = [field.name for field in fields(ProcessSpec)]
-        values = {key: self.config[key] for key in keys if key in self.config}
-        return ProcessSpec(**check_types(ProcessSpec, values, ""))
+        return from_mapping(ProcessSpec, {key: self.config[key] for key in keys if key in self.config}, "")
 
     @cached_property
     def algo(self) -> AlgoSpec:

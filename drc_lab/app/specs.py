@@ -9,7 +9,7 @@ from annotated_types import MinLen
 from drc_lab.arguments import Spec
 from drc_lab.envs.specs.levels import Split
 from drc_lab.models.specs import DRCSpec, check_obs_shape
-from drc_lab.pictures import CellSize, check_video
+from drc_lab.pictures import DEFAULT_CELL_SIZE, CellSize, Fps, check_video
 from drc_lab.rules import NotNegative, Positive, PositiveReal, one_of
 
 if TYPE_CHECKING:
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 class PlaySpec(Spec):
     """The ``play`` group of the config, checked; conf/play/default.yaml says what each key is."""
 
-    episodes: Positive
-    level: NotNegative
-    split: Split
-    greedy: bool
-    first_passes: NotNegative
-    repeats: Positive | None
-    show: Literal["terminal", "window", "none"]
-    fps: PositiveReal
-    cell_size: CellSize
-    video: str | None
+    episodes: Positive = 3
+    level: NotNegative = 0
+    split: Split = "test"
+    greedy: bool = True
+    first_passes: NotNegative = 0
+    repeats: Positive | None = None
+    show: Literal["terminal", "window", "none"] = "terminal"
+    fps: Fps = 4
+    cell_size: CellSize = DEFAULT_CELL_SIZE
+    video: str | None = "play.gif"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,7 +86,7 @@ class SearchSpec(Spec):
     levels: Positive = 200
 
 
-Batches = Annotated[list[Positive], MinLen(1)]
+Batches = Annotated[list[Positive], MinLen(1), "one number or more, each at least 1"]
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 import gymnasium as gym
 import numpy as np
 
+from drc_lab.arguments import fit
 from drc_lab.envs.render import COLOURS, FLOOR, mosaic
-from drc_lab.pictures import check_cell_size
+from drc_lab.pictures import CellSize
 
 MARKS = "0123456789abcdefghijklmnopqrstuvwxyz"  # one for each channel
 
@@ -20,7 +21,7 @@ def picture(observation: np.ndarray, space: gym.spaces.Box, cell_size: int) -> n
     Returns:
         uint8 [H * cell_size, W * cell_size, 3], RGB.
     """
-    check_cell_size(cell_size)
+    fit(CellSize, cell_size, "cell_size")
     shown = np.array(FLOOR, float)
     for channel, share in enumerate(_shares(observation, space)):  # share: (H, W)
         shown = shown + share[..., None] * (np.array(COLOURS[channel % len(COLOURS)]) - shown)  # (H, W, 3)

@@ -5,20 +5,20 @@ from pathlib import Path
 
 from drc_lab.arguments import Spec
 from drc_lab.errors import ConfigError
-from drc_lab.pictures import CellSize, check_video
-from drc_lab.rules import NotNegative, Positive, PositiveReal
+from drc_lab.pictures import DEFAULT_CELL_SIZE, CellSize, Fps, check_video
+from drc_lab.rules import NotNegative, Positive
 
 
 @dataclass(frozen=True)
 class ReportSpec(Spec):
     """What the reports of evaluations show; conf/report/default.yaml explains each key."""
 
-    failures: NotNegative
-    video: str | None
-    video_levels: list[NotNegative] | None
-    video_passes: Positive | None
-    fps: PositiveReal
-    cell_size: CellSize
+    failures: NotNegative = 60
+    video: str | None = "side_by_side.gif"
+    video_levels: list[NotNegative] | None = None
+    video_passes: Positive | None = None
+    fps: Fps = 3
+    cell_size: CellSize = DEFAULT_CELL_SIZE
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,6 +1,6 @@
 """The ``evaluation`` group of the config, checked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from annotated_types import Ge
@@ -31,16 +31,16 @@ class EvaluationSpec(Spec):
         confidence: of all intervals.
     """
 
-    split: Split
-    report_split: Split
-    num_levels: Positive
-    level_seed: NotNegative
-    board: Size
-    env: dict[str, Any]
-    every_frames: Positive
-    live_first_passes: list[Passes]
-    live_every: Positive
-    confidence: Confidence
+    split: Split = "valid"
+    report_split: Split = "test"
+    num_levels: Positive = 1000
+    level_seed: NotNegative = 0
+    board: Size = None
+    env: dict[str, Any] = field(default_factory=dict)
+    every_frames: Positive = 200_000
+    live_first_passes: list[Passes] = field(default_factory=lambda: [4])
+    live_every: Positive = 4
+    confidence: Confidence = 0.95
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,7 +9,7 @@ from annotated_types import Gt
 
 from drc_lab.arguments import Spec
 from drc_lab.errors import ConfigError
-from drc_lab.pictures import CellSize, VideoSuffix, check_video
+from drc_lab.pictures import CellSize, Fps, VideoSuffix, check_video
 from drc_lab.rules import INFINITE, NotNegative, NotNegativeReal, Positive, PositiveReal, Real, Share
 
 LENGTHS = ("total_iters", "T_max", "T_0", "step_size", "milestones", "total_steps")  # arguments of torch's schedules
@@ -130,9 +130,9 @@ class CheckpointSpec(Spec):
         every_minutes: most minutes of wall time between two writes of ``last.ckpt``; None is no limit.
     """
 
-    keep_best: Positive
-    every_frames: Positive | None
-    every_minutes: PositiveReal | None
+    keep_best: Positive = 3
+    every_frames: Positive | None = None
+    every_minutes: PositiveReal | None = 10
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class VideosSpec(Spec):
     levels: Positive = 4
     every_frames: Positive | None = None
     cell_size: CellSize = 32
-    fps: PositiveReal = 4
+    fps: Fps = 4
     suffix: VideoSuffix = ".gif"
 
     def __post_init__(self) -> None:

@@ -1,6 +1,7 @@
 """Heads, which map features to policy logits and value: for one fixed board size, or for boards of any size."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -130,7 +131,7 @@ class PerCellHead(Head):
         return (weight * logits).sum(1), (weight * value).sum(1)
 
 
-HEADS: dict[HeadKind, type[Head]] = {
+HEADS: dict[HeadKind, Callable[..., Head]] = {
     "flatten": ActorCriticHead,
     "mean": MeanHead,
     "pool": PooledHead,

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from drc_lab.arguments import fit
-from drc_lab.models.specs import ConvInit, LinearInit
+from drc_lab.models.specs import LinearInit
+from drc_lab.models.wiring import ConvInit
 
 SMALL_STD = 0.01  # guide 6.8 asks for a "small std" in linear layers
 TRUNCATED_STD = 0.87962566  # std of a unit normal truncated at 2, as in flax's lecun_normal

@@ -27,7 +27,7 @@ from drc_lab.rules import Positive, Real
 LinearInit = Literal["small", "lecun", "orthogonal", "torch"]
 HeadKind = Literal["flatten", "mean", "pool", "cells"]
 Activation = Literal["tanh", "relu"]
-Channels = Annotated[Sequence[Positive], MinLen(1)]
+Channels = Annotated[Sequence[Positive], MinLen(1), "one number or more, each at least 1"]
 
 Grid = Annotated[
     tuple[Positive, Positive, Positive], "(channels, height, width), each at least 1; for vectors: policy=mlp"

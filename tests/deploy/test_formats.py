@@ -155,7 +155,7 @@ def test_other_variants_have_their_name_before_the_suffix():
         ({"format": "onnx", "file": "a.pt2"}, "file: found 'a.pt2', allowed: a name that ends in .onnx"),
         ({"format": "onnx", "repeats": 0}, "repeats: found 0, allowed: at least 1"),
         ({"format": "onnx", "timings": 0}, "timings: found 0, allowed: at least 1"),
-        ({"format": "onnx", "batches": [0]}, "batches: found [0], allowed: numbers of at least 1"),
+        ({"format": "onnx", "batches": [0]}, "batches: found 0, allowed: at least 1"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )  # fmt: skip

@@ -97,7 +97,7 @@ def test_held_out_boards_of_another_size_are_those_that_a_training_on_that_size_
         (["policy.head=pool", "evaluation.board=0"], "evaluation.board: found 0, allowed: 1 to 255"),
         (["policy.head=pool", "evaluation.board=[6,300]"], "evaluation.board: found [6, 300], allowed: 1 to 255"),
         (["evaluation.board=[6]"], "evaluation.board: found [6], allowed: N for N x N, or [height, width]"),
-        (["evaluation.board=wide"], "evaluation.board: found 'wide', allowed: int | list[int] | null"),
+        (["evaluation.board=wide"], "evaluation.board: found 'wide', allowed: N for N x N, or [height, width]"),
         (
             ["policy.head=pool", "evaluation.board=6", "+evaluation.env.width=7"],
             "evaluation.env.width: found 7, allowed: no such key with evaluation.board, which sets both",

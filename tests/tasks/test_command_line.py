@@ -41,7 +41,7 @@ from drc_lab.paths import CONF
         (["resume=nowhere.ckpt"], "resume: found no file 'nowhere.ckpt'"),
         (["resume=null"], "resume: found None, allowed: auto | never | the path of a checkpoint"),
         (["checkpoints.keep_best=0"], "checkpoints.keep_best: found 0, allowed: at least 1"),
-        (["checkpoints.every_minutes=-1"], "checkpoints.every_minutes: found -1.0, allowed: more than 0, or null"),
+        (["checkpoints.every_minutes=-1"], "checkpoints.every_minutes: found -1, allowed: more than 0, or null"),
         (["evaluation.live_first_passes=[0]"], "evaluation.live_first_passes: found 0, allowed: at least 1"),
         (["callbacks.videos.suffix=.avi"], "callbacks.videos.suffix: found '.avi', allowed: .gif | .mp4"),
         (
@@ -59,7 +59,7 @@ from drc_lab.paths import CONF
         (["env.height=5.5"], "env.height: found 5.5, allowed: int"),
         (["env.min_optimal=40"], "env.min_optimal: found 40, allowed: less"),
         (["env=ricochet", "env.id=MountainCar-v0"], "env.id: found 'MountainCar-v0', allowed: drc_lab/RicochetRobots"),
-        (["env.id=MountainCar-v0"], "policy.obs_shape: found (2,), allowed: (channels, height, width)"),
+        (["env.id=MountainCar-v0"], "policy.obs_shape: found [2], allowed: (channels, height, width)"),
         (["env=sokoban", "env.generator=magic"], "env.generator: found 'magic', allowed: rooms | reverse"),
         (["env=sokoban", "env.num_boxes=90"], "env.num_boxes: found 90, allowed: 1 to "),
         (["env=sokoban", "env.levels=nowhere"], "nowhere: no such file or folder; python -m drc_lab task=fetch_levels"),

@@ -177,7 +177,10 @@ CASES = [
     ),
     ([*SWEEP, "thinking.power=2"], "thinking.power: found 2.0, allowed: above 0, up to 0.999"),
     ([*SWEEP, "report.video_levels=[1000]"], "report.video_levels: found 1000, allowed: 0 to 999"),
-    ([*SWEEP, "+thinking.worlds.dense={env: {wall_density: 1}}"], "thinking.worlds.dense.env.wall_density: found 1, allowed"),
+    (
+        [*SWEEP, "+thinking.worlds.dense={env: {wall_density: 1}}"],
+        "thinking.worlds.dense.env.wall_density: found 1, all",
+    ),
     ([*SWEEP, "env.id=CartPole-v1", "policy=mlp", "thinking.noops=[1]"], "thinking.noops: found [1], allowed: null or"),
     ([*PLAY, "play.fps=100"], "play.fps: found 100.0, allowed: more than 0, up to 50 in a .gif and 1000 in an .mp4"),
     ([*PLAY, "play.level=1000"], "play.level: found 1000, allowed: 0 to 999"),

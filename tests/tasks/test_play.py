@@ -150,7 +150,7 @@ def test_a_pipe_is_read_key_by_key(monkeypatch):
         (["play.split=exam"], "play.split: found 'exam', allowed: train | valid | test"),
         (["play.show=film"], "play.show: found 'film', allowed: terminal | window | none"),
         (["play.video=play.avi"], "play.video: found 'play.avi', allowed: a name that ends in .gif or .mp4"),
-        (["play.fps=0"], "play.fps: found 0.0"),
+        (["play.fps=0"], "play.fps: found 0,"),
         (["play.cell_size=4"], "play.cell_size: found 4, allowed: 8 to 128"),
         (["play.repeats=0"], "play.repeats: found 0, allowed: at least 1"),
         (["play.first_passes=-1"], "play.first_passes: found -1, allowed: at least 0"),
