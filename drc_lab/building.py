@@ -4,7 +4,7 @@ Configs mirror constructors one to one: ``_target_`` names the class or function
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,6 +56,22 @@ def build_a(kind: type, node: DictConfig, key: str, **more: Any) -> Any:
         name = f"{kind.__module__}.{kind.__qualname__}"
         raise ConfigError(join(key, TARGET), node[TARGET], f"a subclass of {name}, or a function that returns one")
     return built
+
+
+def build_each(kind: type, nodes: Any, key: str) -> dict[str, Any]:
+    """Builds a ``kind`` of each node of a group, with its name in the group as the argument ``name``; None stays None.
+
+    Raises:
+        ConfigError: as in `build_a`, and if there is anything else but nodes.
+    """
+    if not isinstance(nodes, Mapping):
+        raise ConfigError(key, nodes, "nodes by name: {NAME: {_target_: module.Class, ...}}")
+    found: dict[str, Any] = {}
+    for name, node in nodes.items():
+        if node is not None and not isinstance(node, Mapping):
+            raise ConfigError(join(key, name), node, "a node with _target_, or null")
+        found[name] = None if node is None else build_a(kind, DictConfig(node), join(key, name), name=name)
+    return found
 
 
 @contextmanager

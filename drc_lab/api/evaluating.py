@@ -16,11 +16,11 @@ from drc_lab.errors import ConfigError
 from drc_lab.evaluation.kinds.controls import Control, Sampled
 from drc_lab.evaluation.kinds.kind import Kind, Setting
 from drc_lab.evaluation.means import metrics
+from drc_lab.evaluation.measures.shipped import measures_of
 from drc_lab.evaluation.measures.table import frame_of, table
 from drc_lab.evaluation.play.played import Played
 from drc_lab.evaluation.play.sweep import sweep
 from drc_lab.evaluation.play.thinking import Thinking
-from drc_lab.evaluation.watchers.chosen import watchers
 from drc_lab.models.policy import Policy, num_actions
 from drc_lab.paths import CONF
 from drc_lab.progress import working
@@ -208,6 +208,6 @@ def _levels(policy: Policy, env: BatchEnv | None, num_levels: int | None, split:
 
 def _played(policy: Policy, env: BatchEnv, settings: Sequence[Setting], num_levels: int, seed: int) -> pd.DataFrame:
     """Plays all settings and returns the records. The exact solver judges nothing here, because it is slow."""
-    spec = replace(Settings(command_config()).thinking, solver_levels=0)
+    measures = measures_of(Settings(command_config()).thinking, judged=False)
     with working(f"playing: {len(settings)} settings on {num_levels:,} levels", len(settings) * num_levels) as advance:
-        return sweep(policy, env, settings, num_levels, seed, advance=advance, watchers=watchers(spec, env))
+        return sweep(policy, env, settings, num_levels, seed, advance=advance, measures=measures)

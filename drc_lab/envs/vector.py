@@ -48,6 +48,7 @@ class LevelVectorEnv(VectorEnv):
 
     def __init__(self, batch: Batch, levels: LevelStream[Any], spec: LevelEnvSpec):
         self.batch, self.levels, self.num_envs = batch, levels, len(batch.observation)
+        self.arguments = spec  # what an evaluation's results depend on
         self.autoreset, self.copy, self.masks_in_info = spec.autoreset, spec.copy, spec.action_masks
         self.max_steps = step_limits(spec.max_steps)
         self.render_mode, self.cell_size = spec.render_mode, spec.cell_size

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from drc_lab.arguments import from_mapping
+from drc_lab.building import build_each
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.kinds.controls import Control
 from drc_lab.evaluation.kinds.first_passes import FirstPasses
 from drc_lab.evaluation.kinds.kind import Kind, Setting
 from drc_lab.evaluation.kinds.registry import kinds_of, register, shipped
+from drc_lab.evaluation.measures.measure import Measure
 from drc_lab.rules import all_at_least, one_of
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ class ThinkingSpec:
     Args:
         kinds: all kinds of thinking and controls, by name. In the config their keys lie beside the others, see
             `drc_lab.evaluation.kinds.registry`.
+        measures: those from elsewhere, by name; None leaves out the one of this package that has the name.
     """
 
     kinds: dict[str, Kind]
@@ -38,6 +41,7 @@ class ThinkingSpec:
     power: float
     run: str | None
     worlds: dict[str, dict[str, Any]]
+    measures: dict[str, Measure | None]
 
     @classmethod
     def from_group(cls, group: Mapping[str, Any]) -> "ThinkingSpec":
@@ -48,7 +52,8 @@ class ThinkingSpec:
         """
         values = dict(group)
         kinds = kinds_of(values, values.pop("kinds", {}), GROUP)
-        return from_mapping(cls, values, GROUP, kinds=kinds)
+        measures = build_each(Measure, values.pop("measures", {}), f"{GROUP}.measures")
+        return from_mapping(cls, values, GROUP, kinds=kinds, measures=measures)
 
     def __post_init__(self) -> None:
         all_at_least(self, 1, "levels_at_once", "solver_max_states")

@@ -5,8 +5,8 @@ from pathlib import Path
 from drc_lab.app.continuing import continuable
 from drc_lab.app.start import say
 from drc_lab.evaluation.measures.all_findings import statistics_of
-from drc_lab.evaluation.measures.findings import findings
 from drc_lab.evaluation.measures.gains import sensitivity
+from drc_lab.evaluation.measures.shipped import findings, measures_of
 from drc_lab.evaluation.measures.table import Row, table
 from drc_lab.progress import working
 from drc_lab.studies.episodes import PARTS, play_all
@@ -38,7 +38,8 @@ def run_study(plan: Plan, folder: Path, run: Run, so_far: str = "") -> list[Row]
             rows = table(records, confidence)
             statistics = statistics_of(records, rows, confidence, power)
         shifted = play_shifts(plan.shifts, rows, folder, run)
-        answers = [*statistics, *shifted, *findings(records, confidence), *traced(subject, env, records)]
+        measured = findings(records, confidence, measures_of(subject.settings.thinking))
+        answers = [*statistics, *shifted, *measured, *traced(subject, env, records)]
         log_settings(rows, run, subject.frames)
         shown = report_on("Does more thinking help?", subject, env, rows, answers, records, folder, run)
     if rows[0].criterion.is_rate:

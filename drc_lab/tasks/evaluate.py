@@ -15,7 +15,7 @@ from drc_lab.evaluation.kinds.first_passes import BASELINE
 from drc_lab.evaluation.kinds.kind import Setting
 from drc_lab.evaluation.means import metrics
 from drc_lab.evaluation.measures.failures import endings
-from drc_lab.evaluation.measures.findings import findings
+from drc_lab.evaluation.measures.shipped import findings, measures_of
 from drc_lab.evaluation.measures.table import table
 from drc_lab.evaluation.play.records import baseline_of
 from drc_lab.studies.episodes import PARTS, play_all
@@ -44,6 +44,7 @@ def main(settings: Settings, folder: Path) -> None:
         run.log_metrics(metrics(baseline_of(records), confidence), subject.frames)
         shifted = play_shifts(shifts, rows, folder, run)
         ends = endings(records)
-        answers = [*([ends] if ends else []), *shifted, *findings(records, confidence)]
+        measured = findings(records, confidence, measures_of(subject.settings.thinking))
+        answers = [*([ends] if ends else []), *shifted, *measured]
         shown = report_on("How good is it?", subject, env, rows, answers, records, folder, run)
     tell_where([*shown, *run.shown])

@@ -27,12 +27,13 @@ from drc_lab.evaluation.measures.agreement import Agreement
 from drc_lab.evaluation.measures.compute import played_at
 from drc_lab.evaluation.measures.learned import Decisions, by_move, by_optimal, learned_findings, thinks_findings
 from drc_lab.evaluation.measures.over_frames import metrics_at
+from drc_lab.evaluation.measures.shipped import Thinks
 from drc_lab.evaluation.measures.table import table
 from drc_lab.evaluation.measures.trace import trace
 from drc_lab.evaluation.play.choices import never, sampled
 from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.evaluation.play.played import play
-from drc_lab.evaluation.play.sweep import Parts, sweep
+from drc_lab.evaluation.play.sweep import sweep
 from drc_lab.evaluation.play.thinking import Thinking
 from drc_lab.evaluation.watchers.cycles import Cycles
 from drc_lab.models.policy import PolicyValue
@@ -173,10 +174,8 @@ def test_drawn_passes_are_as_many_a_move_as_the_policy_thinks():
     assert drawn.episodes.passes.sum() / n == pytest.approx(2, abs=4 * math.sqrt(2 * 3 / n))
 
 
-def swept(policy, passes, **options):
-    settings = [BASELINE, *at_equal_compute(passes)]
-    watch = {"watchers": lambda setting: [Decisions(options["env"].think_action)]}
-    return sweep(policy, options["env"], settings, 300, options.get("seed", 0), options.get("parts"), **watch)
+def swept(policy, passes, env, folder=None):
+    return sweep(policy, env, [BASELINE, *at_equal_compute(passes)], 300, folder=folder, measures=[Thinks()])
 
 
 def test_learned_beside_fixed_and_drawn_at_equal_compute():
@@ -213,11 +212,10 @@ def test_they_are_no_family_of_thinking_and_no_baseline():
 
 def test_an_interrupted_sweep_goes_on_to_the_same_records(tmp_path):
     whole = swept(Thinker(9), [0, 4], env=v0(100))
-    parts = Parts(tmp_path, {})
-    swept(Thinker(9), [0, 4], env=v0(100), parts=parts)
+    swept(Thinker(9), [0, 4], env=v0(100), folder=tmp_path)
     for path in tmp_path.glob("*drawn*"):
         path.unlink()
-    again = swept(Thinker(9), [0, 4], env=v0(100), parts=parts)
+    again = swept(Thinker(9), [0, 4], env=v0(100), folder=tmp_path)
     pd.testing.assert_frame_equal(again, whole, check_dtype=False)
 
 

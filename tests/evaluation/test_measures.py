@@ -15,15 +15,14 @@ from drc_lab.evaluation.measures.cycle_measures import cycles, vanished_cycles
 from drc_lab.evaluation.measures.findings import (
     by_optimal_length,
     by_size,
-    findings,
     only_with_thinking,
     optimality,
     time_to_solve,
 )
+from drc_lab.evaluation.measures.shipped import findings, measures_of
 from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.evaluation.play.sweep import sweep
 from drc_lab.evaluation.stats.intervals import mean_interval, ratio_interval
-from drc_lab.evaluation.watchers.chosen import watchers
 from drc_lab.evaluation.watchers.sizes import Sizes
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.random import RandomPolicy
@@ -157,8 +156,9 @@ def test_all_findings_of_a_real_sweep_can_be_drawn():
                        autoreset=False, noop=True)  # fmt: skip
     policy = DRCPolicy(env.single_observation_space.shape, 8, 4, 2, 2, proj_dim=8, head_init="orthogonal").eval()
     spec = thinking(first_passes=[1, 3], noops=[1], cycle_passes=[1], cycle_noops=[1], controls=None, solver_levels=20)
-    records = sweep(policy, env, spec.settings(policy, env), 30, watchers=watchers(spec, env))
-    made = findings(records)
+    measures = measures_of(spec)
+    records = sweep(policy, env, spec.settings(policy, env), 30, measures=measures)
+    made = findings(records, 0.95, measures)
     names = [finding.name for finding in made]
     assert names == ["solve_rate_by_optimal_length", "optimality", "time_to_solve", "only_with_thinking", "cycles",
                      "vanished_cycles", "agreement", "agreement_by_step"]  # fmt: skip

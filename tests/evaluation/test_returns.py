@@ -7,15 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_records import records as solved_records
+from no_thinking import thinking
 from scipy import stats
 
 from drc_lab.evaluation.measures.all_findings import statistics_of
 from drc_lab.evaluation.measures.criterion import RETURNS, SOLVED, criterion_of, judged_by
 from drc_lab.evaluation.measures.failures import endings, failures
-from drc_lab.evaluation.measures.findings import findings
 from drc_lab.evaluation.measures.over_frames import metrics_at, over_frames_findings
 from drc_lab.evaluation.measures.seeds import seed_findings
 from drc_lab.evaluation.measures.shift import world_findings
+from drc_lab.evaluation.measures.shipped import findings, measures_of
 from drc_lab.evaluation.measures.table import table
 from drc_lab.evaluation.play.records import joined
 from drc_lab.evaluation.report import About, answer, summarise, terminal_tables, write_report
@@ -61,7 +62,7 @@ def test_a_difference_without_spread_is_tested_by_its_signs():
 def test_the_answer_the_tables_and_the_page_speak_of_returns_alone(tmp_path):
     own = records()
     rows = table(own)
-    found = [*statistics_of(own, rows), *findings(own)]
+    found = [*statistics_of(own, rows), *findings(own, 0.95, measures_of(thinking()))]
     assert endings(own) is None and failures(own) == []
     write_report(tmp_path, "?", rows, found, own, About(0.95, {}))
     said = " ".join(answer(summarise(rows, 0.95)))

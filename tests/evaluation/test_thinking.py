@@ -15,7 +15,7 @@ from drc_lab.evaluation.kinds.registry import shipped
 from drc_lab.evaluation.kinds.repeats import Repeats
 from drc_lab.evaluation.play.played import play
 from drc_lab.evaluation.play.records import joined, records_of
-from drc_lab.evaluation.play.sweep import Parts, sweep
+from drc_lab.evaluation.play.sweep import sweep
 
 
 def v1(n=4, **kwargs):
@@ -116,7 +116,7 @@ def test_a_sweep_that_was_interrupted_goes_on_and_gives_the_same(tmp_path):
     env = v1(n=3)  # batches of 3 and 1
     whole = sweep(Counting(7), env, settings, 4)
     assert len(whole) == 4 * len(settings) and whole["level"].tolist() == [0, 1, 2, 3] * len(settings)
-    parts, ended = Parts(tmp_path, {"weights": "a"}), []
+    ended = []
 
     def advance(number):
         ended.append(number)
@@ -124,31 +124,31 @@ def test_a_sweep_that_was_interrupted_goes_on_and_gives_the_same(tmp_path):
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        sweep(Counting(7), env, settings, 4, parts=parts, advance=advance)
+        sweep(Counting(7), env, settings, 4, folder=tmp_path, advance=advance)
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert 0 < len(before) < 2 * len(settings)
     policy, done = Counting(7), []
-    again = sweep(policy, env, settings, 4, parts=parts, advance=done.append)
+    again = sweep(policy, env, settings, 4, folder=tmp_path, advance=done.append)
     pd.testing.assert_frame_equal(whole, again)
     assert sum(done) == 4 * len(settings) and all(number >= 0 for number in done)
     assert {name: (tmp_path / name).stat().st_mtime_ns for name in before} == before
     nothing_left = Counting(7)
-    pd.testing.assert_frame_equal(whole, sweep(nothing_left, env, settings, 4, parts=parts))
+    pd.testing.assert_frame_equal(whole, sweep(nothing_left, env, settings, 4, folder=tmp_path))
     assert not nothing_left.seen and policy.seen
 
 
 def test_what_was_played_with_other_weights_or_settings_is_not_taken(tmp_path):
     env = v1()
-    sweep(Counting(7), env, first_passes([0, 1]), 4, parts=Parts(tmp_path, {"weights": "a"}))
+    sweep(Counting(7), env, first_passes([0, 1]), 4, folder=tmp_path)
     policy = Counting(1)
-    records = sweep(policy, env, first_passes([0, 1]), 4, parts=Parts(tmp_path, {"weights": "b"}))
+    records = sweep(policy, env, first_passes([0, 1]), 4, folder=tmp_path)
     assert policy.seen
     pd.testing.assert_frame_equal(records, sweep(Counting(1), env, first_passes([0, 1]), 4))
 
 
 def test_a_part_that_is_damaged_is_played_again(tmp_path):
-    env, parts = v1(), Parts(tmp_path, {"weights": "a"})
-    records = sweep(Counting(7), env, first_passes([0]), 4, parts=parts)
+    env = v1()
+    records = sweep(Counting(7), env, first_passes([0]), 4, folder=tmp_path)
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:100])
-    pd.testing.assert_frame_equal(records, sweep(Counting(7), env, first_passes([0]), 4, parts=parts))
+    pd.testing.assert_frame_equal(records, sweep(Counting(7), env, first_passes([0]), 4, folder=tmp_path))

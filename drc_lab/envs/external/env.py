@@ -45,6 +45,7 @@ class GymVectorEnv(VectorEnv):
     @takes(GymSpec)
     def __init__(self, spec: GymSpec):
         id, num_envs = spec.id, spec.num_envs
+        self.arguments = spec  # what an evaluation's results depend on
         self.levels = seed_stream(spec.split, spec.num_levels, spec.level_seed, spec.order)
         rendering = {} if spec.render_mode is None else {"render_mode": spec.render_mode}
         self.envs = make_copies(id, {**(spec.kwargs or {}), **rendering}, num_envs)

@@ -14,10 +14,8 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
-
 from drc_lab.arguments import from_mapping
-from drc_lab.building import build_a
+from drc_lab.building import build_each
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation import kinds
 from drc_lab.evaluation.kinds.kind import Kind
@@ -49,7 +47,7 @@ def shipped() -> dict[str, type[Kind]]:
     return found
 
 
-def kinds_of(values: dict[str, Any], added: Mapping[str, Any], key: str) -> dict[str, Kind]:
+def kinds_of(values: dict[str, Any], added: Any, key: str) -> dict[str, Kind]:
     """Makes all kinds that a config describes, by name: in the order of their keys, then those without, then the added.
 
     Args:
@@ -62,9 +60,7 @@ def kinds_of(values: dict[str, Any], added: Mapping[str, Any], key: str) -> dict
         ConfigError: a setting of a kind is invalid, or a node names no kind.
     """
     places = {name: place for place, name in enumerate(values)}
-    if not isinstance(added, Mapping):
-        raise ConfigError(f"{key}.kinds", added, "nodes by name: {NAME: {_target_: module.Class, amounts: [...]}}")
-    found: dict[str, Kind] = {}
+    found: dict[str, Kind | None] = {}
     for name, kind in sorted(shipped().items(), key=lambda item: places.get(item[0], len(places))):
         keys = {
             field.name: name if field.name == AMOUNTS else f"{name}_{field.name}"
@@ -74,15 +70,8 @@ def kinds_of(values: dict[str, Any], added: Mapping[str, Any], key: str) -> dict
         given = {field: values.pop(own) for field, own in keys.items() if own in values}
         with _errors_about(key, keys):
             found[name] = from_mapping(kind, given, "")
-    for name, node in added.items():
-        of_node = f"{key}.kinds.{name}"
-        if node is None and name in found:
-            del found[name]
-        elif isinstance(node, Mapping):
-            found[name] = build_a(Kind, DictConfig(node), of_node, name=name)
-        else:
-            raise ConfigError(of_node, node, f"a node with _target_, or null to leave out {' | '.join(found)}")
-    return found
+    found |= build_each(Kind, added, f"{key}.kinds")
+    return {name: made for name, made in found.items() if made is not None}
 
 
 @contextmanager

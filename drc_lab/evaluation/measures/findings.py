@@ -8,36 +8,10 @@ import pandas as pd
 
 from drc_lab.evaluation.kinds.first_passes import FIRST_PASSES
 from drc_lab.evaluation.kinds.registry import kind_named
-from drc_lab.evaluation.measures.agreement import agreement_findings
-from drc_lab.evaluation.measures.criterion import criterion_of
-from drc_lab.evaluation.measures.cycle_measures import cycles, vanished_cycles
 from drc_lab.evaluation.measures.finding import Finding
-from drc_lab.evaluation.measures.learned import thinks_findings
 from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.records import SETTING, baseline_of, ticks_a_step
 from drc_lab.evaluation.stats.intervals import mean_interval, rate_interval
-
-
-def findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
-    """All findings that the records of one policy on one set of levels allow; see `drc_lab.evaluation.play.records`.
-
-    Most of them are about which levels are solved. If the env does not report success, only those on thinks and cycles
-    remain.
-    """
-    if not criterion_of(records).is_rate:
-        return [*thinks_findings(records, confidence), cycles(records, confidence)]
-    made = [
-        by_optimal_length(records),
-        by_size(records),
-        optimality(records, confidence),
-        time_to_solve(records),
-        *thinks_findings(records, confidence),
-        only_with_thinking(records, confidence),
-        cycles(records, confidence),
-        vanished_cycles(records, confidence),
-        *agreement_findings(records, confidence),
-    ]
-    return [finding for finding in made if finding is not None]
 
 
 def by_optimal_length(records: pd.DataFrame) -> Finding | None:

@@ -37,8 +37,7 @@ def play(
 ) -> Iterator[Played]:
     """Plays the same levels at each setting.
 
-    The baseline policy is played once for all settings that play as it does, and so is each control without extra
-    thinking: their results are the same.
+    Settings without extra thinking whose player and watchers are the same have the same result, and are played once.
 
     Args:
         policy, env, levels, seed: see `evaluate`.
@@ -50,33 +49,33 @@ def play(
         the result of each setting, in order.
     """
 
-    def played(setting: Setting, thinking: Thinking) -> Played:
+    def played(setting: Setting, thinking: Thinking, watching: Sequence[Watcher]) -> Played:
         control = setting.kind.control
         player, choose = (policy, None) if control is None else control.player(policy, env, seed)
-        all_watchers = [Cycles(), *watchers(setting)]
+        all_watchers = [Cycles(), *watching]
         episodes = evaluate(player, env, thinking, seed=seed, watchers=all_watchers, choose=choose, levels=levels)
         columns: dict[str, np.ndarray] = {}
         for watcher in all_watchers:
             columns |= watcher.columns()
         return Played(setting, episodes, columns)
 
-    without_thinking: dict[str, Played] = {}  # results without extra thinking, by the name of the player
+    without_thinking: dict[tuple[str, ...], Played] = {}  # by the player and the classes of its watchers
 
-    def once(player: str, setting: Setting) -> Played:
-        if player not in without_thinking:
-            without_thinking[player] = played(setting, Thinking())
-        return without_thinking[player]
-
-    def baseline() -> Played:
-        return once("", BASELINE)
+    def once(setting: Setting) -> Played:
+        """The result of a setting without extra thinking."""
+        player, watching = "" if setting.kind.control is None else setting.kind.control.label, watchers(setting)
+        key = (player, *(type(watcher).__qualname__ for watcher in watching))
+        if key not in without_thinking:
+            without_thinking[key] = played(setting, Thinking(), watching)
+        return without_thinking[key]
 
     for setting in settings:
         kind = setting.kind
         if setting.is_baseline:
-            yield replace(baseline(), setting=setting)
-            continue
-        thinking = kind.thinking(setting.amount, baseline() if kind.follows_baseline else None)
-        if kind.control is not None and not kind.follows_baseline and thinking == Thinking():
-            yield replace(once(kind.control.label, setting), setting=setting)
+            yield replace(once(BASELINE), setting=setting)
+        elif kind.follows_baseline:
+            yield played(setting, kind.thinking(setting.amount, once(BASELINE)), watchers(setting))
+        elif (thinking := kind.thinking(setting.amount, None)) == Thinking():
+            yield replace(once(setting), setting=setting)
         else:
-            yield played(setting, thinking)
+            yield played(setting, thinking, watchers(setting))

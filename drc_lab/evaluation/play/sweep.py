@@ -1,26 +1,24 @@
-"""A resumable sweep over settings and levels: finished batches are saved, and an interrupted sweep continues there."""
+"""A resumable sweep over settings and levels."""
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+import drc_lab
 from drc_lab.envs.interface import BatchEnv
+from drc_lab.evaluation.kinds.first_passes import BASELINE
 from drc_lab.evaluation.kinds.kind import Setting
-from drc_lab.evaluation.play.played import NewWatchers, Played, play
+from drc_lab.evaluation.measures.measure import Measure
+from drc_lab.evaluation.play.identity import identity, identity_of_env, identity_of_levels, identity_of_policy
+from drc_lab.evaluation.play.parts import Parts
+from drc_lab.evaluation.play.played import Played, play
 from drc_lab.evaluation.play.records import joined, records_of
 from drc_lab.evaluation.watchers.watcher import Watcher
-from drc_lab.files import written
 from drc_lab.models.policy import Policy
 from drc_lab.progress import Advance, silent
-
-DEPENDS_ON = b"drc_lab"  # metadata key of a part's file, for the hash of what its records depend on
 
 
 class Ended(Watcher):
@@ -44,43 +42,6 @@ class Ended(Watcher):
         self.reported, self.playing = ended, 0
 
 
-class Parts:
-    """A cache of records in Parquet files, one for each setting and batch of levels.
-
-    Args:
-        folder: of the files.
-        depends_on: everything that records depend on besides the setting and the levels, as plain types. Files that
-            were written with other values are ignored and overwritten.
-    """
-
-    def __init__(self, folder: Path, depends_on: Mapping[str, Any]):
-        self.folder = folder
-        self.key = hashlib.sha256(json.dumps(depends_on, sort_keys=True, default=str).encode()).digest()
-
-    def read(self, setting: Setting, levels: range) -> pd.DataFrame | None:
-        """The saved records; None if there are none, the file is damaged, or they depend on other values."""
-        try:
-            table = pq.read_table(self._path(setting, levels))
-        except (OSError, pa.ArrowException):
-            return None
-        if (table.schema.metadata or {}).get(DEPENDS_ON) != self._key(setting, levels):
-            return None
-        return table.to_pandas()
-
-    def write(self, setting: Setting, levels: range, records: pd.DataFrame) -> None:
-        """Saves records."""
-        table = pa.Table.from_pandas(records, preserve_index=False)
-        table = table.replace_schema_metadata({**table.schema.metadata, DEPENDS_ON: self._key(setting, levels)})
-        with written(self._path(setting, levels)) as part:
-            pq.write_table(table, part)
-
-    def _path(self, setting: Setting, levels: range) -> Path:
-        return self.folder / f"{setting.name}.{levels.start:07}.parquet"
-
-    def _key(self, setting: Setting, levels: range) -> bytes:
-        return hashlib.sha256(self.key + repr((setting, levels)).encode()).digest()
-
-
 def batches(num_levels: int, at_once: int) -> Iterator[range]:
     """Splits level numbers 0 to ``num_levels`` - 1 into batches of at most ``at_once``."""
     for start in range(0, num_levels, at_once):
@@ -93,9 +54,9 @@ def sweep(
     settings: Sequence[Setting],
     num_levels: int,
     seed: int = 0,
-    parts: Parts | None = None,
+    folder: Path | None = None,
     advance: Advance = silent,
-    watchers: NewWatchers = lambda setting: (),
+    measures: Sequence[Measure] = (),
 ) -> pd.DataFrame:
     """Plays all settings on the same levels, ``env.num_envs`` at once.
 
@@ -105,24 +66,43 @@ def sweep(
         settings: ways to play.
         num_levels: plays the env's first ``num_levels`` levels.
         seed: of everything random; each batch of levels gets a seed derived from it.
-        parts: where finished batches are saved to and read from; None saves nothing.
-        advance: called with the number of episodes that have newly ended or were read from ``parts``.
-        watchers: see `play`. Saved records depend on them too, so ``depends_on`` of ``parts`` has to cover them.
+        folder: where finished batches are kept. Those of an earlier sweep there are not played again, as far as they
+            are of the same policy, env, levels, seed, settings and measures, and of the same code of those from
+            outside. None keeps nothing.
+        advance: called with the number of episodes that have newly ended or were read from ``folder``.
+        measures: their watchers watch.
 
     Returns:
         the records, see `drc_lab.evaluation.play.records`.
     """
+    parts = Parts(folder) if folder else None
+    players = [drc_lab.__version__, identity_of_policy(policy), identity_of_env(env)] if parts else []
     records: list[pd.DataFrame] = []
     for levels in batches(num_levels, env.num_envs):
-        by_name = {setting.name: parts.read(setting, levels) if parts else None for setting in settings}
-        missing = [setting for setting in settings if by_name[setting.name] is None]
-        advance((len(settings) - len(missing)) * len(levels))
-        for played in _played(policy, env, missing, levels, seed, advance, watchers):
-            by_name[played.setting.name] = made = records_of(played)
+        seed_of_batch = int(np.random.SeedSequence([seed, levels.start]).generate_state(1)[0])
+        by_name: dict[str, pd.DataFrame] = {}
+        depends_on: dict[str, Any] = {}
+        if parts:
+            shared = [*players, identity_of_levels(env, levels, seed_of_batch), seed_of_batch]
+            for setting in settings:
+                depends_on[setting.name] = [*shared, identity(setting), _watching(measures, setting, env)]
+                if (kept := parts.read(setting, levels, depends_on[setting.name])) is not None:
+                    by_name[setting.name] = kept
+        missing = [setting for setting in settings if setting.name not in by_name]
+        advance(len(by_name) * len(levels))
+        for played in _played(policy, env, missing, levels, seed_of_batch, advance, measures):
+            name = played.setting.name
+            by_name[name] = records_of(played)
             if parts:
-                parts.write(played.setting, levels, made)
-        records += [each for each in by_name.values() if each is not None]
+                parts.write(played.setting, levels, depends_on[name], by_name[name])
+        records += [by_name[setting.name] for setting in settings]
     return joined(records)
+
+
+def _watching(measures: Sequence[Measure], setting: Setting, env: BatchEnv) -> list[Any]:
+    """Describes the measures that watch a setting, on which the columns of its records depend."""
+    watched = BASELINE if setting.is_baseline else setting  # as `play` does
+    return [identity(measure) for measure in measures if measure.watchers(watched, env)]
 
 
 def _played(
@@ -132,16 +112,15 @@ def _played(
     levels: range,
     seed: int,
     advance: Advance,
-    watchers: NewWatchers,
+    measures: Sequence[Measure],
 ) -> Iterator[Played]:
-    """`play` for one batch of levels, with a seed of its own, that reports its progress."""
+    """`play` for one batch of levels, which the measures watch, and which reports its progress."""
     ended, names = Ended(advance), {setting.name for setting in settings}
 
-    def all_watchers(setting: Setting) -> list[Watcher]:
+    def watchers(setting: Setting) -> list[Watcher]:
         counted = [ended] if setting.name in names else []  # the baseline policy may be played in addition
-        return [*counted, *watchers(setting)]
+        return [*counted, *(watcher for measure in measures for watcher in measure.watchers(setting, env))]
 
-    seed_of_batch = int(np.random.SeedSequence([seed, levels.start]).generate_state(1)[0])
-    for number, played in enumerate(play(policy, env, settings, levels, seed_of_batch, all_watchers), 1):
+    for number, played in enumerate(play(policy, env, settings, levels, seed, watchers), 1):
         yield played
         ended.catch_up(number * len(levels))  # a result may be that of another setting, which was played before
