@@ -8,7 +8,7 @@ sums are rounded as well, because its convolutions return bfloat16.
 
 import torch
 
-from drc_lab.models.compiled.vectors import multiplies_pairs
+from drc_lab.models.compiled.emit import multiplies_pairs
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -8,9 +8,10 @@ import torch
 from small_drc import sequence, small
 from torch.utils._pytree import tree_leaves, tree_map
 
+from drc_lab.models.compiled.emit import Registers
+from drc_lab.models.compiled.gates import gates_forward
 from drc_lab.models.compiled.kernels import kernels_for, tile
-from drc_lab.models.compiled.loop import at
-from drc_lab.models.compiled.vectors import Registers, gates_forward
+from drc_lab.models.compiled.memory import at
 from drc_lab.models.drc import DRCPolicy
 from drc_lab.models.torch_ticks import FEATURES_OF_A_WEIGHT_GRADIENT, TorchTicks
 from drc_lab.models.workers import parts_of

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from drc_lab.models.compiled.engine import CompiledTicks
 from drc_lab.models.compiled.kernels import SAMPLES, convolution, product, tile
-from drc_lab.models.compiled.loop import ZERO, at, forward, lines
-from drc_lab.models.compiled.vectors import call
+from drc_lab.models.compiled.loop import ZERO, forward
+from drc_lab.models.compiled.memory import at, call, lines
 from drc_lab.models.heads import ActorCriticHead
 from drc_lab.models.policy import PolicyValue
 from drc_lab.models.workers import in_workers

@@ -12,19 +12,10 @@ import numba
 import numpy as np
 from numba import types
 
-from drc_lab.models.compiled.vectors import (
-    PAIRS,
-    PLAIN_PAIRS,
-    SINGLE,
-    conv_row,
-    gates_backward,
-    gates_forward,
-    multiplies_pairs,
-    number_at,
-    outer_tile,
-    registers,
-    round_row,
-)
+from drc_lab.models.compiled.emit import PAIRS, PLAIN_PAIRS, SINGLE, multiplies_pairs, registers
+from drc_lab.models.compiled.gates import gates_backward, gates_forward
+from drc_lab.models.compiled.memory import number_at
+from drc_lab.models.compiled.products import conv_row, outer_tile, round_row
 from drc_lab.numerics import FASTMATH
 
 BYTES_OF_A_PANEL = 24 * 1024  # weights that fit into the L1 cache while the rows of the board are processed
@@ -63,7 +54,7 @@ def tile(features: int, width: int, kernel_size: int) -> Tile:
 
 
 def kernel(arguments: int) -> Callable[[Callable[..., Any]], Any]:
-    """Decorator that compiles a function of this many int64 arguments, for `drc_lab.models.compiled.vectors.call`."""
+    """Decorator that compiles a function of this many int64 arguments, for `drc_lab.models.compiled.memory.call`."""
     signature = types.void(*[types.int64] * arguments)
     return numba.cfunc(signature, error_model="numpy", fastmath=FASTMATH, cache=True)
 
@@ -149,10 +140,10 @@ def correlation(R: int, V: int, L: int, width: int, k: int) -> Any:
 
 
 @cache
-def gates_there(L: int, sigmoid: bool, save: bool) -> Any:
+def forward_gates(L: int, sigmoid: bool, save: bool) -> Any:
     @kernel(12)
     def gates(cells, C, kind, z, added, c, c_new, h, kept, total, peak, where):
-        """Runs `vectors.gates_forward` for all cells of a board."""
+        """Runs `drc_lab.models.compiled.gates.gates_forward` for all cells of a board."""
         row = 4 * C
         for p in range(cells):
             inject = added + number_at(kind + 8 * p) * 4 * row
@@ -166,10 +157,10 @@ def gates_there(L: int, sigmoid: bool, save: bool) -> Any:
 
 
 @cache
-def gates_back(L: int, sigmoid: bool) -> Any:
+def backward_gates(L: int, sigmoid: bool) -> Any:
     @kernel(13)
     def gates(cells, C, kind, kept, c, c_new, dh, dc, keeps, dz, dz_drive, drive_row, d_injected):
-        """Runs `vectors.gates_backward` for all cells of a board."""
+        """Runs `drc_lab.models.compiled.gates.gates_backward` for all cells of a board."""
         row = 4 * C
         for p in range(cells):
             inject = d_injected + number_at(kind + 8 * p) * 4 * row
@@ -198,12 +189,12 @@ class Kernels(NamedTuple):
     convolve: int
     multiply: int
     gates: int
-    convolve_back: int
-    multiply_back: int
+    convolve_backward: int
+    multiply_backward: int
     correlate: int
-    gates_back: int
+    gates_backward: int
     samples: int  # samples that go through a tick together, so that the injection matrix is read once for all of them
-    rounds: int
+    round: int
     packed: int  # inputs of a convolution that are packed into one number: 2 in bfloat16, else 1
 
 
@@ -222,19 +213,19 @@ def kernels_for(
     kind = SINGLE
     if bfloat16:
         kind = PAIRS if multiplies_pairs() else PLAIN_PAIRS
-    there, back = (tile(n * C, width, kernel_size) for n in (4, 1))
+    forward, backward = (tile(n * C, width, kernel_size) for n in (4, 1))
     samples = SAMPLES if height * width * C * 4 * 4 * SAMPLES < BYTES_OF_A_GROUP else 1
-    of_samples, of_samples_back = (tile(n * C, samples, 1) for n in (4, 2))
+    of_samples, of_samples_backward = (tile(n * C, samples, 1) for n in (4, 2))
     outer = tile(4 * C, next(rows for rows in (4, 2, 1) if C % rows == 0), 1)
     return Kernels(
-        convolution(*there, width, kernel_size, kind).address,
+        convolution(*forward, width, kernel_size, kind).address,
         product(samples, *of_samples).address,
-        gates_there(back.lanes, sigmoid, save).address,
-        convolution(*back, width, kernel_size, kind).address,
-        product(samples, *of_samples_back).address,
+        forward_gates(backward.lanes, sigmoid, save).address,
+        convolution(*backward, width, kernel_size, kind).address,
+        product(samples, *of_samples_backward).address,
         correlation(*outer, width, kernel_size).address,
-        gates_back(back.lanes, sigmoid).address,
+        backward_gates(backward.lanes, sigmoid).address,
         samples,
-        rounding(back.lanes).address,
+        rounding(backward.lanes).address,
         2 if bfloat16 else 1,
     )

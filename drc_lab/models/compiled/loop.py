@@ -6,25 +6,10 @@ All maps are [P, features], with cell (y, x) at index y * W + x.
 
 import numpy as np
 
-from drc_lab.models.compiled.vectors import call
+from drc_lab.models.compiled.memory import at, call, lines
 from drc_lab.numerics import jit
 
 ZERO, ONE = np.float32(0), np.float32(1)
-LINE = 64  # bytes of a cache line
-
-
-@jit
-def at(array):
-    """The address of the array's first element, as an int64 for address arithmetic."""
-    return np.int64(array.ctypes.data)
-
-
-@jit
-def lines(rows, columns):
-    """Zeros [rows, columns], aligned to a cache line."""
-    room = np.zeros(rows * columns + LINE // 4, np.float32)
-    start = (-at(room) % LINE) // 4
-    return room[start : start + rows * columns].reshape(rows, columns)
 
 
 @jit
@@ -94,7 +79,7 @@ def forward(first, last, kernels, shape, kind, repeats, keep, below, e, h, c, dr
                 else:
                     own_c[g, i], own_h[g, i] = c[i, group + g], h[i, group + g]
                 if kernels.packed == 2:
-                    call(kernels.rounds, (P * C, at(h) + (i * B + group + g) * layer,
+                    call(kernels.round, (P * C, at(h) + (i * B + group + g) * layer,
                                           at(low_h) + (g * L + i) * half_layer))  # fmt: skip
         n = 0
         for t in range(len(repeats)):
@@ -106,7 +91,7 @@ def forward(first, last, kernels, shape, kind, repeats, keep, below, e, h, c, dr
                 if kernels.packed == 2:
                     if keep[n, group + g] == ZERO:
                         low_h[g * L * P : (g + 1) * L * P] = ZERO
-                    call(kernels.rounds, (P * C, seen_e, at(low_e)))
+                    call(kernels.round, (P * C, seen_e, at(low_e)))
                     seen_e, seen_row = at(low_e), half
                 call(kernels.convolve, (
                     at(drive_map) + g * P * wide, wide, at(base), wide, seen_e, seen_row, D, at(drive), wide,
@@ -159,7 +144,7 @@ def forward(first, last, kernels, shape, kind, repeats, keep, below, e, h, c, dr
                             at(total) + pools, at(peak) + pools, at(where) + pools,
                         ))  # fmt: skip
                         if kernels.packed == 2:
-                            call(kernels.rounds, (P * C, new_h, at(low_h) + (g * L + i) * half_layer))
+                            call(kernels.round, (P * C, new_h, at(low_h) + (g * L + i) * half_layer))
                 n += 1
             for g in range(samples):
                 h_top[t, group + g] = hidden[group + g, L - 1, n] if save else own_h[g, L - 1]
@@ -204,7 +189,7 @@ def backward(first, last, kernels, shape, kind, repeats, keep, below, e, drive, 
                         b = group + g
                         cell = at(cells) + ((b * L + i) * (N + 1) + n) * layer
                         carry = (i * B + b) * layer
-                        call(kernels.gates_back, (
+                        call(kernels.gates_backward, (
                             P, C, at(kind), at(gates) + ((b * L + i) * N + n) * P * gates_row, cell, cell + layer,
                             at(h) + carry, at(c) + carry, np.int64(keep[n, b]), at(dz) + g * P * gates_row,
                             at(dz_drive) + g * P * wide + i * gates_row, wide, at(injected) + 4 * g * injected.shape[1],
@@ -212,7 +197,7 @@ def backward(first, last, kernels, shape, kind, repeats, keep, below, e, drive, 
                         if inject.shape[1]:
                             d_injected[b, i, n] = injected[g]
                     if inject.shape[1]:
-                        call(kernels.multiply_back, (
+                        call(kernels.multiply_backward, (
                             at(d_pooled), at(injected), inject.shape[1],
                             at(inject) + 4 * i * inject.shape[1] * inject.shape[2], 2 * C, at(zeros), 0,
                         ))  # fmt: skip
@@ -222,7 +207,7 @@ def backward(first, last, kernels, shape, kind, repeats, keep, below, e, drive, 
                         weights, d_weights = at(recurrent) + 2 * i * matrix // packed, at(d_recurrent) + 2 * i * matrix
                         seen, seen_row = gradient, gates_row
                         if packed == 2:
-                            call(kernels.rounds, (P * 4 * C, gradient, at(low)))
+                            call(kernels.round, (P * 4 * C, gradient, at(low)))
                             seen, seen_row = at(low), gates_row // 2
                         if kept:
                             call(kernels.correlate, (
@@ -231,7 +216,7 @@ def backward(first, last, kernels, shape, kind, repeats, keep, below, e, drive, 
                             ))  # fmt: skip
                             for j in range(C):
                                 d_pooled[g, j] /= np.float32(P)
-                            call(kernels.convolve_back, (
+                            call(kernels.convolve_backward, (
                                 at(h) + (i * B + b) * layer, row, at(d_pooled) + 2 * g * row, 0, seen, seen_row,
                                 4 * C // packed, weights + row, 2 * row, C, H,
                             ))  # fmt: skip
@@ -244,7 +229,7 @@ def backward(first, last, kernels, shape, kind, repeats, keep, below, e, drive, 
                             to = at(h) + (below[i] * B + b) * layer
                             under = ((b * L + below[i]) * (N + 1) + n + (below[i] < i)) * layer
                             call(kernels.correlate, (d_weights, at(hidden) + under, C, gradient, gates_row, 4 * C, H))
-                            call(kernels.convolve_back, (to, row, to, row, seen, seen_row, 4 * C // packed, weights,
+                            call(kernels.convolve_backward, (to, row, to, row, seen, seen_row, 4 * C // packed, weights,
                                                          2 * row, C, H))  # fmt: skip
             for g in range(samples):
                 of_e, gradient = (t * B + group + g) * layer, at(dz_drive) + g * P * wide
@@ -252,7 +237,7 @@ def backward(first, last, kernels, shape, kind, repeats, keep, below, e, drive, 
                 add(dz_drive[g], d_base)
                 seen, seen_row = gradient, wide
                 if packed == 2:
-                    call(kernels.rounds, (P * L * 4 * C, gradient, at(low)))
+                    call(kernels.round, (P * L * 4 * C, gradient, at(low)))
                     seen, seen_row = at(low), wide // 2
-                call(kernels.convolve_back, (at(d_e) + of_e, row, at(zeros), 0, seen, seen_row, L * 4 * C // packed,
+                call(kernels.convolve_backward, (at(d_e) + of_e, row, at(zeros), 0, seen, seen_row, L * 4 * C // packed,
                                              at(drive), row, C, H))  # fmt: skip

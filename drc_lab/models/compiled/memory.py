@@ -1,0 +1,51 @@
+"""Addresses, aligned buffers, and calls of kernels by their address, in compiled code."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from drc_lab.models.compiled.emit import INT64, intrinsic
+from drc_lab.numerics import jit
+
+LINE = 64  # bytes of a cache line
+
+
+@jit
+def at(array):
+    """The address of the array's first element, as an int64 for address arithmetic."""
+    return np.int64(array.ctypes.data)
+
+
+@jit
+def lines(rows, columns):
+    """Zeros [rows, columns], float32, aligned to a cache line."""
+    room = np.zeros(rows * columns + LINE // 4, np.float32)
+    start = (-at(room) % LINE) // 4
+    return room[start : start + rows * columns].reshape(rows, columns)
+
+
+@intrinsic
+def call(typingctx, address, numbers):
+    """Calls the function at an address with a tuple of int64; it returns nothing."""
+
+    def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Sequence[ir.Value]) -> ir.Value:
+        given = cgutils.unpack_tuple(b, args[1])
+        kind = ir.FunctionType(ir.VoidType(), [INT64] * len(given))
+        b.call(b.inttoptr(args[0], ir.PointerType(kind)), given)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.UniTuple(types.int64, len(numbers))), codegen
+
+
+@intrinsic
+def number_at(typingctx, address):
+    """The int64 at an address."""
+
+    def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Sequence[ir.Value]) -> ir.Value:
+        return b.load(b.inttoptr(args[0], ir.PointerType(INT64)))
+
+    return types.int64(types.int64), codegen
