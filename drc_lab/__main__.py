@@ -1,7 +1,8 @@
 """The command line: ``python -m drc_lab [group=option] [key=value] [+experiment=name]``.
 
 Exit codes: 0 success; 2 a mistake of the user, reported in one line; 130 stopped by Ctrl-C; 75 stopped by a scheduler's
-signal (the same command resumes); 1 an internal error, or a training that diverged.
+signal (the same command resumes); 1 a training that diverged or lost a rank, or a disk that took no more, each in one
+line, or an internal error.
 """
 
 import gc
@@ -20,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from drc_lab.app.multirun import opened
 from drc_lab.composing import checked_task, debug_last, hydra_in_one_line, implied
-from drc_lab.errors import Diverged, UserError, complain
+from drc_lab.errors import Failed, UserError, complain
 from drc_lab.files import remove_empty
 from drc_lab.launch import in_sweep
 from drc_lab.passwords import leave_process_list, moved_to_environment
@@ -50,8 +51,8 @@ def run_task(config: DictConfig) -> Any:
     except Stopped as stop:
         put_back(stop)
         raise
-    except Diverged as error:
-        sys.exit(complain(error, code=1))
+    except Failed as error:
+        sys.exit(complain(error))
     finally:
         remove_empty(folder)
 

@@ -8,7 +8,8 @@ import requests
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from drc_lab.errors import UserError
+from drc_lab.errors import CannotWrite, UserError, reason
+from drc_lab.files import writable
 from drc_lab.untrusted import read_json
 
 CHUNK = 2**14  # bytes; an incomplete chunk is lost when the connection is cut
@@ -31,9 +32,10 @@ def download(url: str, path: Path, console: Console, most: int = LARGEST) -> Non
 
     Raises:
         UserError: the server or the connection fails, or the file cannot be written.
+        CannotWrite: the disk took no more.
     """
+    writable(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         if not _fetch_rest(url, path, console, most):
             forget(path)
             _fetch_rest(url, path, console, most)
@@ -41,7 +43,7 @@ def download(url: str, path: Path, console: Console, most: int = LARGEST) -> Non
         kept = f"; {path} holds {path.stat().st_size:,} bytes, run again to go on from there" if path.exists() else ""
         raise UserError(f"{url}: {_reason(error)}{kept}") from None
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
+        raise CannotWrite(f"{path}: {reason(error)}") from None
 
 
 def forget(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Errors that are reported to the user in one line."""
 
+import os
 import sys
 from functools import cache
 from typing import Any
@@ -8,7 +9,15 @@ from drc_lab.ranks import rank
 
 
 class UserError(Exception):
-    """Something that the user provided is wrong. The command line prints it as one line and exits with code 2."""
+    """Something that the user provided is wrong. The command line prints it as one line and exits with `exit_code`."""
+
+    exit_code = 2
+
+
+class CannotWrite(UserError):
+    """The disk took no more while the work was going on: it is full, say, or was made read-only."""
+
+    exit_code = 1
 
 
 class ConfigError(UserError, ValueError):
@@ -32,8 +41,23 @@ class ConfigError(UserError, ValueError):
         return ConfigError(f"{prefix}.{self.key}", self.found, self.allowed)
 
 
-class Diverged(Exception):
-    """A NaN or an infinity appeared in a training. The command line prints it as one line and exits with code 1."""
+class Failed(Exception):
+    """The work failed, and why can be said in one line. The command line prints it and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class Diverged(Failed):
+    """A NaN or an infinity appeared in a training."""
+
+
+class RankLost(Failed):
+    """Another process of a distributed training is gone."""
+
+
+def reason(error: OSError) -> str:
+    """What the operating system says, without the names of files: libraries word it in many ways."""
+    return os.strerror(error.errno) if error.errno else " ".join(str(error).split())
 
 
 def printable(text: str) -> str:
@@ -42,11 +66,12 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
-def complain(error: Exception | str, code: int = 2) -> int:
-    """Prints one line to stderr, on rank 0 only; returns the exit code (by default that of a mistake of the user)."""
+def complain(error: Exception | str, code: int | None = None) -> int:
+    """Prints one line to stderr, on rank 0 only; returns the exit code (by default the error's own, or that of a
+    mistake of the user)."""
     if rank() == 0:
         print(f"drc_lab: {printable(str(error))}", file=sys.stderr)
-    return code
+    return getattr(error, "exit_code", UserError.exit_code) if code is None else code
 
 
 @cache

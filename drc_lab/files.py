@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from drc_lab.errors import UserError
+from drc_lab.errors import CannotWrite, UserError, reason
 
 UNFINISHED = ".unfinished-"
 
@@ -23,7 +23,7 @@ def written(path: Path) -> Iterator[Path]:
         a temporary path to write to, which is renamed to ``path`` when the context ends without an error.
 
     Raises:
-        UserError: ``path`` cannot be written.
+        CannotWrite: ``path`` cannot be written. What was there stays, and nothing else is left.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def written(path: Path) -> Iterator[Path]:
             os.replace(part, path)
             _to_disk(path.parent)
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
+        raise CannotWrite(f"{path}: {reason(error)}") from None
 
 
 def _to_disk(path: Path) -> None:
@@ -52,7 +52,7 @@ def link(source: Path, path: Path) -> None:
     """Gives a file a second name ``path``, which replaces an existing file; copies it if hard links are not supported.
 
     Raises:
-        UserError: ``path`` cannot be written.
+        CannotWrite: ``path`` cannot be written.
     """
     with written(path) as part:
         try:
@@ -78,7 +78,7 @@ def writable(path: Path) -> None:
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
+        raise UserError(f"{path}: {reason(error)}") from None
 
 
 def is_name(text: str) -> bool:
@@ -96,4 +96,7 @@ def remove_empty(folder: Path) -> None:
     for path in (folder, *folder.parents):
         if path.resolve() == Path.cwd() or not path.is_dir() or any(path.iterdir()):
             break
-        path.rmdir()
+        try:
+            path.rmdir()
+        except OSError:  # the disk was made read-only, or another process was faster
+            break

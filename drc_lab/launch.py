@@ -1,6 +1,10 @@
-"""How this process was started: as which job of a sweep, and with which words on the command line."""
+"""How this process was started: as which job of a sweep, and by which command."""
 
 import os
+import re
+import shlex
+import sys
+from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -30,3 +34,18 @@ def words() -> list[str]:
         *paths,
         *config.overrides.task,
     ]
+
+
+def python() -> list[str]:
+    """The command that runs this program, as words."""
+    path = Path(sys.executable)
+    path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return [str(path), "-m", "drc_lab"]
+
+
+def command_with(key: str, path: Path, without: str | None = None) -> str:
+    """The command that started this process, with a key set to a path; the key ``without`` is left out."""
+    others = [word for word in words() if word.split("=")[0] not in (key, without)]
+    path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    quoted = str(path) if re.fullmatch(r"[\w./-]+", str(path)) else f"'{path}'"  # for Hydra's grammar
+    return shlex.join([*python(), *others, f"{key}={quoted}"])

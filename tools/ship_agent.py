@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 from drc_lab.files import written
-from drc_lab.learning.checkpoints import policy_of, read_checkpoint
+from drc_lab.learning.checkpoints import policy_of, read_checkpoint, write_checkpoint
 from drc_lab.paths import AGENTS
 
 GROUPS = ("seed", "study", "env", "policy", "algo", "evaluation")  # of a config; the others are of the machine
@@ -69,7 +68,7 @@ def main() -> None:
     state, path = stripped(read_checkpoint(args.checkpoint)), AGENTS / f"{args.name}.ckpt"
     text = card(args.name, args.what, args.command, state, pd.read_csv(args.report / "thinking.csv"))
     with written(path) as part:
-        torch.save(state, part)
+        write_checkpoint(state, part)
         if part.stat().st_size > MOST_BYTES:
             parser.error(f"{args.checkpoint}: found {part.stat().st_size:,} bytes, allowed: {MOST_BYTES:,}")
     path.with_suffix(".md").write_text(text)

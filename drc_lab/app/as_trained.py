@@ -11,8 +11,10 @@ from drc_lab.app.fits import check_thinks
 from drc_lab.app.settings import CONFIG, Settings
 from drc_lab.arguments import errors_under, plain
 from drc_lab.checkpoint_names import FOLDER
+from drc_lab.checksums import MARK, intact
+from drc_lab.errors import note
 from drc_lab.trust import check_config, trusted_by
-from drc_lab.untrusted import read_config
+from drc_lab.untrusted import LARGEST_TEXT, read_bytes, read_config
 
 
 def as_trained(config: DictConfig, trained: DictConfig, overrides: Sequence[str] | None = None) -> Settings:
@@ -54,7 +56,21 @@ def as_recorded(config: DictConfig, checkpoint: str) -> Settings | None:
     path = Path(checkpoint)
     if path.parent.name != FOLDER or not (saved := path.parent.parent / CONFIG).is_file():
         return None
-    trained = read_config(saved)
+    if (trained := recorded_config(saved)) is None:
+        return None
     with errors_under("checkpoint"):
         check_config(plain(trained), trusted_by(config))
     return as_trained(config, trained)
+
+
+def recorded_config(path: Path) -> DictConfig | None:
+    """Returns a run's config.yaml; None if it is damaged, and the user is told that the checkpoint's is used.
+
+    Raises:
+        UserError: it is no config of a run.
+    """
+    content = read_bytes(path, LARGEST_TEXT)
+    if not content or (MARK in content and not intact(content)):  # older files have no checksum
+        note(f"{path} is damaged, or was changed; the config in the checkpoint is used")
+        return None
+    return read_config(path)

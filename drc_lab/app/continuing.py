@@ -1,23 +1,17 @@
 """The command that resumes a stopped run."""
 
-import re
-import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from drc_lab.launch import words
+from drc_lab.launch import command_with
 from drc_lab.signals import Stopped
-from drc_lab.tracking.run import python
 
 
 def resume_command(folder: Path) -> str:
     """Returns the command that resumes the run of a folder: the current command with ``folder`` set to it."""
-    overrides = [word for word in words() if not word.startswith(("resume=", "folder="))]
-    folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-    quoted = str(folder) if re.fullmatch(r"[\w./-]+", str(folder)) else f"'{folder}'"  # for Hydra's grammar
-    return shlex.join([*python(), *overrides, f"folder={quoted}"])
+    return command_with("folder", folder, without="resume")
 
 
 @contextmanager

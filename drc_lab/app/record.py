@@ -17,11 +17,11 @@ import drc_lab
 from drc_lab.app.settings import Settings
 from drc_lab.app.start import say
 from drc_lab.envs.interface import BatchEnv
-from drc_lab.launch import in_sweep, words
+from drc_lab.launch import in_sweep, python, words
 from drc_lab.tracking.datasets import log_levels
 from drc_lab.tracking.descriptions import RUNS
 from drc_lab.tracking.naming import run_name
-from drc_lab.tracking.run import Run, python, tracked_run
+from drc_lab.tracking.run import Run, tracked_run
 
 COMMAND_LENGTH = 5000  # longest value of the tag, in characters; MLflow allows 8,000
 

@@ -8,18 +8,19 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from drc_lab.app.as_trained import recorded_config
 from drc_lab.app.checkpoints import resume_choice
 from drc_lab.app.settings import CONFIG
+from drc_lab.app.start import say
 from drc_lab.arguments import plain
 from drc_lab.checkpoint_names import FOLDER, LAST
 from drc_lab.config import completed
-from drc_lab.errors import ConfigError
-from drc_lab.learning.checkpoints import read_checkpoint
+from drc_lab.errors import ConfigError, UserError
+from drc_lab.learning.checkpoints import newest_whole, read_checkpoint
 from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.learning.validation import HeldOutEvaluation, best_of
 from drc_lab.tracking.journal import last_status
 from drc_lab.tracking.mlflow import flatten
-from drc_lab.untrusted import read_config
 
 SAME = ("env", "policy", "algo", "seed", "checkpoint")  # groups of the config that the state of a training depends on
 # Keys in them that may change, as they only affect speed. `RolloutStream` itself compares the number of groups, as
@@ -57,21 +58,27 @@ class Beginning:
 def beginning(config: DictConfig, folder: Path) -> Beginning:
     """Decides from ``resume`` where a training starts.
 
-    ``auto`` resumes the run in ``folder``, even if it has no checkpoint yet. ``never`` starts from scratch. The path of
-    a checkpoint resumes the run that the checkpoint belongs to, in that run's folder. It becomes a new run in
-    ``folder`` if the checkpoint no longer lies in a run's folder, or if its training is finished and is now evaluated
-    with other settings.
+    ``auto`` resumes the run in ``folder``, even if it has no checkpoint yet; without a last one from the newest.
+    ``never`` starts from scratch. The path of a checkpoint resumes the run that the checkpoint belongs to, in that
+    run's folder. It becomes a new run in ``folder`` if the checkpoint no longer lies in a run's folder, or if its
+    training is finished and is now evaluated with other settings.
 
     Raises:
         ConfigError: ``resume`` is invalid, or the settings differ from those of the training to be resumed.
-        UserError: the file does not exist or is no checkpoint.
+        UserError: the file does not exist, is damaged or is no checkpoint.
     """
     choice = resume_choice(config)
     if choice == "never":
         return Beginning(folder, same_run=False)
     path = folder / FOLDER / LAST if choice == "auto" else Path(choice)
     if choice == "auto" and not path.exists():
-        return Beginning(folder)
+        if not list(path.parent.glob("*.ckpt")):
+            return Beginning(folder)
+        # A best one was written, and a kill came before the first last one; or somebody removed the last one.
+        if (newest := newest_whole(path.parent)) is None:
+            raise UserError(f"resume: found no whole checkpoint in {str(path.parent)!r}; resume=never begins anew")
+        path = newest[1]
+        say(f"{path.parent} has no {LAST}; the training goes on from {path.name}")
     state = read_checkpoint(path, "resume")
     if "loops" not in state:
         raise ConfigError("resume", str(path), "a checkpoint that a training wrote; this one holds weights alone")
@@ -80,7 +87,7 @@ def beginning(config: DictConfig, folder: Path) -> Beginning:
     trained, folder_of_path = bool(state.get("finished")), path.resolve().parents[1]
     if choice != "auto":
         recorded = folder_of_path / CONFIG
-        if not recorded.is_file() or (trained and recorded_evaluation(recorded) != config.evaluation):
+        if not recorded.is_file() or (trained and evaluation_of(recorded, state) != config.evaluation):
             return Beginning(folder, path, trained, same_run=False)
         folder = folder_of_path
     held_out = state["callbacks"][HeldOutEvaluation.__qualname__]
@@ -88,9 +95,10 @@ def beginning(config: DictConfig, folder: Path) -> Beginning:
     return Beginning(folder, path, trained, finished, best_of(held_out), held_out["result"])
 
 
-def recorded_evaluation(path: Path) -> Any:
-    """Returns the ``evaluation`` group of a run's config.yaml."""
-    return OmegaConf.select(read_config(path), "evaluation")
+def evaluation_of(path: Path, state: Mapping[str, Any]) -> Any:
+    """Returns the ``evaluation`` group of a run's config.yaml; that of its checkpoint if the file is damaged."""
+    recorded = recorded_config(path)
+    return OmegaConf.select(OmegaConf.create(state["config"]) if recorded is None else recorded, "evaluation")
 
 
 def check_same_training(before: dict[str, Any], now: DictConfig, which: str) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.evaluation.measures.criterion import Criterion
 from drc_lab.evaluation.play.choices import as_env_counts
+from drc_lab.files import written
 from drc_lab.models.policy import Policy
 from drc_lab.tables import Column, FittedTable
 
@@ -71,10 +72,10 @@ def logits_of(
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:
-    """Writes a CSV file with one line for each variant."""
+    """Writes a CSV file with one line for each variant, atomically."""
     batches = [f"milliseconds_batch_{batch}" for batch in rows[0].milliseconds]
     rates = [f"{rows[0].criterion.metric}{end}" for end in ("", "_low", "_high")]
-    with path.open("w", newline="") as file:
+    with written(path) as part, part.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["variant", "runtime", "megabytes", *batches, "levels", *rates, "max_logit_difference"])
         for row in rows:

@@ -1,6 +1,7 @@
 """Writes and runs a step as a program of `torch.export`, and a policy's weights alone."""
 
 import copy
+import io
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,17 @@ def free_axes(interface: Interface) -> dict[str, Any]:
 
 def write_program(step: PolicyStep, path: Path) -> None:
     """Writes a .pt2 file for ``torch.export.load(path).module()``."""
-    torch.export.save(traced(step), path)
+    content = io.BytesIO()  # on a full disk torch would end the process with an error of C++
+    torch.export.save(traced(step), content)
+    path.write_bytes(content.getbuffer())
 
 
 def write_weights(policy: Policy, path: Path, dtype: torch.dtype) -> None:
     """Writes a file of tensors by parameter name for ``torch.load(path, weights_only=True)``."""
     weights = {name: x.detach().cpu() for name, x in policy.state_dict().items()}
-    with path.open("wb") as file:  # torch.save with an open file raises an OSError if the disk is full
-        torch.save({name: x.to(dtype) if x.is_floating_point() else x for name, x in weights.items()}, file)
+    content = io.BytesIO()
+    torch.save({name: x.to(dtype) if x.is_floating_point() else x for name, x in weights.items()}, content)
+    path.write_bytes(content.getbuffer())
 
 
 def with_weights(policy: Policy, path: Path) -> Policy:

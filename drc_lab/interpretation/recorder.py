@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from torch import Tensor
 
 from drc_lab.envs.vector import LevelVectorEnv
@@ -173,7 +173,7 @@ def record(
                 evaluate(policy, env, thinking, seed=seed, watchers=[recorder], choose=choose, levels=levels)
             index, tensors = recorder.shard()
             with written(path) as part:
-                save_file({name: np.ascontiguousarray(each) for name, each in tensors.items()}, part)
+                part.write_bytes(save({name: np.ascontiguousarray(each) for name, each in tensors.items()}))
             with written(path.with_suffix(".parquet")) as part:
                 index.to_parquet(part, index=False)
         yield len(levels)

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from drc_lab.checkpoint_names import LAST
 from drc_lab.evaluation.measures.criterion import RETURN, SOLVE_RATE
-from drc_lab.files import link, remove_unfinished, written
+from drc_lab.files import link, remove_unfinished
 from drc_lab.learning.agent import Agent
+from drc_lab.learning.checkpoints import write_checkpoint
 from drc_lab.learning.rollout import Rollout
 from drc_lab.learning.specs import CheckpointSpec
 from drc_lab.learning.stop import GracefulStop
@@ -23,15 +23,11 @@ BEST = "best.ckpt"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes checkpoints atomically: the old file of that name stays until all of the new one is on the disk.
-
-    Raises:
-        UserError: the checkpoint cannot be written (because the disk is full, for example).
-    """
+    """Writes checkpoints atomically, each with its checksum: the old file of that name stays until all of the new one
+    is on the disk."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        with written(Path(path)) as part, part.open("wb") as file:
-            torch.save(checkpoint, file)
+        write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Reads a checkpoint as `read_torch` does, onto the CPU; Lightning's other arguments are not needed."""
@@ -112,8 +108,8 @@ class Checkpoints(Checkpoint):
 
     def on_train_start(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
         # If the training was about to end when `last.ckpt` was written, it ends now. Resuming from any other checkpoint
-        # means that it should go on.
-        self._ending &= self._source is not None and self._source.name == LAST
+        # means that it should go on, unless there is no last one.
+        self._ending &= self._source is not None and (self._source.name == LAST or not self.last.exists())
         self._ending |= trainer.should_stop
         trainer.should_stop = self.stop.requested(trainer) or self._ending
         if self._keep_best(trainer, agent):

@@ -1,19 +1,26 @@
-"""Loads a policy and its training config from a checkpoint file.
+"""Writes checkpoint files, and loads a policy and its training config from one.
 
-No code in the file is executed, and none that it names unless it is part of drc_lab or trusted.
+No code in a file is executed, and none that it names unless it is part of drc_lab or trusted.
 """
 
+import io
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from drc_lab.arguments import errors_under
-from drc_lab.checkpoint_names import local_file
+from drc_lab.checkpoint_names import FOLDER, local_file
+from drc_lab.checksums import fault_in_zip, seal_zip
 from drc_lab.config import build_policy, make_env
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.files import written
+from drc_lab.launch import command_with
 from drc_lab.models.policy import Origin, Policy
 from drc_lab.saved_tensors import read_torch
 from drc_lab.targets import TARGET
@@ -25,6 +32,19 @@ MORE_ACTIONS = ("noop", "thinks")
 NONE = (None, False)
 
 
+def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
+    """Writes a file for `read_checkpoint`, atomically and with its checksum. ``torch.load`` reads it too.
+
+    Raises:
+        UserError: it cannot be written (because the disk is full, for example).
+    """
+    content = io.BytesIO()  # on a full disk torch would end the process with an error of C++
+    torch.save(checkpoint, content)
+    seal_zip(content)
+    with written(path) as part:
+        part.write_bytes(content.getbuffer())
+
+
 def read_checkpoint(path: str | Path, key: str = "checkpoint") -> dict[str, Any]:
     """Reads a checkpoint as tensors and plain types.
 
@@ -33,18 +53,34 @@ def read_checkpoint(path: str | Path, key: str = "checkpoint") -> dict[str, Any]
         key: config key that names the checkpoint, for messages.
 
     Raises:
-        UserError: there is no such file, or it is not a checkpoint of drc_lab.
+        UserError: there is no such file, it is damaged, or it is not a checkpoint of drc_lab. The message names the
+            newest whole one of the same training.
     """
     path = local_file(str(path), key)
     try:
+        return _read(path, f"{key}: {str(path)!r}")
+    except _Damaged as error:
+        raise UserError(f"{error}{_instead_of(path, key)}") from error.__cause__
+
+
+class _Damaged(UserError):
+    """A checkpoint is not what was written."""
+
+
+def _read(path: Path, source: str) -> dict[str, Any]:
+    """`read_checkpoint` of a file that exists; messages begin with ``source``."""
+    try:
         checkpoint = read_torch(path)
-    except UserError:
-        raise
+        fault = fault_in_zip(path)
     except Exception as error:  # damaged files make torch raise errors of many types
-        raise UserError(f"{key}: {str(path)!r} cannot be read, it is damaged or not one of drc_lab") from error
+        if (fault := fault_in_zip(path)) is None and isinstance(error, UserError):
+            raise
+        raise _Damaged(f"{source} {fault or 'cannot be read, it is damaged or not one of drc_lab'}") from error
+    if fault is not None:
+        raise _Damaged(f"{source} {fault}")
     if not isinstance(checkpoint, dict) or not {"config", "state_dict"} <= set(checkpoint):
-        raise UserError(f"{key}: {str(path)!r} holds no config and state_dict, it is not one of drc_lab")
-    return dict(checkpoint) | _checked(checkpoint, f"{key}: {str(path)!r}")
+        raise UserError(f"{source} holds no config and state_dict, it is not one of drc_lab")
+    return dict(checkpoint) | _checked(checkpoint, source)
 
 
 def _checked(checkpoint: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -77,6 +113,36 @@ def load_policy(path: str | Path, trust: Trust | None = None) -> tuple[Policy, D
         trust: what its config may name besides policies and envs of drc_lab; None is nothing.
     """
     return policy_of(read_checkpoint(path), trust)
+
+
+def newest_whole(folder: Path, but: str = "") -> tuple[int, Path] | None:
+    """The undamaged checkpoint of a training that has the most frames, and their number; None if there is none.
+
+    Args:
+        folder: of the training's checkpoints.
+        but: name of a file to leave out.
+    """
+    whole: list[tuple[int, str]] = []
+    for path in folder.glob("*.ckpt"):
+        if path.name != but:
+            with suppress(UserError):
+                whole.append((int(_read(path, path.name).get("frames", 0)), path.name))
+    if not whole:
+        return None
+    frames, name = max(whole)
+    return frames, folder / name
+
+
+def _instead_of(path: Path, key: str) -> str:
+    """The end of a message about a damaged checkpoint: the newest whole one in the folder of its training."""
+    if path.parent.name != FOLDER:  # what lies beside it may be of other trainings
+        return ""
+    newest = newest_whole(path.parent, but=path.name)
+    if newest is None:
+        return "; no other checkpoint beside it is whole" + ("; resume=never begins anew" if key == "resume" else "")
+    frames, other = newest
+    use = command_with(key, other) if HydraConfig.initialized() else f"{key}={other}"
+    return f"; the newest whole one beside it is {other.name}, of {frames:,} frames. Go on with it:  {use}"
 
 
 def weights_in(checkpoint: dict[str, Any]) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
+from drc_lab.files import written
 from drc_lab.progress import console, tracked
 from drc_lab.tables import table_of
 
@@ -35,8 +36,7 @@ def rounded(value: float) -> float:
 
 def report(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], path: Path, caption: str = "") -> None:
     """Prints a table, see `table_of`, and writes the same as CSV."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
+    with written(path) as part, part.open("w", newline="") as file:
         csv.writer(file).writerows([columns, *rows])
     cells = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
     console.print(table_of(title, columns, cells, path.name, caption), "")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.measures.finding import Finding
@@ -111,8 +111,5 @@ def write_probes(probed: Probed, path: Path) -> None:
     for (label, name, kernel), probe in probed.probes.items():
         tensors[f"{label}/{name}/{kernel}.weight"], tensors[f"{label}/{name}/{kernel}.bias"] = probe.weight, probe.bias
     with written(path) as part:
-        save_file(
-            tensors,
-            part,
-            {"drc_lab": json.dumps({"labels": list(dict.fromkeys(label for label, _, _ in probed.probes))})},
-        )
+        labels = list(dict.fromkeys(label for label, _, _ in probed.probes))
+        part.write_bytes(save(tensors, {"drc_lab": json.dumps({"labels": labels})}))

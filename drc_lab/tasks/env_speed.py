@@ -19,6 +19,7 @@ from drc_lab.app.settings import Settings
 from drc_lab.app.specs import SpeedSpec
 from drc_lab.app.start import console
 from drc_lab.errors import UserError
+from drc_lab.files import written
 from drc_lab.process import machine_name
 from drc_lab.speed.timing import Run, timed
 from drc_lab.tables import FittedTable, table_of
@@ -50,8 +51,7 @@ def main(settings: Settings, folder: Path) -> None:
         speeds = timed(runs, spec.timings)
         calls = {name: 1e6 / speed for name, speed in timed(overhead, spec.timings).items()}
     rows = [(name, speed, calls.get(name, float("nan"))) for name, speed in speeds.items()]
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "env_speed.csv").open("w", newline="") as file:
+    with written(folder / "env_speed.csv") as part, part.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["env", "steps_per_second", "microseconds_a_call_with_one_board"])
         writer.writerows((name, round(speed), round(call, 1)) for name, speed, call in rows)

@@ -17,7 +17,7 @@ from drc_lab.app.task_checks import check_sha256, levels_source
 from drc_lab.archives import unpacking
 from drc_lab.download import download, forget
 from drc_lab.envs.sokoban.files import ADVICE, LevelFiles
-from drc_lab.errors import UserError
+from drc_lab.errors import CannotWrite, UserError, reason
 
 LARGEST = 2**31  # bytes of the archive, and of all that is in it
 PARTS = ("unfiltered/train", "unfiltered/valid", "unfiltered/test", "medium/train", "medium/valid", "hard")
@@ -66,7 +66,7 @@ def fetch(url: str, folder: Path, sha256: str | None, console: Console) -> None:
         forget(archive)
         raise UserError(f"{url}: {error}; the download was removed, nothing was unpacked") from None
     except OSError as error:
-        raise UserError(f"{folder}: {error.strerror}") from None
+        raise CannotWrite(f"{folder}: {reason(error)}") from None
     forget(archive)
     console.print(f"unpacked to {folder}", soft_wrap=True)
     return _report(counts, console)

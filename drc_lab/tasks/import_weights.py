@@ -6,7 +6,6 @@ python -m drc_lab task=import_weights import_weights.path=FOLDER
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 
 from drc_lab.app.settings import Settings
@@ -18,7 +17,7 @@ from drc_lab.envs.from_config import env_arguments
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.specs.sokoban import SokobanSpec
 from drc_lab.errors import ConfigError
-from drc_lab.files import written
+from drc_lab.learning.checkpoints import write_checkpoint
 from drc_lab.models.published import Published, read
 from drc_lab.passwords import hidden_in
 
@@ -38,8 +37,7 @@ def main(settings: Settings, folder: Path) -> None:
     check_plays(published, make_env(config.env, num_envs=1))
     weights = {f"policy.{name}": weight for name, weight in policy.state_dict().items()}
     path = folder / "imported.ckpt"
-    with written(path) as part, part.open("wb") as file:
-        torch.save({"config": hidden_in(plain(config)) | {"policy": published.config}, "state_dict": weights}, file)
+    write_checkpoint({"config": hidden_in(plain(config)) | {"policy": published.config}, "state_dict": weights}, path)
     console.print(f"{sum(weight.numel() for weight in weights.values()):,} parameters", highlight=False)
     console.print(f"checkpoint {path}", soft_wrap=True, highlight=False)
 

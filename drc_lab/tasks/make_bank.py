@@ -3,7 +3,6 @@
 python -m drc_lab task=make_bank bank.path=FILE.npz
 """
 
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from drc_lab.arguments import errors_under, from_mapping
 from drc_lab.envs.ricochet.bank import Bank, save_bank
 from drc_lab.envs.ricochet.collect import counts, make_bank
 from drc_lab.envs.ricochet.generate import BoardGenerator
-from drc_lab.errors import UserError
+from drc_lab.files import writable
 from drc_lab.progress import Line, display
 from drc_lab.tables import FittedTable, table_of
 
@@ -25,7 +24,7 @@ def main(settings: Settings, folder: Path) -> None:
     plan = bank_plan(settings)
     start(settings)
     generator = from_mapping(BoardGenerator, plan.generator, "env")
-    check_writable(plan.path)
+    writable(plan.path)
     with ExitStack() as shown, errors_under("env"):
         lines: dict[str, Line] = {}
 
@@ -38,16 +37,6 @@ def main(settings: Settings, folder: Path) -> None:
     save_bank(plan.path, bank)
     console.print(bank_table(bank))
     console.print(f"bank {plan.path}", soft_wrap=True)
-
-
-def check_writable(path: Path) -> None:
-    """Checks that a new file can be written there: better to fail before the work than after it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
 
 
 def bank_table(bank: Bank) -> FittedTable:

@@ -19,6 +19,7 @@ from drc_lab.app.specs import PlaySpec
 from drc_lab.app.start import console, start
 from drc_lab.evaluation.pictures.video import write_video
 from drc_lab.evaluation.play.choices import as_env_counts
+from drc_lab.files import writable
 from drc_lab.learning.checkpoints import load_policy
 from drc_lab.models.policy import Policy, num_actions
 from drc_lab.playing.keyboard import NEXT, QUIT, RESTART, Keyboard, keys
@@ -42,6 +43,8 @@ def main(settings: Settings, folder: Path) -> None:
         stage = Stage(settings, spec, pace=True)
         check_fits(policy, num_actions(policy), stage.env, size_key(settings, "env"))
         play = partial(watch, policy, stage, spec, settings.process.seed)
+    if spec.video is not None:
+        writable(folder / spec.video)
     with suppress(KeyboardInterrupt):  # results and video of what was played are kept
         play()
     stage.close()

@@ -36,14 +36,14 @@ def send_rest(folder: Path, given: str | None = None) -> None:
     """
     check_journal(folder)
     with Journal(folder / FILE) as journal:
-        ids = journal.run["experiment_id"], journal.run["run_id"]
-        if None in ids:
+        experiment_id, run_id = journal.run.get("experiment_id"), journal.run.get("run_id")
+        if experiment_id is None or run_id is None:
             raise UserError(f"folder: the run in {str(folder)!r} was recorded without MLflow")
         uri = store_now(journal.run["uri"], folder)
         if given is not None and hidden(Store(given).uri) == uri:
             uri = given  # which may have the password that the journal lacks
         store = Store(uri)
-        store.check_run(journal.run["run_id"])
+        store.check_run(run_id)
         if not journal.ended:
             journal.add("status", status="KILLED")
         try:
@@ -51,7 +51,7 @@ def send_rest(folder: Path, given: str | None = None) -> None:
                 to_mlflow(journal, store, say, outside=False).flush()
         except (Away, OSError) as error:
             raise Away(f"MLflow at {store.name} does not have all of it: {in_one_line(error)}") from error
-    console.print(f"MLflow has all of it: {store.pages(*ids)}", soft_wrap=True)
+    console.print(f"MLflow has all of it: {store.pages(experiment_id, run_id)}", soft_wrap=True)
 
 
 def store_now(uri: str, folder: Path) -> str:

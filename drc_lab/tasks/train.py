@@ -33,6 +33,7 @@ from drc_lab.app.task_checks import check_taught
 from drc_lab.arguments import errors_under, plain
 from drc_lab.building import build, build_a
 from drc_lab.checkpoint_names import LAST
+from drc_lab.checksums import BLANK, MARK, sealed
 from drc_lab.config import build_policy, make_env
 from drc_lab.envs.check import check_batch
 from drc_lab.envs.interface import BatchEnv
@@ -48,6 +49,7 @@ from drc_lab.learning.checkpoints import begin_with
 from drc_lab.learning.data import RolloutData
 from drc_lab.learning.losses import Loss
 from drc_lab.learning.losses.check import check_loss
+from drc_lab.learning.lost_ranks import ranks_watched
 from drc_lab.learning.memory import check_rollouts
 from drc_lab.learning.metrics import TrainingMetrics
 from drc_lab.learning.progress import TrainingProgress
@@ -272,12 +274,10 @@ def fit(training: Training, run: Run) -> Path:
     gc.freeze()  # collections can skip the hundreds of thousands of objects that libraries made, which stay
     with training.stop.listening():
         try:
-            trainer.fit(training.agent, datamodule=training.data, ckpt_path=start.checkpoint, weights_only=True)
+            with ranks_watched(trainer, lambda: f"go on with:  {resume_command(start.folder)}"):
+                trainer.fit(training.agent, datamodule=training.data, ckpt_path=start.checkpoint, weights_only=True)
         except SystemExit as error:  # Lightning turns a KeyboardInterrupt into this
             raise error.__context__ or KeyboardInterrupt from None
-        except BaseException:
-            end_other_ranks(trainer)
-            raise
         if not (checkpoints.finished or checkpoints.stopped):  # no step was left, so Lightning called no hook
             training.agent.to(trainer.strategy.root_device)
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -300,14 +300,6 @@ def fit(training: Training, run: Run) -> Path:
     return checkpoints.best
 
 
-def end_other_ranks(trainer: L.Trainer) -> None:
-    """Ends the processes that Lightning started. They would wait for this one, or fail too and print further errors."""
-    launcher = trainer.strategy.launcher
-    if isinstance(launcher, _SubprocessScriptLauncher):
-        launcher.kill(signal.SIGKILL)
-        launcher.procs.clear()  # Lightning would notice their end and kill this process before its run is closed
-
-
 def tell_finished(start: Beginning) -> None:
     """Prints that the run is finished already and there is nothing to do."""
     console.print(f"{start.folder} holds this run, finished; resume=never begins anew there", soft_wrap=True)
@@ -325,6 +317,7 @@ def start_run(settings: Settings, start: Beginning) -> Iterator[Run]:
         if start.checkpoint is None or not start.same_run:
             path, recorded = start.folder / CONFIG, hidden_in(plain(config))
             with written(path) as part:
-                OmegaConf.save(recorded, part)
+                text = f"# {MARK.decode()}{BLANK.decode()}\n{OmegaConf.to_yaml(recorded)}"
+                part.write_bytes(sealed(text.encode()))
             run.log_config(recorded, path)
         yield run

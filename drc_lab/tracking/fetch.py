@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from drc_lab.checkpoint_names import ALLOWED, FOLDER, MODEL, RUN
+from drc_lab.checksums import fault_in_zip
 from drc_lab.errors import ConfigError
 from drc_lab.files import is_name, written
 from drc_lab.tracking.mlflow import in_one_line
@@ -21,7 +22,7 @@ BEST = "best.ckpt"  # a second name of a training's best checkpoint
 def fetch_checkpoint(client: MlflowClient, checkpoint: str, cache: Path) -> Path:
     """The local file of a checkpoint in MLflow.
 
-    MLflow never changes the files of a model, so they are downloaded only once.
+    MLflow never changes the files of a model, so they are downloaded only once, unless they are damaged here.
 
     Args:
         client: client of the store.
@@ -81,7 +82,7 @@ def _download(client: MlflowClient, folder: str, file: str, cache: Path, again: 
             raise ConfigError("checkpoint", f"{own}/{file}", "the name of a file in a folder")
     place = cache / own / file
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    if again or not place.is_file():
+    if again or not place.is_file() or fault_in_zip(place):
         with written(place) as part, tempfile.TemporaryDirectory(dir=part.parent) as there:
             Path(download_artifacts(f"{folder}/{file}", dst_path=there, tracking_uri=client.tracking_uri)).rename(part)
     return place

@@ -13,25 +13,29 @@ Each line is one operation as JSON (with Python's NaN, Infinity and -Infinity). 
 - ``sent``: MLflow has all lines up to the byte ``position``
 
 Every operation has a ``time`` in milliseconds since 1970. Paths inside the journal's folder are relative to it. URIs
-have no passwords in them.
+have no passwords in them. The last key of a line is ``crc``, the CRC-32 of the line up to the comma before that key;
+lines of older versions have none. Lines of spaces were damaged, and the user blanked them out.
 """
 
 import errno
 import fcntl
 import json
 import os
+import shlex
 import threading
 import time
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from drc_lab.errors import UserError
+from drc_lab.errors import CannotWrite, UserError, note, reason
 from drc_lab.files import written
 from drc_lab.passwords import hidden
 
 FILE = "tracking.jsonl"
+CRC = b', "crc": '
 NOTES = ("run", "sent")  # operations about the journal itself, which sinks do not need
 
 Operation = dict[str, Any]
@@ -45,7 +49,7 @@ class Journal:
     datasets and finished nested runs.
 
     Args:
-        path: path of the file. An unfinished last line, left by a killed process, is removed.
+        path: path of the file. An unfinished last line, left by a killed process, is removed, and the user is told.
 
     Attributes:
         run: the last ``run`` operation, which is the valid one.
@@ -68,14 +72,17 @@ class Journal:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
         except OSError as error:
-            raise UserError(f"{path}: {error.strerror}") from None
+            raise UserError(f"{path}: {reason(error)}") from None
         self._file = open(descriptor, "ab", buffering=0)  # noqa: SIM115 - one write, one line; none waits in this process
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released when the process ends
             for operation, end in self.read(0, notes=True):
                 self._take_in(operation, end)
-            if os.fstat(descriptor).st_size > self.size:
+            if (torn := os.fstat(descriptor).st_size - self.size) > 0:
                 os.ftruncate(descriptor, self.size)
+                note(f"{path}: its last line was not finished, and {torn} bytes of it are left out")
+            elif not self.run:
+                note(f"{path}: it is empty, and this begins a new one")
         except BlockingIOError:
             self.close()
             raise UserError(f"{path}: another process is recording this run") from None
@@ -87,11 +94,15 @@ class Journal:
     def new(cls, path: Path, **run: Any) -> "Journal":
         """Starts a new journal, which replaces that of an earlier run in the folder."""
         with written(path) as part:
-            part.write_text(hidden(json.dumps({"op": "run", "time": now(), **run})) + "\n")
+            part.write_bytes(line_of({"op": "run", "time": now(), **run}))
         return cls(path)
 
     def add(self, op: str, **fields: Any) -> bool:
-        """Writes an operation, or only what is new of its values; returns whether there was anything new."""
+        """Writes an operation, or only what is new of its values; returns whether there was anything new.
+
+        Raises:
+            CannotWrite: it cannot be written, and the journal is what it was before.
+        """
         operation = {"op": op, "time": now(), **fields}
         with self._lock:
             if op in ("metrics", "params"):
@@ -101,13 +112,13 @@ class Journal:
                     return False
             elif any(step in self._seen[op, name] for name, step in points(operation)):
                 return False
-            line = hidden(json.dumps(operation)).encode() + b"\n"
+            line = line_of(operation)
             try:
                 if self._file.write(line) != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError as error:
                 os.truncate(self.path, self.size)  # an incomplete line would corrupt the next one
-                raise UserError(f"{self.path}: {error.strerror}") from None
+                raise CannotWrite(f"{self.path}: {reason(error)}") from None
             self._take_in(operation, self.size + len(line))
         return True
 
@@ -139,18 +150,28 @@ class Journal:
         Raises:
             UserError: the journal is damaged.
         """
+        checked = False
         with self.path.open("rb") as file:
             file.seek(position)
             for line in file:
                 if not line.endswith(b"\n"):
                     break
                 position += len(line)
+                if not line.strip():
+                    continue
                 try:
-                    operation = json.loads(line)
-                    if notes or operation["op"] not in NOTES:
-                        yield operation, position
-                except (ValueError, TypeError, KeyError):
-                    raise UserError(f"{self.path}: damaged before byte {position}: {line[:60]!r}") from None
+                    operation = operation_in(line, checked)
+                    kind = operation["op"]
+                except (ValueError, TypeError, KeyError, AttributeError):
+                    raise UserError(self._damaged(line, position)) from None
+                checked |= CRC in line
+                if notes or kind not in NOTES:
+                    yield operation, position
+
+    def _damaged(self, line: bytes, position: int) -> str:
+        number = self.path.read_bytes()[:position].count(b"\n")
+        blanked = f"LC_ALL=C sed -i '{number}s/./ /g' {shlex.quote(str(self.path))}"  # positions stay what they are
+        return f"{self.path}: damaged before byte {position}: {line[:60]!r}. To go on without that line:  {blanked}"
 
     def replaced(self, operation: Operation, end: int) -> bool:
         """Whether a later operation overwrites the file of this one, which ends at byte ``end``."""
@@ -190,6 +211,31 @@ class Journal:
             self._seen[operation["op"], name].add(step)
         if goes_to := target(operation):
             self._latest[goes_to] = end
+
+
+def line_of(operation: Operation) -> bytes:
+    """The line of an operation."""
+    text = hidden(json.dumps(operation)).encode().removesuffix(b"}")
+    return text + CRC + b'"%08x"}\n' % zlib.crc32(text)
+
+
+def operation_in(line: bytes, checked: bool) -> Operation:
+    """The operation of a line.
+
+    Args:
+        line: of a journal.
+        checked: whether it must have a checksum, as one before it has.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    operation: Operation = json.loads(line)
+    crc = operation.pop("crc", None)
+    if crc is None and not checked:
+        return operation
+    if crc != f"{zlib.crc32(line[: line.rfind(CRC)]):08x}":
+        raise ValueError("damaged")
+    return operation
 
 
 def last_status(folder: Path) -> str | None:

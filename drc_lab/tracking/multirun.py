@@ -17,7 +17,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from drc_lab.evaluation.measures.criterion import judged_by
 from drc_lab.evaluation.stats.intervals import mean_interval
-from drc_lab.files import remove_empty
+from drc_lab.files import remove_empty, written
 from drc_lab.tracking.journal import FILE
 from drc_lab.tracking.mlflow import SQLITE, in_one_line
 from drc_lab.tracking.reading import pages
@@ -105,7 +105,7 @@ def log_summary(run: Run, jobs: list[RecordedRun], path: Path, say: Say = print)
     overrides = [job.data.tags["sweep.overrides"].split() for job in jobs]
     shared = set.intersection(*map(set, overrides)) if len(jobs) > 1 else set()
     objective = judged_by({name for job in jobs for name in job.data.metrics}, BEST)
-    with path.open("w", newline="") as file:
+    with written(path) as part, part.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["job", "run", "status", objective, "overrides"])
         for job, words in zip(jobs, overrides, strict=True):

@@ -1,7 +1,6 @@
 """A run and everything that can be recorded about it. Only the start of a new run waits for a server."""
 
 import shlex
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -10,6 +9,8 @@ from typing import Any
 
 from mlflow.tracking import MlflowClient
 
+from drc_lab.errors import CannotWrite, UserError
+from drc_lab.launch import python
 from drc_lab.passwords import HIDDEN, VARIABLE, hidden
 from drc_lab.progress import working
 from drc_lab.ranks import rank
@@ -164,13 +165,18 @@ def tracked_run(
         say: called with one-line messages about servers that cannot be reached.
 
     Raises:
-        UserError: MLflow cannot be reached when a new run begins, or does not have the run that should be resumed.
+        UserError: MLflow cannot be reached when a new run begins, or does not have the run that should be resumed, or
+            nothing can be written to the folder.
+        CannotWrite: the disk took no more later.
     """
     if rank() > 0:
         yield Run(experiment)
         return
     store = None if spec.uri is None else Store(spec.uri)
-    journal, new = _open(store, spec, folder, experiment, name, tags, resume)
+    try:
+        journal, new = _open(store, spec, folder, experiment, name, tags, resume)
+    except CannotWrite as refused:
+        raise UserError(str(refused)) from None
     run = Run(experiment, journal, store)
     senders = _senders(run, spec, say)
     if new and store is not None:
@@ -184,8 +190,13 @@ def tracked_run(
         error = raised
         raise
     finally:
-        journal.add("status", status=end_status(error))
-        finish(senders, journal, spec.patience_seconds, say)
+        try:
+            journal.add("status", status=end_status(error))
+        except CannotWrite:
+            if error is None:
+                raise
+        finally:
+            finish(senders, journal, spec.patience_seconds, say)
 
 
 def _open(
@@ -278,10 +289,3 @@ def _given_uri(journal: Journal) -> list[str]:
     """The override with a store's URI, if its journal lacks the password."""
     uri = str(journal.run.get("uri"))
     return [f"tracking.uri={uri.replace(HIDDEN, f'${{oc.env:{VARIABLE}}}')}"] if HIDDEN in uri else []
-
-
-def python() -> list[str]:
-    """The command that runs this program, as words."""
-    path = Path(sys.executable)
-    path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return [str(path), "-m", "drc_lab"]

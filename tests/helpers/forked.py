@@ -21,24 +21,30 @@ PRELOADED = [  # what most tasks import sooner or later
 ]  # fmt: skip
 
 
-def interrupt(place, call, number):
-    """Raises a signal right before a call of a function.
-
-    Args:
-        place: the function, ``module:name`` or ``module:class.name``.
-        call: which of its calls, counted from 1.
-        number: of the signal.
-    """
+def owner_of(place):
+    """The module or class, and the name in it, of a function that is named as for `interrupt`."""
     module, names = place.split(":")
     *owners, name = names.split(".")
     owner = importlib.import_module(module)
     for each in owners:
         owner = getattr(owner, each)
+    return owner, name
+
+
+def interrupt(place, call, fault):
+    """Lets something happen right before a call of a function.
+
+    Args:
+        place: the function, ``module:name`` or ``module:class.name``.
+        call: which of its calls, counted from 1; None is each.
+        fault: number of a signal to raise, or a function that is given the call's arguments.
+    """
+    owner, name = owner_of(place)
     function, calls = getattr(owner, name), itertools.count(1)
 
     def interrupted(*args, **kwargs):
-        if next(calls) == call:
-            signal.raise_signal(number)
+        if call in (None, next(calls)):
+            fault(*args, **kwargs) if callable(fault) else signal.raise_signal(fault)
         return function(*args, **kwargs)
 
     setattr(owner, name, interrupted)
@@ -68,7 +74,7 @@ class Fork:
     Args:
         folder: to work in.
         words: after ``python -m drc_lab``.
-        interruption: arguments of `interrupt`, if a signal is to come at a named moment.
+        interruption: arguments of `interrupt`, if something is to happen at a named moment.
     """
 
     def __init__(self, folder, words, interruption=()):

@@ -1,7 +1,21 @@
-"""What trainings leave, and whether two have left the same."""
+"""A training with all kinds of state, what trainings leave, and whether two have left the same."""
+
+import json
 
 import torch
+from commands import TINY
 from mlflow.tracking import MlflowClient
+
+# A curriculum, random ticks, two groups, two passes over two minibatches, evaluations and checkpoints all the time
+ALL_STATE = [
+    *TINY, "algo.rollouts.frames=2560", "algo.rollouts.minibatches=2", "algo.rollouts.passes=2",
+    "algo.rollouts.min_repeats=1", "algo.rollouts.max_repeats=2", "algo.rollouts.groups=2",
+    "algo.rollouts.first_passes=[0,2]", "algo.log_every_rollouts=2", "evaluation.every_frames=320",
+    "evaluation.num_levels=10",
+    "env.curriculum={stages: [{max_optimal: 1}, {max_optimal: 2}], advance_at: 0.2, window: 20}",
+    "checkpoints.keep_best=2", "checkpoints.every_frames=128", "callbacks.videos=null", "threads=1", "tracking=[]",
+    "folder=run", "root=.",
+]  # fmt: skip
 
 
 def left(folder):
@@ -38,3 +52,37 @@ def same(found, wanted, where):
         assert found.dtype == wanted.dtype and torch.equal(found, wanted), where
     else:
         assert found == wanted or (found != found and wanted != wanted), (where, found, wanted)
+
+
+def recorded(folder, here=False):
+    """What a training leaves in its run's folder: its checkpoints, and all that its journal has but for times.
+
+    Args:
+        folder: of the run.
+        here: leave out Python's own random numbers: where a training runs within a test's process, the checks of shapes
+            draw from them.
+    """
+    lines = [json.loads(line) for line in (folder / "tracking.jsonl").read_bytes().splitlines()]
+    metrics = [
+        ((name, line["step"]), value)
+        for line in lines
+        if line["op"] == "metrics"
+        for name, value in line["values"].items()
+    ]
+    assert len({point for point, _ in metrics}) == len(metrics), "a metric has two values at one step"
+    kept = {(line["path"], line["step"]): line["metrics"] for line in lines if line["op"] == "checkpoint"}
+    checkpoints = {path.name: torch.load(path, weights_only=True) for path in folder.glob("checkpoints/*.ckpt")}
+    for stream in [stream for state in checkpoints.values() for stream in state["RolloutData"]["streams"]]:
+        if here:
+            del stream["random"]["python"]
+    params = {}
+    for line in lines:
+        params |= line["values"] if line["op"] == "params" else {}
+    return {
+        "status": [line["status"] for line in lines if line["op"] == "status"][-1],
+        "params": params,
+        "metrics": dict(sorted(metrics)),
+        "kept": {str(place): kept[place] for place in sorted(kept)},
+        "files": sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()),
+        "checkpoints": checkpoints,
+    }

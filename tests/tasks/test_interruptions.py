@@ -26,7 +26,7 @@ ON_THE_WAY = [
     ("drc_lab.learning.validation:UntilStopped.seen", 2),  # and again when it is made up for
     (f"{EVALUATION}.on_train_start", 1),  # and again before it is
     ("drc_lab.learning.validation:evaluate", 1),  # before the part with sampled actions
-    ("drc_lab.learning.validation:first_passes", 1),  # before the one with first passes
+    ("drc_lab.learning.validation:FirstPasses", 1),  # before the one with first passes
     ("drc_lab.learning.validation:table", 1),  # all of it was played
     ("drc_lab.learning.agent:Agent.log_metrics", 2),
     (f"{CHECKPOINTS}._keep_best", 2),

@@ -13,7 +13,6 @@ A bank is a compressed .npz file with N boards of H x W cells and up to R robots
 No two boards are the same up to symmetry.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from drc_lab.envs.ricochet.level import Boards
 from drc_lab.envs.specs.levels import split_index
 from drc_lab.envs.specs.ricochet import MAX_SIZE, ROBOT_NAMES, check_bank
 from drc_lab.errors import UserError
+from drc_lab.files import written
 
 VERSION = 1
 LARGEST = 2**31  # bytes that a bank may unpack to
@@ -43,22 +43,12 @@ def save_bank(path: str | Path, bank: Bank) -> None:
     """Writes a bank; the file is replaced atomically, so that it is never incomplete.
 
     Raises:
-        UserError: the file cannot be written.
+        CannotWrite: the file cannot be written.
     """
-    path = Path(path)
     arrays = {name: getattr(bank, name) for name in AXES if name != "version"}
     arrays = {name: array.astype(np.min_scalar_type(-int(array.max(initial=0)) - 1)) for name, array in arrays.items()}
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("wb") as file:
-                np.savez_compressed(file, version=VERSION, **arrays)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
+    with written(Path(path)) as part, part.open("wb") as file:
+        np.savez_compressed(file, version=VERSION, **arrays)
 
 
 def read_bank(path: str | Path) -> Bank:

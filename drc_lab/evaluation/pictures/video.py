@@ -88,8 +88,9 @@ def _choose_colours(rgb: np.ndarray, counts: np.ndarray) -> np.ndarray:
 def _write_mp4(frames: list[np.ndarray], path: Path, fps: float) -> None:
     H, W = frames[0].shape[:2]
     odd = ((0, H % 2), (0, W % 2), (0, 0))
-    writer = play_extra("imageio_ffmpeg").write_frames(
-        path, (W + W % 2, H + H % 2), fps=fps, quality=8, macro_block_size=2, ffmpeg_log_level="error"
+    ffmpeg = play_extra("imageio_ffmpeg")
+    writer = ffmpeg.write_frames(
+        path, (W + W % 2, H + H % 2), fps=fps, quality=8, macro_block_size=2, ffmpeg_log_level="quiet"
     )
     writer.send(None)  # starts the encoder
     try:
@@ -97,3 +98,9 @@ def _write_mp4(frames: list[np.ndarray], path: Path, fps: float) -> None:
             writer.send(np.ascontiguousarray(np.pad(frame, odd, "edge")))
     finally:
         writer.close()
+    try:
+        counted = ffmpeg.count_frames_and_secs(path)[0]  # on a full disk it only ends early
+    except Exception:  # of several types, for a file that is not whole
+        counted = 0
+    if counted < len(frames):
+        raise OSError(f"ffmpeg wrote {counted} of {len(frames)} frames, the disk may be full")

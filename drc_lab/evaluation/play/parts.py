@@ -1,6 +1,7 @@
 """Finished batches of a sweep on disk, so that an interrupted one goes on where it stopped."""
 
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from drc_lab.checksums import BLANK, MARK, intact, sealed
+from drc_lab.errors import note
 from drc_lab.evaluation.kinds.kind import Setting
 from drc_lab.files import written
 
@@ -26,10 +29,18 @@ class Parts:
         self.folder = folder
 
     def read(self, setting: Setting, levels: range, depends_on: Any) -> pd.DataFrame | None:
-        """The records; None if there are none, the file is damaged, or it was written with another ``depends_on``."""
+        """The records; None if there are none, the file is damaged (the user is told), or it was written with another
+        ``depends_on``."""
+        path = self._path(setting, levels)
+        if not path.is_file():
+            return None
         try:
-            table = pq.read_table(self._path(setting, levels))
+            content = path.read_bytes()
+            if MARK in content and not intact(content):  # files of older versions have no checksum
+                raise OSError
+            table = pq.read_table(pa.BufferReader(content))
         except (OSError, pa.ArrowException):
+            note(f"{path} is damaged; its levels are played again")
             return None
         if (table.schema.metadata or {}).get(DEPENDS_ON) != _digest(depends_on):
             return None
@@ -44,9 +55,11 @@ class Parts:
             records: of the setting on these levels.
         """
         table = pa.Table.from_pandas(records, preserve_index=False)
-        table = table.replace_schema_metadata({**table.schema.metadata, DEPENDS_ON: _digest(depends_on)})
+        about = {DEPENDS_ON: _digest(depends_on), b"checksum": MARK + BLANK}
+        content = io.BytesIO()
+        pq.write_table(table.replace_schema_metadata({**table.schema.metadata, **about}), content)
         with written(self._path(setting, levels)) as part:
-            pq.write_table(table, part)
+            part.write_bytes(sealed(content.getvalue()))
 
     def _path(self, setting: Setting, levels: range) -> Path:
         return self.folder / f"{setting.name}.{levels.start:07}.parquet"
