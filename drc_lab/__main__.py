@@ -26,6 +26,7 @@ from drc_lab.files import remove_empty
 from drc_lab.launch import in_sweep
 from drc_lab.passwords import leave_process_list, moved_to_environment
 from drc_lab.paths import CONF
+from drc_lab.renamed import rename_keys, renamed_words
 from drc_lab.signals import STOPPING, Stopped, stop_at_once
 from drc_lab.targets import add_current_folder, drop_replaced
 
@@ -41,6 +42,7 @@ def run_task(config: DictConfig) -> Any:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         add_current_folder(HydraConfig.get().runtime.cwd)  # the command's folder: a job may run in another process
+        rename_keys(config)
         drop_replaced(config, HydraConfig.get().overrides.task)
         task, settings = checked_task(config, folder)
         return task.main(settings, folder)
@@ -95,7 +97,7 @@ def help_text(overrides: list[str]) -> str:
 
 
 def arranged(arguments: list[str]) -> list[str]:
-    """The arguments with all options before all overrides, and with the overrides that these imply.
+    """The arguments with all options before all overrides, with the overrides that these imply, and with new names.
 
     Hydra accepts overrides only in one contiguous block, and Lightning appends more of them for the ranks that it
     starts.
@@ -104,7 +106,7 @@ def arranged(arguments: list[str]) -> list[str]:
     options = list(arguments)
     for override in overrides:
         options.remove(override)
-    return [*options, *debug_last(overrides), *implied(overrides)]
+    return [*options, *renamed_words([*debug_last(overrides), *implied(overrides)])]
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.passwords import moved_to_environment
 from drc_lab.paths import CONF
+from drc_lab.renamed import rename_keys, renamed_words
 from drc_lab.targets import drop_replaced, taken
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def composed(overrides: Sequence[str]) -> Iterator[DictConfig]:
     Raises:
         UserError: there is no such config, or Hydra or OmegaConf raises an error about it within the context.
     """
-    words = moved_to_environment([*debug_last(list(overrides)), *implied(overrides)])
+    words = moved_to_environment(renamed_words([*debug_last(list(overrides)), *implied(overrides)]))
     before = HydraConfig.instance().cfg
     with hydra_in_one_line(words, [CONF]), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         try:
@@ -70,6 +71,7 @@ def composed(overrides: Sequence[str]) -> Iterator[DictConfig]:
             HydraConfig.instance().set_config(config)
             with open_dict(config):
                 del config["hydra"]
+            rename_keys(config)
             yield drop_replaced(config, words)
         finally:
             HydraConfig.instance().cfg = before

@@ -19,6 +19,7 @@ from drc_lab.errors import ConfigError, UserError
 from drc_lab.learning.checkpoints import newest_whole, read_checkpoint
 from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.learning.validation import HeldOutEvaluation, best_of
+from drc_lab.renamed import with_new_names
 from drc_lab.tracking.journal import last_status
 from drc_lab.tracking.mlflow import flatten
 
@@ -121,5 +122,7 @@ def check_same_training(before: dict[str, Any], now: DictConfig, which: str) -> 
 
 def _with_defaults(config: dict[str, Any]) -> dict[str, Any]:
     """Returns the config with defaults for env and rollout keys that are newer than it."""
-    rollouts = {field.name: field.default for field in fields(RolloutSpec)} | config["algo"]["rollouts"]
+    rollouts = {field.name: field.default for field in fields(RolloutSpec)} | with_new_names(
+        config["algo"]["rollouts"], "algo.rollouts"
+    )
     return config | {"env": completed(config["env"]), "algo": config["algo"] | {"rollouts": rollouts}}

@@ -22,7 +22,7 @@ class RolloutSpec(Spec):
         num_envs: number of envs, summed over all ranks.
         num_steps: T, the steps of each env in a rollout.
         minibatches: number of parts that a rollout is split into along the envs; each is one optimizer step.
-        passes: number of times that the learner goes through every rollout.
+        epochs: number of times that the learner goes through every rollout.
         frames: env steps of the whole training, rounded up to whole rollouts.
         bptt_steps: the most steps back in time that gradients flow; None is ``num_steps``. If it is smaller, the
             rollout is cut into sequences; if it is larger, the steps before the rollout are replayed.
@@ -55,7 +55,7 @@ class RolloutSpec(Spec):
     num_envs: Positive = 64
     num_steps: Positive = 10
     minibatches: Positive = 1
-    passes: Positive = 1
+    epochs: Positive = 1
     frames: Positive = 1_000_000
     bptt_steps: Positive | None = None
     burn_in: NotNegative = 0
@@ -136,7 +136,7 @@ class RolloutSpec(Spec):
 
     @property
     def optimizer_steps_per_rollout(self) -> int:
-        return self.minibatches * self.passes
+        return self.minibatches * self.epochs
 
     @property
     def optimizer_steps(self) -> int:

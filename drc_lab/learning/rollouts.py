@@ -108,12 +108,12 @@ class RolloutStream:
         while self.rollouts_done < self.spec.rollouts:
             rollout = self.collect()
             parts = self.spec.minibatches
-            for number in range(self.spec.passes):
+            for epoch in range(self.spec.epochs):
                 order = torch.arange(rollout.obs.shape[1])
                 if parts > 1:
                     order = torch.randperm(len(order), generator=self.groups[0].generator)
                 for i, envs in enumerate(order.chunk(parts)):
-                    last = number == self.spec.passes - 1 and i == parts - 1
+                    last = epoch == self.spec.epochs - 1 and i == parts - 1
                     yield (select(rollout, envs) if parts > 1 else rollout)._replace(last=last)
 
     @torch.no_grad()

@@ -132,7 +132,7 @@ def test_one_draw_of_ticks_may_hold_for_a_whole_rollout():
 
 
 def test_behaviour_values_are_those_of_the_policy_that_acted_the_bootstrap_included():
-    agent, stream = make(PPOLoss(), minibatches=2, passes=2)
+    agent, stream = make(PPOLoss(), minibatches=2, epochs=2)
     whole = stream.collect()
     torch.testing.assert_close(agent._replay(whole)[0].value[..., 0], whole.transitions.behaviour_values)
     iterator = iter(stream)
@@ -142,7 +142,7 @@ def test_behaviour_values_are_those_of_the_policy_that_acted_the_bootstrap_inclu
 
 
 def test_once_the_policy_has_moved_too_far_the_rest_of_the_rollout_makes_no_step_and_the_next_one_does():
-    agent, stream = make(PPOLoss(target_kl=0.05), minibatches=2, passes=2)
+    agent, stream = make(PPOLoss(target_kl=0.05), minibatches=2, epochs=2)
     steps = []
     for number, rollout in zip(range(8), stream, strict=False):
         if number == 1:
@@ -184,7 +184,7 @@ def test_a_stream_with_a_past_goes_on_bit_for_bit():
 
 
 def test_lengths_of_schedules_are_frames():
-    spec = RolloutSpec(num_envs=8, num_steps=5, minibatches=2, passes=3, frames=4000)
+    spec = RolloutSpec(num_envs=8, num_steps=5, minibatches=2, epochs=3, frames=4000)
     linear = partial(torch.optim.lr_scheduler.LinearLR, start_factor=1.0, end_factor=0.5, total_iters=2000)
     weight = torch.nn.Parameter(torch.zeros(1))
     optimizer = SGD([weight])

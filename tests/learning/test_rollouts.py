@@ -71,7 +71,7 @@ def test_resets_mark_the_observation_after_the_step_that_ended_an_episode():
 
 
 def test_minibatches_split_envs_and_keep_their_carry():
-    stream = make(minibatches=3, passes=2)
+    stream = make(minibatches=3, epochs=2)
     whole = None
     collect = stream.collect
 
@@ -101,7 +101,7 @@ def test_gradients_end_at_the_start_of_a_rollout():
 
 
 def test_it_has_a_length_and_counts_frames_up_to_whole_rollouts():
-    stream = make(frames=100, minibatches=2, passes=3)
+    stream = make(frames=100, minibatches=2, epochs=3)
     assert len(stream) == 4 * 6
     frames = [rollout.frames for rollout in stream]
     assert len(frames) == 24 and frames[-1] == 120 and frames[0] == 30

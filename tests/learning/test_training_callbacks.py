@@ -160,7 +160,7 @@ def test_evaluations_checkpoints_and_videos_leave_no_trace_in_a_training(train, 
 
 def test_minibatches_that_the_kl_stop_leaves_out_are_no_news(train):
     """Lightning would warn of each training that makes no step."""
-    code, errors = train("algo=ppo", "algo.loss.target_kl=1e-6", "algo.rollouts.passes=2")
+    code, errors = train("algo=ppo", "algo.loss.target_kl=1e-6", "algo.rollouts.epochs=2")
     assert (code, errors) == (0, "")
     assert any(value > 0 for name, _, value in curves("loss") if name == "loss/kl_stop")
 

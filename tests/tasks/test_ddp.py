@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 TINY = [
     "trainer=ddp", "algo.rollouts.num_envs=16", "algo.rollouts.num_steps=4", "algo.rollouts.minibatches=2",
     "algo.rollouts.frames=12_800", "algo.log_every_rollouts=50", "policy=mlp", "evaluation.num_levels=20",
-    "evaluation.every_frames=1280", "threads=1", "algo=ppo", "algo.rollouts.passes=2", "algo.loss.target_kl=0.0005",
+    "evaluation.every_frames=1280", "threads=1", "algo=ppo", "algo.rollouts.epochs=2", "algo.loss.target_kl=0.0005",
 ]  # fmt: skip
 CRASH = """
 import lightning as L

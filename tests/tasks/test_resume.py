@@ -14,7 +14,7 @@ from trainings import left, same
 
 # A curriculum, random ticks, two groups, two passes over two minibatches, evaluations and checkpoints all the time
 WHOLE = [
-    *TINY, "algo.rollouts.frames=4800", "algo.rollouts.minibatches=2", "algo.rollouts.passes=2",
+    *TINY, "algo.rollouts.frames=4800", "algo.rollouts.minibatches=2", "algo.rollouts.epochs=2",
     "algo.rollouts.min_repeats=1", "algo.rollouts.max_repeats=2", "algo.rollouts.groups=2",
     "algo.rollouts.first_passes=[0,2]", "evaluation.every_frames=320", "evaluation.live_every=2",
     "env.curriculum={stages: [{max_optimal: 1}, {max_optimal: 2}], advance_at: 0.2, window: 20}",

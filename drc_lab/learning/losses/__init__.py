@@ -1,4 +1,4 @@
-"""Losses: an algorithm is a loss with coefficients and a number of passes over each rollout."""
+"""Losses: an algorithm is a loss with coefficients and a number of epochs over each rollout."""
 
 from drc_lab.learning.losses.a2c import A2CLoss
 from drc_lab.learning.losses.base import ActorCriticLoss, Loss, Transitions
