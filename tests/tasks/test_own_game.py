@@ -130,11 +130,10 @@ def test_training_report_and_play_are_those_of_any_game(folder, monkeypatch, cap
     assert (records["optimal"] > 0).all() and (records["judged_moves"] > 0).any()
     assert {"random", "sampled", "no_memory"} <= set(records["kind"]) and "distance" not in set(records["kind"])
     assert "holds this run, finished" in run(folder, *words, "algo=imitation").stdout
-    result = run(folder, "task=evaluate", "checkpoint=a/checkpoints/best.ckpt", "evaluation.num_levels=20", "folder=b")
+    best = ["checkpoint=a/checkpoints/best.ckpt", "trust=[mine]"]
+    result = run(folder, "task=evaluate", *best, "evaluation.num_levels=20", "folder=b")
     assert result.returncode == 0 and (folder / "b/report.html").is_file(), result.stderr
-    code, output, errors = run_here(
-        monkeypatch, capfd, "task=play", "checkpoint=a/checkpoints/best.ckpt", "play.episodes=1", "folder=c"
-    )
+    code, output, errors = run_here(monkeypatch, capfd, "task=play", *best, "play.episodes=1", "folder=c")
     assert (code, errors) == (0, "") and "press " in output and (folder / "c/play.gif").is_file()
 
 
