@@ -9,12 +9,13 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 
 from drc_lab.app.settings import Settings
+from drc_lab.app.training import prepare
 from drc_lab.errors import ConfigError
 from drc_lab.learning.timing import TimeShares
 from drc_lab.process import machine_name
 from drc_lab.speed.timing import report, rounded
 from drc_lab.speed.trainings import trainings
-from drc_lab.tasks.train import fit, prepare, start_run
+from drc_lab.tasks.train import fit, start_run
 
 PARTS = ("act", "forward", "backward", "evaluation", "outside")
 

@@ -8,22 +8,14 @@ from pathlib import Path
 from drc_lab.app.continuing import continuable
 from drc_lab.app.record import log_held_out
 from drc_lab.app.settings import Settings
+from drc_lab.app.training import Training, prepare
 from drc_lab.evaluation.kinds.first_passes import FIRST_PASSES
 from drc_lab.evaluation.report import TABLE
 from drc_lab.studies.plan import plan_study
 from drc_lab.studies.reporting import tell_where
 from drc_lab.studies.study import run_study
 from drc_lab.studies.subjects import Subject, load_subject
-from drc_lab.tasks.train import (
-    Training,
-    TrainingResult,
-    earlier_result,
-    fit,
-    prepare,
-    result_of,
-    start_run,
-    tell_finished,
-)
+from drc_lab.tasks.train import TrainingResult, earlier_result, fit, result_of, start_run, tell_finished
 from drc_lab.tracking.run import Run
 
 
