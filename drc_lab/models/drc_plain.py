@@ -29,7 +29,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from drc_lab.models.drc import DRCPolicy
-from drc_lab.models.drc_core import ConvLSTMCell, State
+from drc_lab.models.drc_cell import ConvLSTMCell
+from drc_lab.models.drc_core import State
 from drc_lab.models.encoders import SimpleConvEncoder
 from drc_lab.models.heads import Head, MeanHead, PerCellHead, PooledHead
 from drc_lab.models.pooling import PoolAndInject

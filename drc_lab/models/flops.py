@@ -5,7 +5,7 @@ from typing import NamedTuple
 from torch import nn
 
 from drc_lab.models.drc import DRCPolicy
-from drc_lab.models.drc_core import ConvLSTMCell
+from drc_lab.models.drc_cell import ConvLSTMCell
 from drc_lab.models.heads import PerCellHead
 
 

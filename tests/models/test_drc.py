@@ -7,8 +7,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from drc_lab.errors import ConfigError
 from drc_lab.models.drc import DRCPolicy
-from drc_lab.models.drc_core import ConvLSTMCell, PoolAndInject
+from drc_lab.models.drc_cell import ConvLSTMCell
 from drc_lab.models.drc_plain import plain_step, plain_unroll
+from drc_lab.models.pooling import PoolAndInject
 from drc_lab.models.spatial import boundary_channel, tap_kinds
 
 VARIANTS = [

@@ -16,7 +16,7 @@ from drc_lab.models.policy import Policy
 Board = tuple[int, int] | None
 NEVER = -1000.0  # logit bias of added actions, with which the published code makes sure that they are never taken
 
-# The inputs of a layer's gate convolution, in the order of `drc_core.ConvLSTMCell.parts`.
+# The inputs of a layer's gate convolution, in the order of `drc_cell.ConvLSTMCell.parts`.
 GATE_INPUTS = ("e", "pooled", "below", "boundary", "own")
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from drc_lab.errors import UserError
 from drc_lab.files import written
 from drc_lab.models.drc import DRCPolicy
-from drc_lab.models.drc_core import ConvLSTMCell
+from drc_lab.models.drc_cell import ConvLSTMCell
 from drc_lab.models.heads import ActorCriticHead, Head
 from drc_lab.models.policy import Policy
 from drc_lab.models.published.flax_bytes import to_bytes
