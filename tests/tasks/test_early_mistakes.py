@@ -269,7 +269,10 @@ def told(tmp_path_factory):
     (folder / "made.ckpt").touch()
     (folder / "run/checkpoints").mkdir(parents=True)
     (folder / "run/checkpoints/best.ckpt").touch()
-    (folder / "run/config.yaml").write_text("env: {id: drc_lab/Sokoban-v0, width: 7}\nevaluation: {num_levels: 20}\n")
+    (folder / "run/config.yaml").write_text(
+        "env: {id: drc_lab/Sokoban-v0, width: 7}\npolicy: {_target_: drc_lab.models.drc.DRCPolicy}\n"
+        "evaluation: {num_levels: 20}\n"
+    )
     words = [words for words, _ in CASES]
     script = [sys.executable, "-c", CHILD.format(heavy=HEAVY)]
     child = subprocess.run(script, input=json.dumps(words), cwd=folder, capture_output=True, text=True, timeout=300)
