@@ -14,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from drc_lab.arguments import check_types, errors_under, join, plain
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.targets import TARGET, locate, own_frames, told
+from drc_lab.own_code import own_frames, told
+from drc_lab.targets import TARGET, locate
 
 
 def build(node: DictConfig, key: str, **more: Any) -> Any:

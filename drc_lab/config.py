@@ -18,7 +18,8 @@ from drc_lab.errors import UserError
 from drc_lab.memory import check_memory
 from drc_lab.models.check import check_policy
 from drc_lab.models.policy import Policy
-from drc_lab.targets import TARGET, shipped, told
+from drc_lab.own_code import told
+from drc_lab.targets import TARGET, shipped
 
 BYTES_OF_A_WEIGHT = 16  # float32: the weight, its gradient, and the two moment estimates of Adam
 

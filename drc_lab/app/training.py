@@ -46,9 +46,10 @@ from drc_lab.learning.time_limit import ScheduleInTime
 from drc_lab.learning.unroll import GraphedUnroll
 from drc_lab.learning.validation import HeldOutEvaluation
 from drc_lab.models.policy import Policy
+from drc_lab.own_code import own_frames, told
 from drc_lab.passwords import hidden_in
 from drc_lab.progress import display
-from drc_lab.targets import own_frames, shipped, told
+from drc_lab.targets import shipped
 
 
 @dataclass

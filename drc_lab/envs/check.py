@@ -9,7 +9,7 @@ from drc_lab.envs.batch import NOOP, SKIP, Batch
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.vector import game_of
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.targets import told
+from drc_lab.own_code import told
 
 STEPS = 3  # that are played twice from the same state
 

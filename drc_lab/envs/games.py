@@ -14,7 +14,7 @@ import gymnasium as gym
 
 from drc_lab.envs.specs.levels import RENDER_MODES, LevelEnvSpec
 from drc_lab.errors import ConfigError
-from drc_lab.targets import own_frames, told
+from drc_lab.own_code import own_frames, told
 
 if TYPE_CHECKING:
     from drc_lab.envs.batch import Batch

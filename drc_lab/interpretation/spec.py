@@ -135,6 +135,6 @@ class SaliencySpec(Spec):
     """
 
     methods: Annotated[Sequence[Attribution], MinLen(1)] = ATTRIBUTIONS
-    of: Annotated[Sequence[Attributed], MinLen(1)] = ATTRIBUTED
+    of: Annotated[Sequence[Attributed], MinLen(1), f"at least one of {' | '.join(ATTRIBUTED)}"] = ATTRIBUTED
     levels: Annotated[int, NUMBER, Ge(2)] = 200
     seed: NotNegative = 0

@@ -16,7 +16,7 @@ from drc_lab.errors import ConfigError, UserError
 from drc_lab.learning.losses import Transitions
 from drc_lab.learning.rollout import EndedEpisodes, Rollout
 from drc_lab.models.policy import Policy, PolicyValue
-from drc_lab.targets import told
+from drc_lab.own_code import told
 
 T, B = 3, 2  # steps and envs of the rollout that a loss is checked on
 

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.models.policy import Policy, PolicyValue
-from drc_lab.targets import told
+from drc_lab.own_code import told
 
 T, B = 3, 2  # steps and envs
 

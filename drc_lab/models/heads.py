@@ -61,8 +61,11 @@ class Head(nn.Module, ABC):
 
     def outputs(
         self, features: Float[Tensor, "*N F"], taps: Taps | None
-    ) -> tuple[Float[Tensor, "*N A"], Float[Tensor, "*N 1"]]:
-        """The shared layer and the outputs: [..., fan_in] -> logits [..., A], value [..., 1]."""
+    ) -> tuple[Float[Tensor, "*N A"], Float[Tensor, "*N V"]]:
+        """The shared layer and the outputs: [..., fan_in] -> logits [..., A], value [..., V = 1].
+
+        Both are of other sizes where the output layers have been replaced, as in `drc_lab.sb3`.
+        """
         shared = tapped(taps, "head_hidden", torch.relu(self.proj(features)))  # (..., proj_dim)
         return self.policy(shared), self.value(shared)
 

@@ -15,7 +15,7 @@ from drc_lab.models.specs import reads
 from drc_lab.models.taps import Taps, tapped
 
 Repeats = int | Sequence[int] | None
-Device = torch.device | None
+Device = torch.device | str | None
 DType = torch.dtype | None
 
 

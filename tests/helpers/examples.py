@@ -29,6 +29,7 @@ def write_examples(folder):
 def examples_in(folder, monkeypatch):
     """The folder is the current one and has the page's files; modules in it are forgotten afterwards."""
     write_examples(folder)
+    sys.modules.pop("mine", None)  # of another folder, if a test has left it
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

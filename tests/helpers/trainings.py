@@ -8,7 +8,7 @@ from mlflow.tracking import MlflowClient
 
 # A curriculum, random ticks, two groups, two passes over two minibatches, evaluations and checkpoints all the time
 ALL_STATE = [
-    *TINY, "algo.rollouts.frames=2560", "algo.rollouts.minibatches=2", "algo.rollouts.passes=2",
+    *TINY, "algo.rollouts.frames=2560", "algo.rollouts.minibatches=2", "algo.rollouts.epochs=2",
     "algo.rollouts.min_repeats=1", "algo.rollouts.max_repeats=2", "algo.rollouts.groups=2",
     "algo.rollouts.first_passes=[0,2]", "algo.log_every_rollouts=2", "evaluation.every_frames=320",
     "evaluation.num_levels=10",

@@ -101,7 +101,8 @@ def test_weights_that_do_not_fit_are_told_in_one_line(taught, monkeypatch, capsy
 ])  # fmt: skip
 def test_one_action_more_is_not_taken_for_another(tmp_path, had, has, line):
     """Weights for a no-op fit a think, and the other way round."""
-    torch.save({"config": {"env": had}, "state_dict": {"policy.logits": torch.zeros(5)}}, tmp_path / "a.ckpt")
+    config = {"env": {"id": "drc_lab/Sokoban-v0", **had}, "policy": {"_target_": "drc_lab.models.mlp.MLPPolicy"}}
+    torch.save({"config": config, "state_dict": {"policy.logits": torch.zeros(5)}}, tmp_path / "a.ckpt")
     policy = RandomPolicy((3, 7, 7), 5)
     with pytest.raises(ConfigError, match=line):
         begin_with(policy, tmp_path / "a.ckpt", "a.ckpt", has)

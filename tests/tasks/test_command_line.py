@@ -24,7 +24,7 @@ from drc_lab.paths import CONF
     [
         (["policy.hiden_channels=3"], "policy.hiden_channels: no such key; closest: policy.hidden_channels"),
         (["polcy=drc"], "polcy: no such key; closest: policy"),
-        (["env=chess"], "Could not find 'env/chess' Available options in 'env': gym"),
+        (["env=chess"], "Could not find 'env/chess' Available options in 'env': game"),
         (["+experiment=nope"], "Could not find 'experiment/nope' Available options in 'experiment'"),
         (
             ["task=dream"],
@@ -143,7 +143,7 @@ def test_help_and_a_bad_key_answer_quickly(tmp_path, words, code):
 def test_help_names_the_groups_and_ways_to_start(tmp_path):
     result = run_fresh(tmp_path, "--help")
     assert result.returncode == 0
-    for words in ("+experiment=thinking_sweep", "env: gym, ricochet, ricochet_v0", "hidden_channels: 32"):
+    for words in ("+experiment=thinking_sweep", "env: game, gym, ricochet, ricochet_v0", "hidden_channels: 32"):
         assert words in result.stdout
 
 

@@ -122,7 +122,7 @@ def test_a_foreign_env_is_evaluated_without_pictures(run_task, tmp_path):
         (["report.failures=-1"], "report.failures: found -1, allowed: at least 0"),
         (["report.video_passes=0"], "report.video_passes: found 0, allowed: at least 1"),
         (["report.video_levels=[3,12]"], "report.video_levels: found 12, allowed: 0 to 11"),
-        (["report.fps=0"], "report.fps: found 0.0, allowed: more than 0"),
+        (["report.fps=0"], "report.fps: found 0, allowed: more than 0"),
         (["report.cell_size=1"], "report.cell_size: found 1, allowed: 8 to 128 pixels"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

@@ -37,7 +37,7 @@ def test_curves_are_what_probes_of_the_same_weights_say(monkeypatch, capsys, tmp
     policy, config = load_policy(tmp_path / "run/checkpoints/last.ckpt")
     env = held_out_env(Settings(config), "valid", num_envs=60, autoreset=False)
     height, width = size_of(env)
-    about = {"height": height, "width": width}
+    about = {"game": config.env.id, "height": height, "width": width}
     list(record(policy, env, list(last_states(policy, "c").values()), 60, tmp_path / "recording", about))
     recording = Recording.read(tmp_path / "recording")
     wanted = targets(recording, find_labels(config.env.id, LABELS), recording.board)

@@ -48,7 +48,7 @@ def test_an_agent_is_steered_ablated_and_patched(steer, tmp_path):
             "steer.label: found 'departure_direction_AB', allowed: agent_approach",
         ),
         (["steer.label=next_box"], "steer.label: found 'next_box', allowed: agent_approach_direction"),
-        (["steer.alphas=[0]"], "steer.alphas: found 0.0, allowed: numbers above 0"),
+        (["steer.alphas=[0]"], "steer.alphas: found 0, allowed: more than 0"),
         (["steer.patch=[2.0.h]"], "steer.patch: found '2.0.h', allowed: encoding | "),
         (["steer.methods=[forget]"], "steer.methods: found 'forget', allowed: zero | mean | resample"),
         (["steer.moves=[2,3]"], "steer.moves: found [2, 3], allowed: different numbers, 1 among them"),

@@ -11,7 +11,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from drc_lab.envs.games import GAMES, import_package, package_of
 from drc_lab.errors import ConfigError
-from drc_lab.targets import told
+from drc_lab.own_code import told
 
 
 def find_spec(env_id: str) -> EnvSpec:

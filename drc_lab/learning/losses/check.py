@@ -7,7 +7,7 @@ from torch import Tensor
 
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.learning.losses.base import ActorCriticLoss, Loss, Targets, Transitions
-from drc_lab.targets import told
+from drc_lab.own_code import told
 
 T, B, A = 3, 2, 4  # steps, envs, actions
 
