@@ -48,7 +48,7 @@ class Head(nn.Module, ABC):
 
     def forward(
         self, hidden: Float[Tensor, "N C H W"], taps: Taps | None = None
-    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N 1"]]:
+    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N V"]]:
         """[N, C, H, W] -> logits [N, A], value [N, 1]."""
         logits, value = self.answers(hidden, taps)
         return tapped(taps, "logits", logits), tapped(taps, "value", value)
@@ -56,7 +56,7 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def answers(
         self, hidden: Float[Tensor, "N C H W"], taps: Taps | None
-    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N 1"]]:
+    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N V"]]:
         """Computes what `forward` returns; each kind of head implements this."""
 
     def outputs(
@@ -81,7 +81,7 @@ class ActorCriticHead(Head):
 
     def answers(
         self, hidden: Float[Tensor, "N C H W"], taps: Taps | None
-    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N 1"]]:
+    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N V"]]:
         if tuple(hidden.shape[1:]) != self.shape:
             raise ConfigError(
                 "board size", tuple(hidden.shape[2:]), f"{self.shape[1:]}, which this flatten head was built for"
@@ -97,7 +97,7 @@ class MeanHead(Head):
 
     def answers(
         self, hidden: Float[Tensor, "N C H W"], taps: Taps | None
-    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N 1"]]:
+    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N V"]]:
         return self.outputs(hidden.mean((2, 3)), taps)  # (N, C)
 
 
@@ -109,7 +109,7 @@ class PooledHead(Head):
 
     def answers(
         self, hidden: Float[Tensor, "N C H W"], taps: Taps | None
-    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N 1"]]:
+    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N V"]]:
         return self.outputs(torch.cat([hidden.mean((2, 3)), hidden.amax((2, 3))], dim=1), taps)  # (N, 2C)
 
 
@@ -127,7 +127,7 @@ class PerCellHead(Head):
 
     def answers(
         self, hidden: Float[Tensor, "N C H W"], taps: Taps | None
-    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N 1"]]:
+    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N V"]]:
         cells = hidden.flatten(2).transpose(1, 2)  # (N, P, C)
         weight = self.attention(cells).softmax(dim=1)  # (N, P, 1)
         logits, value = self.outputs(cells, taps)  # (N, P, A), (N, P, 1)

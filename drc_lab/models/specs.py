@@ -6,7 +6,7 @@ the policies' constructors take the same arguments.
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from annotated_types import MinLen
 
@@ -22,11 +22,12 @@ from drc_lab.models.wiring import (
     Residual,
     Wiring,
 )
-from drc_lab.rules import Positive, Real
+from drc_lab.rules import Positive, Real, one_of
 
 LinearInit = Literal["small", "lecun", "orthogonal", "torch"]
 HeadKind = Literal["flatten", "mean", "pool", "cells"]
 Activation = Literal["tanh", "relu"]
+Precision = Literal["float32", "bfloat16"]
 Channels = Annotated[Sequence[Positive], MinLen(1), "one number or more, each at least 1"]
 
 Grid = Annotated[
@@ -129,7 +130,7 @@ class DRCSpec(GridSpec):
     forget_bias: Real = 1.0
     unused_gate: bool = False
     recompute_steps: Positive | None = None
-    recurrent_precision: Literal["float32", "bfloat16"] = "float32"
+    recurrent_precision: Precision = "float32"
     _: KW_ONLY
     proj_dim: Positive = 256
     head: HeadKind = "flatten"
@@ -152,6 +153,7 @@ def check_precision(precision: str, hidden_channels: int, wiring: Wiring) -> Non
     Raises:
         ConfigError: about ``recurrent_precision``.
     """
+    one_of("recurrent_precision", precision, get_args(Precision))
     if precision == "bfloat16":
         if not wiring.runs_fused:
             raise ConfigError("recurrent_precision", precision, "float32 with this residual or pool_source")

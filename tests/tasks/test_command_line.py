@@ -269,11 +269,22 @@ def test_sigterm_while_evaluating_marks_the_run_killed(tmp_path):
 
 @pytest.mark.slow
 def test_an_error_of_ours_marks_the_run_failed_and_exits_with_1(tmp_path):
-    """The artifact folder cannot be made: its place is taken by a file."""
+    """A callback raises in the middle of the training."""
+    (tmp_path / "broken.py").write_text(
+        "import lightning\n\n\nclass Broken(lightning.Callback):\n"
+        "    def on_train_batch_end(self, *args):\n        raise RuntimeError('broken')\n"
+    )
+    result = run(tmp_path, *TINY, "+callbacks.broken._target_=broken.Broken")
+    assert result.returncode == 1 and "Traceback" in result.stderr and "RuntimeError: broken" in result.stderr
+    client, (experiment,) = store(tmp_path)
+    assert [r.info.status for r in client.search_runs([experiment.experiment_id])] == ["FAILED"]
+
+
+def test_a_place_for_artifacts_that_is_taken_is_one_line_and_the_run_failed(tmp_path):
     (tmp_path / "outputs").mkdir()
     (tmp_path / "outputs/artifacts").write_text("in the way")
     result = run(tmp_path, *TINY)
-    assert result.returncode == 1 and "Traceback" in result.stderr
+    assert result.returncode == 2 and result.stderr.count("\n") == 1 and "outputs/artifacts" in result.stderr
     client, (experiment,) = store(tmp_path)
     assert [r.info.status for r in client.search_runs([experiment.experiment_id])] == ["FAILED"]
 
