@@ -120,7 +120,7 @@ def test_compare_leaves_its_tables_and_plot(trained, monkeypatch, capsys):
         (["task=compare", "compare.study=nowhere"], "compare.study: found 'nowhere', allowed: train"),
         (["task=compare", "compare.study=train", "compare.metric=solved"], "compare.metric: found 'solved', allowed: "),
         (["task=compare", "compare.study=train", "compare.group=width"], "compare.group: found 'width', allowed: "),
-        (["task=compare", "compare.confidence=95"], "compare.confidence: found 95.0, allowed: between 0 and 1"),
+        (["task=compare", "compare.confidence=95"], "compare.confidence: found 95, allowed: between 0 and 1"),
         (["task=register", "register.run=nobody"], "register.run: found 'nobody', allowed: 001 … "),
         (["task=register", "register.study=nowhere"], "register.study: found 'nowhere', allowed: train"),
         (["task=register", "register.metric=solved"], "register.metric: found 'solved', allowed: valid/return | "),
