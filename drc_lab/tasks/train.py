@@ -25,6 +25,7 @@ from drc_lab.checksums import BLANK, MARK, sealed
 from drc_lab.files import written
 from drc_lab.learning.checkpointing import BEST
 from drc_lab.learning.lost_ranks import ranks_watched
+from drc_lab.learning.rendezvous import on_this_machine
 from drc_lab.passwords import hidden_in
 from drc_lab.signals import Stopped
 from drc_lab.tracking.datasets import log_levels
@@ -98,7 +99,7 @@ def fit(training: Training, run: Run) -> Path:
     if training.agent.policy.note:
         console.print(training.agent.policy.note, soft_wrap=True)
     gc.freeze()  # collections can skip the hundreds of thousands of objects that libraries made, which stay
-    with training.stop.listening():
+    with training.stop.listening(), on_this_machine(trainer):
         try:
             with ranks_watched(trainer, lambda: f"go on with:  {resume_command(start.folder)}"):
                 trainer.fit(training.agent, datamodule=training.data, ckpt_path=start.checkpoint, weights_only=True)
