@@ -13,6 +13,7 @@ BLOCKS = re.findall(
     r"```(\w+)\n(.*?)```", (Path(__file__).parents[2] / "docs/extending.md").read_text(), flags=re.DOTALL
 )
 COMMANDS = [line for language, block in BLOCKS if language == "bash" for line in block.splitlines()]
+TRAININGS = [command for command in COMMANDS if "task=" not in command]
 
 
 def write_examples(folder):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from commands import run, run_here, store
-from examples import COMMANDS, edit, examples_in
+from examples import TRAININGS, edit, examples_in
 from omegaconf import OmegaConf
 
 TINY = ["algo.rollouts.frames=640", "algo.rollouts.num_envs=16", "algo.rollouts.num_steps=4", "evaluation.num_levels=8",
@@ -25,7 +25,7 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", TRAININGS)
 def test_every_example_trains_as_it_is_documented(folder, command, monkeypatch):
     words = shlex.split(command)
     if "=" in words[0]:
