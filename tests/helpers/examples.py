@@ -35,6 +35,11 @@ def examples_in(folder, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield folder
+    forget(folder)
+
+
+def forget(folder):
+    """Undoes the imports of modules in the folder, and what these have registered."""
     for name in [name for name, module in sys.modules.items() if str(folder) in str(getattr(module, "__file__", ""))]:
         del sys.modules[name]
     for name in ("Corridor-v0", "Lights-v0"):

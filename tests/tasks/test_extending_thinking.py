@@ -1,12 +1,11 @@
 """Kinds of thinking and measures from outside of the package, as docs/extending.md has them."""
 
 import shlex
-import sys
 
 import pandas as pd
 import pytest
 from commands import run_here
-from examples import COMMANDS, edit, examples_in
+from examples import COMMANDS, edit, examples_in, forget
 
 from drc_lab.evaluation.kinds import registry
 
@@ -25,10 +24,12 @@ def thinking(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(registry, "_known", {})
 
         def run(*words):
-            sys.modules.pop("mine", None)
+            forget(tmp_path)  # or a change of the file would not be seen
             parts = tmp_path / "a/parts"
             before = {path: path.stat().st_mtime_ns for path in parts.glob("*")} if parts.exists() else {}
-            code, output, errors = run_here(monkeypatch, capsys, *words, *TINY)
+            given = {word.split("=")[0] for word in words}
+            tiny = [word for word in TINY if word.split("=")[0] not in given]
+            code, output, errors = run_here(monkeypatch, capsys, *words, *tiny)
             assert (code, errors) == (0, ""), (output, errors)
             played[:] = [p.name.split(".")[0] for p in parts.glob("*") if p.stat().st_mtime_ns != before.get(p)]
             return output, set(played)
@@ -57,7 +58,7 @@ def test_a_measure_of_ones_own_watches_and_has_its_finding_in_the_report(thinkin
     assert levels["certainty"].between(0, 1).all()
     found = pd.read_csv(thinking.folder / "a/findings/certainty.csv")
     of_random = found.set_index("kind").loc["random", "certainty"]
-    assert of_random == pytest.approx(0.2) and "How certain is it?" in (thinking.folder / "a/report.html").read_text()
+    assert of_random == pytest.approx(0.25) and "How certain is it?" in (thinking.folder / "a/report.html").read_text()
     assert thinking(*MEASURE)[1] == set()
     assert thinking(*MEASURE[:-1], "+thinking.measures.certain.steps=1")[1] == everything
 

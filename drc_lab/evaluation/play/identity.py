@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
 from drc_lab.envs.interface import BatchEnv
@@ -28,6 +29,8 @@ def identity(thing: Any) -> Any:
     """
     if isinstance(thing, PLAIN):
         return thing
+    if OmegaConf.is_config(thing):
+        thing = OmegaConf.to_container(thing, resolve=True)
     if isinstance(thing, torch.Tensor):
         thing = thing.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     if isinstance(thing, np.ndarray):
