@@ -22,6 +22,7 @@ import fcntl
 import json
 import os
 import shlex
+import stat
 import threading
 import time
 import zlib
@@ -73,6 +74,9 @@ class Journal:
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
         except OSError as error:
             raise UserError(f"{path}: {reason(error)}") from None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a device could be read without end
+            os.close(descriptor)
+            raise UserError(f"{path}: found a pipe or a device, allowed: a regular file")
         self._file = open(descriptor, "ab", buffering=0)  # noqa: SIM115 - one write, one line; none waits in this process
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released when the process ends

@@ -29,6 +29,12 @@ def path(tmp_path):
     return tmp_path / FILE
 
 
+def test_what_is_no_file_is_not_read_without_end(path):
+    path.symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="found a pipe or a device"):
+        Journal(path)
+
+
 @pytest.fixture
 def opened():
     """Opens journals that are closed at the test's end."""
