@@ -33,12 +33,9 @@ def opened(path: str | Path, most: int) -> Iterator[BinaryIO]:
     """
     try:
         with open(path, "rb", opener=_opener) as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                kind = KINDS.get(stat.S_IFMT(found.st_mode), "something else")
-                raise UserError(f"{path}: found {kind}, allowed: a regular file")
-            if found.st_size > most:
-                raise UserError(f"{path}: found {found.st_size:,} bytes, allowed: up to {most:,}")
+            size = size_of_regular(file.fileno(), path)
+            if size > most:
+                raise UserError(f"{path}: found {size:,} bytes, allowed: up to {most:,}")
             yield file
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from None
@@ -46,6 +43,19 @@ def opened(path: str | Path, most: int) -> Iterator[BinaryIO]:
         if "null" not in str(error):
             raise
         raise UserError(f"{str(path)!r}: {os.strerror(errno.ENOENT)}") from None
+
+
+def size_of_regular(descriptor: int, path: str | Path) -> int:
+    """The bytes of an open file.
+
+    Raises:
+        UserError: it is no regular file.
+    """
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        kind = KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+        raise UserError(f"{path}: found {kind}, allowed: a regular file")
+    return found.st_size
 
 
 def _opener(path: str, flags: int) -> int:

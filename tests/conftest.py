@@ -51,6 +51,16 @@ def reference():
     return REFERENCE
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """A database with MLflow's tables, to be copied: MLflow takes seconds to make them."""
+    from drc_lab.tracking.mlflow import Store  # imports MLflow, which other tests do not need
+
+    path = tmp_path_factory.mktemp("store") / "empty.db"
+    Store(f"sqlite:///{path}").client.search_experiments()
+    return path
+
+
 @pytest.fixture
 def browser():
     """Headless Chromium, in which a test opens pages as a person does; skipped where there is none."""

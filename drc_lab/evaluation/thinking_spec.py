@@ -2,7 +2,9 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Gt, Le
 
 from drc_lab.arguments import from_mapping
 from drc_lab.building import build_each
@@ -12,7 +14,7 @@ from drc_lab.evaluation.kinds.first_passes import FirstPasses
 from drc_lab.evaluation.kinds.kind import Kind, Setting
 from drc_lab.evaluation.kinds.registry import kinds_of, register, shipped
 from drc_lab.evaluation.measures.measure import Measure
-from drc_lab.rules import all_at_least, one_of
+from drc_lab.rules import NUMBER, NotNegative, Positive, one_of
 
 if TYPE_CHECKING:
     from drc_lab.envs.interface import BatchEnv
@@ -34,11 +36,11 @@ class ThinkingSpec:
 
     kinds: dict[str, Kind]
     controls: list[str] | None
-    levels_at_once: int
-    solver_levels: int
-    solver_max_states: int
-    trace_ticks: int
-    power: float
+    levels_at_once: Positive
+    solver_levels: NotNegative
+    solver_max_states: Positive
+    trace_ticks: NotNegative
+    power: Annotated[float, NUMBER, Gt(0), Le(MOST_POWER), f"above 0, up to {MOST_POWER}"]
     run: str | None
     worlds: dict[str, dict[str, Any]]
     measures: dict[str, Measure | None]
@@ -56,10 +58,6 @@ class ThinkingSpec:
         return from_mapping(cls, values, GROUP, kinds=kinds, measures=measures)
 
     def __post_init__(self) -> None:
-        all_at_least(self, 1, "levels_at_once", "solver_max_states")
-        all_at_least(self, 0, "solver_levels", "trace_ticks")
-        if not 0 < self.power <= MOST_POWER:
-            raise ConfigError("power", self.power, f"above 0, up to {MOST_POWER}")
         for name in self.controls or []:
             one_of("controls", name, self._choices)
 

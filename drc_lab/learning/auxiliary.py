@@ -17,6 +17,7 @@ from drc_lab.learning.losses import Transitions
 from drc_lab.learning.rollout import EndedEpisodes, Rollout
 from drc_lab.models.policy import Policy, PolicyValue
 from drc_lab.own_code import told
+from drc_lab.rules import at_least
 
 T, B = 3, 2  # steps and envs of the rollout that a loss is checked on
 
@@ -33,8 +34,7 @@ class AuxiliaryLoss(nn.Module, ABC):
 
     def __init__(self, coef: float):
         super().__init__()
-        if coef < 0:
-            raise ConfigError("coef", coef, "0 or more")
+        at_least("coef", [coef], 0)
         self.coef = coef
 
     @abstractmethod

@@ -22,7 +22,6 @@ import fcntl
 import json
 import os
 import shlex
-import stat
 import threading
 import time
 import zlib
@@ -34,6 +33,7 @@ from typing import Any
 from drc_lab.errors import CannotWrite, UserError, note, reason
 from drc_lab.files import written
 from drc_lab.passwords import hidden
+from drc_lab.untrusted import size_of_regular
 
 FILE = "tracking.jsonl"
 CRC = b', "crc": '
@@ -74,11 +74,9 @@ class Journal:
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
         except OSError as error:
             raise UserError(f"{path}: {reason(error)}") from None
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a device could be read without end
-            os.close(descriptor)
-            raise UserError(f"{path}: found a pipe or a device, allowed: a regular file")
         self._file = open(descriptor, "ab", buffering=0)  # noqa: SIM115 - one write, one line; none waits in this process
         try:
+            size_of_regular(descriptor, path)  # a device could be read without end
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released when the process ends
             for operation, end in self.read(0, notes=True):
                 self._take_in(operation, end)

@@ -6,15 +6,18 @@ import torch
 from commands import TINY
 from mlflow.tracking import MlflowClient
 
-# A curriculum, random ticks, two groups, two passes over two minibatches, evaluations and checkpoints all the time
-ALL_STATE = [
-    *TINY, "algo.rollouts.frames=2560", "algo.rollouts.minibatches=2", "algo.rollouts.epochs=2",
-    "algo.rollouts.min_repeats=1", "algo.rollouts.max_repeats=2", "algo.rollouts.groups=2",
-    "algo.rollouts.first_passes=[0,2]", "algo.log_every_rollouts=2", "evaluation.every_frames=320",
-    "evaluation.num_levels=10",
+# A curriculum, random ticks, two groups, two passes over two minibatches
+STATEFUL = [
+    *TINY, "algo.rollouts.minibatches=2", "algo.rollouts.epochs=2", "algo.rollouts.min_repeats=1",
+    "algo.rollouts.max_repeats=2", "algo.rollouts.groups=2", "algo.rollouts.first_passes=[0,2]",
+    "evaluation.every_frames=320",
     "env.curriculum={stages: [{max_optimal: 1}, {max_optimal: 2}], advance_at: 0.2, window: 20}",
-    "checkpoints.keep_best=2", "checkpoints.every_frames=128", "callbacks.videos=null", "threads=1", "tracking=[]",
-    "folder=run", "root=.",
+    "checkpoints.keep_best=2", "threads=1", "folder=run", "root=.",
+]  # fmt: skip
+# Checkpoints all the time, and no store: what is left lies in the run's folder alone
+ALL_STATE = [
+    *STATEFUL, "algo.rollouts.frames=2560", "algo.log_every_rollouts=2", "evaluation.num_levels=10",
+    "checkpoints.every_frames=128", "callbacks.videos=null", "tracking=[]",
 ]  # fmt: skip
 
 

@@ -50,14 +50,6 @@ OTHERS = {  # what was done to the tables, and what is said of them
 }
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    """MLflow takes seconds to make the tables of a database: once is enough."""
-    path = tmp_path_factory.mktemp("store") / "empty.db"
-    Store(f"sqlite:///{path}").client.search_experiments()
-    return path
-
-
 @pytest.fixture
 def path(empty_store, tmp_path):
     """An empty store."""

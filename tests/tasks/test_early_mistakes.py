@@ -175,7 +175,7 @@ CASES = [
         [*SWEEP, "env.thinks=1", "+thinking.worlds.a={env: {thinks: null}}"],
         "thinking.worlds.a.env.thinks: found None, ",
     ),
-    ([*SWEEP, "thinking.power=2"], "thinking.power: found 2.0, allowed: above 0, up to 0.999"),
+    ([*SWEEP, "thinking.power=2"], "thinking.power: found 2, allowed: above 0, up to 0.999"),
     ([*SWEEP, "report.video_levels=[1000]"], "report.video_levels: found 1000, allowed: 0 to 999"),
     (
         [*SWEEP, "+thinking.worlds.dense={env: {wall_density: 1}}"],

@@ -204,7 +204,7 @@ BROKEN_OTHERS = [
     ("+algo.auxiliary.next._target_=mine.NextObservation", "return ((made", "return ((hidden",
      "algo.auxiliary.next: mine.NextObservation raises RuntimeError: The size of tensor"),
     ("+algo.auxiliary.next._target_=mine.NextObservation", "coef: float = 0.1", "coef: float = -1",
-     "algo.auxiliary.next.coef: found -1, allowed: 0 or more"),
+     "algo.auxiliary.next.coef: found -1, allowed: at least 0"),
     ("+algo.auxiliary.next._target_=mine.TinyNet", "TinyNet(Policy)", "TinyNet(Policy)",
      "algo.auxiliary.next._target_: found 'mine.TinyNet', allowed: a subclass of drc_lab.learning.auxiliary."),
     ("env.id=mine:Corridor-v0", "gym.register(", "gym.regster(",

@@ -8,18 +8,13 @@ import time
 
 import pytest
 import torch
-from commands import TINY, run, start
+from commands import run, start
 from mlflow.tracking import MlflowClient
-from trainings import left, same
+from trainings import STATEFUL, left, same
 
-# A curriculum, random ticks, two groups, two passes over two minibatches, evaluations and checkpoints all the time
 WHOLE = [
-    *TINY, "algo.rollouts.frames=4800", "algo.rollouts.minibatches=2", "algo.rollouts.epochs=2",
-    "algo.rollouts.min_repeats=1", "algo.rollouts.max_repeats=2", "algo.rollouts.groups=2",
-    "algo.rollouts.first_passes=[0,2]", "evaluation.every_frames=320", "evaluation.live_every=2",
-    "env.curriculum={stages: [{max_optimal: 1}, {max_optimal: 2}], advance_at: 0.2, window: 20}",
-    "checkpoints.keep_best=2", "checkpoints.every_minutes=0.01", "threads=1", "callbacks.videos.levels=1",
-    "folder=run", "root=.",
+    *STATEFUL, "algo.rollouts.frames=4800", "evaluation.live_every=2", "checkpoints.every_minutes=0.01",
+    "callbacks.videos.levels=1",
 ]  # fmt: skip
 KILLS = 20
 ROLLOUT = "drc_lab.learning.rollouts:RolloutStream.collect"

@@ -31,7 +31,7 @@ def path(tmp_path):
 
 def test_what_is_no_file_is_not_read_without_end(path):
     path.symlink_to("/dev/zero")
-    with pytest.raises(UserError, match="found a pipe or a device"):
+    with pytest.raises(UserError, match="found a device, allowed: a regular file"):
         Journal(path)
 
 

@@ -25,14 +25,6 @@ def started(spec, folder, resume=False, **more):
     return tracked_run(spec, folder, "study", more.pop("name", None), {}, resume, **more)
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    """MLflow takes seconds to make the tables of a database: once is enough."""
-    path = tmp_path_factory.mktemp("store") / "empty.db"
-    Store(f"sqlite:///{path}").client.search_experiments()
-    return path
-
-
 @pytest.fixture
 def sqlite(empty_store, tmp_path):
     """The URI of an empty SQLite store."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from drc_lab.envs.specs.levels import LevelEnvSpec, NumLevels, Order, RenderMode, Split, Steps, Thinks, step_limits
+from drc_lab.envs.specs.levels import LevelEnvSpec, NumLevels, Order, RenderMode, Split, Steps, Thinks
 from drc_lab.pictures import DEFAULT_CELL_SIZE, CellSize
 from drc_lab.rules import NotNegative, Positive
 
@@ -38,7 +38,3 @@ class GameSpec(LevelEnvSpec):
     action_masks: bool = False
     render_mode: RenderMode | None = None
     cell_size: CellSize = DEFAULT_CELL_SIZE
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        step_limits(self.max_steps)

@@ -48,6 +48,10 @@ class LevelEnvSpec(Spec):
 
     GIVEN_LEVELS: ClassVar[tuple[str, ...]] = ()  # arguments that provide levels in place of a generator
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        step_limits(self.max_steps)
+
     @classmethod
     def takes(cls, name: str) -> bool:
         """Whether there is an argument of that name."""

@@ -19,7 +19,6 @@ from drc_lab.envs.specs.levels import (
     Steps,
     Thinks,
     stages,
-    step_limits,
 )
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.pictures import DEFAULT_CELL_SIZE, CellSize
@@ -171,7 +170,6 @@ class RicochetSpec(LevelEnvSpec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        step_limits(self.max_steps)
         if self.given:
             if self.curriculum is not None:
                 raise ConfigError("curriculum", "a curriculum", "null with board, layout or bank: it needs a generator")

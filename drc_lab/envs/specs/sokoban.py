@@ -19,7 +19,6 @@ from drc_lab.envs.specs.levels import (
     Steps,
     Thinks,
     stages,
-    step_limits,
 )
 from drc_lab.errors import ConfigError
 from drc_lab.pictures import DEFAULT_CELL_SIZE, CellSize
@@ -183,7 +182,6 @@ class SokobanSpec(LevelEnvSpec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        step_limits(self.max_steps)
         if self.invalid_levels == "skip" and self.levels is None:
             raise ConfigError("invalid_levels", self.invalid_levels, "error, without levels from files")
         if self.given:
