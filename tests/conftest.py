@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -33,11 +34,12 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def _same_start():
-    """Tests pass or fail alike in any order: fixed seed, fixed threads, also of the processes that they start."""
+    """Tests pass or fail alike in any order: seed, threads (also of the processes that they start), where modules are."""
     torch.manual_seed(0)
     torch.set_num_threads(THREADS)
-    threads = os.environ.get("OMP_NUM_THREADS")
+    threads, folders = os.environ.get("OMP_NUM_THREADS"), list(sys.path)
     yield
+    sys.path[:] = folders  # a command in this process adds the current folder
     os.environ.pop("OMP_NUM_THREADS", None)  # a training in this process may have set it
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = threads

@@ -93,7 +93,7 @@ def test_what_is_no_set_of_seeds_is_refused_in_a_line(think, tmp_path):
         "thinking.run=runs", "checkpoint=0.ckpt"
     )
     assert "checkpoint: found [], allowed" in complaint("checkpoint=[]")
-    assert "thinking.power: found 1.0, allowed: above 0, up to 0.999" in complaint(
+    assert "thinking.power: found 1, allowed: above 0, up to 0.999" in complaint(
         "thinking.power=1", "checkpoint=0.ckpt"
     )
     same = "checkpoint=[0.ckpt,1.ckpt]"
