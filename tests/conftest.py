@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def _same_start():
-    """Tests pass or fail alike in any order: seed, threads (also of the processes that they start), where modules are."""
+    """Tests pass or fail alike in any order: seed, threads (also of processes that they start), path of modules."""
     torch.manual_seed(0)
     torch.set_num_threads(THREADS)
     threads, folders = os.environ.get("OMP_NUM_THREADS"), list(sys.path)
