@@ -1,5 +1,6 @@
 """Names of checkpoints: files, checkpoints in MLflow, and agents that come with the package. Light to import."""
 
+import os
 import re
 from pathlib import Path
 
@@ -53,5 +54,5 @@ def local_file(checkpoint: str, key: str = "checkpoint") -> Path:
 
 def check_file(path: str | Path, key: str = "checkpoint") -> None:
     """Raises a UserError if there is no such file; ``key`` is the config key that names it."""
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise UserError(f"{key}: found no file {str(path)!r}, allowed: a .ckpt file that a training wrote")

@@ -1,5 +1,6 @@
 """What single tasks read from the config, checked. Light to import."""
 
+import os
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -114,7 +115,7 @@ def check_weights(settings: Settings) -> None:
     from_mapping(WeightsSpec, plain(config.import_weights), "import_weights")
     if (thinks := config.env.get("thinks")) is not None:
         raise ConfigError("env.thinks", thinks, "null, as published policies cannot choose to think")
-    if not Path(path).exists():
+    if not os.path.exists(path):
         raise UserError(f"{path}: no such file or folder")
 
 

@@ -37,6 +37,7 @@ from drc_lab.untrusted import size_of_regular
 
 FILE = "tracking.jsonl"
 CRC = b', "crc": '
+LONGEST = 2**26  # bytes of a line
 NOTES = ("run", "sent")  # operations about the journal itself, which sinks do not need
 
 Operation = dict[str, Any]
@@ -155,7 +156,9 @@ class Journal:
         checked = False
         with self.path.open("rb") as file:
             file.seek(position)
-            for line in file:
+            for line in iter(lambda: file.readline(LONGEST), b""):
+                if len(line) == LONGEST:
+                    raise UserError(f"{self.path}: a line of {LONGEST:,} bytes or more after byte {position}")
                 if not line.endswith(b"\n"):
                     break
                 position += len(line)
@@ -171,7 +174,8 @@ class Journal:
                     yield operation, position
 
     def _damaged(self, line: bytes, position: int) -> str:
-        number = self.path.read_bytes()[:position].count(b"\n")
+        with self.path.open("rb") as file:
+            number = file.read(position).count(b"\n")
         blanked = f"LC_ALL=C sed -i '{number}s/./ /g' {shlex.quote(str(self.path))}"  # positions stay what they are
         return f"{self.path}: damaged before byte {position}: {line[:60]!r}. To go on without that line:  {blanked}"
 

@@ -1,5 +1,6 @@
 """Finds Sokoban's level files (one file, a folder, or Boxoban's folders) and translates the symbols used in them."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -23,14 +24,14 @@ def level_folder(path: str | Path, difficulty: str | None = None, split: str | N
     """
     folder = Path(path)
     for key, name in (("difficulty", difficulty), ("split", split)):
-        there = sorted(p.name for p in _within(folder) if p.is_dir()) if folder.is_dir() else []
+        there = sorted(p.name for p in _within(folder) if p.is_dir()) if os.path.isdir(folder) else []
         if key == "difficulty" and set(there) & set(SPLITS):
             if name is not None:
                 raise ConfigError(key, name, f"null: {folder} holds the splits {' | '.join(there)}")
             continue
         if name in there:
             folder /= name
-        elif name is not None and folder.exists():
+        elif name is not None and os.path.exists(folder):
             raise ConfigError(key, name, f"{' | '.join(there)}, in {folder}" if there else f"null, for {folder}")
         elif there and not _files_in(folder):
             raise ConfigError(key, None, f"{' | '.join(there)}, in {folder}")
@@ -43,10 +44,10 @@ def level_files(path: Path) -> list[Path]:
     Raises:
         UserError: there is no such path, or no level file in the folder.
     """
-    if path.exists() and not path.is_dir():
-        return [path]  # its reader refuses what is no regular file
-    if not path.exists():
+    if not os.path.exists(path):  # which no file can have whose name is too long, where Path.exists raises an error
         raise UserError(f"{path}: no such file or folder; python -m drc_lab task=fetch_levels gets Boxoban's levels")
+    if not path.is_dir():
+        return [path]  # its reader refuses what is no regular file
     if files := _files_in(path):
         return files
     there = ", ".join(sorted(p.name for p in _within(path))) or "nothing"

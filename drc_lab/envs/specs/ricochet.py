@@ -1,5 +1,6 @@
 """The arguments of Ricochet Robots: of its generator, its envs and its banks."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,7 +216,7 @@ class RicochetSpec(LevelEnvSpec):
 
 def check_bank(path: str | Path) -> None:
     """Raises a UserError if there is no such file."""
-    if not Path(path).exists():
+    if not os.path.exists(path):  # False also for names that no file can have
         raise UserError(f"{path}: no such file; python -m drc_lab task=make_bank makes one")
 
 

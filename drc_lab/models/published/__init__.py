@@ -7,6 +7,7 @@
 `save_flax` writes a folder of the first kind, which the original JAX code reads.
 """
 
+import os
 from pathlib import Path
 
 from drc_lab.errors import UserError
@@ -35,9 +36,9 @@ def read(
             name and what was found.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         found = learned_planner.read(path, board)
-    elif path.exists():  # its reader refuses what is no regular file
+    elif os.path.exists(path):  # its reader refuses what is no regular file
         found = bush2025.read(path, board)
     else:
         raise UserError(f"{path}: no such file or folder")
