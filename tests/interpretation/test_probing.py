@@ -52,8 +52,9 @@ def test_what_the_observation_says_as_well_is_not_clear():
 
 
 @pytest.mark.slow
-def test_noise_beats_its_controls_no_more_often_than_it_may():
+def test_noise_beats_its_controls_no_more_often_than_it_may(monkeypatch):
     """200 runs: that something is clear in a run has a chance of at most 5%."""
+    monkeypatch.setattr("gc.collect", lambda: 0)  # statsmodels collects garbage at each correction
     found = 0
     for seed in range(200):
         rng = np.random.default_rng(seed)
