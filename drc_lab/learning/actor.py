@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Bool, Shaped
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -29,13 +30,15 @@ class Actor:
         """The context manager for one rollout, within which the weights must not change."""
         return self.policy.frozen()
 
-    def act(self, obs: Tensor, carry: Any, resets: Tensor, repeats: int) -> tuple[PolicyValue, Any]:
+    def act(
+        self, obs: Shaped[Tensor, "B *obs"], carry: Any, resets: Bool[Tensor, "B"], repeats: int
+    ) -> tuple[PolicyValue, Any]:
         """Runs one step. On a GPU it returns before the result is computed, and copies from pinned memory do not block.
 
         Args:
-            obs: [B, ...], on the CPU.
+            obs: on the CPU.
             carry: the carry before the step, on the policy's device.
-            resets: bool [B], on the CPU.
+            resets: on the CPU.
             repeats: ticks of this step.
 
         Returns:
@@ -65,7 +68,9 @@ class GraphedActor(Replays[RecordedStep], Actor):
         self.recordings.check()
         return nullcontext()  # not `Policy.frozen`: a recording must contain what the policy derives from its weights
 
-    def act(self, obs: Tensor, carry: Any, resets: Tensor, repeats: int) -> tuple[PolicyValue, Any]:
+    def act(
+        self, obs: Shaped[Tensor, "B *obs"], carry: Any, resets: Bool[Tensor, "B"], repeats: int
+    ) -> tuple[PolicyValue, Any]:
         given = obs, carry, resets
         recording = self.recordings.get(like(given, repeats), lambda: self._recording(given, repeats))
         if recording is None:
@@ -75,7 +80,7 @@ class GraphedActor(Replays[RecordedStep], Actor):
         recording.replay()
         return tree_map(torch.clone, recording.outputs)
 
-    def _recording(self, given: tuple[Tensor, Any, Tensor], repeats: int) -> RecordedStep:
+    def _recording(self, given: tuple[Shaped[Tensor, "B *obs"], Any, Bool[Tensor, "B"]], repeats: int) -> RecordedStep:
         device = next(self.policy.parameters()).device
         obs, carry, resets = static = tree_map(lambda x: copied(x, device), given)
 

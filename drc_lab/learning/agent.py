@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
@@ -73,7 +74,7 @@ class Agent(L.LightningModule):
         self.schedule_share = 0.0
         self.unroll: Callable[..., PolicyValue] | None = None
         self.profile: Callable[[str], AbstractContextManager[Any]] = nullcontext
-        self.parts: dict[str, Tensor] = {}
+        self.parts: dict[str, Float[Tensor, ""]] = {}
         self._far_enough = False  # whether the policy's KL divergence from the one that acted exceeds the limit
         self._left_out = False  # whether the current minibatch is skipped
 
@@ -85,7 +86,7 @@ class Agent(L.LightningModule):
         """Number of rollouts that the weights have learned from."""
         return self.frames // self.spec.frames_per_rollout
 
-    def training_step(self, rollout: Rollout, batch_idx: int) -> Tensor | None:
+    def training_step(self, rollout: Rollout, batch_idx: int) -> Float[Tensor, ""] | None:
         """The minibatch's loss. Once the policy exceeds ``target_kl``, the rollout's other minibatches are skipped."""
         self.frames = rollout.frames
         loss = None
@@ -99,7 +100,7 @@ class Agent(L.LightningModule):
         self._far_enough &= not rollout.last
         return loss
 
-    def _nothing(self) -> Tensor | None:
+    def _nothing(self) -> Float[Tensor, ""] | None:
         """The loss of a skipped minibatch: None, or with several ranks, where Lightning cannot skip, a zero loss."""
         return 0 * torch.stack([p.sum() for p in self.parameters()]).sum() if Ranks().size > 1 else None
 
@@ -107,7 +108,7 @@ class Agent(L.LightningModule):
         if self._left_out:
             self.zero_grad()  # sets gradients to None: an optimizer with momentum would move even for a gradient of 0
 
-    def _loss(self, rollout: Rollout) -> Tensor:
+    def _loss(self, rollout: Rollout) -> Float[Tensor, ""]:
         ranks = Ranks()
         with self.profile("forward"), self._reader.reading() if self._reader else nullcontext():
             out, hidden = self._replay(rollout)
@@ -130,7 +131,7 @@ class Agent(L.LightningModule):
             self._far_enough = bool(ranks.mean(self.parts["kl"]) > 1.5 * self.loss.target_kl)
         return loss
 
-    def _replay(self, rollout: Rollout) -> tuple[PolicyValue, Tensor | None]:
+    def _replay(self, rollout: Rollout) -> tuple[PolicyValue, Float[Tensor, "T1 B F"] | None]:
         """Runs the policy over the rollout, with gradients through at most bptt_steps steps.
 
         Returns:

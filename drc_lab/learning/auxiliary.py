@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
@@ -38,13 +39,13 @@ class AuxiliaryLoss(nn.Module, ABC):
         self.coef = coef
 
     @abstractmethod
-    def forward(self, rollout: Rollout, out: PolicyValue, hidden: Tensor) -> Tensor:
-        """The loss of a minibatch, a scalar.
+    def forward(self, rollout: Rollout, out: PolicyValue, hidden: Float[Tensor, "T1 B F"]) -> Float[Tensor, ""]:
+        """The loss of a minibatch.
 
         Args:
             rollout: the minibatch: T steps of B envs.
             out: logits [T + 1, B, A] and values [T + 1, B, 1] of the current policy.
-            hidden: [T + 1, B, F], what the layer of the logits reads. Gradients flow through it into the policy.
+            hidden: what the layer of the logits reads, at T1 = T + 1 steps. Gradients flow through it into the policy.
         """
 
 
@@ -74,8 +75,8 @@ class HiddenReader:
     def _keep(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self.last = inputs[0]
 
-    def read(self, steps: int, envs: int) -> Tensor:
-        """[steps, envs, F]: what was read in the last `Policy.unroll`, which was of so many steps and envs."""
+    def read(self, steps: int, envs: int) -> Float[Tensor, "{steps} {envs} F"]:
+        """What was read in the last `Policy.unroll`, which was of so many steps and envs."""
         return self.last.reshape(steps, envs, -1)  # time comes first, then envs, also where both are one axis
 
 
@@ -112,7 +113,7 @@ def build_auxiliary(nodes: DictConfig | None, policy: Policy, num_actions: int) 
     return found
 
 
-def example(policy: Policy, num_actions: int) -> tuple[Rollout, PolicyValue, Tensor]:
+def example(policy: Policy, num_actions: int) -> tuple[Rollout, PolicyValue, Float[Tensor, "T1 B F"]]:
     """A made-up rollout of T steps of B envs, and what the policy makes of it; random generators keep their state."""
     weight = next(policy.parameters())
     obs = torch.zeros(T + 1, B, *policy.obs_shape, device=weight.device)

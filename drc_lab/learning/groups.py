@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
@@ -20,14 +21,14 @@ class Answer(NamedTuple):
     """The policy's output for one step of a group.
 
     Attributes:
-        logits: [B, A], float32 on the CPU, valid once ``arrived`` has completed.
-        value: [B], likewise.
+        logits: float32 on the CPU, valid once ``arrived`` has completed.
+        value: likewise.
         carry: the carry after the step, on the policy's device.
         arrived: marks the end of the copy from a GPU; None on a CPU.
     """
 
-    logits: Tensor
-    value: Tensor
+    logits: Float[Tensor, "B A"]
+    value: Float[Tensor, "B"]
     carry: Any
     arrived: torch.cuda.Event | None
 
@@ -85,8 +86,8 @@ class Group:
             self._asked.arrived.synchronize()
         return self._asked
 
-    def optimal_actions(self) -> Tensor:
-        """The optimal ones of the game's own K actions on the current boards, bool [B, K].
+    def optimal_actions(self) -> Bool[Tensor, "B K"]:
+        """The optimal ones of the game's own K actions on the current boards.
 
         A row is all false where the judge has no verdict, and where the policy does not choose (passes and no-ops).
         """
@@ -97,18 +98,20 @@ class Group:
             optimal[chooses] = self.judge.optimal_moves(chooses) == 1
         return torch.from_numpy(optimal)
 
-    def step(self, actions: Tensor, ticks: int) -> tuple[Tensor, Tensor, Tensor, EndedEpisodes]:
+    def step(
+        self, actions: Int64[Tensor, "B"], ticks: int
+    ) -> tuple[Float[Tensor, "B"], Bool[Tensor, "B"], Bool[Tensor, "B"], EndedEpisodes]:
         """Steps the env with the chosen actions, except where an extra pass or a no-op is due.
 
         An episode that ends with a no-op counts as truncated, whatever the env reports.
 
         Args:
-            actions: [B], sampled from the answer.
+            actions: sampled from the answer.
             ticks: ticks of the answer's step, for which ``spec.think_price`` is charged where the policy thinks.
 
         Returns:
-            rewards [B]; truncations bool [B]; bool [B], true where the policy did not choose and the episode has not
-            ended; and the episodes that ended.
+            rewards; truncations; where the policy did not choose and the episode has not ended; and the episodes that
+            ended.
         """
         self.carry = self.answer().carry
         chosen, paused = actions.numpy(), self.passes > 0
@@ -136,16 +139,16 @@ class Group:
         self.obs, self.resets = self._to_send(obs), self._to_send(done)
         return rewards, torch.from_numpy(truncated | (done & waits)), torch.from_numpy(told & ~done), ended
 
-    def _forget(self, envs: np.ndarray) -> None:
+    def _forget(self, envs: Int64[np.ndarray, "b"]) -> None:
         if self.judge is not None:
             self.judge.forget(envs)
 
-    def _draw(self, first: np.ndarray, later: np.ndarray | None = None) -> None:
+    def _draw(self, first: Bool[np.ndarray, "B"], later: Bool[np.ndarray, "B"] | None = None) -> None:
         """Draws the extra passes and no-ops that come before the envs' next steps.
 
         Args:
-            first: bool [B], envs whose next step is the first of an episode.
-            later: bool [B], envs that took a chosen step that did not end the episode.
+            first: envs whose next step is the first of an episode.
+            later: envs that took a chosen step that did not end the episode.
         """
         if self.spec.first_passes is not None:
             self.passes[first] = self._drawn(self.spec.first_passes, int(first.sum()))
@@ -155,11 +158,11 @@ class Group:
             later &= self.passes_rng.random(len(later)) < self.spec.later_chance
             self.passes[later] = self._drawn(self.spec.later_passes, int(later.sum()))
 
-    def _drawn(self, between: Sequence[int], count: int) -> np.ndarray:
+    def _drawn(self, between: Sequence[int], count: int) -> Int64[np.ndarray, "{count}"]:
         low, high = between
         return self.passes_rng.integers(low, high + 1, count)
 
-    def _to_send(self, array: np.ndarray) -> Tensor:
+    def _to_send(self, array: Shaped[np.ndarray, "B *obs"]) -> Shaped[Tensor, "B *obs"]:
         """A copy, pinned if the policy is on a GPU: the env overwrites the arrays that it returns."""
         return torch.from_numpy(array).pin_memory() if self.on_gpu else torch.from_numpy(array.copy())
 
@@ -170,7 +173,9 @@ class Group:
                "rng": self.passes_rng.bit_generator.state}  # fmt: skip
         return {"env": env, "generator": self.generator.get_state(), "passes": own}
 
-    def set_state(self, state: dict[str, Any], obs: Tensor, resets: Tensor, carry: Any) -> None:
+    def set_state(
+        self, state: dict[str, Any], obs: Shaped[Tensor, "B *obs"], resets: Bool[Tensor, "B"], carry: Any
+    ) -> None:
         """Restores a state from `get_state`, with the ``obs``, ``resets`` and ``carry`` that the group had then."""
         self.env.set_state(tree_map(lambda x: x.numpy() if isinstance(x, Tensor) else x, state["env"]))
         self._forget(np.arange(self.env.num_envs))

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 
@@ -14,7 +15,7 @@ class Ranks:
     def size(self) -> int:
         return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
-    def sum(self, value: Tensor) -> Tensor:
+    def sum(self, value: Shaped[Tensor, "*x"]) -> Shaped[Tensor, "*x"]:
         """The sum over all ranks, the same on each; without gradient."""
         value = value.detach().clone()
         if self.size > 1:
@@ -28,7 +29,7 @@ class Ranks:
             dist.all_gather_object(values, value)
         return values
 
-    def mean(self, value: Tensor) -> Tensor:
+    def mean(self, value: Shaped[Tensor, "*x"]) -> Float[Tensor, "*x"]:
         return self.sum(value) / self.size
 
 
@@ -38,7 +39,7 @@ class OneRank(Ranks):
     size = 1
 
 
-def standardized(values: Tensor, used: Tensor, ranks: Ranks) -> Tensor:
+def standardized(values: Float[Tensor, "T B"], used: Bool[Tensor, "T B"], ranks: Ranks) -> Float[Tensor, "T B"]:
     """``values`` minus their mean, divided by their standard deviation, both taken over all ranks where ``used``."""
     chosen = values[used]
     count, total = ranks.sum(torch.stack([used.sum().to(values.dtype), chosen.sum()]))

@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
@@ -135,7 +136,7 @@ def uncached_autocast(device: torch.device) -> AbstractContextManager[Any]:
     return torch.autocast(kind, torch.get_autocast_dtype(kind), enabled, cache_enabled=False)
 
 
-def copied(tensor: Tensor, device: torch.device) -> Tensor:
+def copied(tensor: Shaped[Tensor, "*x"], device: torch.device) -> Shaped[Tensor, "*x"]:
     """A copy of a tensor on a device, for a recording to read; new inputs are copied into it before each replay."""
     return torch.empty_like(tensor, device=device, requires_grad=False).copy_(tensor.detach())
 

@@ -3,28 +3,29 @@
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 
 class VTrace(NamedTuple):
-    """All [T, B], without gradients.
+    """All without gradients.
 
     errors: value target minus value.
     pg_advantages: advantages of the policy gradient, which multiply the log-probability.
     q_estimates: the return estimates that the advantages are computed from.
     """
 
-    errors: Tensor
-    pg_advantages: Tensor
-    q_estimates: Tensor
+    errors: Float[Tensor, "T B"]
+    pg_advantages: Float[Tensor, "T B"]
+    q_estimates: Float[Tensor, "T B"]
 
 
 @torch.no_grad()
 def vtrace(
-    values: Tensor,
-    rewards: Tensor,
-    discounts: Tensor,
-    rhos: Tensor,
+    values: Float[Tensor, "T1 B"],
+    rewards: Float[Tensor, "T1-1 B"],
+    discounts: Float[Tensor, "T1-1 B"],
+    rhos: Float[Tensor, "T1-1 B"],
     lam: float = 1.0,
     clip_rho: float = 1.0,
     clip_pg_rho: float = 1.0,
@@ -49,7 +50,12 @@ def vtrace(
 
 
 @torch.no_grad()
-def gae(values: Tensor, rewards: Tensor, discounts: Tensor, lam: float) -> Tensor:
+def gae(
+    values: Float[Tensor, "T1 B"],
+    rewards: Float[Tensor, "T1-1 B"],
+    discounts: Float[Tensor, "T1-1 B"],
+    lam: float,
+) -> Float[Tensor, "T1-1 B"]:
     """Generalised advantages [T, B] (Schulman et al. 2016, arXiv 1506.02438, equation 16).
 
     Args:
@@ -60,8 +66,8 @@ def gae(values: Tensor, rewards: Tensor, discounts: Tensor, lam: float) -> Tenso
     return _discounted(rewards + discounts * values[1:] - values[:-1], discounts * lam)
 
 
-def _discounted(terms: Tensor, decay: Tensor) -> Tensor:
-    """Decayed sums from each step to the end: sum[t] = terms[t] + decay[t] * sum[t + 1]. All [T, B]."""
+def _discounted(terms: Float[Tensor, "T B"], decay: Float[Tensor, "T B"]) -> Float[Tensor, "T B"]:
+    """Decayed sums from each step to the end: sum[t] = terms[t] + decay[t] * sum[t + 1]."""
     sums = torch.empty_like(terms)
     following = torch.zeros_like(terms[0])
     for t in reversed(range(len(terms))):

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
@@ -19,10 +20,10 @@ class EndedEpisodes(NamedTuple):
         thinks: how often the policy chose to think; empty if the env has no action for it.
     """
 
-    returns: np.ndarray
-    lengths: np.ndarray
-    solved: np.ndarray
-    thinks: np.ndarray
+    returns: Float[np.ndarray, "E"]
+    lengths: Int64[np.ndarray, "E"]
+    solved: Bool[np.ndarray, "E_or_0"]
+    thinks: Int64[np.ndarray, "E_or_0"]
 
 
 class Context(NamedTuple):
@@ -35,9 +36,9 @@ class Context(NamedTuple):
         repeats: ticks of each of the K steps.
     """
 
-    obs: Tensor
+    obs: Shaped[Tensor, "K B *obs"]
     carry: Any
-    resets: Tensor
+    resets: Bool[Tensor, "K B"]
     repeats: tuple[int, ...]
 
 
@@ -70,7 +71,7 @@ class Rollout(NamedTuple):
         progressive: None without the progressive loss.
     """
 
-    obs: Tensor
+    obs: Shaped[Tensor, "T+1 B *obs"]
     carry: Any
     repeats: tuple[int, ...]
     transitions: Transitions
@@ -81,12 +82,12 @@ class Rollout(NamedTuple):
     progressive: Progressive | None = None
 
 
-def select(rollout: Rollout, envs: Tensor) -> Rollout:
+def select(rollout: Rollout, envs: Int64[Tensor, "b"]) -> Rollout:
     """The rollout restricted to some envs. The first axis of a carry is envs; that of all other tensors is time."""
 
     here = {envs.device: envs}  # copied to each device once: indexing a GPU tensor with CPU indices synchronises
 
-    def chosen(x: Tensor) -> Tensor:
+    def chosen(x: Tensor) -> Int64[Tensor, "b"]:
         return here.setdefault(x.device, envs.to(x.device))
 
     def second(values: Any) -> Any:

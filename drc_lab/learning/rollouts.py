@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Int64, Shaped
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
@@ -80,13 +81,13 @@ class RolloutStream:
         return self.rollouts_done * self.spec.frames_per_rollout
 
     @property
-    def obs(self) -> Tensor:
-        """The observations [B, ...] that the policy sees next."""
+    def obs(self) -> Shaped[Tensor, "B *obs"]:
+        """The observations that the policy sees next."""
         return join([group.obs for group in self.groups])
 
     @property
-    def resets(self) -> Tensor:
-        """bool [B], true where the next observation is the first of its episode."""
+    def resets(self) -> Bool[Tensor, "B"]:
+        """True where the next observation is the first of its episode."""
         return join([group.resets for group in self.groups])
 
     @property
@@ -171,8 +172,8 @@ class RolloutStream:
         return Rollout(torch.stack([*observations, self.obs]), carry, repeats, transitions, episodes, self.frames,
                        False, context, progressive)  # fmt: skip
 
-    def _sample(self, group: Group, answer: Answer) -> Tensor:
-        """Samples actions [B] for a group.
+    def _sample(self, group: Group, answer: Answer) -> Int64[Tensor, "B"]:
+        """Samples actions for a group.
 
         Raises:
             Diverged: the logits contain NaN or infinity. The error names the first tensor that does: a weight, the

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Bool, Shaped
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils._pytree import tree_leaves, tree_map
@@ -36,7 +37,9 @@ class GraphedUnroll(Replays[RecordedUnroll]):
 
     without = "algo.rollouts.cuda_graph: learning without"
 
-    def __call__(self, obs: Tensor, carry: Any, resets: Tensor, repeats: Sequence[int]) -> PolicyValue:
+    def __call__(
+        self, obs: Shaped[Tensor, "T B *obs"], carry: Any, resets: Bool[Tensor, "T B"], repeats: Sequence[int]
+    ) -> PolicyValue:
         """See `Policy.unroll`. No gradient flows into the carry, and the new carry is not returned."""
         given, ticks = (obs, carry, resets), tuple(repeats)
         self.recordings.check()
@@ -52,7 +55,9 @@ class GraphedUnroll(Replays[RecordedUnroll]):
     def _weights(self) -> list[Tensor]:
         return [p for p in self.policy.parameters() if p.requires_grad]
 
-    def _recording(self, given: tuple[Tensor, Any, Tensor], ticks: tuple[int, ...]) -> RecordedUnroll:
+    def _recording(
+        self, given: tuple[Shaped[Tensor, "T B *obs"], Any, Bool[Tensor, "T B"]], ticks: tuple[int, ...]
+    ) -> RecordedUnroll:
         obs, carry, resets = static = tree_map(lambda x: copied(x, given[0].device), given)
         weights = self._weights()
 

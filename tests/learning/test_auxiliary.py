@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
 from drc_lab.learning.agent import Agent
@@ -84,5 +85,5 @@ def test_with_a_coefficient_of_zero_the_policy_learns_as_without():
 def test_without_entries_there_are_no_losses_and_no_random_numbers_are_drawn():
     policy = POLICIES["mlp"]()
     state = torch.random.get_rng_state()
-    assert build_auxiliary({"none": None}, policy, 4) == build_auxiliary(None, policy, 4) == {}
+    assert build_auxiliary(OmegaConf.create({"none": None}), policy, 4) == build_auxiliary(None, policy, 4) == {}
     assert torch.equal(state, torch.random.get_rng_state())

@@ -2,18 +2,21 @@
 
 from types import SimpleNamespace
 
+import lightning as L
 import optuna
 import pytest
-from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from drc_lab.learning.agent import Agent
 from drc_lab.learning.pruning import JOB, TrialPruning
+from drc_lab.learning.rollout import Rollout
 from drc_lab.learning.validation import HeldOutEvaluation
+
+LAST = Rollout(None, None, (), None, None, 0, last=True)  # a minibatch; the callback looks at nothing else of it
 
 
 @pytest.fixture
 def fit(tmp_path, monkeypatch):
-    """Makes a callback of the only trial of a real study, and a trainer and an agent as far as it looks at them."""
+    """Makes a callback of the only trial of a real study, and a trainer, and an agent as far as it looks at it."""
     monkeypatch.setattr("drc_lab.learning.pruning.job", lambda: "sweep/0")
     storage = f"sqlite:///{tmp_path}/optuna.db"
     study = optuna.create_study(storage=storage, study_name="mine", direction="maximize")
@@ -22,8 +25,8 @@ def fit(tmp_path, monkeypatch):
     evaluation.every_rollouts, evaluation.evaluated_at, evaluation.result = 2, 0, {}
     agent = Agent.__new__(Agent)
     vars(agent).update(spec=SimpleNamespace(frames_per_rollout=64, rollouts=10), frames=0)
-    trainer = SimpleNamespace(callbacks=[evaluation], is_global_zero=True, should_stop=False, loggers=[],
-                              strategy=SingleDeviceStrategy("cpu"))  # fmt: skip
+    trainer = L.Trainer(callbacks=[evaluation], accelerator="cpu", logger=False, enable_checkpointing=False,
+                        enable_progress_bar=False, enable_model_summary=False)  # fmt: skip
 
     def start():
         callback = TrialPruning(storage, "mine", optuna.pruners.ThresholdPruner(lower=0.5))
@@ -41,9 +44,9 @@ def evaluated(fit, frames, solve_rate):
 def test_an_evaluation_that_was_made_up_for_is_reported_and_may_end_the_trial(fit):
     callback = fit.start()
     evaluated(fit, 128, 0.8)
-    callback.on_train_batch_end(fit.trainer, fit.agent, None, SimpleNamespace(last=True), 0)
+    callback.on_train_batch_end(fit.trainer, fit.agent, None, LAST, 0)
     fit.agent.frames = 256  # here the evaluation is cut short, and the process ends
-    callback.on_train_batch_end(fit.trainer, fit.agent, None, SimpleNamespace(last=True), 0)
+    callback.on_train_batch_end(fit.trainer, fit.agent, None, LAST, 0)
     state = callback.state_dict()
     (trial,) = fit.study.trials
     assert trial.intermediate_values == {1: 0.8} and not fit.trainer.should_stop
@@ -58,7 +61,7 @@ def test_an_evaluation_that_was_made_up_for_is_reported_and_may_end_the_trial(fi
 def test_a_restart_after_a_report_asks_for_no_second_judgement(fit):
     callback = fit.start()
     evaluated(fit, 128, 0.8)
-    callback.on_train_batch_end(fit.trainer, fit.agent, None, SimpleNamespace(last=True), 0)
+    callback.on_train_batch_end(fit.trainer, fit.agent, None, LAST, 0)
     again = fit.start()
     again.load_state_dict(callback.state_dict())
     again.pruner = again.study.pruner = optuna.pruners.ThresholdPruner(lower=0.9)  # others have done better meanwhile

@@ -15,7 +15,7 @@ from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.records import SETTING
 from drc_lab.evaluation.stats.intervals import ratio_interval
-from drc_lab.evaluation.watchers.watcher import Watcher
+from drc_lab.evaluation.watchers.watcher import Actions, Columns, Envs, Observations, Waits, Watcher
 from drc_lab.models.policy import PolicyValue
 
 NONE = -1
@@ -46,7 +46,7 @@ class Agreement(Watcher):
         self.judge, self.levels, self.think = Judge(env.batch, max_states, threads), levels, env.think_action
         self.step = -1
 
-    def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
+    def seen(self, envs: Envs, obs: Observations, info: dict[str, Any]) -> None:
         self.step += 1
         if self.step == 0:
             self.judged = info["level"][: len(envs)] < self.levels
@@ -65,10 +65,10 @@ class Agreement(Watcher):
             for env, verdict in zip(envs, verdicts, strict=True):
                 self.verdicts[env] += str(verdict)
 
-    def decided(self, envs: np.ndarray, out: PolicyValue, actions: np.ndarray, waits: np.ndarray) -> None:
+    def decided(self, envs: Envs, out: PolicyValue, actions: Actions, waits: Waits) -> None:
         self.thinks[envs] = actions == self.think if self.think is not None else False
 
-    def columns(self) -> dict[str, np.ndarray]:
+    def columns(self) -> Columns:
         optimal, worse = (np.array([v.count(kind) for v in self.verdicts]) for kind in (OPTIMAL, WORSE))
         return {"judged_moves": optimal + worse, "optimal_moves": optimal, "lost_at": self.lost_at,
                 "verdicts": np.array(self.verdicts, object)}  # fmt: skip

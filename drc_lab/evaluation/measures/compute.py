@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int64, Real
 from scipy import stats
 
 from drc_lab.evaluation.kinds.adaptive import ADAPTIVE
@@ -26,14 +27,14 @@ class Outcome(NamedTuple):
     """What a setting did on each level.
 
     Attributes:
-        score: float [N], 1 for solved and 0 for unsolved, or returns.
-        thinking: float [N], ticks of extra passes and of thinks.
-        ticks: float [N], ticks of all passes.
+        score: 1 for solved and 0 for unsolved, or returns.
+        thinking: ticks of extra passes and of thinks.
+        ticks: ticks of all passes.
     """
 
-    score: np.ndarray
-    thinking: np.ndarray
-    ticks: np.ndarray
+    score: Float[np.ndarray, "N"]
+    thinking: Float[np.ndarray, "N"]
+    ticks: Float[np.ndarray, "N"]
 
 
 class EqualCompute(NamedTuple):
@@ -87,7 +88,7 @@ def played_at(records: pd.DataFrame, kind: str) -> dict[float, Outcome]:
     }
 
 
-def by_optimal(adaptive: dict[float, Outcome], optimal: np.ndarray) -> Finding:
+def by_optimal(adaptive: dict[float, Outcome], optimal: Int64[np.ndarray, "N"]) -> Finding:
     """Mean ticks of extra passes by optimal length: a row for each threshold, a column for each length."""
     rows = []
     for threshold, outcome in adaptive.items():
@@ -109,8 +110,8 @@ def by_optimal(adaptive: dict[float, Outcome], optimal: np.ndarray) -> Finding:
     return Finding("adaptive_ticks", "Where does adaptive thinking think?", text, pd.DataFrame(rows), draw)
 
 
-def spread(thinking: np.ndarray, optimal: np.ndarray) -> dict[str, float]:
-    """Means of ``thinking`` [N] by ``optimal`` length [N], and Spearman's rank correlation of the two."""
+def spread(thinking: Real[np.ndarray, "N"], optimal: Int64[np.ndarray, "N"]) -> dict[str, float]:
+    """Means of ``thinking`` by ``optimal`` length, and Spearman's rank correlation of the two."""
     known, ranks = optimal >= 0, math.nan
     if known.any() and np.ptp(thinking[known]) > 0 and np.ptp(optimal[known]) > 0:
         ranks = float(stats.spearmanr(optimal[known], thinking[known]).statistic)
@@ -183,11 +184,13 @@ def _neighbours(spent: float, costs: dict[float, float]) -> tuple[float, float] 
     return amounts[more - 1], amounts[more]
 
 
-def share_of_more(spent: np.ndarray, few: np.ndarray, many: np.ndarray, axis: int = -1) -> np.ndarray:
+def share_of_more(
+    spent: Float[np.ndarray, "*R N"], few: Float[np.ndarray, "*R N"], many: Float[np.ndarray, "*R N"], axis: int = -1
+) -> Float[np.ndarray, "*R"]:
     """The share of levels that have to be played with the larger of two amounts to spend ``spent`` in the mean.
 
     Args:
-        spent, few, many: ticks of thinking on each level, [..., N]: to be spent, with fewer passes, and with more.
+        spent, few, many: ticks of thinking on each level: to be spent, with fewer passes, and with more.
         axis: that of N.
     """
     least = few.mean(axis)
@@ -195,10 +198,15 @@ def share_of_more(spent: np.ndarray, few: np.ndarray, many: np.ndarray, axis: in
 
 
 def gain_over_mixture(
-    score: np.ndarray, spent: np.ndarray, few_score: np.ndarray, few_spent: np.ndarray, many_score: np.ndarray,
-    many_spent: np.ndarray, axis: int = -1,
-) -> np.ndarray:  # fmt: skip
-    """Mean score minus that of a mixture of two other settings that spends as much; arrays are [..., N] as above."""
+    score: Float[np.ndarray, "*R N"],
+    spent: Float[np.ndarray, "*R N"],
+    few_score: Float[np.ndarray, "*R N"],
+    few_spent: Float[np.ndarray, "*R N"],
+    many_score: Float[np.ndarray, "*R N"],
+    many_spent: Float[np.ndarray, "*R N"],
+    axis: int = -1,
+) -> Float[np.ndarray, "*R"]:
+    """Mean score minus that of a mixture of two other settings that spends as much, in each of R resamples if any."""
     share = share_of_more(spent, few_spent, many_spent, axis)
     return np.asarray(score.mean(axis) - (1 - share) * few_score.mean(axis) - share * many_score.mean(axis))
 

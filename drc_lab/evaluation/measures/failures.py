@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Int64, UInt8
 from PIL import Image
 
 from drc_lab.envs.vector import LevelVectorEnv
@@ -16,7 +17,7 @@ from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.records import SETTING, baseline_of
 from drc_lab.evaluation.play.replay import is_over, replay
-from drc_lab.evaluation.watchers.watcher import Watcher
+from drc_lab.evaluation.watchers.watcher import Envs, Observations, Watcher
 from drc_lab.models.policy import Policy
 from drc_lab.pictures import SMALLEST_CELL
 
@@ -85,25 +86,25 @@ def with_pictures(found: Sequence[Failure], policy: Policy, env: LevelVectorEnv)
     cell_size = 0
 
     class Ends(Watcher):
-        def __init__(self, levels: np.ndarray):
+        def __init__(self, levels: Int64[np.ndarray, "n"]):
             self.levels = levels
 
-        def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
+        def seen(self, envs: Envs, obs: Observations, info: dict[str, Any]) -> None:
             nonlocal cell_size
             if not cell_size:
                 smallest = env.batch.picture(int(envs[0]), SMALLEST_CELL)
                 cell_size = max(SMALLEST_CELL, SMALLEST_CELL * PICTURE // max(smallest.shape[:2]))
-            for i in envs:
+            for i in envs.tolist():
                 if info["length"][i] == 0 or is_over(env, info, i):
-                    png = small_png(env.batch.picture(int(i), cell_size))
+                    png = small_png(env.batch.picture(i, cell_size))
                     pictures.setdefault(int(self.levels[i]), []).append(png)
 
     replay(policy, env, [failure.level for failure in found], Ends)
     return [replace(f, first=pictures[f.level][0], last=pictures[f.level][-1]) for f in found]
 
 
-def small_png(picture: np.ndarray) -> bytes:
-    """Encodes a picture, uint8 [H, W, 3], as a PNG with few colours, so that pages with many pictures stay small."""
+def small_png(picture: UInt8[np.ndarray, "H W 3"]) -> bytes:
+    """Encodes a picture as a PNG with few colours, so that pages with many pictures stay small."""
     file = BytesIO()
     image = Image.fromarray(picture).quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     image.save(file, "PNG", optimize=True)

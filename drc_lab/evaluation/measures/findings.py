@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float
 
 from drc_lab.evaluation.kinds.first_passes import FIRST_PASSES
 from drc_lab.evaluation.kinds.registry import kind_named
@@ -131,18 +132,20 @@ def _settings(records: pd.DataFrame) -> Iterator[tuple[tuple[str, float], pd.Dat
         yield (str(kind), float(amount)), played
 
 
-def _known(optimal: pd.Series) -> np.ndarray:
+def _known(optimal: pd.Series) -> Float[np.ndarray, "N"]:
     """Optimal lengths as floats, nan if unknown."""
     return optimal.where(optimal >= 0).to_numpy(float)
 
 
-def _mean(values: np.ndarray) -> float:
+def _mean(values: Float[np.ndarray, "N"]) -> float:
     values = values[~np.isnan(values)]
     return float(values.mean()) if len(values) else float("nan")
 
 
-def _rates(records: pd.DataFrame, masks: dict[str, np.ndarray], name: str, title: str, label: str) -> Finding:
-    """Solve rates of all settings by groups of levels, which are given as masks, bool [N]."""
+def _rates(
+    records: pd.DataFrame, masks: dict[str, Bool[np.ndarray, "N"]], name: str, title: str, label: str
+) -> Finding:
+    """Solve rates of all settings by groups of levels, which are given as masks."""
     rows = [[*setting, *(played["solved"].to_numpy()[mask].mean() for mask in masks.values())]
             for setting, played in _settings(records)]  # fmt: skip
     table = pd.DataFrame(rows, columns=[*SETTING, *masks])
@@ -159,7 +162,7 @@ def _rates(records: pd.DataFrame, masks: dict[str, np.ndarray], name: str, title
     return Finding(name, title, text, table, draw, in_terminal=False)
 
 
-def _hardness_drawer(hardness: dict[str, np.ndarray]) -> Callable[..., Any]:
+def _hardness_drawer(hardness: dict[str, Float[np.ndarray, "N"]]) -> Callable[..., Any]:
     def draw(axes: Any) -> None:
         longest = int(np.nanmax(hardness["all levels"]))
         bins = np.arange(0.5, longest + 1)

@@ -14,7 +14,7 @@ from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.table import groups
 from drc_lab.evaluation.play.records import baseline_of
 from drc_lab.evaluation.stats.intervals import mean_interval, paired_difference
-from drc_lab.evaluation.watchers.watcher import Watcher
+from drc_lab.evaluation.watchers.watcher import Actions, Columns, Envs, Observations, Waits, Watcher
 from drc_lab.models.policy import PolicyValue
 
 if TYPE_CHECKING:
@@ -38,15 +38,15 @@ class Decisions(Watcher):
         self.think = think
         self.decisions: list[list[str]] = []
 
-    def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
+    def seen(self, envs: Envs, obs: Observations, info: dict[str, Any]) -> None:
         if not self.decisions:
             self.decisions = [[] for _ in envs]
 
-    def decided(self, envs: np.ndarray, out: PolicyValue, actions: np.ndarray, waits: np.ndarray) -> None:
+    def decided(self, envs: Envs, out: PolicyValue, actions: Actions, waits: Waits) -> None:
         for env, action in zip(envs.tolist(), actions.tolist(), strict=True):
             self.decisions[env].append(THINK if action == self.think else MOVE)
 
-    def columns(self) -> dict[str, np.ndarray]:
+    def columns(self) -> Columns:
         return {"decisions": np.array(["".join(each) for each in self.decisions], object)}
 
 

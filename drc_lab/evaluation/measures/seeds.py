@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int64
 from scipy import stats
 
 from drc_lab.evaluation.kinds.registry import kind_named
@@ -94,7 +95,7 @@ def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Findi
     ]  # fmt: skip
 
 
-def _each(names: Sequence[str], scores: np.ndarray) -> dict[str, float]:
+def _each(names: Sequence[str], scores: Float[np.ndarray, "S G1"]) -> dict[str, float]:
     """Each seed's score over all levels, by the seed's name."""
     return dict(zip(names, scores[:, 0].tolist(), strict=True))
 
@@ -107,11 +108,11 @@ def seed_names(records: pd.DataFrame) -> list[str]:
     return [f"no_{number}" for number in range(len(seeds))]
 
 
-def over_seeds(scores: np.ndarray, confidence: float = 0.95, seed: int = 0) -> OverSeeds:
+def over_seeds(scores: Float[np.ndarray, "S G1"], confidence: float = 0.95, seed: int = 0) -> OverSeeds:
     """The mean and the interquartile mean over seeds, with intervals.
 
     Args:
-        scores: float [seeds, 1 + groups]; the first column is over all levels, the others over groups of levels.
+        scores: of S seeds; the first column is over all levels, the others over groups of levels.
         confidence: of the intervals.
         seed: of the resampling.
     """
@@ -125,18 +126,18 @@ def over_seeds(scores: np.ndarray, confidence: float = 0.95, seed: int = 0) -> O
     return OverSeeds(mean, *interval, p, iqm, *iqm_ends)
 
 
-def iqm_interval(scores: np.ndarray, confidence: float = 0.95, seed: int = 0) -> Interval:
-    """Percentile-bootstrap interval over seeds of the interquartile mean of scores, float [seeds, groups]."""
+def iqm_interval(scores: Float[np.ndarray, "S G"], confidence: float = 0.95, seed: int = 0) -> Interval:
+    """Percentile-bootstrap interval over S seeds of the interquartile mean of scores of G groups of levels."""
 
-    def statistic(chosen: np.ndarray, axis: int = -1) -> np.ndarray:
+    def statistic(chosen: Int64[np.ndarray, "*R S"], axis: int = -1) -> Float[np.ndarray, "*R"]:
         picked = scores[chosen.astype(int)]  # (..., seeds, groups)
         return stats.trim_mean(picked.reshape(*chosen.shape[:-1], -1), TRIMMED, axis=-1)
 
     return bootstrap_interval(statistic, np.arange(len(scores)), confidence=confidence, seed=seed)
 
 
-def _by_group(played: pd.DataFrame, criterion: Criterion) -> np.ndarray:
-    """Means of one setting over all levels and over each group of `groups`: float [1 + groups]."""
+def _by_group(played: pd.DataFrame, criterion: Criterion) -> Float[np.ndarray, "G1"]:
+    """Means of one setting over all levels and over each group of `groups`."""
     scores, masks = played[criterion.column].to_numpy(float), groups(played["optimal"].to_numpy())
     return np.array([scores[mask].mean() for mask in masks.values()])
 

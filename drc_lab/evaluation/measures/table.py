@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Int64
 
 from drc_lab.evaluation.kinds.registry import kind_named
 from drc_lab.evaluation.measures.criterion import RETURNS, SOLVED, Criterion, criterion_of
@@ -140,8 +141,8 @@ def _adjusted(rows: list[Row]) -> list[Row]:
     return [replace(row, p_adjusted=float(p)) for row, p in zip(rows, adjusted, strict=True)]
 
 
-def groups(optimal: np.ndarray, longest: int = 10) -> dict[str, np.ndarray]:
-    """Masks of levels by optimal length, bool [N] each; only of groups that have levels.
+def groups(optimal: Int64[np.ndarray, "N"], longest: int = 10) -> dict[str, Bool[np.ndarray, "N"]]:
+    """Masks of levels by optimal length; only of groups that have levels.
 
     The groups are "all", then "1", "2", ... up to ``longest`` - 1, then "10+" for ``longest`` 10, then "unknown".
     """

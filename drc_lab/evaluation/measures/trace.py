@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Bool, Float, Float32, Int32, Int64, Shaped
+from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from drc_lab.envs.interface import BatchEnv
@@ -31,22 +33,22 @@ class Trace:
     """A policy's output after each of T single ticks on N levels. Tick 1 is in column 0.
 
     Attributes:
-        level, optimal: int64 [N], as in the records.
-        entropy, value: float32 [N, T], in nats and in units of the return.
-        kl: float32 [N, T], KL divergence of the policy from that at the previous tick, in nats; nan at the first tick.
-        action: int32 [N, T], the most probable action.
-        first_move: float32 [N, T], 1 if ``action`` is an optimal move, 0 if not, nan if it is a think or the optimal
+        level, optimal: as in the records.
+        entropy, value: in nats and in units of the return.
+        kl: KL divergence of the policy from that at the previous tick, in nats; nan at the first tick.
+        action: the most probable action.
+        first_move: 1 if ``action`` is an optimal move, 0 if not, nan if it is a think or the optimal
             moves are unknown.
         carries: whether the policy has a carry. Without one its output is the same at all ticks.
     """
 
-    level: np.ndarray
-    optimal: np.ndarray
-    entropy: np.ndarray
-    value: np.ndarray
-    kl: np.ndarray
-    action: np.ndarray
-    first_move: np.ndarray
+    level: Int64[np.ndarray, "N"]
+    optimal: Int64[np.ndarray, "N"]
+    entropy: Float32[np.ndarray, "N T"]
+    value: Float32[np.ndarray, "N T"]
+    kl: Float32[np.ndarray, "N T"]
+    action: Int32[np.ndarray, "N T"]
+    first_move: Float32[np.ndarray, "N T"]
     carries: bool
 
 
@@ -90,7 +92,7 @@ def trace(
         for part in torch.arange(n).split(chunk):
             here = levels.start + part.numpy()
             seen = torch.from_numpy(obs[part.numpy()]).to(device)  # (n, ...)
-            before: torch.Tensor | None = None
+            before: Tensor | None = None
             with policy.frozen():
                 for tick, (log_probs, values) in enumerate(_ticks(policy, env, seen, ticks)):
                     entropy[here, tick] = -(log_probs.exp() * log_probs).sum(-1)
@@ -108,8 +110,10 @@ def trace(
     return Trace(level, optimal, entropy, value, kl, action, first_move, _has_carry(policy))
 
 
-def _ticks(policy: Policy, env: BatchEnv, obs: torch.Tensor, ticks: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yields log-probabilities [n, A] and values [n] after each single tick.
+def _ticks(
+    policy: Policy, env: BatchEnv, obs: Shaped[Tensor, "n *obs"], ticks: int
+) -> Iterator[tuple[Float[Tensor, "n A"], Float[Tensor, "n"]]]:
+    """Yields log-probabilities and values after each single tick.
 
     Without a carry the output never changes, so the policy is run only once.
     """
@@ -167,8 +171,8 @@ def trace_findings(trace: Trace, baseline: pd.DataFrame, confidence: float = 0.9
     return found
 
 
-def _thirds(optimal: np.ndarray) -> dict[str, np.ndarray]:
-    """Splits levels of known optimal length into up to three groups of similar size: masks bool [N] by name."""
+def _thirds(optimal: Int64[np.ndarray, "N"]) -> dict[str, Bool[np.ndarray, "N"]]:
+    """Splits levels of known optimal length into up to three groups of similar size: masks by name."""
     known = optimal[optimal >= 0]
     if not len(known) or known.min() == known.max():
         return {}
@@ -182,8 +186,8 @@ def _thirds(optimal: np.ndarray) -> dict[str, np.ndarray]:
     return masks
 
 
-def _by_tick(x: np.ndarray, groups: dict[str, np.ndarray], confidence: float) -> pd.DataFrame:
-    """Means of x [N, T] over each group: a row for each tick, and the interval of the mean over all levels."""
+def _by_tick(x: Float[np.ndarray, "N T"], groups: dict[str, Bool[np.ndarray, "N"]], confidence: float) -> pd.DataFrame:
+    """Means of x over each group: a row for each tick, and the interval of the mean over all levels."""
     low, high = mean_intervals(x, confidence)
     table = pd.DataFrame({"tick": np.arange(1, x.shape[1] + 1)})
     for name, mask in groups.items():

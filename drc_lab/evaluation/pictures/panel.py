@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from drc_lab.envs.render import INK, WHITE, Colour, font
@@ -22,16 +23,16 @@ class Moment:
     """What a panel shows for one pass, or for the end of the episode.
 
     Args:
-        board: a picture, uint8 [H, W, 3].
+        board: a picture.
         says: what happens, as a line of text.
-        chances: float [A], probabilities of the actions; None at the end of the episode.
+        chances: probabilities of the actions; None at the end of the episode.
         value: the policy's value of the state.
         action: the action taken; None after an extra pass and at the end of the episode.
     """
 
-    board: np.ndarray
+    board: UInt8[np.ndarray, "H W 3"]
     says: str
-    chances: np.ndarray | None = None
+    chances: Float[np.ndarray, "A"] | None = None
     value: float = float("nan")
     action: int | None = None
 
@@ -65,8 +66,8 @@ class Panel:
         self.below = self.top + H + MARGIN
         self.height = self.below + (2 + len(self.names)) * LINE + 2 * (CURVE + LINE) + MARGIN
 
-    def draw(self, tick: int) -> np.ndarray:
-        """The panel at a moment of the video, counted from 0: uint8 [height, width, 3]."""
+    def draw(self, tick: int) -> UInt8[np.ndarray, "{self.height} {self.width} 3"]:
+        """The panel at a moment of the video, counted from 0."""
         now = min(tick, len(self.moments) - 1)
         moment = self.moments[now]
         image = Image.new("RGB", (self.width, self.height), WHITE)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float, Int64, UInt8
 
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.evaluation.kinds.first_passes import FIRST_PASSES
@@ -18,7 +19,7 @@ from drc_lab.evaluation.pictures.panel import Moment, Panel
 from drc_lab.evaluation.play.records import baseline_of
 from drc_lab.evaluation.play.replay import is_over, replay
 from drc_lab.evaluation.play.thinking import Thinking
-from drc_lab.evaluation.watchers.watcher import Watcher
+from drc_lab.evaluation.watchers.watcher import Actions, Envs, Observations, Waits, Watcher
 from drc_lab.models.policy import Policy, PolicyValue
 
 GAP = 12  # pixels between the two sides
@@ -41,31 +42,31 @@ class Timeline(Watcher):
     def __init__(self, env: LevelVectorEnv, cell_size: int, passes: int):
         self.env, self.cell_size, self.passes = env, cell_size, passes
         self.moments: list[list[Moment]] = [[] for _ in range(env.num_envs)]
-        self.boards: list[np.ndarray] = [np.empty(0)] * env.num_envs
+        self.boards: list[UInt8[np.ndarray, "H W 3"]] = [np.empty((0, 0, 3), np.uint8)] * env.num_envs
         self.says = [""] * env.num_envs
 
-    def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
+    def seen(self, envs: Envs, obs: Observations, info: dict[str, Any]) -> None:
         for i in envs.tolist():
             over = is_over(self.env, info, i)
             self.boards[i] = self.env.batch.picture(i, self.cell_size)
-            self.says[i] = progress(info, i, self.env.limit[i], over)
+            self.says[i] = progress(info, i, int(self.env.limit[i]), over)
             if over:
                 self.moments[i].append(Moment(self.boards[i], self.says[i]))
 
-    def thought(self, envs: np.ndarray, out: PolicyValue) -> None:
+    def thought(self, envs: Envs, out: PolicyValue) -> None:
         for row, i in enumerate(envs.tolist()):
             says = f"thinking: pass {len(self.moments[i]) + 1} of {self.passes}"
             self.moments[i].append(Moment(self.boards[i], says, *_opinion(out, row)))
 
-    def decided(self, envs: np.ndarray, out: PolicyValue, actions: np.ndarray, waits: np.ndarray) -> None:
+    def decided(self, envs: Envs, out: PolicyValue, actions: Actions, waits: Waits) -> None:
         for row, i in enumerate(envs.tolist()):
             action = int(actions[row])
             says = f"{self.says[i]}: {self.env.action_names[action]}"
             self.moments[i].append(Moment(self.boards[i], says, *_opinion(out, row), action))
 
 
-def _opinion(out: PolicyValue, row: int) -> tuple[np.ndarray, float]:
-    """The policy's output for one env: its action probabilities [A], and the value."""
+def _opinion(out: PolicyValue, row: int) -> tuple[Float[np.ndarray, "A"], float]:
+    """The policy's output for one env: its action probabilities, and the value."""
     return torch.softmax(out.policy_logits[row].double(), -1).numpy(), float(out.value[row])
 
 
@@ -75,7 +76,7 @@ def timelines(
     """Plays levels with ``passes`` extra first passes; returns the moments of each episode."""
     made: list[tuple[Timeline, int]] = []
 
-    def watcher(numbers: np.ndarray) -> Timeline:
+    def watcher(numbers: Int64[np.ndarray, "n"]) -> Timeline:
         made.append((Timeline(env, cell_size, passes), len(numbers)))
         return made[-1][0]
 
@@ -85,7 +86,7 @@ def timelines(
 
 def side_by_side(
     policy: Policy, env: LevelVectorEnv, levels: Sequence[int], passes: int, cell_size: int
-) -> list[np.ndarray]:
+) -> list[UInt8[np.ndarray, "H W 3"]]:
     """Draws the frames of a video: on the left without extra passes, on the right with ``passes`` extra first passes.
 
     Args:
@@ -96,7 +97,7 @@ def side_by_side(
         cell_size: size of a cell in pixels.
 
     Returns:
-        frames uint8 [H, W, 3], one for each pass, one level after the other.
+        frames, one for each pass, one level after the other.
     """
     frames = []
     sides = [timelines(policy, env, levels, n, cell_size) for n in (0, passes)]
@@ -109,7 +110,7 @@ def side_by_side(
     return frames
 
 
-def _beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _beside(left: UInt8[np.ndarray, "H W 3"], right: UInt8[np.ndarray, "H V 3"]) -> UInt8[np.ndarray, "H U 3"]:
     gap = np.full((len(left), GAP, 3), 255, np.uint8)
     return np.concatenate([left, gap, right], axis=1)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int32, Real, UInt8
 from PIL import Image, ImageDraw
 from scipy.spatial import KDTree
 
@@ -43,8 +44,8 @@ def write_video(frames: Iterable[np.ndarray], path: str | Path, fps: float) -> N
         (_write_gif if path.suffix == ".gif" else _write_mp4)(frames, part, fps)
 
 
-def caption(frame: np.ndarray, text: str) -> np.ndarray:
-    """The frame, uint8 [H, W, 3], with a line of text in a bar below it: uint8 [H + CAPTION_HEIGHT, W, 3]."""
+def caption(frame: UInt8[np.ndarray, "H W 3"], text: str) -> UInt8[np.ndarray, "H_and_bar W 3"]:
+    """The frame with a line of text in a bar below it, CAPTION_HEIGHT high."""
     width = frame.shape[1]
     bar = Image.new("RGB", (width, CAPTION_HEIGHT), INK)
     size = CAPTION_FONT
@@ -54,7 +55,7 @@ def caption(frame: np.ndarray, text: str) -> np.ndarray:
     return np.concatenate([frame, np.asarray(bar)])
 
 
-def _write_gif(frames: list[np.ndarray], path: Path, fps: float) -> None:
+def _write_gif(frames: list[UInt8[np.ndarray, "H W 3"]], path: Path, fps: float) -> None:
     packed = [_packed(frame) for frame in frames]
     counted = [np.unique(frame, return_counts=True) for frame in packed]
     colours, place = np.unique(np.concatenate([c for c, _ in counted]), return_inverse=True)
@@ -71,21 +72,21 @@ def _write_gif(frames: list[np.ndarray], path: Path, fps: float) -> None:
                    palette=palette.tobytes(), optimize=False)  # fmt: skip
 
 
-def _packed(frame: np.ndarray) -> np.ndarray:
-    """Packs the colour of each pixel into one number: int32 [H, W]."""
+def _packed(frame: UInt8[np.ndarray, "H W 3"]) -> Int32[np.ndarray, "H W"]:
+    """Packs the colour of each pixel into one number."""
     r, g, b = np.moveaxis(frame.astype(np.int32), -1, 0)
     return r << 16 | g << 8 | b
 
 
-def _choose_colours(rgb: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Reduces N colours [N, 3] to a palette [256, 3] by median cut, weighted by their numbers of pixels, counts [N]."""
+def _choose_colours(rgb: UInt8[np.ndarray, "N 3"], counts: Real[np.ndarray, "N"]) -> UInt8[np.ndarray, "M 3"]:
+    """Reduces N colours to a palette of at most COLOURS by median cut, weighted by pixels of each, ``counts``."""
     times = np.maximum(1, counts * (WEIGHED_PIXELS / counts.sum())).astype(np.int64)
     pixels = Image.fromarray(np.repeat(rgb, times, axis=0)[None])
     chosen = pixels.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).getpalette()
     return np.array(chosen, np.uint8).reshape(-1, 3)
 
 
-def _write_mp4(frames: list[np.ndarray], path: Path, fps: float) -> None:
+def _write_mp4(frames: list[UInt8[np.ndarray, "H W 3"]], path: Path, fps: float) -> None:
     H, W = frames[0].shape[:2]
     odd = ((0, H % 2), (0, W % 2), (0, 0))
     ffmpeg = play_extra("imageio_ffmpeg")

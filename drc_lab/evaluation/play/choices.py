@@ -3,15 +3,16 @@
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from drc_lab.envs.interface import BatchEnv
 
-Choose = Callable[[Tensor, Tensor], Tensor]  # logits [n, A] and indices of the n envs -> actions int64 [n]
+Choose = Callable[[Float[Tensor, "n A"], Int64[Tensor, "n"]], Int64[Tensor, "n"]]  # logits, indices of envs -> actions
 IMPOSSIBLE = -1e9  # a logit with probability 0; finite, so that entropies and KL divergences are not nan
 
 
-def most_probable(logits: Tensor, envs: Tensor) -> Tensor:
+def most_probable(logits: Float[Tensor, "n A"], envs: Int64[Tensor, "n"]) -> Int64[Tensor, "n"]:
     return logits.argmax(-1)
 
 
@@ -28,8 +29,8 @@ def never(action: int | None, choose: Choose) -> Choose:
     return lambda logits, envs: choose(logits.index_fill(-1, torch.tensor([action]), IMPOSSIBLE), envs)
 
 
-def as_env_counts(logits: Tensor, env: BatchEnv) -> Tensor:
-    """Aligns a policy's logits with the env's action numbers: float32 [n, A], on the CPU.
+def as_env_counts(logits: Float[Tensor, "n A"], env: BatchEnv) -> Float32[Tensor, "n K"]:
+    """Aligns a policy's logits with the env's action numbers, on the CPU.
 
     A policy trained without the no-op has one logit fewer. In an env with the action "think", which is the last one,
     the no-op comes just before it and gets IMPOSSIBLE as its logit. In an env without "think" the no-op is the last

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int64
 
 
 @dataclass(frozen=True)
@@ -10,28 +11,28 @@ class Episodes:
     """One finished episode per level.
 
     Attributes:
-        level: int64 [N], level numbers.
-        solved: bool [N]; meaningless unless ``says_success``.
-        length: int64 [N], steps that count towards the step limit, including no-ops.
-        returns: float64 [N], undiscounted.
-        optimal: int64 [N], optimal lengths in steps, -1 if unknown.
-        passes: int64 [N], extra passes.
-        ticks: int64 [N], ticks of all passes.
+        level: level numbers.
+        solved: meaningless unless ``says_success``.
+        length: steps that count towards the step limit, including no-ops.
+        returns: undiscounted.
+        optimal: optimal lengths in steps, -1 if unknown.
+        passes: extra passes.
+        ticks: ticks of all passes.
         says_success: whether the env reports which episodes are solved.
-        thinks: int64 [N], how often the policy chose to think; None in an env without the action "think".
-        moves: int64 [N], decisions other than thinks; None in an env without the action "think".
+        thinks: how often the policy chose to think; None in an env without the action "think".
+        moves: decisions other than thinks; None in an env without the action "think".
     """
 
-    level: np.ndarray
-    solved: np.ndarray
-    length: np.ndarray
-    returns: np.ndarray
-    optimal: np.ndarray
-    passes: np.ndarray
-    ticks: np.ndarray
+    level: Int64[np.ndarray, "N"]
+    solved: Bool[np.ndarray, "N"]
+    length: Int64[np.ndarray, "N"]
+    returns: Float64[np.ndarray, "N"]
+    optimal: Int64[np.ndarray, "N"]
+    passes: Int64[np.ndarray, "N"]
+    ticks: Int64[np.ndarray, "N"]
     says_success: bool = True
-    thinks: np.ndarray | None = None
-    moves: np.ndarray | None = None
+    thinks: Int64[np.ndarray, "N"] | None = None
+    moves: Int64[np.ndarray, "N"] | None = None
 
     @property
     def solve_rate(self) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
@@ -14,7 +15,7 @@ from drc_lab.errors import ConfigError
 from drc_lab.evaluation.play.choices import Choose, as_env_counts, most_probable, sampled
 from drc_lab.evaluation.play.episodes import Episodes
 from drc_lab.evaluation.play.thinking import Thinking
-from drc_lab.evaluation.watchers.watcher import Watcher
+from drc_lab.evaluation.watchers.watcher import Observations, Watcher
 from drc_lab.models.policy import Policy, PolicyValue
 
 CHUNK = 512  # envs per forward pass whose feature maps fit into a CPU's cache
@@ -67,9 +68,9 @@ def evaluate(
 
 @dataclass
 class _Part:
-    """Envs that share a forward pass: their indices int64 [n], and their carry (None before the first pass)."""
+    """Envs that share a forward pass: their indices, and their carry (None before the first pass)."""
 
-    envs: Tensor
+    envs: Int64[Tensor, "n"]
     carry: Any = None
 
 
@@ -87,7 +88,7 @@ class _Evaluation:
         )
         self.passes_made, self.steps, self.thinks = (torch.zeros(N, dtype=torch.int64) for _ in range(3))
 
-    def run(self, obs: np.ndarray, info: dict[str, Any], chunk: int) -> Episodes:
+    def run(self, obs: Observations, info: dict[str, Any], chunk: int) -> Episodes:
         env, N = self.env, self.N
         level, optimal = info["level"][:N].copy(), info["optimal"][:N].copy()
         solved, length, returns = np.zeros(N, bool), np.zeros(N, np.int64), np.zeros(N)
@@ -123,13 +124,13 @@ class _Evaluation:
             return episodes
         return replace(episodes, thinks=self.thinks.numpy(), moves=(self.steps - self.thinks).numpy())
 
-    def _ticks(self) -> np.ndarray:
-        """Ticks of all passes of each episode, int64 [N]."""
+    def _ticks(self) -> Int64[np.ndarray, "{self.N}"]:
+        """Ticks of all passes of each episode."""
         of_a_step = self.thinking.repeats or self.policy.repeats_per_step
         return (self.steps * of_a_step + self.passes_made * (self.thinking.pass_ticks or of_a_step)).numpy()
 
-    def _passes_due(self, step: int) -> Tensor:
-        """How many extra passes each env may make before this step, int64 [N]."""
+    def _passes_due(self, step: int) -> Int64[Tensor, "{self.N}"]:
+        """How many extra passes each env may make before this step."""
         due = self.passes * ((self.at == step) | self.thinking.every_step)
         if step == 0:
             due = due + self.first_passes
@@ -138,8 +139,10 @@ class _Evaluation:
             due = due + torch.from_numpy(rng.geometric(1 / (1 + self.thinking.drawn), self.N) - 1)
         return due
 
-    def _act(self, part: _Part, obs: Tensor, due: Tensor, step: int) -> np.ndarray:
-        """Makes the ``due`` (int64 [n]) extra passes before this step, then chooses actions, int64 [n]."""
+    def _act(
+        self, part: _Part, obs: Shaped[Tensor, "n *obs"], due: Int64[Tensor, "n"], step: int
+    ) -> Int64[np.ndarray, "n"]:
+        """Makes the ``due`` extra passes before this step, then chooses actions."""
         envs = part.envs
         self._think(part, obs, due)
         out = self._pass(part, obs, torch.arange(len(envs)), self.thinking.repeats)
@@ -156,8 +159,8 @@ class _Evaluation:
             watcher.decided(envs.numpy(), out, actions.numpy(), waits.numpy())
         return actions.numpy()
 
-    def _think(self, part: _Part, obs: Tensor, due: Tensor) -> None:
-        """Makes up to ``due`` (int64 [n]) extra passes on each env of a part.
+    def _think(self, part: _Part, obs: Shaped[Tensor, "n *obs"], due: Int64[Tensor, "n"]) -> None:
+        """Makes up to ``due`` extra passes on each env of a part.
 
         Each pass runs only the envs that still have passes to make: ``thinking``, int64 [m], are their places in the
         part. ``before`` has their log-probabilities after the pass before, [m, A].
@@ -176,8 +179,10 @@ class _Evaluation:
             thinking, before = thinking[unfinished], log_probs[unfinished]
         self.passes_made[part.envs] += passes
 
-    def _pass(self, part: _Part, obs: Tensor, rows: Tensor, ticks: int | None) -> PolicyValue:
-        """Runs the policy on some rows of a part (int64 [m], ascending), and replaces their carry by the new one."""
+    def _pass(
+        self, part: _Part, obs: Shaped[Tensor, "n *obs"], rows: Int64[Tensor, "m"], ticks: int | None
+    ) -> PolicyValue:
+        """Runs the policy on some rows of a part (ascending), and replaces their carry by the new one."""
         if part.carry is None:
             part.carry = self.policy.initial_carry(obs)
         if len(rows) == len(obs):  # all of them: nothing has to be copied
@@ -189,12 +194,12 @@ class _Evaluation:
         return PolicyValue(as_env_counts(out.policy_logits, self.env), out.value.float().cpu())
 
 
-def divergence(log_probs: Tensor, before: Tensor) -> Tensor:
-    """KL divergence of a policy from an earlier one, in nats, from their log-probabilities: [n, A] -> [n]."""
+def divergence(log_probs: Float[Tensor, "n A"], before: Float[Tensor, "n A"]) -> Float[Tensor, "n"]:
+    """KL divergence of a policy from an earlier one, in nats, from their log-probabilities."""
     return (log_probs.exp() * (log_probs - before)).sum(-1).clamp(min=0)
 
 
-def with_final_values(obs: np.ndarray, info: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+def with_final_values(obs: Observations, info: dict[str, Any]) -> tuple[Observations, dict[str, Any]]:
     """Observations and info with the final values of ended episodes.
 
     With autoreset these have been replaced by the values of the next episode, and are restored from ``final_obs`` and
@@ -209,8 +214,8 @@ def with_final_values(obs: np.ndarray, info: dict[str, Any]) -> tuple[np.ndarray
     return obs, info | {key: np.where(ended, final[key], info[key]) for key in keys}
 
 
-def _without_finished(part: _Part, done: Tensor) -> _Part:
-    """The part without the envs whose episodes have ended; done: bool [N], of all envs."""
+def _without_finished(part: _Part, done: Bool[Tensor, "N"]) -> _Part:
+    """The part without the envs whose episodes have ended, ``done`` of all envs."""
     keep = ~done[part.envs]
     if keep.all():
         return part

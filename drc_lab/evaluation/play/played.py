@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.evaluation.kinds.first_passes import BASELINE
 from drc_lab.evaluation.kinds.kind import Setting
@@ -12,7 +10,7 @@ from drc_lab.evaluation.play.episodes import Episodes
 from drc_lab.evaluation.play.evaluator import evaluate
 from drc_lab.evaluation.play.thinking import Thinking
 from drc_lab.evaluation.watchers.cycles import Cycles
-from drc_lab.evaluation.watchers.watcher import Watcher
+from drc_lab.evaluation.watchers.watcher import Columns, Watcher
 from drc_lab.models.policy import Policy
 
 NewWatchers = Callable[[Setting], Sequence[Watcher]]  # makes the watchers of one evaluation at a setting
@@ -20,11 +18,11 @@ NewWatchers = Callable[[Setting], Sequence[Watcher]]  # makes the watchers of on
 
 @dataclass(frozen=True)
 class Played:
-    """The result of a setting: its episodes, and the record columns of its watchers, arrays [N] by column name."""
+    """The result of a setting: its episodes, and the record columns of its watchers, by name."""
 
     setting: Setting
     episodes: Episodes
-    columns: dict[str, np.ndarray]
+    columns: Columns
 
 
 def play(
@@ -54,7 +52,7 @@ def play(
         player, choose = (policy, None) if control is None else control.player(policy, env, seed)
         all_watchers = [Cycles(), *watching]
         episodes = evaluate(player, env, thinking, seed=seed, watchers=all_watchers, choose=choose, levels=levels)
-        columns: dict[str, np.ndarray] = {}
+        columns: Columns = {}
         for watcher in all_watchers:
             columns |= watcher.columns()
         return Played(setting, episodes, columns)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from drc_lab.envs.batch import Batch
@@ -29,7 +30,7 @@ def nearest(game: Batch, noop: int | None, seed: int) -> Choose:
     """
     rng = np.random.default_rng(seed)
 
-    def choose(logits: Tensor, envs: Tensor) -> Tensor:
+    def choose(logits: Float[Tensor, "n A"], envs: Int64[Tensor, "n"]) -> Int64[Tensor, "n"]:
         rows = envs.numpy()
         allowed = game.action_masks()[rows]  # (n, A)
         if noop is not None:
@@ -59,5 +60,7 @@ class WithoutMemory(Policy):
         with self.policy.frozen():
             yield
 
-    def unroll(self, obs: Tensor, state: Any, resets: Tensor, repeats: Repeats = None) -> tuple[PolicyValue, Any]:
+    def unroll(
+        self, obs: Shaped[Tensor, "T B *obs"], state: Any, resets: Bool[Tensor, "T B"], repeats: Repeats = None
+    ) -> tuple[PolicyValue, Any]:
         return self.policy.unroll(obs, self.policy.initial_carry(obs[0]), torch.ones_like(resets), repeats)[0], state

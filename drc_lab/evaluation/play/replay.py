@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int64
 
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.streams import FixedLevels
@@ -15,7 +16,7 @@ from drc_lab.evaluation.play.thinking import Thinking
 from drc_lab.evaluation.watchers.watcher import Watcher
 from drc_lab.models.policy import Policy
 
-NewWatcher = Callable[[np.ndarray], Watcher]  # level numbers of the envs in a batch -> the watcher of that batch
+NewWatcher = Callable[[Int64[np.ndarray, "n"]], Watcher]  # level numbers of a batch's envs -> the watcher of that batch
 
 
 def can_replay(env: BatchEnv) -> bool:
@@ -24,7 +25,7 @@ def can_replay(env: BatchEnv) -> bool:
 
 
 @contextmanager
-def dealing(env: LevelVectorEnv, levels: np.ndarray) -> Iterator[None]:
+def dealing(env: LevelVectorEnv, levels: Int64[np.ndarray, "n"]) -> Iterator[None]:
     """Context in which the env deals only these levels, in this order, renumbered 0, 1, ..."""
     stream = env.levels
     assert isinstance(stream, FixedLevels)
@@ -56,4 +57,4 @@ def replay(
 
 def is_over(env: LevelVectorEnv, info: dict[str, Any], i: int) -> bool:
     """Whether the episode of env i has ended."""
-    return bool(info["solved"][i]) or info["length"][i] >= env.limit[i]
+    return bool(info["solved"][i] or info["length"][i] >= env.limit[i])

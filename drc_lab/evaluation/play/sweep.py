@@ -16,7 +16,7 @@ from drc_lab.evaluation.play.identity import identity, identity_of_env, identity
 from drc_lab.evaluation.play.parts import Parts
 from drc_lab.evaluation.play.played import Played, play
 from drc_lab.evaluation.play.records import joined, records_of
-from drc_lab.evaluation.watchers.watcher import Watcher
+from drc_lab.evaluation.watchers.watcher import Envs, Observations, Watcher
 from drc_lab.models.policy import Policy
 from drc_lab.progress import Advance, silent
 
@@ -31,7 +31,7 @@ class Ended(Watcher):
     def __init__(self, advance: Advance):
         self.advance, self.playing, self.reported = advance, 0, 0
 
-    def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
+    def seen(self, envs: Envs, obs: Observations, info: dict[str, Any]) -> None:
         if len(envs) < self.playing:
             self.catch_up(self.reported + self.playing - len(envs))
         self.playing = len(envs)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float, Real
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -12,17 +13,17 @@ from drc_lab.evaluation.stats.intervals import mean_intervals
 
 MOST_POINTS = 500  # of a mean curve; longer ones are resampled
 
-Points = tuple[np.ndarray, np.ndarray]  # frames (ascending) and values, both [N]
+Points = tuple[Real[np.ndarray, "N"], Real[np.ndarray, "N"]]  # frames (ascending) and values
 
 
 @dataclass
 class MeanCurve:
-    """The mean over n curves, float [N] each; low and high are the interval of the mean, nan for a single curve."""
+    """The mean over some curves; low and high are the interval of the mean, nan for a single curve."""
 
-    frames: np.ndarray
-    mean: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
+    frames: Float[np.ndarray, "N"]
+    mean: Float[np.ndarray, "N"]
+    low: Float[np.ndarray, "N"]
+    high: Float[np.ndarray, "N"]
 
 
 @dataclass

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float, Real, Shaped
 from scipy import stats
 
 RESAMPLES = 2000
@@ -18,8 +19,8 @@ class Interval(NamedTuple):
 UNKNOWN = Interval(float("nan"), float("nan"))
 
 
-def mean_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
-    """Student's t interval of the mean of ``values`` [N], ignoring nan; UNKNOWN for fewer than two numbers."""
+def mean_interval(values: Real[np.ndarray, "N"], confidence: float = 0.95) -> Interval:
+    """Student's t interval of the mean of ``values``, ignoring nan; UNKNOWN for fewer than two numbers."""
     values = values[~np.isnan(values)]
     if len(values) < 2:
         return UNKNOWN
@@ -27,19 +28,19 @@ def mean_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
     return Interval(float(values.mean() - half), float(values.mean() + half))
 
 
-def mean_intervals(values: np.ndarray, confidence: float = 0.95) -> np.ndarray:
-    """`mean_interval` of each column of ``values`` [N, K]: float [2, K], the lower ends and the upper ends."""
+def mean_intervals(values: Float[np.ndarray, "N K"], confidence: float = 0.95) -> Float[np.ndarray, "2 K"]:
+    """`mean_interval` of each column of ``values``: the lower ends and the upper ends."""
     return np.array([mean_interval(column, confidence) for column in values.T]).reshape(-1, 2).T
 
 
 def bootstrap_interval(
-    statistic: Callable[..., Any], *samples: np.ndarray, confidence: float = 0.95, seed: int = 0
+    statistic: Callable[..., Any], *samples: Shaped[np.ndarray, "N"], confidence: float = 0.95, seed: int = 0
 ) -> Interval:
     """Percentile-bootstrap interval of a statistic of levels (or of seeds), which are resampled with replacement.
 
     Args:
         statistic: takes the samples, [..., N] each, and ``axis``, the axis of N; returns the statistic, [...].
-        samples: [N] each, N at least 2. They belong together, entry by entry, and are resampled together.
+        samples: N is at least 2. They belong together, entry by entry, and are resampled together.
         confidence: of the interval.
         seed: of the resampling.
     """
@@ -49,8 +50,10 @@ def bootstrap_interval(
     return Interval(float(result.confidence_interval.low), float(result.confidence_interval.high))
 
 
-def ratio_interval(part: np.ndarray, whole: np.ndarray, confidence: float = 0.95, seed: int = 0) -> Interval:
-    """Percentile-bootstrap interval of sum(part) / sum(whole), both [N], one value per level.
+def ratio_interval(
+    part: Shaped[np.ndarray, "N"], whole: Shaped[np.ndarray, "N"], confidence: float = 0.95, seed: int = 0
+) -> Interval:
+    """Percentile-bootstrap interval of sum(part) / sum(whole), of one value per level.
 
     The bootstrap resamples levels rather than moves, because moves on the same level are not independent. Levels with
     ``whole`` 0 are left out; UNKNOWN for fewer than two others.
@@ -66,17 +69,19 @@ def ratio_interval(part: np.ndarray, whole: np.ndarray, confidence: float = 0.95
     )
 
 
-def rate_interval(solved: np.ndarray, confidence: float = 0.95) -> Interval:
-    """Wilson's interval of a solve rate; solved: bool [N]."""
+def rate_interval(solved: Bool[np.ndarray, "N"], confidence: float = 0.95) -> Interval:
+    """Wilson's interval of a solve rate."""
     ci = stats.binomtest(int(solved.sum()), len(solved)).proportion_ci(confidence, method="wilson")
     return Interval(float(ci.low), float(ci.high))
 
 
-def paired_difference(values: np.ndarray, baseline: np.ndarray, confidence: float = 0.95, seed: int = 0) -> Interval:
+def paired_difference(
+    values: Shaped[np.ndarray, "N"], baseline: Shaped[np.ndarray, "N"], confidence: float = 0.95, seed: int = 0
+) -> Interval:
     """Percentile-bootstrap interval over levels of mean(values) - mean(baseline).
 
     Args:
-        values, baseline: [N], on the same levels: bools (solved) or returns.
+        values, baseline: on the same levels: bools (solved) or returns.
         confidence: of the interval.
         seed: of the resampling.
     """

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Shaped
 from scipy.stats import norm
 
 from drc_lab.evaluation.stats.intervals import RESAMPLES, Interval
@@ -17,12 +18,14 @@ class OverLevels:
     """A score and its bootstrap distribution. Whole levels are resampled, as the rows of a level are correlated.
 
     Args:
-        sums: [L, ...], for each level the statistics that add up over levels, such as confusion matrices.
+        sums: for each level the statistics that add up over levels, such as confusion matrices.
         score: computes scores from summed statistics, [R, ...] -> [R] or [...] -> a number.
-        draws: float64 [R, L], how often each level is in each resample; the same for all scores that are compared.
+        draws: how often each level is in each resample; the same for all scores that are compared.
     """
 
-    def __init__(self, sums: np.ndarray, score: Callable[[np.ndarray], Any], draws: np.ndarray):
+    def __init__(
+        self, sums: Shaped[np.ndarray, "N *sums"], score: Callable[[np.ndarray], Any], draws: Float[np.ndarray, "R N"]
+    ):
         self.value = float(score(sums.sum(0)))
         flat = sums.reshape(len(sums), -1).astype(np.float64)
         self.resampled = score((draws @ flat).reshape(len(draws), *sums.shape[1:]))  # (R,)
@@ -40,7 +43,7 @@ class OverLevels:
         return float(norm.sf(difference / spread))
 
 
-def draws_of(levels: int, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
-    """Draws R bootstrap resamples of L levels; returns how often each level is in each of them, float64 [R, L]."""
+def draws_of(levels: int, seed: int = 0, resamples: int = RESAMPLES) -> Float[np.ndarray, "{resamples} {levels}"]:
+    """Draws bootstrap resamples of levels; returns how often each level is in each of them."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(levels, np.full(levels, 1 / levels), size=resamples).astype(np.float64)

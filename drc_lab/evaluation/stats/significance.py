@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
@@ -23,24 +24,24 @@ class Paired(NamedTuple):
     p_value: float
 
 
-def paired_test(solved: np.ndarray, baseline: np.ndarray) -> Paired:
+def paired_test(solved: Bool[np.ndarray, "N"], baseline: Bool[np.ndarray, "N"]) -> Paired:
     """McNemar's exact test (Psychometrika 1947): of the levels that only one of the two solves, does each solve half?
 
     Args:
-        solved, baseline: bool [N], on the same levels.
+        solved, baseline: on the same levels.
     """
     helped, hurt = int((solved & ~baseline).sum()), int((~solved & baseline).sum())
     both, neither = int((solved & baseline).sum()), int((~solved & ~baseline).sum())
     return Paired(helped, hurt, float(mcnemar([[both, helped], [hurt, neither]], exact=True).pvalue))
 
 
-def paired_t_test(returns: np.ndarray, baseline: np.ndarray) -> Paired:
+def paired_t_test(returns: Float[np.ndarray, "N"], baseline: Float[np.ndarray, "N"]) -> Paired:
     """Student's paired t test of returns, two-sided.
 
     If the difference is the same on all levels, its standard error is 0 and the exact sign test is used instead.
 
     Args:
-        returns, baseline: float [N], on the same levels.
+        returns, baseline: on the same levels.
     """
     difference = returns - baseline
     helped, hurt = int((difference > 0).sum()), int((difference < 0).sum())
@@ -49,8 +50,8 @@ def paired_t_test(returns: np.ndarray, baseline: np.ndarray) -> Paired:
     return Paired(helped, hurt, float(stats.ttest_1samp(difference, 0).pvalue))
 
 
-def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Holm's adjusted p-values (1979), float [N]; nan stays nan and does not count as a comparison.
+def holm(p_values: Sequence[float] | Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
+    """Holm's adjusted p-values (1979); nan stays nan and does not count as a comparison.
 
     If every test with an adjusted p-value of at most alpha is called significant, the probability of one or more false
     positives is at most alpha, whatever the dependence between the tests.

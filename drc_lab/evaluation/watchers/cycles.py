@@ -3,8 +3,9 @@
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped, UInt64
 
-from drc_lab.evaluation.watchers.watcher import Watcher
+from drc_lab.evaluation.watchers.watcher import Actions, Columns, Envs, Observations, Waits, Watcher
 from drc_lab.models.policy import PolicyValue
 
 NONE = -1
@@ -26,7 +27,7 @@ class Cycles(Watcher):
     def __init__(self) -> None:
         self.states: list[np.ndarray] = []  # for each step, hashes of the observations, uint64 [N]
 
-    def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
+    def seen(self, envs: Envs, obs: Observations, info: dict[str, Any]) -> None:
         step = len(self.states)
         if step == 0:
             N = len(envs)
@@ -41,13 +42,13 @@ class Cycles(Watcher):
             self._close(step, envs, state)
         self.states.append(state)
 
-    def decided(self, envs: np.ndarray, out: PolicyValue, actions: np.ndarray, waits: np.ndarray) -> None:
+    def decided(self, envs: Envs, out: PolicyValue, actions: Actions, waits: Waits) -> None:
         self.waits[envs] = waits
 
-    def columns(self) -> dict[str, np.ndarray]:
+    def columns(self) -> Columns:
         return {"cycles": self.count, "cycle_steps": self.steps, "cycle_start": self.start, "cycle_length": self.length}
 
-    def _close(self, step: int, envs: np.ndarray, state: np.ndarray) -> None:
+    def _close(self, step: int, envs: Envs, state: UInt64[np.ndarray, "N"]) -> None:
         envs = envs[~self.waits[envs]]
         before = np.stack(self.states)[:, envs]  # (step, n)
         again = (before == state[envs]) & (np.arange(step)[:, None] >= self.since[envs])
@@ -60,7 +61,7 @@ class Cycles(Watcher):
         self.steps[envs] += step - start
         self.since[envs] = step
 
-    def _hash(self, obs: np.ndarray) -> np.ndarray:
-        """Hashes of observations, uint64 [n]: randomly weighted sums of their bytes, so collisions are unlikely."""
+    def _hash(self, obs: Shaped[np.ndarray, "n *obs"]) -> UInt64[np.ndarray, "n"]:
+        """Hashes of observations: randomly weighted sums of their bytes, so collisions are unlikely."""
         each = np.ascontiguousarray(obs).reshape(len(obs), -1).view(np.uint8)
         return each.astype(np.uint64) @ self.weights

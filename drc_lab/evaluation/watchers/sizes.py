@@ -3,10 +3,11 @@
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int64
 
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.vector import game_of
-from drc_lab.evaluation.watchers.watcher import Watcher
+from drc_lab.evaluation.watchers.watcher import Columns, Envs, Observations, Watcher
 
 UNKNOWN = -1
 
@@ -20,9 +21,9 @@ class Sizes(Watcher):
 
     def __init__(self, env: BatchEnv):
         self.game = game_of(env)
-        self.sizes: np.ndarray | None = None  # int64 [N, 2]
+        self.sizes: Int64[np.ndarray, "N 2"] | None = None
 
-    def seen(self, envs: np.ndarray, obs: np.ndarray, info: dict[str, Any]) -> None:
+    def seen(self, envs: Envs, obs: Observations, info: dict[str, Any]) -> None:
         if self.sizes is not None:
             return
         if self.game is not None:
@@ -30,6 +31,6 @@ class Sizes(Watcher):
         else:
             self.sizes = np.full((len(envs), 2), obs.shape[2:] if obs.ndim == 4 else UNKNOWN)
 
-    def columns(self) -> dict[str, np.ndarray]:
+    def columns(self) -> Columns:
         assert self.sizes is not None
         return {"height": self.sizes[:, 0], "width": self.sizes[:, 1]}

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from jaxtyping import Float
 from torch import Tensor
 
 from drc_lab.learning.losses.base import ActorCriticLoss, Targets
@@ -12,6 +13,12 @@ from drc_lab.learning.returns import gae
 class A2CLoss(ActorCriticLoss):
     """A2C, for rollouts of the current policy that are learned from only once; see `LossSpec` for the arguments."""
 
-    def targets(self, values: Tensor, rewards: Tensor, discounts: Tensor, ratios: Tensor) -> Targets:
+    def targets(
+        self,
+        values: Float[Tensor, "T1 B"],
+        rewards: Float[Tensor, "T1-1 B"],
+        discounts: Float[Tensor, "T1-1 B"],
+        ratios: Float[Tensor, "T1-1 B"],
+    ) -> Targets:
         advantages = gae(values, rewards, discounts, self.lam)
         return Targets(advantages, advantages + values[:-1])

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import torch
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from drc_lab.envs.batch import Batch
 from drc_lab.envs.judge import Judge
 from drc_lab.learning.ranks import OneRank, Ranks, standardized
 from drc_lab.learning.specs import LossSpec
+
+LossAndParts = tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]
 
 
 class Transitions(NamedTuple):
@@ -31,21 +34,21 @@ class Transitions(NamedTuple):
             hard. None unless the loss needs them (`ActorCriticLoss.uses_optimal_actions`).
     """
 
-    actions: Tensor
-    rewards: Tensor
-    behaviour_logits: Tensor
-    resets: Tensor
-    truncated: Tensor
-    behaviour_values: Tensor | None = None
-    passes: Tensor | None = None
-    optimal_actions: Tensor | None = None
+    actions: Int64[Tensor, "T B"]
+    rewards: Float[Tensor, "T B"]
+    behaviour_logits: Float[Tensor, "T B A"]
+    resets: Bool[Tensor, "T+1 B"]
+    truncated: Bool[Tensor, "T B"]
+    behaviour_values: Float[Tensor, "T+1 B"] | None = None
+    passes: Bool[Tensor, "T B"] | None = None
+    optimal_actions: Bool[Tensor, "T B K"] | None = None
 
 
 class Targets(NamedTuple):
     """Advantages for the policy and targets for the value, both [T, B] and without gradient."""
 
-    advantages: Tensor
-    values: Tensor
+    advantages: Float[Tensor, "T B"]
+    values: Float[Tensor, "T B"]
 
 
 class Loss(ABC):
@@ -65,8 +68,12 @@ class Loss(ABC):
 
     @abstractmethod
     def __call__(
-        self, logits: Tensor, values: Tensor, batch: Transitions, ranks: Ranks | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+        self,
+        logits: Float[Tensor, "T1 B A"],
+        values: Float[Tensor, "T1 B"],
+        batch: Transitions,
+        ranks: Ranks | None = None,
+    ) -> LossAndParts:
         """Computes the loss and its parts.
 
         Args:
@@ -101,7 +108,13 @@ class ActorCriticLoss(LossSpec, Loss):
     """
 
     @abstractmethod
-    def targets(self, values: Tensor, rewards: Tensor, discounts: Tensor, ratios: Tensor) -> Targets:
+    def targets(
+        self,
+        values: Float[Tensor, "T1 B"],
+        rewards: Float[Tensor, "T1-1 B"],
+        discounts: Float[Tensor, "T1-1 B"],
+        ratios: Float[Tensor, "T1-1 B"],
+    ) -> Targets:
         """Computes advantages and value targets.
 
         Args:
@@ -112,13 +125,21 @@ class ActorCriticLoss(LossSpec, Loss):
                 acted.
         """
 
-    def policy_terms(self, log_prob: Tensor, ratios: Tensor, advantages: Tensor) -> Tensor:
+    def policy_terms(
+        self, log_prob: Float[Tensor, "T B"], ratios: Float[Tensor, "T B"], advantages: Float[Tensor, "T B"]
+    ) -> Float[Tensor, "T B"]:
         """The policy loss of each step, [T, B]; its mean is minimised. Only the first two arguments have gradients."""
         return -log_prob * advantages
 
     def policy_loss(
-        self, log_probs: Tensor, ratios: Tensor, advantages: Tensor, mask: Tensor, batch: Transitions, ranks: Ranks
-    ) -> Tensor:
+        self,
+        log_probs: Float[Tensor, "T B A"],
+        ratios: Float[Tensor, "T B"],
+        advantages: Float[Tensor, "T B"],
+        mask: Float[Tensor, "T B"],
+        batch: Transitions,
+        ranks: Ranks,
+    ) -> Float[Tensor, ""]:
         """The policy loss, a scalar: the mean of `policy_terms`. A loss may override it to learn from something else.
 
         Args:
@@ -132,17 +153,23 @@ class ActorCriticLoss(LossSpec, Loss):
         log_prob = log_probs.gather(-1, batch.actions[..., None])[..., 0]  # (T, B)
         return (self.policy_terms(log_prob, ratios, advantages) * mask).mean()
 
-    def value_terms(self, values: Tensor, targets: Tensor, behaviour: Tensor | None) -> Tensor:
+    def value_terms(
+        self, values: Float[Tensor, "T B"], targets: Float[Tensor, "T B"], behaviour: Float[Tensor, "T+1 B"] | None
+    ) -> Float[Tensor, "T B"]:
         """The value loss of each step, [T, B]; its mean is minimised. ``behaviour`` has the values while acting."""
         return (targets - values).square()
 
-    def diagnostics(self, ratios: Tensor) -> dict[str, Tensor]:
+    def diagnostics(self, ratios: Float[Tensor, "T B"]) -> dict[str, Float[Tensor, ""]]:
         """Additional scalars for logging, computed from ratios [T, B]."""
         return {}
 
     def __call__(
-        self, logits: Tensor, values: Tensor, batch: Transitions, ranks: Ranks | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+        self,
+        logits: Float[Tensor, "T1 B A"],
+        values: Float[Tensor, "T1 B"],
+        batch: Transitions,
+        ranks: Ranks | None = None,
+    ) -> LossAndParts:
         """Computes the loss and its parts.
 
         Args:
@@ -199,7 +226,12 @@ class ActorCriticLoss(LossSpec, Loss):
         return loss, {name: part.detach() for name, part in parts.items()}
 
     def _targets_without(
-        self, passes: Tensor, values: Tensor, rewards: Tensor, discounts: Tensor, ratios: Tensor
+        self,
+        passes: Bool[Tensor, "T B"],
+        values: Float[Tensor, "T+1 B"],
+        rewards: Float[Tensor, "T B"],
+        discounts: Float[Tensor, "T B"],
+        ratios: Float[Tensor, "T B"],
     ) -> Targets:
         """`targets` as if each env's rollout had no passes; 0 at passes.
 

@@ -8,12 +8,13 @@ without a growing data set.
 from typing import ClassVar
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from drc_lab.envs.batch import Batch
 from drc_lab.envs.judge import Judge, TableJudge
 from drc_lab.learning.losses.a2c import A2CLoss
-from drc_lab.learning.losses.base import Transitions
+from drc_lab.learning.losses.base import LossAndParts, Transitions
 from drc_lab.learning.ranks import OneRank, Ranks
 from drc_lab.learning.specs import ImitationSpec
 
@@ -35,8 +36,14 @@ class ImitationLoss(ImitationSpec, A2CLoss):
         return TableJudge(game, self.max_positions, self.max_states, self.threads)
 
     def policy_loss(
-        self, log_probs: Tensor, ratios: Tensor, advantages: Tensor, mask: Tensor, batch: Transitions, ranks: Ranks
-    ) -> Tensor:
+        self,
+        log_probs: Float[Tensor, "T B A"],
+        ratios: Float[Tensor, "T B"],
+        advantages: Float[Tensor, "T B"],
+        mask: Float[Tensor, "T B"],
+        batch: Transitions,
+        ranks: Ranks,
+    ) -> Float[Tensor, ""]:
         optimal, judged = _verdicts(batch)
         log_probs = torch.log_softmax(log_probs[..., : optimal.shape[-1]], -1)  # (T, B, K)
         among = optimal | ~judged[..., None]  # all actions where there is no verdict: log(0) would make gradients NaN
@@ -45,8 +52,12 @@ class ImitationLoss(ImitationSpec, A2CLoss):
         return -torch.where(judged, total, 0).sum() / count
 
     def __call__(
-        self, logits: Tensor, values: Tensor, batch: Transitions, ranks: Ranks | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+        self,
+        logits: Float[Tensor, "T1 B A"],
+        values: Float[Tensor, "T1 B"],
+        batch: Transitions,
+        ranks: Ranks | None = None,
+    ) -> LossAndParts:
         """See `ActorCriticLoss`. There are two more parts:
 
         judged: share of steps (without passes) for which the solver has a verdict.
@@ -62,7 +73,7 @@ class ImitationLoss(ImitationSpec, A2CLoss):
         return loss, parts | {"judged": verdicts / of.clamp(min=1), "optimal": hits / verdicts.clamp(min=1)}
 
 
-def _verdicts(batch: Transitions) -> tuple[Tensor, Tensor]:
+def _verdicts(batch: Transitions) -> tuple[Bool[Tensor, "T B K"], Bool[Tensor, "T B"]]:
     """Which actions are optimal, bool [T, B, K], and whether there is a verdict, bool [T, B]."""
     assert batch.optimal_actions is not None
     return batch.optimal_actions, batch.optimal_actions.any(-1)

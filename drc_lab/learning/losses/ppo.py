@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from drc_lab.learning.losses.base import ActorCriticLoss, Targets
@@ -15,15 +16,25 @@ class PPOLoss(PPOSpec, ActorCriticLoss):
 
     uses_behaviour_values: ClassVar[bool] = True
 
-    def targets(self, values: Tensor, rewards: Tensor, discounts: Tensor, ratios: Tensor) -> Targets:
+    def targets(
+        self,
+        values: Float[Tensor, "T1 B"],
+        rewards: Float[Tensor, "T1-1 B"],
+        discounts: Float[Tensor, "T1-1 B"],
+        ratios: Float[Tensor, "T1-1 B"],
+    ) -> Targets:
         advantages = gae(values, rewards, discounts, self.lam)
         return Targets(advantages, advantages + values[:-1])
 
-    def policy_terms(self, log_prob: Tensor, ratios: Tensor, advantages: Tensor) -> Tensor:
+    def policy_terms(
+        self, log_prob: Float[Tensor, "T B"], ratios: Float[Tensor, "T B"], advantages: Float[Tensor, "T B"]
+    ) -> Float[Tensor, "T B"]:
         clipped = ratios.clamp(1 - self.clip_ratio, 1 + self.clip_ratio)
         return -torch.minimum(ratios * advantages, clipped * advantages)
 
-    def value_terms(self, values: Tensor, targets: Tensor, behaviour: Tensor | None) -> Tensor:
+    def value_terms(
+        self, values: Float[Tensor, "T B"], targets: Float[Tensor, "T B"], behaviour: Float[Tensor, "T+1 B"] | None
+    ) -> Float[Tensor, "T B"]:
         errors = (targets - values).square()
         if self.clip_value is None or behaviour is None:
             return errors
@@ -31,7 +42,7 @@ class PPOLoss(PPOSpec, ActorCriticLoss):
         clipped = old + (values - old).clamp(-self.clip_value, self.clip_value)
         return torch.maximum(errors, (targets - clipped).square())
 
-    def diagnostics(self, ratios: Tensor) -> dict[str, Tensor]:
+    def diagnostics(self, ratios: Float[Tensor, "T B"]) -> dict[str, Float[Tensor, ""]]:
         """Low-variance estimate "kl" of KL(behaviour, current), and the share "clipped" of ratios out of range.
 
         See http://joschu.net/blog/kl-approx.html.
