@@ -40,24 +40,23 @@ class SweepRun(Callback):
 def _open(config: DictConfig) -> None:
     from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
+    from drc_lab.app.settings import Settings
     from drc_lab.app.start import say
-    from drc_lab.arguments import from_mapping, plain
     from drc_lab.process import quieten_libraries
     from drc_lab.tracking.descriptions import SWEEP as SWEEP_NOTE
     from drc_lab.tracking.multirun import sweep_run
     from drc_lab.tracking.naming import run_name
-    from drc_lab.tracking.spec import TrackingSpec
 
     quieten_libraries()
     _move_password(config)
     folder = Path(config.hydra.sweep.dir)
-    spec = from_mapping(TrackingSpec, plain(config.tracking) if "tracking" in config else {}, "tracking")
+    tracking = Settings(config).tracking
     opened.callback(_remove_unused, folder)
     tags = {"task": config.task, "sweep": folder.name, MLFLOW_RUN_NOTE: SWEEP_NOTE}
     outlive = config.hydra.runtime.choices["hydra/launcher"] == "submitit_slurm"
     changes = run_name(config.hydra.overrides.task, set(config.hydra.runtime.choices), str(config.study), config.seed)
     name = str(config.name or changes)
-    run_id = opened.enter_context(sweep_run(spec, folder, config.study, name, tags, outlive, say))
+    run_id = opened.enter_context(sweep_run(tracking, folder, config.study, name, tags, outlive, say))
     for name, value in ((SWEEP, uuid.uuid4().hex), (PARENT, run_id)):
         if value is not None:
             os.environ[name] = value

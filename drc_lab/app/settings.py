@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from omegaconf import DictConfig
 
@@ -58,8 +58,7 @@ class Settings:
     @cached_property
     def tracking(self) -> TrackingSpec:
         """The group; its defaults if the config has none."""
-        values: dict[str, Any] = plain(self.config).get("tracking", {})
-        return from_mapping(TrackingSpec, values, "tracking")
+        return self._group(TrackingSpec, "tracking") if "tracking" in self.config else TrackingSpec()
 
     @cached_property
     def checkpoints(self) -> CheckpointSpec:
