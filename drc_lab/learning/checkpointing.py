@@ -1,6 +1,7 @@
 """The checkpoints that a training keeps (the last one and the best ones), and when they are written."""
 
 import time
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,13 @@ from drc_lab.learning.validation import HeldOutEvaluation, rank
 from drc_lab.saved_tensors import read_torch
 
 BEST = "best.ckpt"
+
+
+class Outcome(Enum):
+    """How a training ended."""
+
+    FINISHED = "it ran to its end"
+    STOPPED = "a signal ended it"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -54,8 +62,7 @@ class Checkpoints(Checkpoint):
     Attributes:
         kept: the best checkpoints, best first, each with name, frames, return, and solve_rate where the env reports
             success.
-        finished: whether the training ran to its end; saved in the checkpoint.
-        stopped: whether a signal ended the training.
+        outcome: how the training ended; None as long as it runs. A checkpoint says whether it is FINISHED.
     """
 
     def __init__(
@@ -69,8 +76,9 @@ class Checkpoints(Checkpoint):
         self.folder, self.spec, self.every_rollouts = folder, spec, every_rollouts
         self.evaluation, self.stop = evaluation, stop
         self.kept: list[dict[str, Any]] = []
-        self.judged_at, self.finished, self.stopped = 0, False, False
-        self._ending, self._saved_at = False, time.monotonic()
+        self.judged_at, self._saved_at = 0, time.monotonic()
+        self.outcome: Outcome | None = None
+        self._ending = False  # whether a callback asked to end the training; saved in the checkpoint
         self._source: Path | None = None  # the checkpoint that was last written, or that this fit resumes from
         self._position: dict[str, Any] = {}  # Lightning's counters, read from that file
 
@@ -131,17 +139,20 @@ class Checkpoints(Checkpoint):
 
     def on_train_end(self, trainer: L.Trainer, agent: L.LightningModule) -> None:
         assert isinstance(agent, Agent)
-        self.stopped = self.stop.requested(trainer)
-        if self.stopped and agent.frames == 0:  # nothing was learned yet: the next start is a fresh one
-            return
+        stopped = self.stop.requested(trainer)
+        if stopped:
+            self.outcome = Outcome.STOPPED
+            if agent.frames == 0:  # nothing was learned yet: the next start is a fresh one
+                return
         self._position = self._counted()
         new = self._keep_best(trainer, agent)
-        self.finished = not self.stopped
-        if new or self.finished:
+        if not stopped:
+            self.outcome = Outcome.FINISHED
+        if new or not stopped:
             self._save_last(trainer)
 
     def on_save_checkpoint(self, trainer: L.Trainer, agent: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint |= {"finished": self.finished, **self._position}
+        checkpoint |= {"finished": self.outcome is Outcome.FINISHED, **self._position}
 
     def _counted(self) -> dict[str, Any]:
         """Lightning's counters at the end of the last rollout, read from the checkpoint.
@@ -165,8 +176,8 @@ class Checkpoints(Checkpoint):
             return False
         self.judged_at = agent.frames
         result = self.evaluation.result
-        worth = {key: result[key] for key in (SOLVE_RATE, RETURN) if key in result}
-        new: dict[str, Any] = {"name": f"frames-{agent.frames:012}.ckpt", "frames": agent.frames, **worth}
+        scores = {key: result[key] for key in (SOLVE_RATE, RETURN) if key in result}
+        new: dict[str, Any] = {"name": f"frames-{agent.frames:012}.ckpt", "frames": agent.frames, **scores}
         ranked = sorted([*self.kept, new], key=lambda one: rank(one, result), reverse=True)
         self.kept = ranked[: self.spec.keep_best]
         if new in self.kept:
@@ -175,7 +186,7 @@ class Checkpoints(Checkpoint):
             if trainer.is_global_zero:
                 self._link_best()
                 for run in recorders(trainer):
-                    run.log_checkpoint(path, {f"valid/{key}": value for key, value in worth.items()}, agent.frames)
+                    run.log_checkpoint(path, {f"valid/{key}": value for key, value in scores.items()}, agent.frames)
         return True
 
     def _link_best(self) -> None:

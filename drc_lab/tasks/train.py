@@ -23,7 +23,7 @@ from drc_lab.arguments import plain
 from drc_lab.checkpoint_names import LAST
 from drc_lab.checksums import BLANK, MARK, sealed
 from drc_lab.files import written
-from drc_lab.learning.checkpointing import BEST
+from drc_lab.learning.checkpointing import BEST, Outcome
 from drc_lab.learning.lost_ranks import ranks_watched
 from drc_lab.learning.rendezvous import on_this_machine
 from drc_lab.passwords import hidden_in
@@ -105,16 +105,17 @@ def fit(training: Training, run: Run) -> Path:
                 trainer.fit(training.agent, datamodule=training.data, ckpt_path=start.checkpoint, weights_only=True)
         except SystemExit as error:  # Lightning turns a KeyboardInterrupt into this
             raise error.__context__ or KeyboardInterrupt from None
-        if not (checkpoints.finished or checkpoints.stopped):  # no step was left, so Lightning called no hook
+        if checkpoints.outcome is None:  # no step was left, so Lightning called no hook
             training.agent.to(trainer.strategy.root_device)
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
                 callback.on_train_end(trainer, training.agent)
-    if training.stop.signal and not checkpoints.stopped and trainer.is_global_zero:  # signal after the last checkpoint
+    stopped = checkpoints.outcome is Outcome.STOPPED
+    if training.stop.signal and not stopped and trainer.is_global_zero:  # signal after the last checkpoint
         raise Stopped(training.stop.signal)
     for path in {checkpoints.last, checkpoints.best}:
         if path.is_file():  # there is none if the training was stopped before its first rollout
             run.log_artifact(path, "checkpoints")
-    if checkpoints.stopped and trainer.is_global_zero:  # other ranks just end: raising there would look like an error
+    if stopped and trainer.is_global_zero:  # other ranks just end: raising there would look like an error
         by, frames, command = (
             training.stop.signal or signal.SIGTERM,
             training.agent.frames,
@@ -122,8 +123,8 @@ def fit(training: Training, run: Run) -> Path:
         )
         raise Stopped(by, f"{by.name} after {frames:,} frames. Go on with:  {command}")
     # MLflow's table of runs shows the last value of a metric, so that sorting by these compares whole trainings.
-    worth, frames = training.evaluation.result, training.agent.frames
-    run.log_metrics({f"final/{name}": value for name, value in worth.items()} | {"final/frames": frames}, frames)
+    result, frames = training.evaluation.result, training.agent.frames
+    run.log_metrics({f"final/{name}": value for name, value in result.items()} | {"final/frames": frames}, frames)
     return checkpoints.best
 
 
