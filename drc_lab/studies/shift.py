@@ -8,7 +8,7 @@ from drc_lab.app.shift import BASE, errors_name_shift, shifted_settings
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.evaluation.kinds.kind import Setting
 from drc_lab.evaluation.measures.finding import Finding
-from drc_lab.evaluation.measures.shift import world_findings
+from drc_lab.evaluation.measures.shift import shift_findings
 from drc_lab.evaluation.measures.table import Row, table
 from drc_lab.evaluation.play.records import concatenated
 from drc_lab.files import written
@@ -69,4 +69,4 @@ def play_shifts(shifts: Sequence[Shift], base: Sequence[Row], folder: Path, run:
     with written(folder / FILE) as part:
         concatenated(parts).to_parquet(part, index=False)
     run.log_artifact(folder / FILE)
-    return world_findings(rows, confidence)
+    return shift_findings(rows, confidence)

@@ -15,7 +15,7 @@ from drc_lab.evaluation.measures.criterion import RETURNS, SOLVED, criterion_of,
 from drc_lab.evaluation.measures.failures import endings, failures
 from drc_lab.evaluation.measures.over_frames import metrics_at, over_frames_findings
 from drc_lab.evaluation.measures.seeds import seed_findings
-from drc_lab.evaluation.measures.shift import world_findings
+from drc_lab.evaluation.measures.shift import shift_findings
 from drc_lab.evaluation.measures.shipped import findings, measures_of
 from drc_lab.evaluation.measures.table import table
 from drc_lab.evaluation.play.records import joined
@@ -85,7 +85,7 @@ def test_over_seeds_frames_and_worlds_the_return_stands_for_the_solve_rate():
     rows = table(several)
     assert set(metrics_at(rows)[100]) >= {"over_frames/return", "over_frames/random_return"}
     assert "return" in over_frames_findings(rows)[0].table
-    (plain, thinking) = world_findings({name: table(records(n)) for n, name in enumerate("ab")})
+    (plain, thinking) = shift_findings({name: table(records(n)) for n, name in enumerate("ab")})
     assert "return" in plain.table and "solved" not in plain.table and len(thinking.table) == 2
 
 

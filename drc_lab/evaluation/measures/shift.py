@@ -1,4 +1,4 @@
-"""Findings on one policy in several worlds: how its score and its gain from thinking hold up out of distribution."""
+"""Findings on one policy under distribution shifts: how its score and its gain from thinking hold up."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def world_findings(rows: Mapping[str, Sequence[Row]], confidence: float = 0.95) -> list[Finding]:
-    """A row for each world: the baseline policy, the random policy, and the best setting with more thinking.
+def shift_findings(rows: Mapping[str, Sequence[Row]], confidence: float = 0.95) -> list[Finding]:
+    """A row for the base and for each shift: the baseline policy, the random policy, the best setting with more thinking.
 
     Args:
-        rows: of each world, by name, see `drc_lab.evaluation.measures.table.table`.
+        rows: of each of them, by name, see `drc_lab.evaluation.measures.table.table`.
         confidence: of the intervals.
 
     Returns:
-        the findings; [] if there is only one world.
+        the findings; [] if there is only the base. Reports and files call each of them a world, as the config does.
     """
     if len(rows) < 2:
         return []
     plain, thinking, criterion = [], [], next(iter(rows.values()))[0].criterion
-    for world, own in rows.items():
-        (summary,) = summarise(own, confidence)
+    for name, its_rows in rows.items():
+        (summary,) = summarise(its_rows, confidence)
         base, best = summary.baseline, summary.best
         random = next((row.value for row in summary.controls if row.kind == "random"), float("nan"))
-        plain.append({"world": world, "levels": base.levels, criterion.column: base.value, "low": base.low,
+        plain.append({"world": name, "levels": base.levels, criterion.column: base.value, "low": base.low,
                       "high": base.high, "steps": base.mean_length, "random": random})  # fmt: skip
         if best is not None:
-            thinking.append({"world": world, "best": f"{best.kind} {best.amount:g}", "gain": best.difference,
+            thinking.append({"world": name, "best": f"{best.kind} {best.amount:g}", "gain": best.difference,
                              "low": best.difference_low, "high": best.difference_high,
                              "p_holm": best.p_adjusted})  # fmt: skip
     about_plain = (
@@ -48,20 +48,20 @@ def world_findings(rows: Mapping[str, Sequence[Row]], confidence: float = 0.95) 
     )
 
     def draw(axis: "Axes") -> None:
-        for world, own in rows.items():
-            line = [row for row in own if row.kind == FIRST_PASSES and row.optimal == "all"]
+        for name, its_rows in rows.items():
+            line = [row for row in its_rows if row.kind == FIRST_PASSES and row.optimal == "all"]
             amounts = [row.amount for row in line]
-            (drawn,) = axis.plot(amounts, [criterion.scale * row.difference for row in line], marker="o", label=world)
+            (curve,) = axis.plot(amounts, [criterion.scale * row.difference for row in line], marker="o", label=name)
             low, high = (
                 [criterion.scale * getattr(row, f"difference_{end}") for row in line] for end in ("low", "high")
             )
-            axis.fill_between(amounts, low, high, color=drawn.get_color(), alpha=0.15, linewidth=0)
+            axis.fill_between(amounts, low, high, color=curve.get_color(), alpha=0.15, linewidth=0)
         axis.axhline(0, color="black", linewidth=0.7)
         axis.set(xlabel="extra passes on the first observation", ylabel=f"gain, {criterion.unit}")
         axis.legend(fontsize="small")
 
-    found = [Finding("worlds", "What is left of it in other worlds?", about_plain, pd.DataFrame(plain))]
+    findings = [Finding("worlds", "What is left of it in other worlds?", about_plain, pd.DataFrame(plain))]
     if thinking:
         title = "Does more thinking help in other worlds?"
-        found.append(Finding("worlds_thinking", title, about_thinking, pd.DataFrame(thinking), draw))
-    return found
+        findings.append(Finding("worlds_thinking", title, about_thinking, pd.DataFrame(thinking), draw))
+    return findings
