@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from drc_lab.evaluation.kinds.kind import Kind, Words
 from drc_lab.evaluation.play.thinking import Thinking
-from drc_lab.rules import all_at_least
+from drc_lab.rules import Positive
 
 if TYPE_CHECKING:
     from drc_lab.evaluation.play.played import Played
@@ -21,15 +21,11 @@ class Adaptive(Kind):
     """
 
     amounts: list[float] = field(default_factory=list)
-    max_ticks: int = 48
+    max_ticks: Positive = 48
     every_step: bool = False
 
     words = Words("adaptive", "until ticks agree within (nats)", "thinking until ticks agree within {} nats")
     less_is_more = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        all_at_least(self, 1, "max_ticks")
 
     def thinking(self, amount: float, baseline: "Played | None" = None) -> Thinking:
         return Thinking(passes=self.max_ticks, pass_ticks=1, agree=amount, every_step=self.every_step)

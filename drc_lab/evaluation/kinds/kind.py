@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+from drc_lab.arguments import Spec
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.play.thinking import Thinking
 from drc_lab.rules import at_least
@@ -43,7 +44,7 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Kind(ABC):
+class Kind(Spec, ABC):
     """A kind of thinking. A subclass is a frozen dataclass, whose fields are its settings in the config.
 
     The class attributes below may be replaced in a subclass.
@@ -72,6 +73,7 @@ class Kind(ABC):
     """Whether `thinking` depends on how the baseline policy plays, which is played first."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         at_least("amounts", self.amounts or (), self.least)
 
     @abstractmethod

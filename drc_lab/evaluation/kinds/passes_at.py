@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from drc_lab.evaluation.kinds.kind import Kind, Words
 from drc_lab.evaluation.play.thinking import Thinking
-from drc_lab.rules import all_at_least
+from drc_lab.rules import NotNegative
 
 if TYPE_CHECKING:
     from drc_lab.evaluation.play.played import Played
@@ -17,13 +17,9 @@ class PassesAt(Kind):
     """Amounts are numbers of passes before step ``step`` of the episode, 0 being the first. The label has the step."""
 
     amounts: list[int] = field(default_factory=list)
-    step: int = 3
+    step: NotNegative = 3
 
     least = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        all_at_least(self, 0, "step")
 
     @property
     def label(self) -> str:

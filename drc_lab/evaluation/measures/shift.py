@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def shift_findings(rows: Mapping[str, Sequence[Row]], confidence: float = 0.95) -> list[Finding]:
-    """A row for the base and for each shift: the baseline policy, the random policy, the best setting with more thinking.
+    """A row for the base and for each shift: the baseline policy, the random one, the best setting with more thinking.
 
     Args:
         rows: of each of them, by name, see `drc_lab.evaluation.measures.table.table`.

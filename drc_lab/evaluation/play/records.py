@@ -14,8 +14,8 @@ Columns:
   missing for settings without that watcher;
 - the columns of other watchers.
 
-An evaluation of several checkpoints also has the columns ``checkpoint``, ``seed`` and ``frames``; one under distribution
-shifts adds its own.
+An evaluation of several checkpoints also has the columns ``checkpoint``, ``seed`` and ``frames``; one under
+distribution shifts adds its own.
 """
 
 from collections.abc import Sequence
