@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from drc_lab.arguments import Spec, errors_under, fit, from_mapping
 from drc_lab.errors import ConfigError
-from drc_lab.pictures import CellSize
+from drc_lab.pictures import DEFAULT_CELL_SIZE, CellSize
 from drc_lab.rules import NUMBER, NotNegative, Positive, text_of
 
 Split = Literal["train", "valid", "test"]
@@ -32,18 +32,33 @@ class OneLevel:
     """Base of the classes that hold a single level of a game."""
 
 
+@dataclass(frozen=True)
 class LevelEnvSpec(Spec):
-    """Base of the arguments of a `drc_lab.envs.vector.LevelVectorEnv`; a subclass is a dataclass with these fields."""
+    """The arguments that every game takes, but for ``split``. A game is a subclass, which adds that and its own.
 
-    num_envs: Positive
-    num_levels: NumLevels
-    max_steps: Steps
-    thinks: Thinks
-    autoreset: bool
-    copy: bool
-    action_masks: bool
-    render_mode: RenderMode | None
-    cell_size: CellSize
+    Args:
+        num_envs: B.
+        num_levels, level_seed: size and seed of a fixed set of levels, which does not depend on the env's seed.
+        order: of a fixed set, "shuffled" or "sequential".
+        max_steps: step limit, or [lowest, highest].
+        thinks, autoreset, copy, action_masks, render_mode, cell_size: see `drc_lab.envs.vector.LevelVectorEnv`.
+
+    Raises:
+        ConfigError: a setting that cannot work.
+    """
+
+    num_envs: Positive = 1
+    num_levels: NumLevels = None
+    level_seed: NotNegative = 0
+    order: Order = "shuffled"
+    max_steps: Steps = 100
+    thinks: Thinks = None
+    autoreset: bool = True
+    copy: bool = True
+    action_masks: bool = False
+    render_mode: RenderMode | None = None
+    cell_size: CellSize = DEFAULT_CELL_SIZE
+
     noop = False  # unless a subclass has such a field
 
     GIVEN_LEVELS: ClassVar[tuple[str, ...]] = ()  # arguments that provide levels in place of a generator

@@ -9,20 +9,16 @@ from typing import Annotated, Any, Literal, get_args
 from annotated_types import Ge, Le
 
 from drc_lab.arguments import Spec
+from drc_lab.envs.specs.game import GameSpec
 from drc_lab.envs.specs.levels import (
     Density,
-    LevelEnvSpec,
     NumLevels,
     OneLevel,
-    Order,
-    RenderMode,
     Split,
     Steps,
-    Thinks,
     stages,
 )
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.pictures import DEFAULT_CELL_SIZE, CellSize
 from drc_lab.rules import NUMBER, NotNegative, Positive, Real, Whole
 
 Style = Literal["random", "official"]
@@ -115,27 +111,22 @@ def check_packable(cells: int, robots: int) -> None:
 
 
 @dataclass(frozen=True)
-class RicochetSpec(LevelEnvSpec):
-    """Arguments of `drc_lab.envs.ricochet.RicochetVectorEnv`.
+class RicochetSpec(GameSpec):
+    """Arguments of `drc_lab.envs.ricochet.RicochetVectorEnv`; see `GameSpec` for the others.
 
     Args:
-        num_envs: B.
         height, width, num_robots, style, wall_density, min_optimal, max_optimal, split: see `BoardSpec`.
         num_levels, level_seed: size and seed of a fixed set of generated boards, or of a sample of a bank's; the set
             does not depend on the env's seed.
-        order: of a fixed set, "shuffled" or "sequential".
         augment: whether to rotate, mirror and recolour (renumber the robots of) each board at random.
         curriculum: see `CurriculumSpec`; its stages may set ``height``, ``width`` and ``num_robots`` up to the env's
             own (a smaller board lies in the upper left corner), ``wall_density``, ``min_optimal``, ``max_optimal``.
-        max_steps: step limit, or [lowest, highest].
         observation: "planes", "symbolic" or "rgb".
         step_penalty, null_move_penalty, goal_reward, noop: see `drc_lab.envs.ricochet.step.Rules`.
         board, layout, bank: given boards, see `drc_lab.envs.ricochet.RicochetVectorEnv`.
         min_moved, max_moved: of a bank, range of the number of robots that an optimal solution has to move.
-        thinks, autoreset, copy, action_masks, render_mode, cell_size: see `drc_lab.envs.vector.LevelVectorEnv`.
     """
 
-    num_envs: Positive = 1
     height: Side = 5
     width: Side = 5
     num_robots: Whole = 2
@@ -143,10 +134,6 @@ class RicochetSpec(LevelEnvSpec):
     wall_density: Density = 0.15
     min_optimal: Positive = 1
     max_optimal: Positive | None = None
-    split: Split = "train"
-    num_levels: NumLevels = None
-    level_seed: NotNegative = 0
-    order: Order = "shuffled"
     augment: bool = False
     curriculum: dict[str, Any] | None = None
     max_steps: Steps = 20
@@ -155,17 +142,11 @@ class RicochetSpec(LevelEnvSpec):
     null_move_penalty: Real = 0.0
     goal_reward: Real = 1.0
     noop: bool = False
-    thinks: Thinks = None
     board: OneLevel | str | Sequence[OneLevel | str] | None = None
     layout: Layout | None = None
     bank: str | None = None
     min_moved: Positive = 1
     max_moved: Positive | None = None
-    autoreset: bool = True
-    copy: bool = True
-    action_masks: bool = False
-    render_mode: RenderMode | None = None
-    cell_size: CellSize = DEFAULT_CELL_SIZE
 
     GIVEN_LEVELS = ("board", "layout", "bank")
 

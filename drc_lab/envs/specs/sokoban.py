@@ -13,15 +13,11 @@ from drc_lab.envs.specs.levels import (
     LevelEnvSpec,
     NumLevels,
     OneLevel,
-    Order,
-    RenderMode,
     Split,
     Steps,
-    Thinks,
     stages,
 )
 from drc_lab.errors import ConfigError
-from drc_lab.pictures import DEFAULT_CELL_SIZE, CellSize
 from drc_lab.rules import NUMBER, NotNegative, Positive, Real, Whole
 from drc_lab.untrusted import opened
 
@@ -109,17 +105,15 @@ GENERATORS: dict[str, type[LevelSpec]] = {"rooms": RoomSpec, "reverse": ReverseS
 
 @dataclass(frozen=True)
 class SokobanSpec(LevelEnvSpec):
-    """Arguments of `drc_lab.envs.sokoban.SokobanVectorEnv`.
+    """Arguments of `drc_lab.envs.sokoban.SokobanVectorEnv`; see `LevelEnvSpec` for the others.
 
     Args:
-        num_envs: B.
         generator: "rooms" (random walls, proven solvable) or "reverse" (carved rooms, boxes pulled off their targets).
         height, width, num_boxes, min_optimal, max_optimal, min_pushes, max_pushes: see `LevelSpec`.
         wall_density: see `RoomSpec`; carving, effort, prove: see `ReverseSpec`.
         split: of generated levels, or the name of the folder of levels in files that have splits.
         num_levels, level_seed: size and seed of a fixed set of generated levels, or of a sample of the files'; the set
             does not depend on the env's seed.
-        order: of a fixed set, "shuffled" or "sequential".
         augment: whether to rotate and mirror each level at random.
         curriculum: see `CurriculumSpec`; its stages may set the generator's arguments, ``height`` and ``width`` up to
             the env's own (walls fill the rest).
@@ -132,13 +126,10 @@ class SokobanSpec(LevelEnvSpec):
             `drc_lab.envs.sokoban.solutions.read_solutions`. A level's ``optimal`` is the length of its shortest
             solution in the file that solves it when replayed. ``{split}`` in the file's name stands for the split;
             without it, held-out levels of a folder with splits have no solutions.
-        max_steps: step limit, or [lowest, highest].
         observation, crop_border: see `drc_lab.envs.sokoban.step.SokobanBatch`.
         step_reward, on_reward, off_reward, solved_reward, noop: see `drc_lab.envs.sokoban.step.Rules`.
-        thinks, autoreset, copy, action_masks, render_mode, cell_size: see `drc_lab.envs.vector.LevelVectorEnv`.
     """
 
-    num_envs: Positive = 1
     generator: Literal["rooms", "reverse"] = "rooms"
     height: Side = 7
     width: Side = 7
@@ -152,9 +143,6 @@ class SokobanSpec(LevelEnvSpec):
     effort: Positive = 300
     prove: bool = False
     split: str = "train"
-    num_levels: NumLevels = None
-    level_seed: NotNegative = 0
-    order: Order = "shuffled"
     augment: bool = False
     curriculum: dict[str, Any] | None = None
     level: OneLevel | str | Sequence[OneLevel | str] | None = None
@@ -171,12 +159,6 @@ class SokobanSpec(LevelEnvSpec):
     off_reward: Real = -1.0
     solved_reward: Real = 10.0
     noop: bool = False
-    thinks: Thinks = None
-    autoreset: bool = True
-    copy: bool = True
-    action_masks: bool = False
-    render_mode: RenderMode | None = None
-    cell_size: CellSize = DEFAULT_CELL_SIZE
 
     GIVEN_LEVELS = ("level", "levels")
 
