@@ -160,14 +160,14 @@ class HeldOutEvaluation(L.Callback):
         vars(self).update(own)
 
 
-def rank(means: Mapping[str, float], present: Mapping[str, float]) -> tuple[float, float]:
+def rank(means: Mapping[str, Any], present: Mapping[str, float]) -> tuple[float, float]:
     """The key by which evaluations are ranked: the solve rate, then the return.
 
     The return decides between equal solve rates, as when no level is solved yet, or all are. It decides alone if the
     ``present`` evaluation has no solve rate.
 
     Args:
-        means: means over levels of the evaluation to rank.
+        means: means over levels of the evaluation to rank; other entries may lie beside them.
         present: means of the current evaluation.
     """
     return (means.get("solve_rate", 0.0) if "solve_rate" in present else 0.0), means["return"]

@@ -70,7 +70,7 @@ class Stage:
     @property
     def brief(self) -> str:
         """How far the episode is or how it ended, short enough for the line beneath a picture."""
-        return progress(self.info, 0, self.env.limit[0], self.over)
+        return progress(self.info, 0, int(self.env.limit[0]), self.over)
 
     @property
     def status(self) -> str:
