@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 from drc_lab import envs
+from drc_lab.unknown_user import name_unknown_user
 
 if TYPE_CHECKING:
     from drc_lab.api import (
@@ -37,6 +38,8 @@ __all__ = [
     "thinking_sweep",
     "train",
 ]
+
+name_unknown_user()
 
 
 def __getattr__(name: str) -> Any:

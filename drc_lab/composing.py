@@ -5,6 +5,7 @@ Light to import.
 
 import difflib
 import gc
+import logging
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -114,6 +115,8 @@ def import_task(task: str) -> ModuleType:
     if name in sys.modules:  # imported by an earlier job, whose garbage must not be frozen
         return sys.modules[name]
     gc.disable()
+    # Without a home folder it says in three lines that it rebuilds its list of fonts, which takes a tenth of a second.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         return import_module(name)
     finally:

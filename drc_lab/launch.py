@@ -1,12 +1,14 @@
 """How this process was started: as which job of a sweep, and by which command."""
 
 import os
-import re
 import shlex
 import sys
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
 from hydra.types import RunMode
 
 # Environment variables, because every launcher passes the environment on to its jobs.
@@ -47,5 +49,15 @@ def command_with(key: str, path: Path, without: str | None = None) -> str:
     """The command that started this process, with a key set to a path; the key ``without`` is left out."""
     others = [word for word in words() if word.split("=")[0] not in (key, without)]
     path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    quoted = str(path) if re.fullmatch(r"[\w./-]+", str(path)) else f"'{path}'"  # for Hydra's grammar
-    return shlex.join([*python(), *others, f"{key}={quoted}"])
+    return shlex.join([*python(), *others, override(key, path)])
+
+
+def override(key: str, value: Path | str) -> str:
+    """The word that gives a key this text, with quotes where Hydra's grammar needs them."""
+    plain = f"{key}={value}"
+    try:
+        if OverridesParser.create().parse_override(plain).value() == str(value):
+            return plain
+    except HydraException:
+        pass
+    return f"{key}={QuotedString(str(value), Quote.single).with_quotes()}"

@@ -1,13 +1,13 @@
 """The numba decorator with which all loops of the project are compiled."""
 
 import hashlib
-import os
 from contextlib import ExitStack
 from pathlib import Path
 
 import numba
 from numba.core import event
 
+from drc_lab.kernel_cache import cache_folder
 from drc_lab.progress import working
 
 # Numba's disk cache checks only the file that contains a function, and would not notice changes in functions that it
@@ -16,14 +16,15 @@ _PACKAGE = Path(__file__).parent
 _COMPILED = [*(_PACKAGE / "models" / "compiled").glob("*.py"), *(_PACKAGE / "envs").rglob("*.py")]
 _SOURCES = [Path(__file__), *sorted(_COMPILED)]
 _DIGEST = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()[:12]
-if os.access(_PACKAGE, os.W_OK) and not os.environ.get("NUMBA_CACHE_DIR"):
-    cache = _PACKAGE / "__pycache__" / f"numba-{_DIGEST}"
-    numba.config.CACHE_DIR = str(cache)  # type: ignore[attr-defined]
+_FOLDER = cache_folder(_PACKAGE, _DIGEST)
+CACHED = _FOLDER is not None
+if CACHED:
+    numba.config.CACHE_DIR = str(_FOLDER)  # type: ignore[attr-defined]
 
 # Division by zero must not raise, because loops with such checks are not vectorised. Reassociation and contraction are
 # allowed; "no NaNs" and "no infinities" are not, because a NaN has to reach the guard that reports it.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
-jit = numba.njit(error_model="numpy", fastmath=FASTMATH, cache=True, nogil=True)
+jit = numba.njit(error_model="numpy", fastmath=FASTMATH, cache=CACHED, nogil=True)
 
 
 class _Compiling(event.Listener):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from drc_lab.errors import ConfigError
 from drc_lab.process_spec import Precision, ProcessSpec
 
 
@@ -39,7 +40,7 @@ def start_process(
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # else Lightning divides the cores among the ranks
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or allowed))
+    torch.set_num_threads(threads_of_environment() or allowed)
     if deterministic != torch.are_deterministic_algorithms_enabled():  # the import that it needs takes seconds
         torch.use_deterministic_algorithms(deterministic)
     if deterministic:
@@ -48,6 +49,19 @@ def start_process(
     torch.set_float32_matmul_precision(matmul_precision)
     torch.backends.cudnn.allow_tf32 = matmul_precision != "highest"
     reuse_freed_memory()
+
+
+def threads_of_environment() -> int | None:
+    """The threads that OMP_NUM_THREADS asks for, the first number if it has one for each level; None if it is not set.
+
+    Raises:
+        ConfigError: it is no number.
+    """
+    if not (given := os.environ.get("OMP_NUM_THREADS", "").strip()):
+        return None
+    if not (first := given.split(",")[0].strip()).isdecimal() or int(first) < 1:
+        raise ConfigError("OMP_NUM_THREADS", given, "a number of threads, from 1 on")
+    return int(first)
 
 
 def seed_everywhere(seed: int) -> None:

@@ -27,19 +27,12 @@ from drc_lab.errors import ConfigError, UserError
 from drc_lab.files import written
 from drc_lab.passwords import hidden, hidden_in, without_hidden
 from drc_lab.tracking.descriptions import STUDY
+from drc_lab.tracking.environment import set_defaults
 from drc_lab.tracking.moved import follow
 from drc_lab.tracking.schema import check_schema
+from drc_lab.tracking.sqlite import SQLITE, client_of_file, make_tables, uri_of_file
 
-SQLITE = "sqlite:///"
 PLACE = "drc_lab.place"  # tag: a digest of machine and folder
-ENVIRONMENT = {
-    # MLflow's defaults retry for minutes, during which neither a wrong address nor a dead server would be noticed.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
-    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # a busy server may ask for an hour
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
 NAME = re.compile(r"[\w./: -]+")  # what MLflow accepts as part of a param's name
 # These loggers report every failed attempt to reach a server; the sender reports only the first.
 TALKATIVE = ("mlflow.store.db.utils", "mlflow.exceptions", "urllib3.connectionpool")
@@ -69,6 +62,11 @@ class Store:
         # Name the driver that drc-lab[postgres] installs, because SQLAlchemy 2.1 changed its default driver.
         self.uri = re.sub("^postgres(ql)?://", "postgresql+psycopg2://", uri)
 
+    @property
+    def file(self) -> Path | None:
+        """The store's SQLite file; None if it is something else."""
+        return Path(self.uri.removeprefix(SQLITE)) if self.uri.startswith(SQLITE) else None
+
     @cached_property
     def client(self) -> MlflowClient:
         """A client of the store, made on first use.
@@ -80,20 +78,19 @@ class Store:
                 moved and cannot be written.
             Away: the store is a database that does not answer. A server is not contacted before the first call.
         """
-        for name, value in ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
+        set_defaults()
         for name in TALKATIVE:
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        file = self.uri.startswith(SQLITE)
         try:
             with self._alone():
-                if file:
-                    self._make_file(Path(self.uri.removeprefix(SQLITE)))
+                if self.file is not None and not self.file.exists():
+                    with written(self.file) as part:  # MLflow cannot use a file whose creation was interrupted
+                        make_tables(part)
                 if self.uri.startswith(tuple(DATABASE_ENGINES)):
                     self._knock()
-                client = MlflowClient(self.uri)
-                if file:
-                    follow(Path(self.uri.removeprefix(SQLITE)))
+                client = MlflowClient(self.uri) if self.file is None else client_of_file(self.file)
+                if self.file is not None:
+                    follow(self.file)
                 return client
         except OperationalError as error:
             raise Away(self.told(error)) from error
@@ -185,15 +182,9 @@ class Store:
         served = self.uri.startswith(("http://", "https://", "databricks"))
         return None if served else Path(artifacts).resolve().as_uri()
 
-    def _make_file(self, path: Path) -> None:
-        """Creates a new database atomically: MLflow cannot use one whose creation was interrupted."""
-        if not path.exists():
-            with written(path) as part:
-                MlflowClient(f"{SQLITE}{part}")
-
     def _knock(self) -> None:
         """Tries once to connect to the database, where MLflow would try for minutes; see `check_schema`."""
-        engine = create_sqlalchemy_engine(self.uri)
+        engine = create_sqlalchemy_engine(self.uri if self.file is None else uri_of_file(self.file))
         try:
             check_schema(engine, self.name)
         finally:

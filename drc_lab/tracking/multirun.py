@@ -19,10 +19,11 @@ from drc_lab.evaluation.measures.criterion import judged_by
 from drc_lab.evaluation.stats.intervals import mean_interval
 from drc_lab.files import remove_empty, written
 from drc_lab.tracking.journal import FILE
-from drc_lab.tracking.mlflow import SQLITE, in_one_line
+from drc_lab.tracking.mlflow import in_one_line
 from drc_lab.tracking.reading import pages
 from drc_lab.tracking.run import Run, Say, tracked_run
 from drc_lab.tracking.spec import TrackingSpec
+from drc_lab.tracking.sqlite import SQLITE
 
 BEST = "best/"  # prefix of the metrics by which jobs are compared
 CONFIDENCE = 0.95  # of the interval over seeds

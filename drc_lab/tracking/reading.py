@@ -9,8 +9,10 @@ from mlflow.entities import Run
 from mlflow.store.entities import PagedList
 from mlflow.tracking import MlflowClient
 
-from drc_lab.errors import ConfigError, UserError
-from drc_lab.tracking.mlflow import SQLITE, Store
+from drc_lab.errors import ConfigError, UserError, note
+from drc_lab.tracking.environment import overridden
+from drc_lab.tracking.mlflow import Store
+from drc_lab.tracking.sqlite import SQLITE
 
 SHOWN = 12  # most names in a message
 
@@ -24,6 +26,7 @@ def open_store(uri: str) -> MlflowClient:
     store, path = Store(uri), Path(uri.removeprefix(SQLITE))
     if uri.startswith(SQLITE) and not path.is_file():  # MLflow would create an empty store
         raise UserError(f"tracking.uri: found no runs, {str(path)!r} is not there; a training makes it")
+    note(overridden(uri))
     with store.answering():
         store.client.search_experiments(max_results=1)
     return store.client

@@ -86,7 +86,7 @@ def _process_wide(uri: str) -> Iterator[None]:
 
     With an SQL store, MLflow (3.17) looks up the model by the global URI and not by that of the client.
     """
-    before = mlflow.get_tracking_uri()
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else ""
     mlflow.set_tracking_uri(uri)
     try:
         yield

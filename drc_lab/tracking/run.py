@@ -10,11 +10,12 @@ from typing import Any
 from mlflow.tracking import MlflowClient
 
 from drc_lab.errors import CannotWrite, UserError
-from drc_lab.launch import python
+from drc_lab.launch import override, python
 from drc_lab.passwords import HIDDEN, VARIABLE, hidden
 from drc_lab.progress import working
 from drc_lab.ranks import rank
 from drc_lab.tracking import journal as journals
+from drc_lab.tracking.environment import overridden
 from drc_lab.tracking.journal import Journal, Operation
 from drc_lab.tracking.mlflow import Away, Store, end_status, flatten, in_one_line
 from drc_lab.tracking.sender import Sender
@@ -177,6 +178,8 @@ def tracked_run(
         journal, new = _open(store, spec, folder, experiment, name, tags, resume)
     except CannotWrite as refused:
         raise UserError(str(refused)) from None
+    if told := store is not None and overridden(store.name, experiment, folder):
+        say(told)
     run = Run(experiment, journal, store)
     senders = _senders(run, spec, say)
     if new and store is not None:
@@ -279,7 +282,7 @@ def finish(senders: list[Sender], journal: Journal, patience: float, say: Say) -
             sender.give_up()
         journal.close()
         if left := [sender.sink.name for sender in senders if not sender.done]:
-            command = shlex.join([*python(), "task=sync", f"folder={journal.folder}", *_given_uri(journal)])
+            command = shlex.join([*python(), "task=sync", override("folder", journal.folder), *_given_uri(journal)])
             say(
                 f"{left[0]} does not have all of it. The same command in the same folder sends the rest, or:  {command}"
             )

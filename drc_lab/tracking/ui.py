@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
@@ -20,8 +21,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from drc_lab.errors import ConfigError, UserError, complain
 from drc_lab.evaluation.measures.criterion import judged_by
-from drc_lab.tracking.mlflow import SQLITE
 from drc_lab.tracking.reading import open_store, pages, runs_of, studies
+from drc_lab.tracking.sqlite import SQLITE, for_mlflow
 
 HOST = "127.0.0.1"  # only this machine, because the pages are not protected by a password
 VIEW = "mlflow.sharedViewState."  # prefix of the experiment tags in which MLflow's "share this view" saves views
@@ -99,23 +100,23 @@ def server(store: str, port: int) -> Iterator[subprocess.Popen[Any]]:
             probe.bind((HOST, port))
         except OSError as error:
             raise UserError(f"PORT: found {port}, {error.strerror}; another: make ui PORT={port + 1}") from None
-    words = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1",
-             "--backend-store-uri", SQLITE + store,
-             "--uvicorn-opts", "--log-level warning --no-access-log"]  # fmt: skip
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # In a new session, so that Ctrl-C reaches only this program and the server does not print a traceback.
-    process = subprocess.Popen(words, env=os.environ | QUIET, start_new_session=True)
-    try:
-        while process.poll() is None:
-            with contextlib.suppress(OSError), urlopen(f"http://{HOST}:{port}/health", timeout=5):
-                break
-            time.sleep(0.1)
-        else:
-            raise UserError("MLflow's server did not start, see above")
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
+    with for_mlflow(Path(store)) as uri:
+        words = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1",
+                 "--backend-store-uri", uri, "--uvicorn-opts", "--log-level warning --no-access-log"]  # fmt: skip
+        # In a new session, so that Ctrl-C reaches only this program and the server does not print a traceback.
+        process = subprocess.Popen(words, env=os.environ | QUIET, start_new_session=True)
+        try:
+            while process.poll() is None:
+                with contextlib.suppress(OSError), urlopen(f"http://{HOST}:{port}/health", timeout=5):
+                    break
+                time.sleep(0.1)
+            else:
+                raise UserError("MLflow's server did not start, see above")
+            yield process
+        finally:
+            process.terminate()
+            process.wait()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A disk that is full or read-only, at each kind of write: one line, the exit code, and what is left."""
 
+import itertools
 import json
 import os
 import re
@@ -101,6 +102,26 @@ def test_files_that_may_not_be_so_large_are_refused_in_one_line_without_root_too
     refused((process.returncode, process.stderr), 1, r"[\w-]+\.ckpt", "File too large")
     assert not unfinished(tmp_path) and status(tmp_path / "run") == "FAILED"
     assert read_checkpoint(tmp_path / "run/checkpoints/last.ckpt")["frames"] > 0
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_while_the_disk_of_its_database_is_full_and_sync_sends_the_rest(
+    disk, tmp_path, monkeypatch, capsys, at
+):
+    monkeypatch.chdir(tmp_path)
+    words = [word for word in ALL_STATE if word not in ("tracking=[]", "root=.")]
+    sends = itertools.count(1)
+    at("drc_lab.tracking.to_mlflow:MLflowSink.send", None, lambda *_: next(sends) > 5 and disk.fill())
+    code, output, errors = run_here(
+        monkeypatch, capsys, *words, f"root={disk.path}", "tracking.patience_seconds=0",
+        "tracking.system_metrics_seconds=null",
+    )  # fmt: skip
+    assert (code, errors) == (0, "") and " does not have all of it." in output, (code, output, errors)
+    assert output.count("is away, the run goes on") == 1 and recorded(tmp_path / "run")["status"] == "FINISHED"
+    at.undo()
+    disk.free()
+    code, output, errors = run_here(monkeypatch, capsys, "task=sync", "folder=run")
+    assert (code, errors) == (0, "") and "MLflow has all of it" in output, (output, errors)
 
 
 def test_a_store_that_cannot_be_made_is_told_before_the_training(disk, run_on):

@@ -16,7 +16,7 @@ from drc_lab.models.compiled.emit import PAIRS, PLAIN_PAIRS, SINGLE, multiplies_
 from drc_lab.models.compiled.gates import gates_backward, gates_forward
 from drc_lab.models.compiled.memory import number_at
 from drc_lab.models.compiled.products import conv_row, outer_tile, round_row
-from drc_lab.numerics import FASTMATH
+from drc_lab.numerics import CACHED, FASTMATH
 
 BYTES_OF_A_PANEL = 24 * 1024  # weights that fit into the L1 cache while the rows of the board are processed
 # This many samples go through a tick together if their pre-activations take fewer than BYTES_OF_A_GROUP bytes.
@@ -56,7 +56,7 @@ def tile(features: int, width: int, kernel_size: int) -> Tile:
 def kernel(arguments: int) -> Callable[[Callable[..., Any]], Any]:
     """Decorator that compiles a function of this many int64 arguments, for `drc_lab.models.compiled.memory.call`."""
     signature = types.void(*[types.int64] * arguments)
-    return numba.cfunc(signature, error_model="numpy", fastmath=FASTMATH, cache=True)
+    return numba.cfunc(signature, error_model="numpy", fastmath=FASTMATH, cache=CACHED)
 
 
 @cache
