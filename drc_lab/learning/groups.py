@@ -33,6 +33,25 @@ class Answer(NamedTuple):
     arrived: torch.cuda.Event | None
 
 
+class Step(NamedTuple):
+    """One step of a group's envs, on the CPU; or T of them, stacked.
+
+    Attributes:
+        actions: as sampled, also where a pass or a no-op took their place.
+        values, logits: of the policy that acted.
+        passes: true where the policy did not choose and the episode has not ended.
+        optimal_actions: see `Group.optimal_actions`; None if the loss does not need them.
+    """
+
+    actions: Int64[Tensor, "*T B"]
+    rewards: Float[Tensor, "*T B"]
+    values: Float[Tensor, "*T B"]
+    logits: Float[Tensor, "*T B A"]
+    truncated: Bool[Tensor, "*T B"]
+    passes: Bool[Tensor, "*T B"]
+    optimal_actions: Bool[Tensor, "*T B K"] | None = None
+
+
 class Group:
     """A batch env with the policy's carry, its next observations and the policy's pending answer to them.
 
@@ -98,9 +117,7 @@ class Group:
             optimal[chooses] = self.judge.optimal_moves(chooses) == 1
         return torch.from_numpy(optimal)
 
-    def step(
-        self, actions: Int64[Tensor, "B"], ticks: int
-    ) -> tuple[Float[Tensor, "B"], Bool[Tensor, "B"], Bool[Tensor, "B"], EndedEpisodes]:
+    def step(self, actions: Int64[Tensor, "B"], ticks: int) -> tuple[Step, EndedEpisodes]:
         """Steps the env with the chosen actions, except where an extra pass or a no-op is due.
 
         An episode that ends with a no-op counts as truncated, whatever the env reports.
@@ -110,10 +127,10 @@ class Group:
             ticks: ticks of the answer's step, for which ``spec.think_price`` is charged where the policy thinks.
 
         Returns:
-            rewards; truncations; where the policy did not choose and the episode has not ended; and the episodes that
-            ended.
+            The step, without optimal actions; and the episodes that ended with it.
         """
-        self.carry = self.answer().carry
+        answer = self.answer()
+        self.carry = answer.carry
         chosen, paused = actions.numpy(), self.passes > 0
         waits = ~paused & (self.noops > 0)
         if waits.any():
@@ -123,8 +140,8 @@ class Group:
         obs, reward, terminated, truncated, info = self.env.step(chosen, *given)
         self.passes -= paused
         self.noops -= waits
-        done, told = terminated | truncated, paused | waits
-        self._draw(done, ~(done | told))
+        done, unchosen = terminated | truncated, paused | waits
+        self._draw(done, ~(done | unchosen))
         ended = EndedEpisodes(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, np.int64))
         if done.any():
             self._forget(np.flatnonzero(done))
@@ -137,7 +154,8 @@ class Group:
             thinks_on = torch.from_numpy((chosen == self.env.think_action) & ~paused)
             rewards -= self.spec.think_price * ticks * thinks_on
         self.obs, self.resets = self._to_send(obs), self._to_send(done)
-        return rewards, torch.from_numpy(truncated | (done & waits)), torch.from_numpy(told & ~done), ended
+        truncations, passes = torch.from_numpy(truncated | (done & waits)), torch.from_numpy(unchosen & ~done)
+        return Step(actions, rewards, answer.value, answer.logits, truncations, passes), ended
 
     def _forget(self, envs: Int64[np.ndarray, "b"]) -> None:
         if self.judge is not None:

@@ -8,7 +8,7 @@ between rollouts.
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,12 +21,28 @@ from drc_lab.envs.judge import Judge
 from drc_lab.errors import ConfigError, Diverged
 from drc_lab.learning.actor import Actor
 from drc_lab.learning.finite import first_not_finite, weights
-from drc_lab.learning.groups import Answer, Group, group_seed, join, split
+from drc_lab.learning.groups import Answer, Group, Step, group_seed, join, split
 from drc_lab.learning.losses import Transitions
 from drc_lab.learning.rollout import Context, EndedEpisodes, Progressive, Rollout, select
 from drc_lab.learning.rollout_spec import RolloutSpec
 from drc_lab.models.policy import Policy
 from drc_lab.process import random_states, seed_everywhere, set_random_states
+
+
+class Seen(NamedTuple):
+    """What the policy sees in one step.
+
+    Attributes:
+        obs: [B, ...].
+        carry: the carry before it; None if neither a context nor the progressive loss needs it.
+        resets: bool [B].
+        repeats: ticks of the step.
+    """
+
+    obs: Tensor
+    carry: Any
+    resets: Tensor
+    repeats: int
 
 
 class RolloutStream:
@@ -73,7 +89,7 @@ class RolloutStream:
         ]
         self.repeats_rng = np.random.default_rng([seed, 1])
         self.next_repeats = self._draw_repeats(1)
-        self.past: deque[tuple[Tensor, Any, Tensor, int]] = deque(maxlen=spec.context)  # obs, carry, resets, repeats
+        self.past: deque[Seen] = deque(maxlen=spec.context)
 
     @property
     def frames(self) -> int:
@@ -124,53 +140,63 @@ class RolloutStream:
             return self._collect()
 
     def _collect(self) -> Rollout:
-        T = self.spec.num_steps
-        if self.spec.draw_repeats == "rollout":
-            repeats = self.next_repeats * T + self._draw_repeats(1)
-        else:
-            repeats = self.next_repeats + self._draw_repeats(T)
-        self.next_repeats = repeats[-1:]  # the bootstrap step is also the first step of the next rollout
-        context, carry = self._context(), self.carry
-        carries, observations, resets, taken = ([] for _ in range(4))
+        repeats, context, carry = self._repeats_of_a_rollout(), self._context(), self.carry
+        seen: list[Seen] = []
+        steps: list[Step] = []
         ended: list[EndedEpisodes] = []
         for group in self.groups:
             group.ask(self.actor, repeats[0])
-        for t in range(T):
+        for t, ticks in enumerate(repeats[:-1]):
+            seen.append(self._seen(ticks))
             if self.past.maxlen:
-                self.past.append((self.obs, self.carry, self.resets, repeats[t]))
-            carries.append(self.carry if self.spec.progressive_weight else None)
-            observations.append(self.obs)
-            resets.append(self.resets)
-            steps = []
+                self.past.append(seen[-1])
+            asks = t + 2 < len(repeats) or self.values  # a last answer is for the value of the bootstrap step alone
+            taken = []
             for group in self.groups:  # one group's envs step on the CPU while a GPU runs the policy for the others
-                optimal = (group.optimal_actions(),) if self.judged else ()
-                answer = group.answer()
-                action = self._sample(group, answer)
-                reward, truncated, told, over = group.step(action, repeats[t])
+                step, over = self._step(group, ticks)
+                taken.append(step)
                 ended.append(over)
-                steps.append((action, answer.logits, answer.value, reward, truncated, told, *optimal))
-                if t + 1 < T or self.values:
+                if asks:
                     group.ask(self.actor, repeats[t + 1])
-            taken.append([join(parts) for parts in zip(*steps, strict=True)])
-        columns = (list(column) for column in zip(*taken, strict=True))
-        actions, logits, values, rewards, truncations, unchosen, *optimal_actions = columns
+            steps.append(_columns(join, taken))
         self.rollouts_done += 1
-        if self.values:  # the carry is not advanced: the next rollout repeats this step with newer weights
-            values.append(join([group.answer().value for group in self.groups]))
-        episodes = EndedEpisodes(*(np.concatenate(x) for x in zip(*ended, strict=True)))
-        transitions = Transitions(
-            torch.stack(actions),
-            torch.stack(rewards),
-            torch.stack(logits),
-            torch.stack([*resets, self.resets]),
-            torch.stack(truncations),
-            torch.stack(values) if self.values else None,
-            torch.stack(unchosen) if self.spec.draws_steps else None,
-            torch.stack(optimal_actions[0]) if self.judged else None,
+        seen.append(self._seen(repeats[-1]))  # the carry stays: the next rollout repeats this step with newer weights
+        return Rollout(
+            obs=torch.stack([each.obs for each in seen]),
+            carry=carry,
+            repeats=repeats,
+            transitions=self._transitions(seen, _columns(torch.stack, steps)),
+            episodes=EndedEpisodes(*(np.concatenate(x) for x in zip(*ended, strict=True))),
+            frames=self.frames,
+            last=False,
+            context=context,
+            progressive=self._progressive(seen) if self.spec.progressive_weight else None,
         )
-        progressive = self._progressive([*carries, self.carry]) if self.spec.progressive_weight else None
-        return Rollout(torch.stack([*observations, self.obs]), carry, repeats, transitions, episodes, self.frames,
-                       False, context, progressive)  # fmt: skip
+
+    def _seen(self, ticks: int) -> Seen:
+        keeps_carry = self.past.maxlen or self.spec.progressive_weight
+        return Seen(self.obs, self.carry if keeps_carry else None, self.resets, ticks)
+
+    def _step(self, group: Group, ticks: int) -> tuple[Step, EndedEpisodes]:
+        optimal = group.optimal_actions() if self.judged else None  # while a GPU still computes the answer
+        step, ended = group.step(self._sample(group, group.answer()), ticks)
+        return step._replace(optimal_actions=optimal), ended
+
+    def _transitions(self, seen: list[Seen], steps: Step) -> Transitions:
+        """What the loss reads, from the steps [T, B, ..] and what the policy saw before each of them and at the end."""
+        values = None
+        if self.values:
+            values = torch.cat([steps.values, join([group.answer().value for group in self.groups])[None]])
+        return Transitions(
+            actions=steps.actions,
+            rewards=steps.rewards,
+            behaviour_logits=steps.logits,
+            resets=torch.stack([each.resets for each in seen]),
+            truncated=steps.truncated,
+            behaviour_values=values,
+            passes=steps.passes if self.spec.draws_steps else None,
+            optimal_actions=steps.optimal_actions,
+        )
 
     def _sample(self, group: Group, answer: Answer) -> Int64[Tensor, "B"]:
         """Samples actions for a group.
@@ -196,11 +222,21 @@ class RolloutStream:
         obs, carries, resets, repeats = zip(*self.past, strict=True)
         return Context(torch.stack(obs), carries[0], torch.stack(resets), repeats)
 
-    def _progressive(self, carries: list[Any]) -> Progressive:
+    def _progressive(self, seen: list[Seen]) -> Progressive:
         most = self.spec.max_repeats or self.policy.repeats_per_step
         free = int(self.repeats_rng.integers(0, most))
         learned = int(self.repeats_rng.integers(1, most - free + 1))
-        return Progressive(tree_map(lambda *steps: torch.stack(steps), *carries), free, learned)
+        return Progressive(tree_map(lambda *steps: torch.stack(steps), *(each.carry for each in seen)), free, learned)
+
+    def _repeats_of_a_rollout(self) -> tuple[int, ...]:
+        """Ticks of the T + 1 steps; the last one, the bootstrap step, is also the first step of the next rollout."""
+        T = self.spec.num_steps
+        if self.spec.draw_repeats == "rollout":
+            repeats = self.next_repeats * T + self._draw_repeats(1)
+        else:
+            repeats = self.next_repeats + self._draw_repeats(T)
+        self.next_repeats = repeats[-1:]
+        return repeats
 
     def _draw_repeats(self, steps: int) -> tuple[int, ...]:
         if self.spec.min_repeats is None or self.spec.max_repeats is None:
@@ -241,4 +277,10 @@ class RolloutStream:
             group.set_state(saved, *parts)
         self.past.clear()
         for obs, carry, resets, repeats in state["past"]:
-            self.past.append((obs, tree_map(lambda x: x.to(device), carry), resets, repeats))
+            self.past.append(Seen(obs, tree_map(lambda x: x.to(device), carry), resets, repeats))
+
+
+def _columns(merge: Callable[[list[Tensor]], Tensor], steps: Sequence[Step]) -> Step:
+    """One step whose tensors are those of several, merged."""
+    columns = (None if column[0] is None else merge(list(column)) for column in zip(*steps, strict=True))
+    return Step(*columns)  # type: ignore[arg-type]  # only the last one may be None

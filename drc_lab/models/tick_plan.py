@@ -62,8 +62,8 @@ class TickWeights:
         return [from_top, *range(len(self.recurrent) - 1)]
 
     @cached_property
-    def there(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The weights in the layout of `drc_lab.models.compiled.loop.forward`: drive, base, recurrent, inject."""
+    def forward_layout(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The weights in the layout of `drc_lab.models.compiled.forward.Maps`: drive, base, recurrent, inject."""
         C, kk = self.channels, self.drive.shape[2] ** 2
         recurrent = self.drive.new_zeros(len(self.recurrent), 2, kk, C, 4 * C)
         for layer, weight in zip(recurrent, self.recurrent, strict=True):
@@ -79,29 +79,29 @@ class TickWeights:
         return drive, self.base.detach().contiguous(), recurrent, inject
 
     @cached_property
-    def back(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The weights in the layout of `drc_lab.models.compiled.loop.backward`: drive, recurrent, inject."""
+    def backward_layout(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The weights in the layout of `drc_lab.models.compiled.backward.Gradients`: drive, recurrent, inject."""
         C, kk = self.channels, self.drive.shape[2] ** 2
         recurrent = self.drive.new_zeros(len(self.recurrent), kk, 4 * C, 2 * C)
         for layer, weight in zip(recurrent, self.recurrent, strict=True):
             layer[:, :, 2 * C - weight.shape[1] :] = weight.flip(2, 3).permute(2, 3, 0, 1).reshape(kk, 4 * C, -1)
         drive = self.drive.flip(2, 3).permute(2, 3, 0, 1).reshape(kk, -1, C).contiguous()
-        return drive, recurrent, self.there[3].transpose(1, 2).contiguous()
+        return drive, recurrent, self.forward_layout[3].transpose(1, 2).contiguous()
 
     @cached_property
-    def there_in_pairs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """`there` with each pair of convolution inputs packed as two bfloat16: drive and recurrent [.., C / 2, ..]."""
-        drive, base, recurrent, inject = self.there
+    def forward_pairs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """`forward_layout` with two bfloat16 inputs of a convolution in one: drive and recurrent [.., C / 2, ..]."""
+        drive, base, recurrent, inject = self.forward_layout
         return in_pairs(drive), base, in_pairs(recurrent), inject
 
     @cached_property
-    def back_in_pairs(self) -> tuple[Tensor, Tensor, Tensor]:
-        """`back`, packed in the same way: drive [k * k, L * 2C, C], recurrent [L, k * k, 2C, 2C], inject."""
-        drive, recurrent, inject = self.back
+    def backward_pairs(self) -> tuple[Tensor, Tensor, Tensor]:
+        """`backward_layout`, packed in the same way: drive [k * k, L * 2C, C], recurrent [L, k * k, 2C, 2C], inject."""
+        drive, recurrent, inject = self.backward_layout
         return in_pairs(drive), in_pairs(recurrent), inject
 
     def as_given(self, drive: Tensor, base: Tensor, recurrent: Tensor, inject: list[Tensor]) -> list[Tensor]:
-        """Converts gradients from the layout of `there` to the shapes of this class's attributes.
+        """Converts gradients from the layout of `forward_layout` to the shapes of this class's attributes.
 
         Returns:
             The gradients of drive and base, then of recurrent for each layer, then of inject for each layer.

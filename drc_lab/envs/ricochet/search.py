@@ -191,26 +191,31 @@ def begin(walls, width, robots, goal, target):
 
 @jit
 def _advance(p, f, max_depth, max_states):
-    """Like `advance`, but also stops when the capacity is used up, and does not return the Frontier."""
+    """Like `advance`, but also stops when the capacity is used up, and does not return the Frontier.
+
+    Each turn of the outer loop takes one position from the list of the current total and makes those of its moves whose
+    total, moves so far plus the bound after the move, is this one. If other moves have larger totals, the position is
+    put into the next total's list with these moves. One function on purpose: compiled calls that pass tuples of arrays
+    cost more than these few lines do.
+    """
     ends, column, reach, block, width, goal, bits, num_robots = p
     states, depth, waiting, following, at = f.states, f.depth, f.waiting, f.following, f.at
     cells, best = np.empty(num_robots, np.int64), np.empty((num_robots, 4), np.int32)
     moves = 4 * num_robots
     while at[SIZE] + moves <= len(states) and at[SIZE] <= max_states:
-        if at[NOW] < 0:
+        if at[NOW] < 0:  # all positions of this total are done
             at[NOW], at[LATER], at[TOTAL] = at[LATER], -1, at[TOTAL] + 1
-        total = at[TOTAL]
-        if at[NOW] < 0 or total > max_depth or total >= FAR:
+        if at[NOW] < 0 or at[TOTAL] > max_depth or at[TOTAL] >= FAR:
             return UNSOLVABLE, 0
         node = at[NOW]
         at[NOW] = following[node]
         _unpack(states[node], bits, cells)
         _blockers(block, cells, best)
-        left, todo = total - depth[node] - 1, waiting[node] & ((1 << moves) - 1)
+        left = at[TOTAL] - (depth[node] + 1)  # the bound after a move of this total
+        now, later = waiting[node] & ((1 << moves) - 1), 0  # a bit for each move
         for move in range(moves):
-            if not todo & (1 << move):
+            if not now & (1 << move):
                 continue
-            todo ^= 1 << move
             mover, direction = move // 4, move % 4
             end = _slide(ends, column, width, cells, mover, direction)
             if end == cells[mover]:
@@ -219,11 +224,11 @@ def _advance(p, f, max_depth, max_states):
                 return depth[node] + 1, node * moves + move
             bound = _bound(reach, block, cells, best, mover, end)
             if left < bound < FAR:
-                todo |= 1 << move
+                later |= 1 << move
             elif bound == left:
                 _add(f, _pack(cells, mover, end, bits), node * moves + move, depth[node] + 1)
-        if todo:
-            following[node], waiting[node], at[LATER] = at[LATER], todo, node
+        if later:
+            following[node], waiting[node], at[LATER] = at[LATER], later, node
     return SEARCHING, 0
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Int64, Shaped
 
 from drc_lab.envs.judge import Judge
 from drc_lab.envs.search import LIMIT, UNSOLVABLE
@@ -49,21 +50,25 @@ class Agreement(Watcher):
     def seen(self, envs: Envs, obs: Observations, info: dict[str, Any]) -> None:
         self.step += 1
         if self.step == 0:
-            self.judged = info["level"][: len(envs)] < self.levels
-            self.verdicts = [""] * len(envs)
-            self.left, self.lost_at = np.full(len(envs), LIMIT), np.full(len(envs), NONE)
-            self.thinks = np.zeros(len(envs), bool)
+            self._begin(len(envs), info["level"][: len(envs)] < self.levels)
         envs = envs[self.judged[envs]]
-        before = self.left[envs]
-        left = np.full(len(envs), UNSOLVABLE)
-        left[before != UNSOLVABLE] = self.judge.steps_to_solve(envs[before != UNSOLVABLE])  # unsolvable boards stay so
-        self.left[envs] = left
-        self.lost_at[envs[(left == UNSOLVABLE) & (before != UNSOLVABLE)]] = self.step
-        if self.step:
-            told = (before > 0) & (left != LIMIT) & ~self.thinks[envs]
-            verdicts = np.where(told, np.where(left == before - 1, OPTIMAL, WORSE), OPEN)
-            for env, verdict in zip(envs, verdicts, strict=True):
+        before, after = self.steps_to_solve[envs], self._steps_to_solve(envs)
+        self.steps_to_solve[envs] = after
+        self.lost_at[envs[(after == UNSOLVABLE) & (before != UNSOLVABLE)]] = self.step
+        if self.step:  # a move led here
+            for env, verdict in zip(envs, verdicts(before, after, self.thinks[envs]), strict=True):
                 self.verdicts[env] += str(verdict)
+
+    def _begin(self, num_envs: int, judged: np.ndarray) -> None:
+        self.judged, self.verdicts = judged, [""] * num_envs
+        self.steps_to_solve, self.lost_at = np.full(num_envs, LIMIT), np.full(num_envs, NONE)
+        self.thinks = np.zeros(num_envs, bool)
+
+    def _steps_to_solve(self, envs: Envs) -> Int64[np.ndarray, "n"]:
+        """The fewest steps from the current boards, or LIMIT or UNSOLVABLE; what is unsolvable stays so."""
+        steps, solvable = np.full(len(envs), UNSOLVABLE), self.steps_to_solve[envs] != UNSOLVABLE
+        steps[solvable] = self.judge.steps_to_solve(envs[solvable])
+        return steps
 
     def decided(self, envs: Envs, out: PolicyValue, actions: Actions, waits: Waits) -> None:
         self.thinks[envs] = actions == self.think if self.think is not None else False
@@ -72,6 +77,20 @@ class Agreement(Watcher):
         optimal, worse = (np.array([v.count(kind) for v in self.verdicts]) for kind in (OPTIMAL, WORSE))
         return {"judged_moves": optimal + worse, "optimal_moves": optimal, "lost_at": self.lost_at,
                 "verdicts": np.array(self.verdicts, object)}  # fmt: skip
+
+
+def verdicts(
+    before: Int64[np.ndarray, "n"], after: Int64[np.ndarray, "n"], thinks: Bool[np.ndarray, "n"]
+) -> Shaped[np.ndarray, "n"]:
+    """OPTIMAL, WORSE or OPEN for each of some moves.
+
+    Args:
+        before, after: the fewest steps to solve the level before and after the move, or LIMIT or UNSOLVABLE,
+            which are negative.
+        thinks: whether the move was a think.
+    """
+    known = (before > 0) & (after != LIMIT) & ~thinks
+    return np.where(known, np.where(after == before - 1, OPTIMAL, WORSE), OPEN)
 
 
 def agreement_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:

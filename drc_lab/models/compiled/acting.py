@@ -14,8 +14,8 @@ from jaxtyping import Bool, Shaped
 from torch import Tensor, nn
 
 from drc_lab.models.compiled.engine import CompiledTicks
+from drc_lab.models.compiled.forward import ZERO, forward
 from drc_lab.models.compiled.kernels import SAMPLES, convolution, product, tile
-from drc_lab.models.compiled.loop import ZERO, forward
 from drc_lab.models.compiled.memory import at, call, lines
 from drc_lab.models.heads import ActorCriticHead
 from drc_lab.models.policy import PolicyValue
@@ -72,7 +72,7 @@ def act(first, last, whole, obs, encoder, e, ticks, head, h_top, answers):
         obs: [T, B, planes, H, W].
         encoder: see `Encoder`.
         e, h_top: float32 [T, B, P, C]; filled with the encoding and the top layer's h after each step.
-        ticks: the other arguments of `drc_lab.models.compiled.loop.forward`.
+        ticks: the other arguments of `drc_lab.models.compiled.forward.forward`.
         head: see `Answers`.
         answers: float32, filled with the results.
     """
@@ -174,7 +174,8 @@ class CompiledActing:
         plan, weights = self.stack.plan(resets, repeats, H, W), self.stack.tick_weights(H, W)
         ticks = CompiledTicks(plan, weights)
         e = torch.empty(T, B, H * W, weights.channels)
-        arguments, h_top, carry = ticks.prepared(e, *self.stack.cells_of(state), save=False)
+        h, c = (torch.stack(maps) for maps in self.stack.cells_of(state))
+        arguments, h_top, carry = ticks.prepared(e, h, c, save=False)
         answers = torch.empty(T, B, len(self.head.outputs))
         given = (np.float32(255 if obs.dtype == torch.uint8 else 1), obs.contiguous().numpy(), self.encoder, e.numpy(),
                  arguments, self.head, h_top.numpy(), answers.numpy())  # fmt: skip

@@ -12,14 +12,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from drc_lab.models.compiled.kernels import kernels_for
-from drc_lab.models.compiled.loop import backward, forward
+from drc_lab.models.compiled.backward import Gradients, backward
+from drc_lab.models.compiled.forward import Maps, forward
+from drc_lab.models.compiled.kernels import Kernels, kernels_for
+from drc_lab.models.compiled.sizes import Sizes, Ticks
 from drc_lab.models.tick_plan import TickPlan, TickWeights
 from drc_lab.models.workers import in_workers, parts_of
 
 
 class Kept(NamedTuple):
-    """Activations stored for the backward pass; `drc_lab.models.compiled.loop.forward` lists their shapes."""
+    """Activations stored for the backward pass; `drc_lab.models.compiled.forward.Maps` has their shapes."""
 
     gates: Tensor
     cells: Tensor
@@ -51,42 +53,34 @@ class CompiledTicks:
 
         With ``save``, stores what `backward` needs.
         """
-        arguments, h_top, carry = self.prepared(_cells(e), h, c, save)
+        given = _cells(e), torch.stack(h), torch.stack(c)
+        arguments, h_top, carry = self.prepared(*given, save)
         in_workers([partial(forward, part.start, part.stop, *arguments) for part in self.parts()])
         return h_top, *carry
 
     def prepared(
-        self,
-        e: Float[Tensor, "T B P C"],
-        h: list[Float[Tensor, "B P C"]],
-        c: list[Float[Tensor, "B P C"]],
-        save: bool,
+        self, e: Float[Tensor, "T B P C"], h: Float[Tensor, "L B P C"], c: Float[Tensor, "L B P C"], save: bool
     ) -> tuple[
-        tuple[Any, ...],
-        Float[Tensor, "T B P C"],
-        tuple[list[Float[Tensor, "B P C"]], list[Float[Tensor, "B P C"]]],
+        tuple[Any, ...], Float[Tensor, "T B P C"], tuple[list[Float[Tensor, "B P C"]], list[Float[Tensor, "B P C"]]]
     ]:
-        """Allocates outputs and buffers for `drc_lab.models.compiled.loop.forward`, without running it.
+        """Allocates outputs and buffers for `drc_lab.models.compiled.forward.forward`, without running it.
 
         Args:
-            e: as in `forward`, in the layout of the loop.
-            h, c, save: as in `forward`.
+            e, h, c: as in `forward`, in the layout of the loop. The loop gets their addresses: keep them until it ends.
+            save: as in `forward`.
 
         Returns:
             The arguments of the loop after ``first`` and ``last``; and the tensors that it will fill: h_top, (h, c).
         """
-        (B, P, C), L, N = h[0].shape, len(h), sum(self.plan.repeats)
+        (L, B, P, C), N = h.shape, sum(self.plan.repeats)
         shapes = (N, P, 4 * C), (N + 1, P, C), (N + 1, P, C), (N, 2 * C), (N, C)
-        gates, cells, hidden, pooled, argmax = (
-            h[0].new_empty((B, L, *shape) if save else (0,) * (2 + len(shape))) for shape in shapes
-        )
+        gates, cells, hidden, pooled, argmax = (h.new_empty((B, L, *shape) if save else 0) for shape in shapes)
         kept = Kept(gates, cells, hidden, pooled, argmax.view(torch.int32))
         self.kept = kept if save else None
-        h_top = h[0].new_empty(len(self.plan.repeats), B, P, C)
-        h_end, c_end = (h[0].new_empty(L, B, P, C) for _ in range(2))
-        weights = self.weights.there_in_pairs if self.plan.bfloat16 else self.weights.there
-        given = e, torch.stack(h), torch.stack(c), *weights, h_top, h_end, c_end, *kept
-        return self._arguments(save, given), h_top, (list(h_end), list(c_end))
+        h_top, h_end, c_end = h.new_empty(len(self.plan.repeats), B, P, C), torch.empty_like(h), torch.empty_like(c)
+        weights = self.weights.forward_pairs if self.plan.bfloat16 else self.weights.forward_layout
+        maps = Maps(*_addresses(e, h, c, *weights, h_top, h_end, c_end, *kept))
+        return self._arguments(save, maps), h_top, (list(h_end), list(c_end))
 
     def backward(
         self,
@@ -110,18 +104,17 @@ class CompiledTicks:
             self.forward(e, h, c, save=True)
         kept, self.kept = self.kept, None
         assert kept is not None
-        B, L, N, weights = len(h[0]), len(h), sum(self.plan.repeats), self.weights
-        back = weights.back_in_pairs if self.plan.bfloat16 else weights.back
-        injects = back[2].numel() > 0
-        grad_top = grad_top.contiguous()
-        d_h, d_c, d_e = torch.stack(list(dh)), torch.stack(list(dc)), torch.empty_like(grad_top)
+        weights, parts = self.weights, self.parts()
+        layout = weights.backward_pairs if self.plan.bfloat16 else weights.backward_layout
+        e_cells, grad_top, d_h, d_c = _cells(e), grad_top.contiguous(), torch.stack(list(dh)), torch.stack(list(dc))
+        (L, B, *_), N, d_e = d_h.shape, sum(self.plan.repeats), torch.empty_like(grad_top)
+        injects = weights.inject[0].numel() > 0
         d_injected = grad_top.new_empty(B, L, N, len(weights.inject[0]) if injects else 0)
-        given = (_cells(e), *back, kept.gates, kept.cells, kept.hidden, kept.argmax, grad_top,
-                 d_h, d_c, d_e)  # fmt: skip
-        parts = self.parts()
-        sums = [[torch.zeros_like(weight) for weight in weights.there[:3]] for _ in parts]  # one set per thread
-        in_workers([partial(backward, part.start, part.stop, *self._arguments(True, (*given, *own, d_injected)))
-                    for part, own in zip(parts, sums, strict=True)])  # fmt: skip
+        sums = [[torch.zeros_like(weight) for weight in weights.forward_layout[:3]] for _ in parts]  # one per thread
+        read = e_cells, *layout, kept.gates, kept.cells, kept.hidden, kept.argmax, grad_top
+        maps = [Gradients(*_addresses(*read, d_h, d_c, d_e, *own, d_injected)) for own in sums]
+        in_workers([partial(backward, part.start, part.stop, *self._arguments(True, each))
+                    for part, each in zip(parts, maps, strict=True)])  # fmt: skip
         drive, base, recurrent = (sum(each[1:], each[0]) for each in zip(*sums, strict=True))
         inject = [torch.empty_like(weight) for weight in weights.inject]
         for i, gradient in enumerate(inject if injects else ()):  # (B*N, K*4C)' x (B*N, 2C)
@@ -134,14 +127,19 @@ class CompiledTicks:
         work = plan.height * plan.width * sum(plan.repeats) * sum(weight.numel() for weight in self.weights.recurrent)
         return parts_of(plan.keep.shape[1], work)
 
-    def _arguments(self, save: bool, given: Sequence[Tensor]) -> tuple[Any, ...]:
+    def _arguments(self, save: bool, maps: Maps | Gradients) -> tuple[Kernels, Sizes, Ticks, Maps | Gradients]:
         plan, weights = self.plan, self.weights
-        shape = plan.height, plan.width, weights.drive.shape[2]
-        kernels = kernels_for(weights.channels, *shape, plan.sigmoid_output, save, plan.bfloat16)
+        H, W, k, C, B = plan.height, plan.width, weights.drive.shape[2], weights.channels, plan.keep.shape[1]
+        kernels = kernels_for(C, H, W, k, plan.sigmoid_output, save, plan.bfloat16)
+        injects = weights.inject[0].numel() > 0
+        sizes = Sizes(H, H * W, k * k, C, len(weights.recurrent), B, sum(plan.repeats), plan.kinds, injects, save)
         repeats, below = (np.array(numbers) for numbers in (plan.repeats, weights.below))
-        assert all(tensor.is_contiguous() for tensor in given)  # kernels compute addresses from shapes alone
-        arrays = (tensor.numpy() for tensor in given)
-        return kernels, shape, plan.kind.numpy(), repeats, plan.keep.numpy(), below, *arrays
+        return kernels, sizes, Ticks(plan.kind.numpy(), repeats, plan.keep.numpy(), below), maps
+
+
+def _addresses(*tensors: Tensor) -> list[int]:
+    assert all(tensor.is_contiguous() for tensor in tensors)  # the loop computes all other addresses from the sizes
+    return [tensor.data_ptr() for tensor in tensors]
 
 
 def _cells(maps: Tensor) -> Tensor:

@@ -1,12 +1,13 @@
 """Addresses, aligned buffers, and calls of kernels by their address, in compiled code."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.np.numpy_support import carray
 
 from drc_lab.models.compiled.emit import INT64, intrinsic
 from drc_lab.numerics import jit
@@ -49,3 +50,54 @@ def number_at(typingctx, address):
         return b.load(b.inttoptr(args[0], ir.PointerType(INT64)))
 
     return types.int64(types.int64), codegen
+
+
+@intrinsic
+def _pointer(typingctx, address):
+    def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Sequence[ir.Value]) -> ir.Value:
+        return b.inttoptr(args[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), codegen
+
+
+@jit
+def floats(address, shape):
+    """The float32 numbers at an address, as an array."""
+    return carray(_pointer(address), shape, np.float32)
+
+
+@jit
+def integers(address, shape):
+    """The int32 numbers at an address, as an array."""
+    return carray(_pointer(address), shape, np.int32)
+
+
+@jit
+def copy(numbers, source, target):
+    """Copies float32 numbers (or int32 ones, which are as wide) from one address to another."""
+    given, out = floats(source, (numbers,)), floats(target, (numbers,))
+    for n in range(numbers):
+        out[n] = given[n]
+
+
+@jit
+def add(numbers, source, target):
+    """Adds float32 numbers at one address to those at another."""
+    given, out = floats(source, (numbers,)), floats(target, (numbers,))
+    for n in range(numbers):
+        out[n] += given[n]
+
+
+class Places(NamedTuple):
+    """Where maps lie: the address of the first, and the bytes from one sample, layer and tick to the next."""
+
+    address: int
+    sample: int
+    layer: int
+    tick: int
+
+
+@jit
+def place(places, sample, layer, tick):
+    """The address of a map."""
+    return places.address + sample * places.sample + layer * places.layer + tick * places.tick

@@ -1,0 +1,210 @@
+"""The gradient of the compiled tick loop, as one compiled function for a range of samples."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from drc_lab.models.compiled.forward import ZERO
+from drc_lab.models.compiled.memory import Places, add, at, call, copy, floats, integers, lines, place
+from drc_lab.numerics import jit
+
+
+class Gradients(NamedTuple):
+    """Addresses of what `backward` reads and fills; float32. What is not told here is as in `forward.Maps`.
+
+    drive [k * k, L * 4C, C], recurrent [L, k * k, 4C, 2C], inject [L, K * 4C, 2C]: the weights in the layout of the
+        backward pass, taps in reverse order; the first two hold pairs of inputs in bfloat16.
+    d_top: [T, B, P, C], the gradient of h_top.
+    d_h, d_c: [L, B, P, C], on entry the gradients of h_end and c_end, on return those of the carry before the first
+        tick.
+    d_e: [T, B, P, C], is filled.
+    d_drive, d_base, d_recurrent: have the shapes of the weights of the forward pass; the gradients are added to them.
+    d_injected: [B, L, N, K * 4C], is filled if there is pool-and-inject.
+    """
+
+    e: int
+    drive: int
+    recurrent: int
+    inject: int
+    gates: int
+    cells: int
+    hidden: int
+    argmax: int
+    d_top: int
+    d_h: int
+    d_c: int
+    d_e: int
+    d_drive: int
+    d_base: int
+    d_recurrent: int
+    d_injected: int
+
+
+class Work(NamedTuple):
+    """Buffers for the G samples that go through the ticks together.
+
+    dz: [G, P, 4C], the gradient of one layer's pre-activations.
+    dz_drive: [G, P, L * 4C], its sum over the ticks of one step, for all layers.
+    low: [P, L * 2C], a gradient in bfloat16.
+    d_pooled [G, 2C], injected [G, K * 4C]: the gradients of what pool-and-inject reads and adds.
+    blank: [2C], zeros.
+    """
+
+    dz: np.ndarray
+    dz_drive: np.ndarray
+    low: np.ndarray
+    d_pooled: np.ndarray
+    injected: np.ndarray
+    blank: np.ndarray
+
+
+class States(NamedTuple):
+    """Where the saved maps of these G samples, and their gradients, lie: by sample, layer and tick."""
+
+    h: Places
+    c: Places
+    gates: Places
+    d_h: Places
+    d_c: Places
+
+
+class Gradient(NamedTuple):
+    """A map of gradients: its address; and where the convolution reads it, in float32 or bfloat16, and bytes a cell."""
+
+    exact: int
+    read: int
+    row: int
+
+
+@jit
+def backward(first, last, kernels, sizes, ticks, maps):
+    """The gradient of `drc_lab.models.compiled.forward.forward`, for samples ``first`` to ``last``.
+
+    Args: as those of the forward pass; see `Gradients`.
+    """
+    P, C, layers, batch = sizes.cells, sizes.channels, sizes.layers, sizes.batch
+    work, map_bytes = _work(kernels, sizes), 4 * P * C
+    for group in range(first, last, kernels.samples):
+        samples, states = min(kernels.samples, last - group), _states(sizes, maps, group)
+        n = sizes.ticks  # ticks before the one whose gradient comes next
+        for t in range(len(ticks.repeats) - 1, -1, -1):
+            for g in range(samples):
+                add(P * C, maps.d_top + (t * batch + group + g) * map_bytes, place(states.d_h, g, layers - 1, 0))
+            work.dz_drive[:] = ZERO
+            for _ in range(ticks.repeats[t]):
+                n -= 1
+                for i in range(layers - 1, -1, -1):
+                    _gates(kernels, sizes, ticks, maps, work, states, group, samples, i, n)
+                    for g in range(samples):
+                        dz = _read(kernels, work, P * 4 * C, at(work.dz) + g * P * 16 * C, 16 * C)
+                        if ticks.keep[n, group + g] != ZERO:
+                            _own(kernels, sizes, maps, work, states, dz, group, g, i, n)
+                        else:
+                            floats(place(states.d_h, g, i, 0), (P * C,))[:] = ZERO
+                        _below(kernels, sizes, ticks, maps, states, dz, group, g, i, n)
+            for g in range(samples):
+                _drive(kernels, sizes, maps, work, g, (t * batch + group + g) * map_bytes)
+
+
+@jit
+def _work(kernels, sizes):
+    P, C, wide, G = sizes.cells, sizes.channels, sizes.layers * 4 * sizes.channels, kernels.samples
+    return Work(lines(G * P, 4 * C), lines(G * P, wide), lines(P if kernels.packed == 2 else 0, wide // 2),
+                lines(G, 2 * C), lines(G, sizes.kinds * 4 * C), lines(1, 2 * C))  # fmt: skip
+
+
+@jit
+def _states(sizes, maps, group):
+    L, B, N, layer = sizes.layers, sizes.batch, sizes.ticks, 4 * sizes.cells * sizes.channels
+    begin, sample = group * L * (N + 1) * layer, L * (N + 1) * layer
+    return States(
+        Places(maps.hidden + begin, sample, (N + 1) * layer, layer),
+        Places(maps.cells + begin, sample, (N + 1) * layer, layer),
+        Places(maps.gates + group * L * N * 4 * layer, L * N * 4 * layer, N * 4 * layer, 4 * layer),
+        Places(maps.d_h + group * layer, layer, B * layer, 0),
+        Places(maps.d_c + group * layer, layer, B * layer, 0),
+    )
+
+
+@jit
+def _gates(kernels, sizes, ticks, maps, work, states, group, samples, i, n):
+    """The gradients of a layer's pre-activations, of its cell state, and of what pool-and-inject read."""
+    P, C, L, N, columns = sizes.cells, sizes.channels, sizes.layers, sizes.ticks, work.injected.shape[1]
+    work.injected[:] = ZERO
+    for g in range(samples):
+        call(kernels.gates_backward, (
+            P, C, at(ticks.kind), place(states.gates, g, i, n), place(states.c, g, i, n), place(states.c, g, i, n + 1),
+            place(states.d_h, g, i, 0), place(states.d_c, g, i, 0), np.int64(ticks.keep[n, group + g]),
+            at(work.dz) + g * P * 16 * C, at(work.dz_drive) + g * P * L * 16 * C + i * 16 * C, L * 16 * C,
+            at(work.injected) + 4 * g * columns,
+        ))  # fmt: skip
+        if sizes.injects:
+            tick = ((group + g) * L + i) * N + n
+            copy(columns, at(work.injected[g]), maps.d_injected + tick * 4 * columns)
+    if sizes.injects:
+        call(kernels.multiply_backward, (
+            at(work.d_pooled), at(work.injected), columns, maps.inject + i * 8 * C * columns, 2 * C, at(work.blank), 0,
+        ))  # fmt: skip
+
+
+@jit
+def _own(kernels, sizes, maps, work, states, dz, group, g, i, n):
+    """Replaces the gradient of a layer's h after a tick by that of its h before; adds to that of the weights."""
+    P, C, L, N = sizes.cells, sizes.channels, sizes.layers, sizes.ticks
+    taps = sizes.taps * 16 * C * C  # bytes of a convolution's weights in float32
+    d_h = place(states.d_h, g, i, 0)
+    call(kernels.correlate, (
+        maps.d_recurrent + (2 * i + 1) * taps, place(states.h, g, i, n), C, dz.exact, 16 * C, 4 * C, sizes.height,
+    ))  # fmt: skip
+    for j in range(C):
+        work.d_pooled[g, j] /= np.float32(P)
+    call(kernels.convolve_backward, (
+        d_h, 4 * C, at(work.d_pooled) + g * 8 * C, 0, dz.read, dz.row, 4 * C // kernels.packed,
+        maps.recurrent + 2 * i * taps // kernels.packed + 4 * C, 8 * C, C, sizes.height,
+    ))  # fmt: skip
+    if sizes.injects:
+        where = integers(maps.argmax + (((group + g) * L + i) * N + n) * 4 * C, (C,))
+        gradient = floats(d_h, (P, C))
+        for j in range(C):
+            gradient[where[j], j] += work.d_pooled[g, C + j]
+
+
+@jit
+def _below(kernels, sizes, ticks, maps, states, dz, group, g, i, n):
+    """Adds to the gradient of the h that the layer below passed on, and to that of the weights it was read with."""
+    C, below = sizes.channels, ticks.below[i]
+    already = below < i  # else that h is of the tick before, and zeros where an episode begins
+    if below < 0 or (not already and ticks.keep[n, group + g] == ZERO):
+        return
+    taps = sizes.taps * 16 * C * C
+    d_h = place(states.d_h, g, below, 0)
+    call(kernels.correlate, (
+        maps.d_recurrent + 2 * i * taps, place(states.h, g, below, n + already), C, dz.exact, 16 * C, 4 * C,
+        sizes.height,
+    ))  # fmt: skip
+    call(kernels.convolve_backward, (
+        d_h, 4 * C, d_h, 4 * C, dz.read, dz.row, 4 * C // kernels.packed,
+        maps.recurrent + 2 * i * taps // kernels.packed, 8 * C, C, sizes.height,
+    ))  # fmt: skip
+
+
+@jit
+def _drive(kernels, sizes, maps, work, g, step):
+    """The gradients of an encoded observation and of the weights that read it; ``step`` is where its map begins."""
+    P, C, columns = sizes.cells, sizes.channels, sizes.layers * 4 * sizes.channels
+    dz = _read(kernels, work, P * columns, at(work.dz_drive) + g * P * 4 * columns, 4 * columns)
+    call(kernels.correlate, (maps.d_drive, maps.e + step, C, dz.exact, 4 * columns, columns, sizes.height))
+    add(P * columns, dz.exact, maps.d_base)
+    call(kernels.convolve_backward, (
+        maps.d_e + step, 4 * C, at(work.blank), 0, dz.read, dz.row, columns // kernels.packed, maps.drive, 4 * C, C,
+        sizes.height,
+    ))  # fmt: skip
+
+
+@jit
+def _read(kernels, work, numbers, gradient, row):
+    """The `Gradient` at an address; in bfloat16 it is rounded to a buffer, which the next one overwrites."""
+    if kernels.packed == 1:
+        return Gradient(gradient, gradient, row)
+    call(kernels.round, (numbers, gradient, at(work.low)))
+    return Gradient(gradient, at(work.low), row // 2)

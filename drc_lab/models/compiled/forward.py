@@ -1,0 +1,237 @@
+"""The tick loop over a whole sequence, as one compiled function for a range of samples.
+
+A few samples go through all steps, ticks and layers before the next few, so that their activations stay in the cache.
+All maps are [P, features], with cell (y, x) at index y * W + x.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from drc_lab.models.compiled.memory import Places, at, call, copy, floats, lines, place
+from drc_lab.numerics import jit
+
+ZERO = np.float32(0)
+
+
+class Maps(NamedTuple):
+    """Addresses of what `forward` reads and fills; float32 unless noted.
+
+    e: [T, B, P, C], the encoded observations.
+    h, c: [L, B, P, C], the carry before the first tick.
+    drive: [k * k, C, L * 4C].
+    base: [P, L * 4C].
+    recurrent: [L, 2, k * k, C, 4C], for the h of the layer below and for the layer's own h. In bfloat16, it and the
+        drive hold pairs [.., C / 2, .., 2], each pair in place of a float32.
+    inject: [L, 2C, K * 4C]; not read without pool-and-inject.
+    h_top: [T, B, P, C], filled with the top layer's h after each step.
+    h_end, c_end: [L, B, P, C], filled with the carry after the last tick.
+    gates [B, L, N, P, 4C], cells and hidden [B, L, N + 1, P, C], pooled [B, L, N, 2C], argmax int32 [B, L, N, C]:
+        filled with the activations for the backward pass, if they are saved.
+    """
+
+    e: int
+    h: int
+    c: int
+    drive: int
+    base: int
+    recurrent: int
+    inject: int
+    h_top: int
+    h_end: int
+    c_end: int
+    gates: int
+    cells: int
+    hidden: int
+    pooled: int
+    argmax: int
+
+
+class Work(NamedTuple):
+    """Buffers for the G samples that go through the ticks together.
+
+    drive: [G, P, L * 4C], what the observation adds to the pre-activations of all layers during one step.
+    z: [P, 4C], the pre-activations of one layer.
+    h, c: [G * L, P, C], the state of each layer, unless all states are saved.
+    low_e [P, C / 2], low_h [G * L, P, C / 2]: one encoded observation, and the state h, in bfloat16.
+    total, peak, where: [G, L, C], the sum of each h over the board, its maximum, and the maximum's cell.
+    seen [G, 2C], added [G, K * 4C]: what pool-and-inject reads and adds to the pre-activations of each kind of cell.
+    blank: [P, 4C], zeros.
+    """
+
+    drive: np.ndarray
+    z: np.ndarray
+    h: np.ndarray
+    c: np.ndarray
+    low_e: np.ndarray
+    low_h: np.ndarray
+    total: np.ndarray
+    peak: np.ndarray
+    where: np.ndarray
+    seen: np.ndarray
+    added: np.ndarray
+    blank: np.ndarray
+
+
+class States(NamedTuple):
+    """Where the maps of these G samples lie, by sample, layer and number of ticks done.
+
+    h, c: the hidden and the cell state; gates: those of a tick, by the ticks before it.
+    read: what convolutions read, h in float32 or in bfloat16, with cells ``row`` bytes apart.
+    """
+
+    h: Places
+    c: Places
+    gates: Places
+    read: Places
+    row: int
+
+
+@jit
+def forward(first, last, kernels, sizes, ticks, maps):
+    """Runs all ticks for samples ``first`` to ``last``, without ``last``, and fills ``maps`` for these samples.
+
+    Args:
+        first, last: ints.
+        kernels: see `drc_lab.models.compiled.kernels.Kernels`.
+        sizes, ticks: see `drc_lab.models.compiled.sizes`.
+        maps: see `Maps`.
+    """
+    numbers, layers, batch = sizes.cells * sizes.channels, sizes.layers, sizes.batch
+    work, map_bytes = _work(kernels, sizes), 4 * numbers
+    for group in range(first, last, kernels.samples):
+        samples, states = min(kernels.samples, last - group), _states(kernels, sizes, maps, work, group)
+        for g in range(samples):
+            for i in range(layers):
+                carry = (i * batch + group + g) * map_bytes
+                _begin(kernels, sizes, work, states, g, i, maps.h + carry, maps.c + carry)
+        n = 0  # ticks done
+        for t in range(len(ticks.repeats)):
+            for g in range(samples):
+                b = group + g
+                if ticks.keep[n, b] == ZERO:
+                    work.total[g], work.peak[g], work.where[g] = ZERO, ZERO, 0
+                _drive(kernels, sizes, maps, work, g, maps.e + (t * batch + b) * map_bytes)
+            for _ in range(ticks.repeats[t]):
+                for i in range(layers):
+                    if sizes.injects:
+                        _pool_and_inject(kernels, sizes, maps, work, group, samples, i, n)
+                    for g in range(samples):
+                        _tick(kernels, sizes, ticks, maps, work, states, g, ticks.keep[n, group + g] == ZERO, i, n)
+                n += 1
+            for g in range(samples):
+                copy(numbers, place(states.h, g, layers - 1, n), maps.h_top + (t * batch + group + g) * map_bytes)
+        for g in range(samples):
+            for i in range(layers):
+                carry = (i * batch + group + g) * map_bytes
+                copy(numbers, place(states.h, g, i, n), maps.h_end + carry)
+                copy(numbers, place(states.c, g, i, n), maps.c_end + carry)
+
+
+@jit
+def _work(kernels, sizes):
+    P, C, L, G = sizes.cells, sizes.channels, sizes.layers, kernels.samples
+    own, low = (0 if sizes.save else G * L * P), (0 if kernels.packed == 1 else P)
+    total, peak = lines(G * L, C).reshape(G, L, C), lines(G * L, C).reshape(G, L, C)
+    return Work(
+        lines(G * P, L * 4 * C), lines(P, 4 * C), lines(own, C), lines(own, C), lines(low, C // 2),
+        lines(G * L * low, C // 2), total, peak, np.zeros((G, L, C), np.int32), lines(G, 2 * C),
+        lines(G, sizes.kinds * 4 * C), lines(P, 4 * C),
+    )  # fmt: skip
+
+
+@jit
+def _states(kernels, sizes, maps, work, group):
+    """Saved states lie one after the other for all samples of the batch; others are replaced in the buffers."""
+    L, N, layer = sizes.layers, sizes.ticks, 4 * sizes.cells * sizes.channels
+    if sizes.save:
+        begin = group * L * (N + 1) * layer
+        h = Places(maps.hidden + begin, L * (N + 1) * layer, (N + 1) * layer, layer)
+        c = Places(maps.cells + begin, L * (N + 1) * layer, (N + 1) * layer, layer)
+        gates = Places(maps.gates + group * L * N * 4 * layer, L * N * 4 * layer, N * 4 * layer, 4 * layer)
+    else:
+        h, c = Places(at(work.h), L * layer, layer, 0), Places(at(work.c), L * layer, layer, 0)
+        gates = Places(0, 0, 0, 0)
+    if kernels.packed == 2:
+        return States(h, c, gates, Places(at(work.low_h), L * layer // 2, layer // 2, 0), 2 * sizes.channels)
+    return States(h, c, gates, h, 4 * sizes.channels)
+
+
+@jit
+def _begin(kernels, sizes, work, states, g, i, h, c):
+    """Copies the carry of a layer to the state before the first tick, and pools its h."""
+    numbers = sizes.cells * sizes.channels
+    copy(numbers, h, place(states.h, g, i, 0))
+    copy(numbers, c, place(states.c, g, i, 0))
+    if kernels.packed == 2:
+        call(kernels.round, (numbers, h, place(states.read, g, i, 0)))
+    source, total, peak, where = floats(h, (sizes.cells, sizes.channels)), work.total, work.peak, work.where
+    total[g, i], peak[g, i], where[g, i] = ZERO, -np.inf, 0
+    for p in range(sizes.cells):
+        for j in range(sizes.channels):
+            total[g, i, j] += source[p, j]
+            where[g, i, j] = p if source[p, j] > peak[g, i, j] else where[g, i, j]
+            peak[g, i, j] = max(source[p, j], peak[g, i, j])
+
+
+@jit
+def _drive(kernels, sizes, maps, work, g, e):
+    """Convolves an encoded observation, once for all ticks of its step."""
+    C, columns = sizes.channels, sizes.layers * 4 * sizes.channels
+    row = 4 * C
+    if kernels.packed == 2:
+        call(kernels.round, (sizes.cells * C, e, at(work.low_e)))
+        e, row = at(work.low_e), 2 * C
+    call(kernels.convolve, (
+        at(work.drive) + g * sizes.cells * 4 * columns, 4 * columns, maps.base, 4 * columns, e, row,
+        C // kernels.packed, maps.drive, 4 * columns, columns, sizes.height,
+    ))  # fmt: skip
+
+
+@jit
+def _pool_and_inject(kernels, sizes, maps, work, group, samples, i, n):
+    """Fills ``work.added`` from the mean and the maximum of each sample's h before this tick."""
+    C, L, N, columns = sizes.channels, sizes.layers, sizes.ticks, work.added.shape[1]
+    for g in range(samples):
+        for j in range(C):
+            work.seen[g, j] = work.total[g, i, j] / np.float32(sizes.cells)
+            work.seen[g, C + j] = work.peak[g, i, j]
+        if sizes.save:
+            tick = ((group + g) * L + i) * N + n
+            copy(2 * C, at(work.seen[g]), maps.pooled + tick * 8 * C)
+            copy(C, at(work.where[g, i]), maps.argmax + tick * 4 * C)
+    call(kernels.multiply, (
+        at(work.added), at(work.seen), 2 * C, maps.inject + i * 8 * C * columns, columns, at(work.blank), 0,
+    ))  # fmt: skip
+
+
+@jit
+def _tick(kernels, sizes, ticks, maps, work, states, g, begins, i, n):
+    """One tick of a layer: its pre-activations from the drive, the layer below and its own h; then the gates.
+
+    Args:
+        begins: whether an episode begins with this tick: the state before it is zeros then.
+        g, i, n: sample in the group, layer, ticks done.
+    """
+    P, C, H, below = sizes.cells, sizes.channels, sizes.height, ticks.below[i]
+    inputs, columns, row, wide = C // kernels.packed, 4 * C, 16 * C, sizes.layers * 16 * C  # the last two in bytes
+    taps = sizes.taps * inputs * row  # bytes of a convolution's weights
+    z, weights = at(work.z), maps.recurrent + 2 * i * taps
+    before, before_row = at(work.drive) + g * P * wide + i * row, wide
+    if below >= 0:
+        already = below < i  # the layer below has had this tick, the top layer has not
+        h = at(work.blank) if begins and not already else place(states.read, g, below, n + already)
+        call(kernels.convolve, (z, row, before, before_row, h, states.row, inputs, weights, row, columns, H))
+        before, before_row = z, row
+    h, c = place(states.read, g, i, n), place(states.c, g, i, n)
+    if begins:
+        h = c = at(work.blank)
+    call(kernels.convolve, (z, row, before, before_row, h, states.row, inputs, weights + taps, row, columns, H))
+    work.total[g, i], work.peak[g, i], work.where[g, i] = ZERO, -np.inf, 0
+    new_h, pools = place(states.h, g, i, n + 1), (g * sizes.layers + i) * 4 * C
+    call(kernels.gates, (
+        P, C, at(ticks.kind), z, at(work.added) + 4 * g * work.added.shape[1], c, place(states.c, g, i, n + 1), new_h,
+        place(states.gates, g, i, n), at(work.total) + pools, at(work.peak) + pools, at(work.where) + pools,
+    ))  # fmt: skip
+    if kernels.packed == 2:
+        call(kernels.round, (P * C, new_h, place(states.read, g, i, n + 1)))
