@@ -8,6 +8,7 @@ direction. A real move changes one robot only, so it changes the bound by -1, 0 
 
 import numpy as np
 
+from drc_lab.envs.directions import stride_of
 from drc_lab.numerics import jit
 
 FAR = 1 << 20  # more than any number of moves; two of them can be added
@@ -61,7 +62,7 @@ def relaxed_moves(ends, width, goal):
     reach, block = np.full((cells, 4), FAR, np.int32), np.full((cells, 4), FAR, np.int32)
     queue = np.empty(cells, np.int32)
     for direction in range(4):
-        stride = (-width, width, -1, 1)[direction]
+        stride = stride_of(direction, width)
         size, cell = 0, goal
         while cell != ends[goal, direction ^ 1]:
             cell -= stride

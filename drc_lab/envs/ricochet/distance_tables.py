@@ -6,6 +6,7 @@ A position is a number whose digits are the robots' cells.
 
 import numpy as np
 
+from drc_lab.envs.directions import stride_of
 from drc_lab.envs.distance_tables import MOST_STEPS, DistanceTables
 from drc_lab.envs.ricochet.slide import slide
 from drc_lab.envs.search import UNSOLVABLE
@@ -51,7 +52,7 @@ def _table(walls, width, goal, target, worth, positions):
                 first = slide(walls, width, robots, robot, d ^ 1)
                 if first == here or slide(walls, width, robots, robot, d) != here:
                     continue
-                stride = width if d == 0 else -width if d == 1 else 1 if d == 2 else -1
+                stride = stride_of(d ^ 1, width)
                 cell = here
                 while cell != first:  # the slide may have begun on any cell up to ``first``
                     cell += stride

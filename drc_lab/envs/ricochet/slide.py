@@ -5,6 +5,7 @@ The solver has a faster way to the same cell, see `drc_lab.envs.ricochet.search`
 
 import numpy as np
 
+from drc_lab.envs.directions import stride_of
 from drc_lab.numerics import jit
 
 
@@ -14,7 +15,7 @@ def slide(walls, width, robots, robot, direction):
     cell, bit = robots[robot], np.uint8(1 << direction)
     if cell < 0:
         return cell
-    stride = -width if direction == 0 else width if direction == 1 else -1 if direction == 2 else 1
+    stride = stride_of(direction, width)
     while not walls[cell] & bit:
         following = cell + stride
         for other in robots:

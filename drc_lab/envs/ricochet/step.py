@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 
 from drc_lab.envs.batch import NOOP, SKIP, Batch, extents
+from drc_lab.envs.directions import stride_of
 from drc_lab.envs.render import COLOURS
 from drc_lab.envs.ricochet.distance_tables import RicochetTables
 from drc_lab.envs.ricochet.level import CLOSED, Boards, draw
@@ -130,7 +131,7 @@ def _action_masks(walls, width, robots, masks):
             cell, direction = robots[b, action // 4], action % 4
             masks[b, action] = cell >= 0 and not walls[b, cell] & (1 << direction)
             if masks[b, action]:
-                stride = -width if direction == 0 else width if direction == 1 else -1 if direction == 2 else 1
+                stride = stride_of(direction, width)
                 for other in robots[b]:
                     if other == cell + stride:
                         masks[b, action] = False

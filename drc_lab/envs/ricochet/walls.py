@@ -1,5 +1,6 @@
 """Drawing walls into a board, compiled. Walls are uint8 [P] as in `drc_lab.envs.ricochet.level.Boards`."""
 
+from drc_lab.envs.directions import stride_of
 from drc_lab.numerics import jit
 
 
@@ -16,7 +17,7 @@ def close_side(walls, width, cell, direction):
     """Adds a wall on one side of a cell, to both of the cells that it separates."""
     if not walls[cell] & (1 << direction):  # on the border there is a wall already, and no cell beyond
         walls[cell] |= 1 << direction
-        walls[cell + (-width, width, -1, 1)[direction]] |= 1 << (direction ^ 1)
+        walls[cell + stride_of(direction, width)] |= 1 << (direction ^ 1)
 
 
 @jit

@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 
 from drc_lab.envs.batch import NOOP, SKIP, Batch, extents
+from drc_lab.envs.directions import stride_of
 from drc_lab.envs.sokoban.distance_tables import SokobanTables
 from drc_lab.envs.sokoban.level import (
     BOX,
@@ -45,7 +46,7 @@ def _step(actions, width, tiles, player, boxes_off, rewards, pixels, channels, o
         if actions[b] == 4 or actions[b] == SKIP:  # the no-op comes last
             continue
         board = tiles[b]
-        stride = -width if actions[b] == 0 else width if actions[b] == 1 else -1 if actions[b] == 2 else 1
+        stride = stride_of(actions[b], width)
         here = player[b]
         there = here + stride
         ahead = board[there]
@@ -98,12 +99,12 @@ def _observe(envs, tiles, pixels, channels, observation):
 
 @jit
 def _action_masks(tiles, player, width, masks):
-    strides = (-width, width, -1, 1)
     for b in range(len(tiles)):
         for a in range(4):
-            ahead = tiles[b, player[b] + strides[a]]
+            stride = stride_of(a, width)
+            ahead = tiles[b, player[b] + stride]
             if ahead in (BOX, BOX_ON_TARGET):
-                ahead = tiles[b, player[b] + 2 * strides[a]]
+                ahead = tiles[b, player[b] + 2 * stride]
                 masks[b, a] = ahead in (FLOOR, TARGET)
             else:
                 masks[b, a] = ahead != WALL

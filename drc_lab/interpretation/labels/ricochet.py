@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 
+from drc_lab.envs.directions import stride_of
 from drc_lab.envs.ricochet.level import Boards
 from drc_lab.envs.ricochet.solve import solve_many
 from drc_lab.envs.specs.ricochet import ROBOT_NAMES
@@ -29,7 +30,7 @@ def moves(episode: Episode) -> Iterator[tuple[int, int, int, int, int]]:
 
 def path(start: int, end: int, direction: int, width: int) -> range:
     """Returns the cells from start to end, both included."""
-    stride = (-width, width, -1, 1)[direction]
+    stride = stride_of(direction, width)
     return range(start, end + stride, stride)
 
 
