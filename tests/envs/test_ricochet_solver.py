@@ -148,7 +148,7 @@ def test_a_long_search_comes_back_to_python_often_enough_to_hear_ctrl_c(monkeypa
 
     def watched(*args):
         length, link, frontier = advance(*args)
-        sizes.append(int(frontier.at[SIZE]))
+        sizes.append(int(frontier.counters[SIZE]))
         frontiers[:] = [frontier]
         return length, link, frontier
 

@@ -4,7 +4,8 @@ The distance to the goal does not depend on which of the other robots is which, 
 robot's cell and the sorted cells of the others. Positions are expanded in the order of their total: moves made so far
 plus a lower bound of those to go (`drc_lab.envs.ricochet.bounds`). Most moves lead to totals above the optimum and
 never matter, so what a move leads to is not stored before the search has reached its total. A move lowers the bound by
-at most 1, so a position is first stored with the fewest moves that lead to it.
+at most 1, so that totals never fall along a way, and the bound depends on the position alone: a position is first
+stored with the fewest moves that lead to it.
 """
 
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from drc_lab.envs.search import LIMIT, UNSOLVABLE
 from drc_lab.numerics import jit
 
 SEARCHING = -3
-SIZE, TOTAL, NOW, LATER = range(4)  # indices into Frontier.at
+SIZE, TOTAL, NOW, LATER = range(4)  # indices into Frontier.counters
 
 
 class Problem(NamedTuple):
@@ -42,10 +43,10 @@ class Frontier(NamedTuple):
         link: int64 [capacity], 4 * num_robots * predecessor + move, where move is 4 * place in the packed position +
             direction.
         depth: int32 [capacity], moves from the start.
-        waiting: int64 [capacity], a bit for each move whose total the search has not reached yet.
+        waiting: int64 [capacity], a bit for each move whose total the search has not reached yet; all bits at first.
         following: int32 [capacity], the next position in the same list, -1 at its end.
         table: int64 [2 * capacity], open-addressing set of the states, -1 where empty.
-        at: int64 [4], number of states, current total, first position of this total's list and of the next total's.
+        counters: int64 [4], number of states, current total, first position of this total's list and of the next's.
     """
 
     states: np.ndarray
@@ -54,7 +55,7 @@ class Frontier(NamedTuple):
     waiting: np.ndarray
     following: np.ndarray
     table: np.ndarray
-    at: np.ndarray
+    counters: np.ndarray
 
 
 @jit
@@ -134,19 +135,19 @@ def _slot(table, key):
 
 
 @jit
-def _frontier(capacity, at):
+def _frontier(capacity, counters):
     """An empty Frontier with room for ``capacity`` positions, a power of two."""
     return Frontier(
         np.empty(capacity, np.int64), np.empty(capacity, np.int64), np.empty(capacity, np.int32),
-        np.empty(capacity, np.int64), np.empty(capacity, np.int32), np.full(2 * capacity, -1), at,
+        np.empty(capacity, np.int64), np.empty(capacity, np.int32), np.full(2 * capacity, -1), counters,
     )  # fmt: skip
 
 
 @jit
 def _grown(f):
     """The same Frontier with twice the capacity."""
-    larger = _frontier(2 * len(f.states), f.at)
-    for i in range(f.at[SIZE]):  # assigning slices would take seconds to compile
+    larger = _frontier(2 * len(f.states), f.counters)
+    for i in range(f.counters[SIZE]):  # assigning slices would take seconds to compile
         larger.states[i], larger.link[i], larger.depth[i] = f.states[i], f.link[i], f.depth[i]
         larger.waiting[i], larger.following[i] = f.waiting[i], f.following[i]
         larger.table[_slot(larger.table, f.states[i])] = f.states[i]
@@ -158,9 +159,9 @@ def _add(f, key, link, depth):
     """Puts a position at the head of the current total's list, if it is new."""
     slot = _slot(f.table, key)
     if f.table[slot] < 0:
-        new = f.at[SIZE]
+        new = f.counters[SIZE]
         f.table[slot], f.states[new], f.link[new], f.depth[new], f.waiting[new] = key, key, link, depth, -1
-        f.following[new], f.at[NOW], f.at[SIZE] = f.at[NOW], new, new + 1
+        f.following[new], f.counters[NOW], f.counters[SIZE] = f.counters[NOW], new, new + 1
 
 
 @jit
@@ -199,36 +200,36 @@ def _advance(p, f, max_depth, max_states):
     cost more than these few lines do.
     """
     ends, column, reach, block, width, goal, bits, num_robots = p
-    states, depth, waiting, following, at = f.states, f.depth, f.waiting, f.following, f.at
+    states, depth, waiting, following, counters = f.states, f.depth, f.waiting, f.following, f.counters
     cells, best = np.empty(num_robots, np.int64), np.empty((num_robots, 4), np.int32)
     moves = 4 * num_robots
-    while at[SIZE] + moves <= len(states) and at[SIZE] <= max_states:
-        if at[NOW] < 0:  # all positions of this total are done
-            at[NOW], at[LATER], at[TOTAL] = at[LATER], -1, at[TOTAL] + 1
-        if at[NOW] < 0 or at[TOTAL] > max_depth or at[TOTAL] >= FAR:
+    while counters[SIZE] + moves <= len(states) and counters[SIZE] <= max_states:
+        if counters[NOW] < 0:  # all positions of this total are done
+            counters[NOW], counters[LATER], counters[TOTAL] = counters[LATER], -1, counters[TOTAL] + 1
+        if counters[NOW] < 0 or counters[TOTAL] > max_depth or counters[TOTAL] >= FAR:
             return UNSOLVABLE, 0
-        node = at[NOW]
-        at[NOW] = following[node]
+        node = counters[NOW]
+        counters[NOW] = following[node]
         _unpack(states[node], bits, cells)
         _blockers(block, cells, best)
-        left = at[TOTAL] - (depth[node] + 1)  # the bound after a move of this total
-        now, later = waiting[node] & ((1 << moves) - 1), 0  # a bit for each move
+        wanted_bound = counters[TOTAL] - (depth[node] + 1)  # after a move of this total
+        moves_now, moves_later = waiting[node] & ((1 << moves) - 1), 0  # a bit for each move
         for move in range(moves):
-            if not now & (1 << move):
+            if not moves_now & (1 << move):
                 continue
             mover, direction = move // 4, move % 4
             end = _slide(ends, column, width, cells, mover, direction)
             if end == cells[mover]:
                 continue
-            if mover == 0 and end == goal:
+            if mover == 0 and end == goal:  # the bound before it was 1, so depth + 1 is the current total
                 return depth[node] + 1, node * moves + move
             bound = _bound(reach, block, cells, best, mover, end)
-            if left < bound < FAR:
-                later |= 1 << move
-            elif bound == left:
+            if wanted_bound < bound < FAR:
+                moves_later |= 1 << move
+            elif bound == wanted_bound:
                 _add(f, _pack(cells, mover, end, bits), node * moves + move, depth[node] + 1)
-        if later:
-            following[node], waiting[node], at[LATER] = at[LATER], later, node
+        if moves_later:
+            following[node], waiting[node], counters[LATER] = counters[LATER], moves_later, node
     return SEARCHING, 0
 
 
@@ -241,7 +242,7 @@ def advance(p, f, max_depth, max_states):
     """
     while True:
         length, link = _advance(p, f, max_depth, max_states)
-        if length != SEARCHING or f.at[SIZE] > max_states:
+        if length != SEARCHING or f.counters[SIZE] > max_states:
             return length, link, f
         f = _grown(f)
 
@@ -279,4 +280,4 @@ def search(walls, width, robots, goal, target, max_depth, max_states):
     """
     p, f = begin(walls, width, robots, goal, target)
     length, _, f = advance(p, f, max_depth, max_states)
-    return LIMIT if length == SEARCHING else length, f.at[SIZE]
+    return LIMIT if length == SEARCHING else length, f.counters[SIZE]

@@ -92,9 +92,9 @@ def _search(walls: np.ndarray, width: int, robots: np.ndarray, goal: int, target
     p, f = begin(walls, width, robots, goal, target)
     length, link = SEARCHING, 0
     while length == SEARCHING:
-        if f.at[SIZE] > max_states:
+        if f.counters[SIZE] > max_states:
             return LIMIT, np.empty(0, np.int64)
-        length, link, f = advance(p, f, max_depth, min(max_states, int(f.at[SIZE]) + STATES_AT_ONCE))
+        length, link, f = advance(p, f, max_depth, min(max_states, int(f.counters[SIZE]) + STATES_AT_ONCE))
     return length, actions_of(p, f, robots, max(0, length), link)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from drc_lab.models.compiled.backward import Gradients, backward
 from drc_lab.models.compiled.forward import Maps, forward
 from drc_lab.models.compiled.kernels import Kernels, kernels_for
-from drc_lab.models.compiled.sizes import Sizes, Ticks
+from drc_lab.models.compiled.sizes import Schedule, Sizes
 from drc_lab.models.tick_plan import TickPlan, TickWeights
 from drc_lab.models.workers import in_workers, parts_of
 
@@ -127,14 +127,14 @@ class CompiledTicks:
         work = plan.height * plan.width * sum(plan.repeats) * sum(weight.numel() for weight in self.weights.recurrent)
         return parts_of(plan.keep.shape[1], work)
 
-    def _arguments(self, save: bool, maps: Maps | Gradients) -> tuple[Kernels, Sizes, Ticks, Maps | Gradients]:
+    def _arguments(self, save: bool, maps: Maps | Gradients) -> tuple[Kernels, Sizes, Schedule, Maps | Gradients]:
         plan, weights = self.plan, self.weights
         H, W, k, C, B = plan.height, plan.width, weights.drive.shape[2], weights.channels, plan.keep.shape[1]
         kernels = kernels_for(C, H, W, k, plan.sigmoid_output, save, plan.bfloat16)
         injects = weights.inject[0].numel() > 0
         sizes = Sizes(H, H * W, k * k, C, len(weights.recurrent), B, sum(plan.repeats), plan.kinds, injects, save)
         repeats, below = (np.array(numbers) for numbers in (plan.repeats, weights.below))
-        return kernels, sizes, Ticks(plan.kind.numpy(), repeats, plan.keep.numpy(), below), maps
+        return kernels, sizes, Schedule(plan.kind.numpy(), repeats, plan.keep.numpy(), below), maps
 
 
 def _addresses(*tensors: Tensor) -> list[int]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from drc_lab.models.compiled.memory import Places, at, call, copy, floats, lines, place
+from drc_lab.models.compiled.memory import MapLayout, at, call, copy, floats, lines, map_at
 from drc_lab.numerics import jit
 
 ZERO = np.float32(0)
@@ -51,10 +51,11 @@ class Work(NamedTuple):
     """Buffers for the G samples that go through the ticks together.
 
     drive: [G, P, L * 4C], what the observation adds to the pre-activations of all layers during one step.
-    z: [P, 4C], the pre-activations of one layer.
+    z: [P, 4C], the pre-activations of one layer; a convolution may add to them in place.
     h, c: [G * L, P, C], the state of each layer, unless all states are saved.
     low_e [P, C / 2], low_h [G * L, P, C / 2]: one encoded observation, and the state h, in bfloat16.
-    total, peak, where: [G, L, C], the sum of each h over the board, its maximum, and the maximum's cell.
+    total, peak, where: [G, L, C], the sum over the board of each h before the coming tick, its maximum, and the
+        maximum's cell.
     seen [G, 2C], added [G, K * 4C]: what pool-and-inject reads and adds to the pre-activations of each kind of cell.
     blank: [P, 4C], zeros.
     """
@@ -76,25 +77,26 @@ class Work(NamedTuple):
 class States(NamedTuple):
     """Where the maps of these G samples lie, by sample, layer and number of ticks done.
 
-    h, c: the hidden and the cell state; gates: those of a tick, by the ticks before it.
-    read: what convolutions read, h in float32 or in bfloat16, with cells ``row`` bytes apart.
+    h, c: the hidden and the cell state after n ticks.
+    gates: what the tick after n ticks computes.
+    read: what convolutions read, h in float32 or in bfloat16, with cells ``read_row`` bytes apart.
     """
 
-    h: Places
-    c: Places
-    gates: Places
-    read: Places
-    row: int
+    h: MapLayout
+    c: MapLayout
+    gates: MapLayout
+    read: MapLayout
+    read_row: int
 
 
 @jit
-def forward(first, last, kernels, sizes, ticks, maps):
+def forward(first, last, kernels, sizes, schedule, maps):
     """Runs all ticks for samples ``first`` to ``last``, without ``last``, and fills ``maps`` for these samples.
 
     Args:
         first, last: ints.
         kernels: see `drc_lab.models.compiled.kernels.Kernels`.
-        sizes, ticks: see `drc_lab.models.compiled.sizes`.
+        sizes, schedule: see `drc_lab.models.compiled.sizes`.
         maps: see `Maps`.
     """
     numbers, layers, batch = sizes.cells * sizes.channels, sizes.layers, sizes.batch
@@ -103,68 +105,70 @@ def forward(first, last, kernels, sizes, ticks, maps):
         samples, states = min(kernels.samples, last - group), _states(kernels, sizes, maps, work, group)
         for g in range(samples):
             for i in range(layers):
-                carry = (i * batch + group + g) * map_bytes
-                _begin(kernels, sizes, work, states, g, i, maps.h + carry, maps.c + carry)
+                offset = (i * batch + group + g) * map_bytes
+                _load_carry(kernels, sizes, work, states, g, i, maps.h + offset, maps.c + offset)
         n = 0  # ticks done
-        for t in range(len(ticks.repeats)):
+        for t in range(len(schedule.repeats)):
             for g in range(samples):
                 b = group + g
-                if ticks.keep[n, b] == ZERO:
+                if schedule.keep[n, b] == ZERO:
                     work.total[g], work.peak[g], work.where[g] = ZERO, ZERO, 0
                 _drive(kernels, sizes, maps, work, g, maps.e + (t * batch + b) * map_bytes)
-            for _ in range(ticks.repeats[t]):
+            for _ in range(schedule.repeats[t]):
                 for i in range(layers):
                     if sizes.injects:
-                        _pool_and_inject(kernels, sizes, maps, work, group, samples, i, n)
+                        _inject(kernels, sizes, maps, work, group, samples, i, n)
                     for g in range(samples):
-                        _tick(kernels, sizes, ticks, maps, work, states, g, ticks.keep[n, group + g] == ZERO, i, n)
+                        _tick(
+                            kernels, sizes, schedule, maps, work, states, g, schedule.keep[n, group + g] == ZERO, i, n
+                        )
                 n += 1
             for g in range(samples):
-                copy(numbers, place(states.h, g, layers - 1, n), maps.h_top + (t * batch + group + g) * map_bytes)
+                copy(numbers, map_at(states.h, g, layers - 1, n), maps.h_top + (t * batch + group + g) * map_bytes)
         for g in range(samples):
             for i in range(layers):
-                carry = (i * batch + group + g) * map_bytes
-                copy(numbers, place(states.h, g, i, n), maps.h_end + carry)
-                copy(numbers, place(states.c, g, i, n), maps.c_end + carry)
+                offset = (i * batch + group + g) * map_bytes
+                copy(numbers, map_at(states.h, g, i, n), maps.h_end + offset)
+                copy(numbers, map_at(states.c, g, i, n), maps.c_end + offset)
 
 
 @jit
 def _work(kernels, sizes):
     P, C, L, G = sizes.cells, sizes.channels, sizes.layers, kernels.samples
-    own, low = (0 if sizes.save else G * L * P), (0 if kernels.packed == 1 else P)
+    state_rows, low_rows = (0 if sizes.save else G * L * P), (0 if kernels.packed == 1 else P)
     total, peak = lines(G * L, C).reshape(G, L, C), lines(G * L, C).reshape(G, L, C)
     return Work(
-        lines(G * P, L * 4 * C), lines(P, 4 * C), lines(own, C), lines(own, C), lines(low, C // 2),
-        lines(G * L * low, C // 2), total, peak, np.zeros((G, L, C), np.int32), lines(G, 2 * C),
+        lines(G * P, L * 4 * C), lines(P, 4 * C), lines(state_rows, C), lines(state_rows, C), lines(low_rows, C // 2),
+        lines(G * L * low_rows, C // 2), total, peak, np.zeros((G, L, C), np.int32), lines(G, 2 * C),
         lines(G, sizes.kinds * 4 * C), lines(P, 4 * C),
     )  # fmt: skip
 
 
 @jit
 def _states(kernels, sizes, maps, work, group):
-    """Saved states lie one after the other for all samples of the batch; others are replaced in the buffers."""
-    L, N, layer = sizes.layers, sizes.ticks, 4 * sizes.cells * sizes.channels
+    """With ``save``, each tick has its own maps, for the whole batch; otherwise it overwrites those of the last."""
+    L, N, layer = sizes.layers, sizes.num_ticks, 4 * sizes.cells * sizes.channels
     if sizes.save:
         begin = group * L * (N + 1) * layer
-        h = Places(maps.hidden + begin, L * (N + 1) * layer, (N + 1) * layer, layer)
-        c = Places(maps.cells + begin, L * (N + 1) * layer, (N + 1) * layer, layer)
-        gates = Places(maps.gates + group * L * N * 4 * layer, L * N * 4 * layer, N * 4 * layer, 4 * layer)
+        h = MapLayout(maps.hidden + begin, L * (N + 1) * layer, (N + 1) * layer, layer)
+        c = MapLayout(maps.cells + begin, L * (N + 1) * layer, (N + 1) * layer, layer)
+        gates = MapLayout(maps.gates + group * L * N * 4 * layer, L * N * 4 * layer, N * 4 * layer, 4 * layer)
     else:
-        h, c = Places(at(work.h), L * layer, layer, 0), Places(at(work.c), L * layer, layer, 0)
-        gates = Places(0, 0, 0, 0)
+        h, c = MapLayout(at(work.h), L * layer, layer, 0), MapLayout(at(work.c), L * layer, layer, 0)
+        gates = MapLayout(0, 0, 0, 0)
     if kernels.packed == 2:
-        return States(h, c, gates, Places(at(work.low_h), L * layer // 2, layer // 2, 0), 2 * sizes.channels)
+        return States(h, c, gates, MapLayout(at(work.low_h), L * layer // 2, layer // 2, 0), 2 * sizes.channels)
     return States(h, c, gates, h, 4 * sizes.channels)
 
 
 @jit
-def _begin(kernels, sizes, work, states, g, i, h, c):
+def _load_carry(kernels, sizes, work, states, g, i, h, c):
     """Copies the carry of a layer to the state before the first tick, and pools its h."""
     numbers = sizes.cells * sizes.channels
-    copy(numbers, h, place(states.h, g, i, 0))
-    copy(numbers, c, place(states.c, g, i, 0))
+    copy(numbers, h, map_at(states.h, g, i, 0))
+    copy(numbers, c, map_at(states.c, g, i, 0))
     if kernels.packed == 2:
-        call(kernels.round, (numbers, h, place(states.read, g, i, 0)))
+        call(kernels.round, (numbers, h, map_at(states.read, g, i, 0)))
     source, total, peak, where = floats(h, (sizes.cells, sizes.channels)), work.total, work.peak, work.where
     total[g, i], peak[g, i], where[g, i] = ZERO, -np.inf, 0
     for p in range(sizes.cells):
@@ -178,20 +182,20 @@ def _begin(kernels, sizes, work, states, g, i, h, c):
 def _drive(kernels, sizes, maps, work, g, e):
     """Convolves an encoded observation, once for all ticks of its step."""
     C, columns = sizes.channels, sizes.layers * 4 * sizes.channels
-    row = 4 * C
+    e_row = 4 * C
     if kernels.packed == 2:
         call(kernels.round, (sizes.cells * C, e, at(work.low_e)))
-        e, row = at(work.low_e), 2 * C
+        e, e_row = at(work.low_e), 2 * C
     call(kernels.convolve, (
-        at(work.drive) + g * sizes.cells * 4 * columns, 4 * columns, maps.base, 4 * columns, e, row,
+        at(work.drive) + g * sizes.cells * 4 * columns, 4 * columns, maps.base, 4 * columns, e, e_row,
         C // kernels.packed, maps.drive, 4 * columns, columns, sizes.height,
     ))  # fmt: skip
 
 
 @jit
-def _pool_and_inject(kernels, sizes, maps, work, group, samples, i, n):
+def _inject(kernels, sizes, maps, work, group, samples, i, n):
     """Fills ``work.added`` from the mean and the maximum of each sample's h before this tick."""
-    C, L, N, columns = sizes.channels, sizes.layers, sizes.ticks, work.added.shape[1]
+    C, L, N, columns = sizes.channels, sizes.layers, sizes.num_ticks, work.added.shape[1]
     for g in range(samples):
         for j in range(C):
             work.seen[g, j] = work.total[g, i, j] / np.float32(sizes.cells)
@@ -206,32 +210,33 @@ def _pool_and_inject(kernels, sizes, maps, work, group, samples, i, n):
 
 
 @jit
-def _tick(kernels, sizes, ticks, maps, work, states, g, begins, i, n):
+def _tick(kernels, sizes, schedule, maps, work, states, g, begins, i, n):
     """One tick of a layer: its pre-activations from the drive, the layer below and its own h; then the gates.
 
     Args:
         begins: whether an episode begins with this tick: the state before it is zeros then.
         g, i, n: sample in the group, layer, ticks done.
     """
-    P, C, H, below = sizes.cells, sizes.channels, sizes.height, ticks.below[i]
-    inputs, columns, row, wide = C // kernels.packed, 4 * C, 16 * C, sizes.layers * 16 * C  # the last two in bytes
-    taps = sizes.taps * inputs * row  # bytes of a convolution's weights
-    z, weights = at(work.z), maps.recurrent + 2 * i * taps
-    before, before_row = at(work.drive) + g * P * wide + i * row, wide
+    P, C, H, below = sizes.cells, sizes.channels, sizes.height, schedule.below[i]
+    inputs, columns, z_row, drive_row = C // kernels.packed, 4 * C, 16 * C, sizes.layers * 16 * C  # rows are in bytes
+    weight_bytes = sizes.taps * inputs * z_row  # of one convolution
+    z, weights = at(work.z), maps.recurrent + 2 * i * weight_bytes
+    init, init_row = at(work.drive) + g * P * drive_row + i * z_row, drive_row
     if below >= 0:
         already = below < i  # the layer below has had this tick, the top layer has not
-        h = at(work.blank) if begins and not already else place(states.read, g, below, n + already)
-        call(kernels.convolve, (z, row, before, before_row, h, states.row, inputs, weights, row, columns, H))
-        before, before_row = z, row
-    h, c = place(states.read, g, i, n), place(states.c, g, i, n)
+        h = at(work.blank) if begins and not already else map_at(states.read, g, below, n + already)
+        call(kernels.convolve, (z, z_row, init, init_row, h, states.read_row, inputs, weights, z_row, columns, H))
+        init, init_row = z, z_row
+    h, c = map_at(states.read, g, i, n), map_at(states.c, g, i, n)
     if begins:
         h = c = at(work.blank)
-    call(kernels.convolve, (z, row, before, before_row, h, states.row, inputs, weights + taps, row, columns, H))
+    weights += weight_bytes
+    call(kernels.convolve, (z, z_row, init, init_row, h, states.read_row, inputs, weights, z_row, columns, H))
     work.total[g, i], work.peak[g, i], work.where[g, i] = ZERO, -np.inf, 0
-    new_h, pools = place(states.h, g, i, n + 1), (g * sizes.layers + i) * 4 * C
+    new_h, pools = map_at(states.h, g, i, n + 1), (g * sizes.layers + i) * 4 * C
     call(kernels.gates, (
-        P, C, at(ticks.kind), z, at(work.added) + 4 * g * work.added.shape[1], c, place(states.c, g, i, n + 1), new_h,
-        place(states.gates, g, i, n), at(work.total) + pools, at(work.peak) + pools, at(work.where) + pools,
+        P, C, at(schedule.kind), z, at(work.added) + 4 * g * work.added.shape[1], c, map_at(states.c, g, i, n + 1),
+        new_h, map_at(states.gates, g, i, n), at(work.total) + pools, at(work.peak) + pools, at(work.where) + pools,
     ))  # fmt: skip
     if kernels.packed == 2:
-        call(kernels.round, (P * C, new_h, place(states.read, g, i, n + 1)))
+        call(kernels.round, (P * C, new_h, map_at(states.read, g, i, n + 1)))

@@ -17,7 +17,10 @@ LINE = 64  # bytes of a cache line
 
 @jit
 def at(array):
-    """The address of the array's first element, as an int64 for address arithmetic."""
+    """The address of the array's first element, as an int64 for address arithmetic.
+
+    An address does not keep its array alive: use the array once more after the last use of its address.
+    """
     return np.int64(array.ctypes.data)
 
 
@@ -88,8 +91,11 @@ def add(numbers, source, target):
         out[n] += given[n]
 
 
-class Places(NamedTuple):
-    """Where maps lie: the address of the first, and the bytes from one sample, layer and tick to the next."""
+class MapLayout(NamedTuple):
+    """Where maps lie: the address of the first, and the bytes from one sample, layer and tick to the next.
+
+    ``tick`` is 0 if each tick overwrites the map of the one before.
+    """
 
     address: int
     sample: int
@@ -98,6 +104,6 @@ class Places(NamedTuple):
 
 
 @jit
-def place(places, sample, layer, tick):
+def map_at(layout, sample, layer, tick):
     """The address of a map."""
-    return places.address + sample * places.sample + layer * places.layer + tick * places.tick
+    return layout.address + sample * layout.sample + layer * layout.layer + tick * layout.tick

@@ -21,7 +21,7 @@ def conv_row(
         width: cells in a row.
         rows: cells whose sums are in registers at a time.
         vectors, lanes: see above.
-        kernel_size: size of the convolution's kernel; an even one reaches one cell less before than after.
+        kernel_size: k of the convolution, an odd number.
         kind: kind of inputs and weights, see `Code.add_product`; a pair consists of consecutive inputs and counts as
             one input.
         out, out_row: address of the first cell's first output feature, float32, and stride to the next cell.
@@ -32,38 +32,48 @@ def conv_row(
         w, w_row: address of the weights of the first input of the first tap in the uppermost row, and stride to the
             next input; the taps follow one another.
     """
-    W, R, V, L, k, of = (n.literal_value for n in (width, rows, vectors, lanes, kernel_size, kind))
+    W, R, V, L, k, number_kind = (n.literal_value for n in (width, rows, vectors, lanes, kernel_size, kind))
     before = (k - 1) // 2
 
     def write(b, out, out_row, init, init_row, x, x_row, ups, D, w, w_row):
         code = Code(b, L)
-        zero, of_tap, up = code.const(0), b.mul(D, w_row), b.mul(x_row, INT64(W))
+        zero, tap_stride, x_up = code.const(0), b.mul(D, w_row), b.mul(x_row, INT64(W))
         for start in range(0, W, R):
             cells = range(start, min(start + R, W))
             pairs = [(cell, tap) for tap in range(-before, k - before) for cell in cells if 0 <= cell + tap < W]
-            apart = len(cells) * V < SUMS_UNDER_WAY  # separate sums for each tap, so that none waits for another
+            sum_per_tap = len(cells) * V < SUMS_UNDER_WAY  # so that no addition waits for another
             order = [(cell, tap, j) for cell, tap in pairs for j in range(V)]
-            if len(cells) + k - 1 > V * k:  # fewer weights than inputs: keep the weights in registers
+            if (
+                len(cells) + k - 1 > V * k
+            ):  # fewer weights than inputs: go input by input, with all weights in registers
                 order.sort(key=lambda each: each[0] + each[1])
-            keys = list(dict.fromkeys((cell, apart * tap, j) for cell, tap, j in order))
+            keys = list(dict.fromkeys((cell, sum_per_tap * tap, j) for cell, tap, j in order))
 
             def place(base, row, cell, j):
                 return code.plus(code.step(base, row, cell), 4 * L * j)
 
             sums = [code.load(place(init, init_row, cell, j)) if tap == 0 else zero for cell, tap, j in keys]
-            with Loop(code, ups, [w, x, *sums]) as seen:
-                with Loop(code, D, seen.values) as feature:
+            with Loop(code, ups, [w, x, *sums]) as kernel_row:
+                with Loop(code, D, kernel_row.values) as feature:
                     at, here, *sums = feature.values
                     total = dict(zip(keys, sums, strict=True))
                     for cell, tap, j in order:  # LLVM merges repeated loads
                         value = code.spread(place(here, x_row, cell + tap, 0))
-                        weight = code.load(code.plus(code.step(at, of_tap, tap + before), 4 * L * j))
-                        key = cell, apart * tap, j
-                        total[key] = code.add_product(of, value, weight, total[key])
-                    feature.after = [code.plus(at, w_row), code.plus(here, 4), *total.values()]
-                row = b.mul(of_tap, INT64(k))
-                seen.after = [code.plus(seen.values[0], row), code.plus(seen.values[1], up), *feature.after[2:]]
-            total = dict(zip(keys, seen.after[2:], strict=True))
+                        weight = code.load(code.plus(code.step(at, tap_stride, tap + before), 4 * L * j))
+                        key = cell, sum_per_tap * tap, j
+                        total[key] = code.add_product(number_kind, value, weight, total[key])
+                    feature.after = [
+                        code.plus(at, w_row),
+                        code.plus(here, 4),
+                        *total.values(),
+                    ]  # 4: one float, or one pair
+                row = b.mul(tap_stride, INT64(k))
+                kernel_row.after = [
+                    code.plus(kernel_row.values[0], row),
+                    code.plus(kernel_row.values[1], x_up),
+                    *feature.after[2:],
+                ]
+            total = dict(zip(keys, kernel_row.after[2:], strict=True))
             for cell in cells:
                 for j in range(V):
                     of_taps = [total[key] for key in keys if (key[0], key[2]) == (cell, j)]
