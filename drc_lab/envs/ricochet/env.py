@@ -12,7 +12,7 @@ from drc_lab.envs.levels import hashed
 from drc_lab.envs.ricochet.bank import load_bank
 from drc_lab.envs.ricochet.generate import BoardGenerator
 from drc_lab.envs.ricochet.identity import identities
-from drc_lab.envs.ricochet.layouts import layout as fixed_layout
+from drc_lab.envs.ricochet.layouts import layout
 from drc_lab.envs.ricochet.level import Board, Boards
 from drc_lab.envs.ricochet.solve import solve_many
 from drc_lab.envs.ricochet.step import RicochetBatch, Rules
@@ -21,7 +21,7 @@ from drc_lab.envs.single import LevelEnv
 from drc_lab.envs.specs.levels import OneLevel
 from drc_lab.envs.specs.ricochet import RicochetSpec
 from drc_lab.envs.streams import AugmentedLevels, FixedLevels, LevelStream, generated_levels
-from drc_lab.envs.symmetry import TRANSPOSE
+from drc_lab.envs.symmetry import COUNT, TRANSPOSE
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import UserError
 
@@ -29,22 +29,22 @@ MAX_STATES_OF_A_GIVEN_BOARD = 1_000_000  # positions; if the search needs more, 
 
 
 def build(spec: RicochetSpec) -> tuple[RicochetBatch, LevelStream[Boards]]:
-    """The boards and the stream of their levels."""
-    levels: LevelStream[Boards]
+    """The batch that plays the boards, and the stream that deals them."""
+    stream: LevelStream[Boards]
     if spec.given:
         boards = given_boards(spec)
-        levels, num_robots = FixedLevels(boards, spec.order), boards.robots.shape[1]
+        stream, num_robots = FixedLevels(boards, spec.order), boards.robots.shape[1]
         height, width = boards.walls.shape[1:]
     else:
-        levels, num_robots = made_boards(spec), spec.num_robots
+        stream, num_robots = generated(spec), spec.num_robots
         height, width = spec.height, spec.width
     if spec.augment:
-        levels = AugmentedLevels(levels, augmented)
+        stream = AugmentedLevels(stream, augmented)
     rules = Rules(spec.step_penalty, spec.null_move_penalty, spec.goal_reward, spec.noop)
-    return RicochetBatch(spec.num_envs, height, width, num_robots, rules, spec.observation), levels
+    return RicochetBatch(spec.num_envs, height, width, num_robots, rules, spec.observation), stream
 
 
-def made_boards(spec: RicochetSpec) -> LevelStream[Boards]:
+def generated(spec: RicochetSpec) -> LevelStream[Boards]:
     """The boards of the generator: of a curriculum, or all alike."""
     if spec.curriculum is not None:
         return curriculum_levels(spec.curriculum, BoardGenerator, spec.of_a_stage, **spec.of_all_stages)
@@ -67,7 +67,7 @@ class RicochetVectorEnv(LevelVectorEnv):
     See `RicochetSpec` for the arguments.
     """
 
-    @takes(RicochetSpec)
+    @takes(RicochetSpec)  # checks the arguments and hands them over as a spec
     def __init__(self, spec: RicochetSpec):
         super().__init__(*build(spec), spec)
 
@@ -82,32 +82,32 @@ class RicochetEnv(LevelEnv):
 def given_boards(spec: RicochetSpec) -> Boards:
     """The boards that ``board``, ``layout`` or ``bank`` gives."""
     if spec.board is not None:
-        return fixed_boards(spec.board)
+        return packed(spec.board)
     if spec.layout is not None:
-        return fixed_boards(fixed_layout(spec.layout))
-    boards = load_bank(
-        str(spec.bank), spec.min_optimal, spec.max_optimal, spec.min_moved, spec.max_moved, spec.split
-    )  # fmt: skip
+        return packed(layout(spec.layout))
+    boards = load_bank(str(spec.bank), spec.min_optimal, spec.max_optimal, spec.min_moved, spec.max_moved, spec.split)
     return boards.sample(spec.num_levels, spec.level_seed)
 
 
-def fixed_boards(boards: OneLevel | str | Sequence[OneLevel | str]) -> Boards:
-    """A set of given boards with their optimal lengths; -1 where there is no solution or the solver does not find it
-    within its limits."""
+def packed(boards: OneLevel | str | Sequence[OneLevel | str]) -> Boards:
+    """Boards that are given as objects or text, solved for their optimal lengths.
+
+    A length is -1 where there is no solution or the solver does not find it within its limits.
+    """
     if isinstance(boards, OneLevel | str):
         boards = [boards]
-    made: list[Any] = [Board.from_text(b) if isinstance(b, str) else b for b in boards]
-    packed = Boards.pack(made, [-1] * len(made))
+    read: list[Any] = [Board.from_text(each) if isinstance(each, str) else each for each in boards]
+    result = Boards.pack(read, [-1] * len(read))
     with suppress(UserError):  # more robots than the solver can handle
-        lengths, _ = solve_many(packed, MAX_STATES_OF_A_GIVEN_BOARD)
-        packed.optimal[:] = np.maximum(lengths, -1)
-    return packed
+        lengths, _ = solve_many(result, MAX_STATES_OF_A_GIVEN_BOARD)
+        result.optimal[:] = np.maximum(lengths, -1)
+    return result
 
 
-def augmented(drawn: np.ndarray, boards: Boards) -> Boards:
-    """Applies a random symmetry that keeps the size to each board, and renumbers its robots. drawn: random uint64 [N],
-    one for each board."""
+def augmented(random: np.ndarray, boards: Boards) -> Boards:
+    """Applies a random symmetry that keeps the size to each board and renumbers its robots, by its number of
+    ``random``, uint64 [N]."""
     height, width = boards.walls.shape[1:]
-    symmetry = (drawn % np.uint64(8 if height == width else TRANSPOSE)).astype(np.int64)
-    ranks = [hashed(robot + 1, drawn) for robot in range(boards.robots.shape[1])]
-    return transform(boards, symmetry, np.argsort(np.stack(ranks, axis=1), axis=1))
+    symmetry = random % np.uint64(COUNT if height == width else TRANSPOSE)  # those below do not transpose
+    ranks = [hashed(robot + 1, random) for robot in range(boards.robots.shape[1])]
+    return transform(boards, symmetry.astype(np.int64), np.argsort(np.stack(ranks, axis=1), axis=1))

@@ -22,7 +22,7 @@ from drc_lab.envs.specs.level_files import Symbols
 from drc_lab.envs.specs.levels import OneLevel
 from drc_lab.envs.specs.sokoban import SokobanSpec
 from drc_lab.envs.streams import AugmentedLevels, FixedLevels, LevelStream, generated_levels
-from drc_lab.envs.symmetry import TRANSPOSE
+from drc_lab.envs.symmetry import COUNT, TRANSPOSE
 from drc_lab.envs.vector import LevelVectorEnv
 from drc_lab.errors import ConfigError, note
 
@@ -30,23 +30,23 @@ GENERATORS: dict[str, Any] = {"rooms": RoomGenerator, "reverse": ReverseGenerato
 
 
 def build(spec: SokobanSpec) -> tuple[SokobanBatch, LevelStream[Levels]]:
-    """The boards and the stream of their levels."""
+    """The batch that plays the levels, and the stream that deals them."""
     stream: LevelStream[Levels]
     if spec.given:
-        given = given_levels(spec.level, spec.symbols) if spec.level is not None else levels_of_files(spec)
-        stream, height, width = FixedLevels(given, spec.order), given.height, given.width
+        levels = given_levels(spec)
+        stream, height, width = FixedLevels(levels, spec.order), levels.height, levels.width
     else:
-        stream, height, width = made_levels(spec), spec.height, spec.width
+        stream, height, width = generated(spec), spec.height, spec.width
     if spec.augment:
         stream = AugmentedLevels(stream, augmented)
     rules = Rules(spec.step_reward, spec.on_reward, spec.off_reward, spec.solved_reward, spec.noop)
     return SokobanBatch(spec.num_envs, height, width, rules, spec.observation, spec.crop_border), stream
 
 
-def made_levels(spec: SokobanSpec) -> LevelStream[Levels]:
+def generated(spec: SokobanSpec) -> LevelStream[Levels]:
     """The levels of a generator: of a curriculum, or all alike."""
     make = GENERATORS[spec.generator]
-    if spec.curriculum is not None:
+    if spec.curriculum is not None:  # a batch has boards of one size, the stages' levels may be smaller
         padded = partial(Padded, spec.height, spec.width)
         return curriculum_levels(spec.curriculum, make, spec.of_a_stage, padded, split=spec.split)
     generator = make(**spec.of_a_stage, split=spec.split)
@@ -67,7 +67,7 @@ class SokobanVectorEnv(LevelVectorEnv):
     See `SokobanSpec` for the arguments.
     """
 
-    @takes(SokobanSpec)
+    @takes(SokobanSpec)  # checks the arguments and hands them over as a spec
     def __init__(self, spec: SokobanSpec):
         super().__init__(*build(spec), spec)
 
@@ -94,28 +94,36 @@ class Padded:
         return Levels(tiles, levels.optimal, levels.pushes)
 
 
-def given_levels(levels: OneLevel | str | Sequence[OneLevel | str], symbols: Symbols = None) -> Levels:
-    """Packs levels that are given as objects or text; see `translation` for the symbols of the text."""
+def given_levels(spec: SokobanSpec) -> LevelFiles | Levels:
+    """The levels that ``level`` or ``levels`` gives."""
+    return levels_of_files(spec) if spec.level is None else packed(spec.level, spec.symbols)
+
+
+def packed(levels: OneLevel | str | Sequence[OneLevel | str], symbols: Symbols = None) -> Levels:
+    """Levels that are given as objects or text, with unknown optimal lengths unless they tell them.
+
+    See `translation` for the symbols of the text.
+    """
     if isinstance(levels, OneLevel | str):
         levels = [levels]
-    made: list[Any] = [Level.from_text(x, symbols=symbols) if isinstance(x, str) else x for x in levels]
-    return Levels.pack(made)
+    read: list[Any] = [Level.from_text(each, symbols=symbols) if isinstance(each, str) else each for each in levels]
+    return Levels.pack(read)
 
 
 def levels_of_files(spec: SokobanSpec) -> LevelFiles | Levels:
     """The levels in files that the arguments ask for, with the optimal lengths from a file of solutions if given."""
-    files = open_levels(str(spec.levels), spec.difficulty, spec.part, None, None, spec.symbols, spec.invalid_levels)
+    files = open_levels(
+        str(spec.levels), spec.difficulty, spec.part, symbols=spec.symbols, invalid_levels=spec.invalid_levels
+    )
     note(files.note())
     if (path := spec.solutions_file) is not None:
         files.optimal[:] = read_solutions(path, files).moves
         if not (files.optimal >= 0).any():
-            raise ConfigError(
-                "solutions", spec.solutions, "a file with solutions of these levels: none solves one"
-            )  # fmt: skip
+            raise ConfigError("solutions", spec.solutions, "a file with solutions of these levels: none solves one")
     return files.sample(spec.num_levels, spec.level_seed)
 
 
-def augmented(drawn: np.ndarray, levels: Levels) -> Levels:
-    """Applies a random symmetry that keeps the size to each level. drawn: random uint64 [N], one for each level."""
-    symmetry = drawn % np.uint64(8 if levels.height == levels.width else TRANSPOSE)
+def augmented(random: np.ndarray, levels: Levels) -> Levels:
+    """Applies a random symmetry that keeps the size to each level, by its number of ``random``, uint64 [N]."""
+    symmetry = random % np.uint64(COUNT if levels.height == levels.width else TRANSPOSE)  # those below do not transpose
     return transform(levels, symmetry.astype(np.int64))
