@@ -140,6 +140,11 @@ class RolloutStream:
             return self._collect()
 
     def _collect(self) -> Rollout:
+        """Asks the policy, steps the envs and asks again, group by group.
+
+        The answer to the last observations is for the value of the bootstrap step alone. The carry is not advanced by
+        it: the next rollout repeats that step with newer weights.
+        """
         repeats, context, carry = self._repeats_of_a_rollout(), self._context(), self.carry
         seen: list[Seen] = []
         steps: list[Step] = []
@@ -148,19 +153,19 @@ class RolloutStream:
             group.ask(self.actor, repeats[0])
         for t, ticks in enumerate(repeats[:-1]):
             seen.append(self._seen(ticks))
-            if self.past.maxlen:
+            if self.past.maxlen:  # 0 without a context
                 self.past.append(seen[-1])
-            asks = t + 2 < len(repeats) or self.values  # a last answer is for the value of the bootstrap step alone
+            asks_again = t + 1 < self.spec.num_steps or self.values
             taken = []
             for group in self.groups:  # one group's envs step on the CPU while a GPU runs the policy for the others
-                step, over = self._step(group, ticks)
+                step, ended_now = self._step(group, ticks)
                 taken.append(step)
-                ended.append(over)
-                if asks:
+                ended.append(ended_now)
+                if asks_again:
                     group.ask(self.actor, repeats[t + 1])
             steps.append(_columns(join, taken))
         self.rollouts_done += 1
-        seen.append(self._seen(repeats[-1]))  # the carry stays: the next rollout repeats this step with newer weights
+        seen.append(self._seen(repeats[-1]))
         return Rollout(
             obs=torch.stack([each.obs for each in seen]),
             carry=carry,

@@ -32,10 +32,12 @@ class Agreement(Watcher):
         levels: levels with numbers below this are judged.
         max_states, threads: see `Judge`.
 
+    A watcher of one evaluation: `seen` comes before each step and after the last, `decided` in between.
+
     Adds to the records:
         verdicts: a string with OPTIMAL, WORSE or OPEN for each step; "" for a level that is not judged. OPEN are moves
             from or to positions that the solver could not solve within ``max_states``, moves after the level became
-            unsolvable, and thinks, which move nothing.
+            unsolvable, and thinks, which move nothing. No-ops are moves, and never optimal.
         judged_moves, optimal_moves: number of verdicts other than OPEN, and of OPTIMAL ones.
         lost_at: number of steps after which the level was unsolvable, 0 if it was so from the start, NONE if it never
             was.
