@@ -33,15 +33,14 @@ class Seen(NamedTuple):
     """What the policy sees in one step.
 
     Attributes:
-        obs: [B, ...].
         carry: the carry before it; None if neither a context nor the progressive loss needs it.
-        resets: bool [B].
+        resets: where it is the first observation of an episode.
         repeats: ticks of the step.
     """
 
-    obs: Tensor
+    obs: Shaped[Tensor, "B *obs"]
     carry: Any
-    resets: Tensor
+    resets: Bool[Tensor, "B"]
     repeats: int
 
 
