@@ -11,7 +11,7 @@ os.environ.setdefault("DO_NOT_TRACK", "true")
 
 import pytest
 import torch
-from shape_checks import check_shapes
+from shape_checks import check_shapes, checked_calls
 
 check_shapes()  # before any test imports what it checks
 
@@ -37,6 +37,7 @@ def _same_start():
     """Tests pass or fail alike in any order: seed, threads (also of processes that they start), path of modules."""
     torch.manual_seed(0)
     torch.set_num_threads(THREADS)
+    checked_calls.clear()
     threads, folders = os.environ.get("OMP_NUM_THREADS"), list(sys.path)
     yield
     sys.path[:] = folders  # a command in this process adds the current folder
