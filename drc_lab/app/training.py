@@ -67,7 +67,7 @@ class Training:
 
 
 def prepare(settings: Settings, folder: Path) -> Training:
-    """Builds everything that a training needs.
+    """Builds everything that a training needs, and writes nothing: what is cheap to check comes first.
 
     Raises:
         UserError: there is a mistake in the config.
@@ -75,7 +75,7 @@ def prepare(settings: Settings, folder: Path) -> Training:
     start(settings)
     config = settings.config
     check_accelerator(config.trainer.get("accelerator"))
-    begin = beginning(config, folder)
+    begins = beginning(config, folder)
     spec: RolloutSpec = build_a(RolloutSpec, config.algo.rollouts, "algo.rollouts")
 
     env = make_env(config.env, num_envs=1)
@@ -84,24 +84,26 @@ def prepare(settings: Settings, folder: Path) -> Training:
     num_actions = int(env.single_action_space.n)
     agent = build_agent(settings, policy, loss, spec, num_actions)
 
-    levels = held_out_env(settings, settings.evaluation.split)
-    check_fits(policy, num_actions, levels, size_key(settings))
-    if config.checkpoint is not None and begin.checkpoint is None:
+    held_out = held_out_env(settings, settings.evaluation.split)
+    check_fits(policy, num_actions, held_out, size_key(settings))
+    if config.checkpoint is not None and begins.checkpoint is None:  # a run that goes on has its own weights
         frames = begin_with(policy, checkpoint_file(config), config.checkpoint, plain(config.env))
         say(f"begins with the weights that {config.checkpoint} has after {frames:,} frames")
-    data = build_data(settings, policy, loss, spec, levels.num_envs)
+    data = build_data(settings, policy, loss, spec, held_out.num_envs)
 
     # Evaluations and checkpoints happen at the ends of rollouts: only there is a run's state small and complete.
     stop = GracefulStop()
     evaluation = HeldOutEvaluation(
-        levels, settings.evaluation, spec.in_rollouts(settings.evaluation.every_frames), stop
+        held_out, settings.evaluation, spec.in_rollouts(settings.evaluation.every_frames), stop
     )
     every_frames = settings.checkpoints.every_frames or settings.evaluation.every_frames
-    checkpoints = Checkpoints(begin.checkpoints, settings.checkpoints, spec.in_rollouts(every_frames), evaluation, stop)
+    checkpoints = Checkpoints(
+        begins.checkpoints, settings.checkpoints, spec.in_rollouts(every_frames), evaluation, stop
+    )
     metrics = TrainingMetrics(settings.algo.log_every_rollouts)
     chosen = chosen_callbacks(config, policy)
     callbacks = [stop, metrics, evaluation, *chosen, ScheduleInTime(say), TrainingProgress(display), checkpoints]
-    trainer = build_trainer(config, spec, callbacks, begin.folder)
+    trainer = build_trainer(config, spec, callbacks, begins.folder)
 
     device = trainer.strategy.root_device
     check_trainable(policy, device)
@@ -110,7 +112,7 @@ def prepare(settings: Settings, folder: Path) -> Training:
         agent.unroll = GraphedUnroll(policy, say)  # drawn repeats would need a graph each
     with errors_under("algo.rollouts"):
         check_rollouts(spec, env, policy, trainer.num_nodes, device.type == "cpu")
-    return Training(agent, data, trainer, evaluation, checkpoints, stop, begin, env)
+    return Training(agent, data, trainer, evaluation, checkpoints, stop, begins, env)
 
 
 def build_loss(config: DictConfig, env: BatchEnv) -> Loss:

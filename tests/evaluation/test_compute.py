@@ -26,12 +26,12 @@ def test_the_mixture_spends_as_many_ticks_and_its_rate_lies_between_its_neighbou
     """Nine ticks on average are half of the levels with 2 passes (6) and half with 4 (12): (0.5 + 1) / 2."""
     found = equal_compute(adaptive([1, 1, 1, 0], [3, 3, 15, 15]), fixed([0] * 4, [0, 0, 1, 1], [1] * 4))
     assert (found.fewer, found.more, found.share) == (2, 4, 0.5)
-    assert (found.fixed, found.gain) == (pytest.approx(0.75), pytest.approx(0))
+    assert (found.mixture_score, found.gain) == (pytest.approx(0.75), pytest.approx(0))
 
 
 def test_the_neighbours_are_the_nearest_amounts():
     found = equal_compute(adaptive([1, 1, 1, 0], [1, 2, 3, 6]), fixed([0] * 4, [0, 0, 1, 1], [1] * 4))
-    assert (found.fewer, found.more, found.share, found.fixed) == (0, 2, 0.5, pytest.approx(0.25))
+    assert (found.fewer, found.more, found.share, found.mixture_score) == (0, 2, 0.5, pytest.approx(0.25))
 
 
 def test_at_the_cost_of_a_fixed_amount_it_is_compared_with_that():
@@ -42,7 +42,7 @@ def test_at_the_cost_of_a_fixed_amount_it_is_compared_with_that():
 @pytest.mark.parametrize("ticks", [12.5, 100])
 def test_beyond_the_most_passes_nothing_is_extrapolated(ticks):
     found = equal_compute(adaptive([1, 1, 1, 1], [ticks] * 4), fixed([0] * 4, [0, 0, 1, 1], [1] * 4))
-    assert all(math.isnan(x) for x in (found.share, found.fixed, found.gain, *found.interval))
+    assert all(math.isnan(x) for x in (found.share, found.mixture_score, found.gain, *found.interval))
 
 
 def test_without_two_fixed_amounts_there_is_nothing_to_compare_with():
@@ -84,3 +84,10 @@ def test_thinking_is_counted_without_the_ticks_of_the_steps():
 
 def test_without_adaptive_settings_there_is_nothing_to_tell():
     assert compute_findings(records(PLAIN, OPTIMAL)) == []
+
+
+def test_two_fixed_amounts_that_cost_the_same_count_as_one():
+    costs = {0.0: 0.0, 1.0: 0.0, 2.0: 5.0}
+    amounts = {amount: Outcome(np.zeros(4), np.full(4, cost), np.full(4, cost)) for amount, cost in costs.items()}
+    found = equal_compute(adaptive([1] * 4, [0] * 4), amounts)
+    assert (found.more, found.share, found.gain) == (2, 0, 1)

@@ -1,5 +1,7 @@
 """Thinking at equal mean compute: does a varying amount beat fixed numbers of passes that cost as much?
 
+Compute is ticks of thinking: those beyond the one pass that each move has anyway.
+
 Contains the findings on adaptive thinking, and functions shared with `drc_lab.evaluation.measures.learned`.
 """
 
@@ -45,15 +47,15 @@ class EqualCompute(NamedTuple):
     Attributes:
         fewer, more: the two fixed amounts.
         share: share of levels that the mixture plays with ``more``.
-        fixed: the mixture's solve rate or mean return.
-        gain: the adaptive setting's solve rate or mean return minus ``fixed``.
+        mixture_score: the mixture's solve rate or mean return.
+        gain: the adaptive setting's solve rate or mean return minus ``mixture_score``.
         interval: paired interval of ``gain``.
     """
 
     fewer: float
     more: float
     share: float
-    fixed: float
+    mixture_score: float
     gain: float
     interval: Interval
 
@@ -152,7 +154,8 @@ def equal_compute(
 ) -> EqualCompute:
     """The gain of an adaptive setting at equal mean compute, with its paired percentile-bootstrap interval over levels.
 
-    The share of the mixture is computed anew in each resample of levels, so that costs are equal there too.
+    The mixture is of the same two amounts in each resample of levels, and its share of the larger is computed anew, so
+    that costs are equal there too; this share may be below 0 or above 1 in a resample.
 
     Args:
         adaptive: results of the adaptive setting.
@@ -176,9 +179,9 @@ def equal_compute(
 
 def _neighbours(spent: float, costs: dict[float, float]) -> tuple[float, float] | None:
     """The two amounts, by their mean costs, that have ``spent`` between them and are nearest to it; None without."""
-    amounts = sorted(costs, key=costs.__getitem__)
+    amounts = sorted({cost: amount for amount, cost in costs.items()}.values(), key=costs.__getitem__)  # one of equals
     ascending = [costs[amount] for amount in amounts]
-    if len(amounts) < 2 or not ascending[0] <= spent <= ascending[-1] or ascending[0] == ascending[-1]:
+    if len(amounts) < 2 or not ascending[0] <= spent <= ascending[-1]:
         return None
     more = min(max(int(np.searchsorted(ascending, spent)), 1), len(amounts) - 1)
     return amounts[more - 1], amounts[more]
@@ -193,8 +196,8 @@ def share_of_more(
         spent, few, many: ticks of thinking on each level: to be spent, with fewer passes, and with more.
         axis: that of N.
     """
-    least = few.mean(axis)
-    return np.asarray((spent.mean(axis) - least) / (many.mean(axis) - least))
+    few_cost = few.mean(axis)
+    return np.asarray((spent.mean(axis) - few_cost) / (many.mean(axis) - few_cost))
 
 
 def gain_over_mixture(
@@ -216,7 +219,7 @@ def mixture(beside: EqualCompute) -> dict[str, Any]:
     return {
         "passes": "" if math.isnan(beside.share) else f"{beside.fewer:g} or {beside.more:g}",
         "share": beside.share,
-        "fixed": beside.fixed,
+        "fixed": beside.mixture_score,
         "gain": beside.gain,
         "low": beside.interval.low,
         "high": beside.interval.high,

@@ -144,7 +144,7 @@ class _Evaluation:
     ) -> Int64[np.ndarray, "n"]:
         """Makes the ``due`` extra passes before this step, then chooses actions."""
         envs = part.envs
-        self._think(part, obs, due)
+        self._make_passes(part, obs, due)
         out = self._pass(part, obs, torch.arange(len(envs)), self.thinking.repeats)
         self.steps[envs] += 1
         actions = self.choose(out.policy_logits, envs)
@@ -159,25 +159,25 @@ class _Evaluation:
             watcher.decided(envs.numpy(), out, actions.numpy(), waits.numpy())
         return actions.numpy()
 
-    def _think(self, part: _Part, obs: Shaped[Tensor, "n *obs"], due: Int64[Tensor, "n"]) -> None:
-        """Makes up to ``due`` extra passes on each env of a part.
+    def _make_passes(self, part: _Part, obs: Shaped[Tensor, "n *obs"], due: Int64[Tensor, "n"]) -> None:
+        """Makes ``due`` extra passes on each env of a part, fewer where ``thinking.agree`` stops them.
 
-        Each pass runs only the envs that still have passes to make: ``thinking``, int64 [m], are their places in the
-        part. ``before`` has their log-probabilities after the pass before, [m, A].
+        Each pass runs only the envs that still have passes to make: ``rows``, int64 [m], are their places in the
+        part. ``before`` has their log-probabilities [m, A] after the pass before.
         """
-        passes = torch.zeros_like(due)
-        thinking, before = due.nonzero()[:, 0], None
-        while len(thinking):
-            out = self._pass(part, obs, thinking, self.thinking.pass_ticks or self.thinking.repeats)
-            passes[thinking] += 1
+        made = torch.zeros_like(due)
+        rows, before = due.nonzero()[:, 0], None
+        while len(rows):
+            out = self._pass(part, obs, rows, self.thinking.pass_ticks or self.thinking.repeats)
+            made[rows] += 1
             for watcher in self.watchers:
-                watcher.thought(part.envs[thinking].numpy(), out)
+                watcher.thought(part.envs[rows].numpy(), out)
             log_probs = torch.log_softmax(out.policy_logits.double(), -1)
-            unfinished = passes[thinking] < due[thinking]
+            unfinished = made[rows] < due[rows]
             if self.thinking.agree is not None and before is not None:
                 unfinished &= divergence(log_probs, before) >= self.thinking.agree
-            thinking, before = thinking[unfinished], log_probs[unfinished]
-        self.passes_made[part.envs] += passes
+            rows, before = rows[unfinished], log_probs[unfinished]
+        self.passes_made[part.envs] += made
 
     def _pass(
         self, part: _Part, obs: Shaped[Tensor, "n *obs"], rows: Int64[Tensor, "m"], ticks: int | None
@@ -195,7 +195,7 @@ class _Evaluation:
 
 
 def divergence(log_probs: Float[Tensor, "n A"], before: Float[Tensor, "n A"]) -> Float[Tensor, "n"]:
-    """KL divergence of a policy from an earlier one, in nats, from their log-probabilities."""
+    """KL(new || before) in nats, from the log-probabilities of two policies."""
     return (log_probs.exp() * (log_probs - before)).sum(-1).clamp(min=0)
 
 
