@@ -12,7 +12,7 @@ import string
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -20,15 +20,16 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from drc_lab.app.multirun import opened
-from drc_lab.composing import checked_task, debug_last, hydra_in_one_line, implied
+from drc_lab.composing import checked_job, debug_last, implied, import_task
 from drc_lab.errors import Failed, UserError, complain
 from drc_lab.files import remove_empty
-from drc_lab.launch import in_sweep
+from drc_lab.hydra_errors import hydra_in_one_line
+from drc_lab.launch import config_folders, in_a_row, in_sweep
 from drc_lab.passwords import leave_process_list, moved_to_environment
 from drc_lab.paths import CONF
-from drc_lab.renamed import rename_keys, renamed_words
+from drc_lab.renamed import renamed_words
 from drc_lab.signals import STOPPING, Stopped, stop_at_once
-from drc_lab.targets import add_current_folder, drop_replaced
+from drc_lab.targets import add_current_folder
 
 OWN_CONFIGS = "DRC_LAB_CONFIGS"  # environment variable with the default of --config-dir
 
@@ -42,12 +43,10 @@ def run_task(config: DictConfig) -> Any:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         add_current_folder(HydraConfig.get().runtime.cwd)  # the command's folder: a job may run in another process
-        rename_keys(config)
-        drop_replaced(config, HydraConfig.get().overrides.task)
-        task, settings = checked_task(config, folder)
-        return task.main(settings, folder)
+        settings = checked_job(config, folder)
+        return import_task(config.task).main(settings, folder)
     except UserError as error:
-        if in_sweep() and not in_a_row():
+        if in_sweep() and not in_a_row(HydraConfig.get()):
             raise  # the process that started this job reports it
         sys.exit(complain(error))
     except Stopped as stop:
@@ -63,18 +62,6 @@ def put_back(stop: Stopped) -> None:
     """Requeues a stopped job of submitit's, by raising the signal whose handler in submitit does that."""
     if "SUBMITIT_EXECUTOR" in os.environ and stop.by != signal.SIGINT:
         signal.raise_signal(getattr(signal, f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}"))
-
-
-def in_a_row() -> bool:
-    """Whether a sweep's jobs run one after the other in this process, so that the first mistake can end them all."""
-    choices = HydraConfig.get().runtime.choices
-    return choices["hydra/launcher"] == choices["hydra/sweeper"] == "basic"
-
-
-def config_folders() -> list[Path]:
-    """The folders that are searched for configs; the user's own folder, if given, comes first."""
-    of_user = get_args_parser().parse_args(sys.argv[1:]).config_dir
-    return [*([Path(of_user).absolute()] if of_user else []), CONF]
 
 
 def help_text(overrides: list[str]) -> str:
@@ -102,11 +89,17 @@ def arranged(arguments: list[str]) -> list[str]:
     Hydra accepts overrides only in one contiguous block, and Lightning appends more of them for the ranks that it
     starts.
     """
-    overrides = get_args_parser().parse_intermixed_args(arguments).overrides
+    parser = get_args_parser()
+    parser.error = _wrong_option  # type: ignore[method-assign]  # argparse would print all options, too
+    overrides = parser.parse_intermixed_args(arguments).overrides
     options = list(arguments)
     for override in overrides:
         options.remove(override)
     return [*options, *renamed_words([*debug_last(overrides), *implied(overrides)])]
+
+
+def _wrong_option(message: str) -> NoReturn:
+    raise UserError(f"{message}; allowed: what --hydra-help lists")
 
 
 def main() -> None:
@@ -117,10 +110,10 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its exceptions instead of printing them and exiting with 1
     leave_process_list()
     add_current_folder()
-    sys.argv[1:] = arranged(moved_to_environment(sys.argv[1:]))
-    if (of_user := os.environ.get(OWN_CONFIGS)) and config_folders() == [CONF]:
-        sys.argv[1:1] = ["--config-dir", of_user]
     try:
+        sys.argv[1:] = arranged(moved_to_environment(sys.argv[1:]))
+        if (of_user := os.environ.get(OWN_CONFIGS)) and config_folders() == [CONF]:
+            sys.argv[1:1] = ["--config-dir", of_user]
         with hydra_in_one_line(sys.argv[1:], config_folders()):
             if (asked := get_args_parser().parse_args(sys.argv[1:])).help and not asked.resolve:
                 print(help_text(asked.overrides))

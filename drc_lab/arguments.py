@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from drc_lab.errors import ConfigError
-from drc_lab.rules import part_of, rule_of, text_of, type_of
+from drc_lab.rules import far_limit, part_of, rule_of, text_of, type_of
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -22,8 +22,9 @@ T = TypeVar("T")
 # Pydantic's names of the errors about values of the right type that break a rule of the annotation.
 BROKEN_RULES = {
     "greater_than", "greater_than_equal", "less_than", "less_than_equal", "literal_error", "predicate_failed",
-    "too_short", "too_long", "missing",
+    "too_short", "too_long", "string_too_short", "missing",
 }  # fmt: skip
+TOO_LARGE = {"less_than_equal", "int_parsing_size"}
 
 
 class Spec:
@@ -69,7 +70,7 @@ def fit(hint: Any, value: Any, key: str) -> Any:
     Raises:
         ConfigError: the value does not fit, or is NaN.
     """
-    if isinstance(value, float) and math.isnan(value):
+    if has_nan(value):
         raise ConfigError(key, value, _allowed(hint, "finite_number"))
     try:
         return _adapter(hint).validate_python(value)
@@ -77,6 +78,13 @@ def fit(hint: Any, value: Any, key: str) -> Any:
         raise _mistake(hint, value, key, error) from None
     except Exception:  # no schema, or an annotation that cannot be hashed
         return value
+
+
+def has_nan(value: Any) -> bool:
+    """Whether a value is NaN, or a list with one."""
+    if isinstance(value, list | tuple):
+        return any(map(has_nan, value))
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _mistake(hint: Any, value: Any, key: str, error: ValidationError) -> ConfigError:
@@ -92,6 +100,8 @@ def _mistake(hint: Any, value: Any, key: str, error: ValidationError) -> ConfigE
 
 def _allowed(hint: Any, error: str) -> str:
     """What an annotation allows, in words, given pydantic's name of the error."""
+    if error in TOO_LARGE and (limit := far_limit(hint)) is not None:
+        return f"at most {limit:,}"
     rule, wanted = rule_of(hint), type_of(hint)
     if error in BROKEN_RULES or rule == wanted or (text_of(hint) and wanted.startswith(("list", "["))):
         return rule or wanted

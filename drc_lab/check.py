@@ -31,8 +31,10 @@ from drc_lab.app.shift import errors_name_shift, shifted_settings
 from drc_lab.app.store import store_uri
 from drc_lab.app.task_checks import (
     bank_plan,
+    check_env_speed,
     check_journal,
     check_played_level,
+    check_policy_speed,
     check_taught,
     check_weights,
     levels_source,
@@ -50,6 +52,8 @@ from drc_lab.targets import TARGET
 
 BYTES_OF_A_POSITION = 3  # memory of a table of distances per position, including room to grow
 
+GROUPS = ("env", "policy", "algo", "algo.rollouts", "algo.loss", "algo.optimizer", "evaluation", "callbacks", "trainer")
+
 # Placeholder for envs that must be built to know their sizes; no rule on a config key depends on it.
 OF_ANY_ENV: tuple[tuple[int, ...], int] = ((1, 1, 1), 1)  # shape of an observation, number of actions
 
@@ -62,6 +66,9 @@ def check_config(settings: Settings, folder: Path) -> None:
     """
     if {"..", "/"} & set(Path(str(settings.config.study)).parts):
         raise ConfigError("study", settings.config.study, "a name: the runs of a study lie in a folder of that name")
+    for key in ("study", "folder", "root"):
+        if (name := settings.config[key]) is None or not str(name).strip():
+            raise ConfigError(key, name, "a name")
     if (check := CHECKS.get(settings.config.task)) is not None:
         check(settings, folder)
 
@@ -92,6 +99,9 @@ def check_node(node: Any, key: str, more: Mapping[str, Any] | None = None) -> An
 def check_training(settings: Settings, folder: Path) -> None:
     """Checks everything that `drc_lab.tasks.train.prepare` builds."""
     config = settings.config
+    for key in GROUPS:
+        if not OmegaConf.is_dict(node := OmegaConf.select(config, key)):
+            raise ConfigError(key, node, "keys and their values")
     settings.check("process")
     resume_choice(config)
     check_start(config, folder)
@@ -123,6 +133,8 @@ def check_training(settings: Settings, folder: Path) -> None:
         check_actions(num_actions, actions, held_out.noop and not env.noop, size_key(settings))
     settings.check("checkpoints")
     for name, node in config.callbacks.items():
+        if node is not None and not OmegaConf.is_dict(node):
+            raise ConfigError(f"callbacks.{name}", node, "null, or keys of a callback with its _target_")
         check_node(node, f"callbacks.{name}")
     trainer = check_node(config.trainer, "trainer")
     if trainer is not None and trainer.ranks is not None and rollouts is not None:
@@ -243,8 +255,8 @@ CHECKS: dict[str, Callable[[Settings, Path], Any]] = {
     "benchmark": check_benchmark,
     "compare": check_compare,
     "register": check_register,
-    "policy_speed": lambda settings, folder: settings.check("process", "policy_speed"),
-    "env_speed": lambda settings, folder: settings.check("speed"),
+    "policy_speed": lambda settings, folder: check_policy_speed(settings),
+    "env_speed": lambda settings, folder: check_env_speed(settings),
     "search_speed": lambda settings, folder: settings.check("search_speed"),
     "make_bank": lambda settings, folder: bank_plan(settings),
     "fetch_levels": lambda settings, folder: levels_source(settings.config),

@@ -3,31 +3,28 @@
 Light to import.
 """
 
-import difflib
 import gc
 import logging
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, open_dict
 
-from drc_lab.errors import ConfigError, UserError
+from drc_lab.errors import ConfigError
+from drc_lab.hydra_errors import hydra_in_one_line
+from drc_lab.launch import typed
 from drc_lab.passwords import moved_to_environment
 from drc_lab.paths import CONF
 from drc_lab.renamed import rename_keys, renamed_words
-from drc_lab.targets import drop_replaced, taken
+from drc_lab.targets import drop_replaced
 
 if TYPE_CHECKING:
     from drc_lab.app.settings import Settings
@@ -78,15 +75,15 @@ def composed(overrides: Sequence[str]) -> Iterator[DictConfig]:
             HydraConfig.instance().cfg = before
 
 
-def checked_task(config: DictConfig, folder: Path) -> "tuple[ModuleType, Settings]":
-    """Checks the config and imports the module of the task that it names.
+def checked(config: DictConfig, folder: Path) -> "Settings":
+    """Checks a config.
 
     Args:
         config: the whole config.
         folder: of the run.
 
     Returns:
-        the module, and the settings that its ``main`` takes.
+        the settings that the ``main`` of its task takes.
 
     Raises:
         UserError: there is no such task, or a mistake in the config.
@@ -98,10 +95,16 @@ def checked_task(config: DictConfig, folder: Path) -> "tuple[ModuleType, Setting
 
     settings = Settings(config)
     check_config(settings, folder)
-    from drc_lab.progress import working
+    return settings
 
-    with working("starting"):
-        return import_task(config.task), settings
+
+def checked_job(config: DictConfig, folder: Path) -> "Settings":
+    """`checked` of a config that Hydra has just composed, whose keys get their new names in place; those of replaced
+    targets go. Hydra's global state has its overrides."""
+    words = typed(HydraConfig.get())
+    with hydra_in_one_line(words, [CONF]):
+        rename_keys(config)
+        return checked(drop_replaced(config, words), folder)
 
 
 def import_task(task: str) -> ModuleType:
@@ -111,6 +114,8 @@ def import_task(task: str) -> ModuleType:
     create half a million objects, none of which are ever freed. Python would search them for garbage again and again,
     during the import and later, which takes a seventh of the time of a short task.
     """
+    from drc_lab.progress import working  # imported here because --help does not need it
+
     name = f"drc_lab.tasks.{task}"
     if name in sys.modules:  # imported by an earlier job, whose garbage must not be frozen
         return sys.modules[name]
@@ -118,85 +123,11 @@ def import_task(task: str) -> ModuleType:
     # Without a home folder it says in three lines that it rebuilds its list of fonts, which takes a tenth of a second.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
-        return import_module(name)
+        with working("starting"):
+            return import_module(name)
     finally:
         gc.freeze()
         gc.enable()
-
-
-@contextmanager
-def hydra_in_one_line(words: Sequence[str], folders: Sequence[Path]) -> Iterator[None]:
-    """Turns errors of Hydra or OmegaConf about a config into one-line UserErrors within the context.
-
-    Args:
-        words, folders: see `one_line`.
-    """
-    try:
-        yield
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(one_line(error, words, folders)) from error
-    except ValueError as error:
-        if not str(error).startswith("Config group override"):  # Hydra raises this for env=3, for example
-            raise
-        raise UserError(one_line(error, words, folders)) from error
-
-
-def one_line(error: Exception, words: Sequence[str], folders: Sequence[Path]) -> str:
-    """The message of an error of Hydra or OmegaConf in one line; for unknown keys it names the closest known ones.
-
-    Args:
-        error: the error.
-        words: the words of the command.
-        folders: the folders of configs; ours is the last.
-    """
-    text = " ".join(str(error).split("Config search path")[0].split())
-    if text.startswith("Could not override '"):
-        key = text.split("'")[1]
-        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            groups = {path.name for folder in folders for path in folder.iterdir() if path.is_dir()}
-            choices = [word for word in words if word.split("=")[0].lstrip("+") in groups]
-            said = OverridesParser.create().parse_overrides(choices)
-            # A sweep over a group's options is left out, because a single config cannot have several of them.
-            chosen = [str(one.input_line) for one in said if not one.is_sweep_override()]
-            of_user = ",".join(f"'file://{folder}'" for folder in folders[:-1])
-            config = hydra.compose("config", overrides=[*chosen, f"hydra.searchpath=[{of_user}]"])
-            known = _keys(dict(OmegaConf.to_container(config, resolve=False)))  # type: ignore[arg-type]
-        try:
-            known = _with_own_targets(known, words)
-        except ConfigError as error:  # a target does not exist
-            return str(error)
-        # Keys of the same group come first: another group may have a key of the very same name.
-        same_group = [k for k in known if k.split(".")[0] == key.split(".")[0]]
-        close = difflib.get_close_matches(key, same_group, 3) or difflib.get_close_matches(key, known, 3)
-        close = close or [k for k in known if k.endswith(key.split(".")[-1])]
-        hint = f"closest: {', '.join(close)}" if close else "see --help"
-        return f"{key}: no such key; {hint} (a new key needs a leading +)"
-    # Hydra's message if one of several options of a group does not exist.
-    if unknown := re.fullmatch(r"In 'config': Could not load '(\w+)/(.*)'\.", text):
-        group, option = unknown.groups()
-        options = sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
-        return f"{group}: found {option!r}, allowed: {' | '.join(options)}"
-    return text
-
-
-def _with_own_targets(known: list[str], arguments: Sequence[str]) -> list[str]:
-    """The known keys, where those of a replaced target give way to those of the target that the command line names."""
-    for argument in arguments:
-        if override := re.fullmatch(r"\+*([\w.]+)\._target_=([^,]+)", argument):
-            key, target = override.groups()
-            names = taken(target, f"{key}._target_")
-            if names is not None:
-                known = [one for one in known if not one.startswith(f"{key}.")] + [f"{key}.{name}" for name in names]
-    return known
-
-
-def _keys(config: dict[Any, Any]) -> list[str]:
-    keys = []
-    for key, value in config.items():
-        keys.append(str(key))
-        if isinstance(value, dict):
-            keys += [f"{key}.{inner}" for inner in _keys(value)]
-    return keys
 
 
 def implied(arguments: Sequence[str]) -> list[str]:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
 from omegaconf import DictConfig
 
 from drc_lab.arguments import errors_under, from_mapping, plain
@@ -15,13 +14,10 @@ from drc_lab.envs.from_config import EnvArguments, env_arguments
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.specs.levels import LevelEnvSpec
 from drc_lab.errors import UserError
-from drc_lab.memory import check_memory
-from drc_lab.models.check import check_policy
+from drc_lab.models.check import check_number_of_weights, check_policy
 from drc_lab.models.policy import Policy
 from drc_lab.own_code import told
 from drc_lab.targets import TARGET, shipped
-
-BYTES_OF_A_WEIGHT = 16  # float32: the weight, its gradient, and the two moment estimates of Adam
 
 
 def make_env(node: DictConfig, num_envs: int, **more: Any) -> BatchEnv:
@@ -96,10 +92,8 @@ def check_size(node: DictConfig, obs_shape: Any, num_actions: int) -> None:
         ConfigError: the policy would be too large, or cannot be built.
     """
     if str(node.get(TARGET)).startswith("drc_lab."):
-        with torch.device("meta"):  # nothing is allocated
-            policy: Policy = build_a(Policy, node, "policy", obs_shape=obs_shape, num_actions=num_actions)
-        weights = sum(weight.numel() for weight in policy.parameters())
-        check_memory("policy (number of weights)", weights, BYTES_OF_A_WEIGHT)
+        more = {"obs_shape": obs_shape, "num_actions": num_actions}
+        check_number_of_weights(lambda: build_a(Policy, node, "policy", **more), "policy")
 
 
 def build_policy(node: DictConfig, env: BatchEnv) -> Policy:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from drc_lab.errors import CannotWrite, UserError, reason
-from drc_lab.files import writable
+from drc_lab.files import remove_empty, writable
 from drc_lab.untrusted import read_json
 
 CHUNK = 2**14  # bytes; an incomplete chunk is lost when the connection is cut
@@ -41,6 +41,7 @@ def download(url: str, path: Path, console: Console, most: int = LARGEST) -> Non
             _fetch_rest(url, path, console, most)
     except requests.RequestException as error:
         kept = f"; {path} holds {path.stat().st_size:,} bytes, run again to go on from there" if path.exists() else ""
+        remove_empty(path.parent)
         raise UserError(f"{url}: {_reason(error)}{kept}") from None
     except OSError as error:
         raise CannotWrite(f"{path}: {reason(error)}") from None

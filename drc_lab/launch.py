@@ -5,11 +5,16 @@ import shlex
 import sys
 from pathlib import Path
 
+from hydra._internal.utils import get_args_parser
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from drc_lab.paths import CONF
 
 # Environment variables, because every launcher passes the environment on to its jobs.
 SWEEP = "DRC_LAB_SWEEP"  # a unique name of the sweep
@@ -21,9 +26,28 @@ def in_sweep() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
+def in_a_row(hydra: HydraConf) -> bool:
+    """Whether a sweep's jobs run one after the other in this process, so that the first mistake can end them all."""
+    choices = hydra.runtime.choices
+    return choices["hydra/launcher"] == choices["hydra/sweeper"] == "basic"
+
+
 def job() -> str | None:
     """A name of this job that is unique across all sweeps and machines; None outside of sweeps."""
     return f"{os.environ[SWEEP]}/{HydraConfig.get().job.num}" if in_sweep() and SWEEP in os.environ else None
+
+
+def typed(hydra: HydraConf) -> list[str]:
+    """The overrides as they were typed: what refers to other keys is not resolved."""
+    words = OmegaConf.to_container(hydra.overrides.task, resolve=False)
+    assert isinstance(words, list)
+    return words
+
+
+def config_folders() -> list[Path]:
+    """The folders that this command searches for configs; the user's own folder, if given, comes first."""
+    of_user = get_args_parser().parse_args(sys.argv[1:]).config_dir
+    return [*([Path(of_user).absolute()] if of_user else []), CONF]
 
 
 def words() -> list[str]:
@@ -34,7 +58,7 @@ def words() -> list[str]:
     return [
         *(word for folder in config_folders for word in ("--config-dir", os.path.relpath(folder))),
         *paths,
-        *config.overrides.task,
+        *typed(config),
     ]
 
 

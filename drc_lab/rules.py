@@ -31,9 +31,13 @@ def _finite(value: Any) -> Any:
 
 INFINITE, NUMBER = BeforeValidator(_no_bool), BeforeValidator(_finite)  # with and without infinities
 
+LARGEST = 2**63 - 1  # of an int64
+FAR = 1000  # upper limits from here on are told only to those who exceed them
+
 Whole = Annotated[int, NUMBER]
-Positive = Annotated[int, NUMBER, Ge(1)]
-NotNegative = Annotated[int, NUMBER, Ge(0)]
+Positive = Annotated[int, NUMBER, Ge(1), Le(LARGEST)]
+NotNegative = Annotated[int, NUMBER, Ge(0), Le(LARGEST)]
+Threads = Annotated[int, NUMBER, Ge(1), Le(4096)]
 Odd = Annotated[int, NUMBER, Ge(1), Predicate(lambda number: number % 2 == 1), "odd numbers"]
 Real = Annotated[float, NUMBER]
 PositiveReal = Annotated[float, NUMBER, Gt(0)]
@@ -79,6 +83,7 @@ def rule_of(hint: Any) -> str:
         return text
     if origin is Annotated:
         limits = {name: getattr(one, name) for name in LIMITS for one in inner[1:] if hasattr(one, name)}
+        limits = {name: limit for name, limit in limits.items() if name != "le" or limit < FAR}
         return WORDS[tuple(limits)].format(**limits) if limits else rule_of(inner[0])
     if origin is Literal:
         return type_of(hint)
@@ -89,6 +94,17 @@ def rule_of(hint: Any) -> str:
     if origin is tuple or origin in LISTS:
         return f"each {rule}" if (rule := rule_of(inner[0])) else ""
     return ""
+
+
+def far_limit(hint: Any) -> int | None:
+    """The upper limit that `rule_of` leaves out; None without one."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return next((limit for one in inner if (limit := far_limit(one)) is not None), None)
+    if origin is not Annotated:
+        return None
+    limits = [one.le for one in inner[1:] if isinstance(one, Le) and one.le >= FAR]  # type: ignore[operator]
+    return min(limits) if limits else far_limit(inner[0])  # type: ignore[type-var, return-value]
 
 
 def text_of(hint: Any) -> str:

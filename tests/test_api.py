@@ -202,8 +202,8 @@ MISTAKES = {
         policy, num_levels=2, controls=["nobody"]
     ),
     "polcy.x: no such key; closest: ": lambda _: dl.train(["polcy.x=1"]),
-    "In 'config': Could not find 'env/sokobam' Available options in 'env': game": lambda _: dl.train(["env=sokobam"]),
-    "Config group override must be a string or a list. Got int": lambda _: dl.train(["env=3"]),
+    "env: found 'sokobam', allowed: game | gym | ricochet | ": lambda _: dl.train(["env=sokobam"]),
+    "env: found '3', allowed: game | gym | ricochet | ": lambda _: dl.train(["env=3"]),
     "policy.hidden_channels: found 0, allowed: at least 1": lambda _: dl.train(["policy.hidden_channels=0"]),
     "task: found 'play', allowed: train | thinking_sweep": lambda _: dl.train(["task=play"]),
     "hydra.mode: found 'MULTIRUN', allowed: RUN": lambda _: dl.train(["+experiment=hpo_small"]),

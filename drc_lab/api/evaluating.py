@@ -10,7 +10,6 @@ from omegaconf import OmegaConf
 from drc_lab.api.loading import command_config, evaluation_config
 from drc_lab.app.fits import check_fits
 from drc_lab.app.settings import Settings
-from drc_lab.composing import hydra_in_one_line
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError
 from drc_lab.evaluation.kinds.controls import Control, Sampled
@@ -21,6 +20,7 @@ from drc_lab.evaluation.measures.table import frame_of, table
 from drc_lab.evaluation.play.played import Played
 from drc_lab.evaluation.play.sweep import sweep
 from drc_lab.evaluation.play.thinking import Thinking
+from drc_lab.hydra_errors import hydra_in_one_line
 from drc_lab.models.policy import Policy, num_actions
 from drc_lab.paths import CONF
 from drc_lab.progress import working

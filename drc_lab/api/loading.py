@@ -12,9 +12,10 @@ from drc_lab.app.checkpoints import checkpoint_file
 from drc_lab.app.held_out import held_out_env
 from drc_lab.app.settings import Settings
 from drc_lab.arguments import plain
-from drc_lab.composing import composed, hydra_in_one_line
+from drc_lab.composing import composed
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.errors import ConfigError
+from drc_lab.hydra_errors import hydra_in_one_line
 from drc_lab.learning import checkpoints
 from drc_lab.models.policy import Policy
 from drc_lab.paths import CONF

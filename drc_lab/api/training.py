@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from drc_lab.composing import checked_task, composed
+from drc_lab.composing import checked, composed, import_task
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.files import remove_empty
 from drc_lab.process import process_kept
@@ -32,13 +32,13 @@ def train(overrides: Sequence[str] = ()) -> TrainingResult:
             raise ConfigError("trainer.devices", config.trainer.devices, "1: the command line starts several processes")
         config.folder = str(Path(config.folder).absolute())  # resolved once: the default contains the time
         folder = Path(config.folder)
-        task, settings = checked_task(config, folder)
+        settings = checked(config, folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"folder: {error.filename}: {error.strerror}") from error
         try:
-            result: TrainingResult = task.run(settings, folder)
+            result: TrainingResult = import_task(config.task).run(settings, folder)
         finally:
             remove_empty(folder)
         return result

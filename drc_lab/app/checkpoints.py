@@ -37,9 +37,9 @@ def one_checkpoint(config: DictConfig) -> str:
     Raises:
         ConfigError: none or several are named.
     """
-    if not isinstance(config.checkpoint, str):
+    if isinstance(config.checkpoint, ListConfig):
         raise ConfigError("checkpoint", config.checkpoint, "one; only task=thinking takes several")
-    return config.checkpoint
+    return str(config.checkpoint)
 
 
 def exported_checkpoint(config: DictConfig) -> str:

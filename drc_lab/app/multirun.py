@@ -1,4 +1,4 @@
-"""The parent run of a sweep (``-m``): one MLflow run above all jobs, opened before the first of them starts.
+"""Before the first job of a sweep (``-m``) starts: all jobs are checked, and one MLflow run above them is opened.
 
 Light to import: Hydra builds its callbacks in every process, ``--help`` included.
 """
@@ -11,23 +11,30 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
+from drc_lab.composing import checked_job
 from drc_lab.errors import UserError, complain
 from drc_lab.files import remove_empty
-from drc_lab.launch import PARENT, SWEEP, in_sweep
+from drc_lab.hydra_errors import hydra_in_one_line
+from drc_lab.launch import PARENT, SWEEP, config_folders, in_a_row, in_sweep, typed
 from drc_lab.passwords import moved_to_environment
 
 opened = ExitStack()  # holds the parent run; the command line closes it, with the outcome
 
 
 class SweepRun(Callback):
-    """Hydra callback that opens the parent run and passes its id on to the jobs."""
+    """Hydra callback that checks the jobs, opens the parent run and passes its id on to the jobs."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         try:
+            if in_a_row(config.hydra):
+                check_jobs(config)
             _open(config)
         # Hydra would only warn of an exception in a callback and go on without the run. It lets SystemExit pass.
         except UserError as error:
@@ -35,6 +42,37 @@ class SweepRun(Callback):
         except Exception:
             traceback.print_exc()
             sys.exit(1)
+
+
+def check_jobs(config: DictConfig) -> None:
+    """Checks the configs of all jobs, where one with a mistake would end those that come after it.
+
+    Args:
+        config: of the sweep, which runs its jobs in a row (`drc_lab.launch.in_a_row`).
+
+    Raises:
+        UserError: about the first mistake.
+    """
+    from drc_lab.progress import tracked
+
+    loader, before = GlobalHydra.instance().config_loader(), HydraConfig.instance().cfg
+    words = [*(f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()), *typed(config.hydra)]
+    try:
+        with hydra_in_one_line(words, config_folders()):
+            overrides = OverridesParser.create(loader).parse_overrides(words)
+            (jobs,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+            if not jobs:
+                raise UserError(f"-m: found no job in {' '.join(words)!r}, allowed: at least one value of each key")
+            for number, of_job in enumerate(tracked(jobs, "checking all jobs")):
+                job = loader.load_sweep_config(config, of_job)
+                with open_dict(job):
+                    job.hydra.job.num = number
+                    HydraConfig.instance().set_config(job)
+                    folder = Path(job.hydra.sweep.dir, job.hydra.sweep.subdir)
+                    del job["hydra"]
+                checked_job(job, folder)
+    finally:
+        HydraConfig.instance().cfg = before
 
 
 def _open(config: DictConfig) -> None:

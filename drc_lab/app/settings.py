@@ -13,7 +13,7 @@ from drc_lab.evaluation.report_spec import ReportSpec
 from drc_lab.evaluation.spec import EvaluationSpec
 from drc_lab.evaluation.thinking_spec import ThinkingSpec
 from drc_lab.interpretation.spec import ProbeSpec, SaliencySpec, SteerSpec
-from drc_lab.learning.specs import AlgoSpec, CheckpointSpec
+from drc_lab.learning.specs import GROUPS_OF_ALGO, AlgoSpec, CheckpointSpec
 from drc_lab.process_spec import ProcessSpec
 from drc_lab.tracking.spec import CompareSpec, RegisterSpec, TrackingSpec
 
@@ -52,7 +52,7 @@ class Settings:
     @cached_property
     def algo(self) -> AlgoSpec:
         """The keys of the group itself, without its subgroups."""
-        values = {field.name: self.config.algo[field.name] for field in fields(AlgoSpec)}
+        values = {key: value for key, value in plain(self.config.algo).items() if key not in GROUPS_OF_ALGO}
         return from_mapping(AlgoSpec, values, "algo")
 
     @cached_property

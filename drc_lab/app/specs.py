@@ -1,6 +1,7 @@
 """Checked forms of the config groups that belong to a single task. Light to import."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -130,9 +131,12 @@ class PolicySpeedSpec(Spec):
 
     def drc(self, **options: Any) -> "DRCPolicy":
         """Makes the DRC with new weights on the device; ``options`` are further arguments of `DRCSpec`."""
+        from drc_lab.models.check import check_number_of_weights
         from drc_lab.models.drc import DRCPolicy
 
-        return DRCPolicy(check_obs_shape(tuple(self.obs_shape)), *self.sizes, **options).to(self.device)
+        make = partial(DRCPolicy, check_obs_shape(tuple(self.obs_shape)), *self.sizes, **options)
+        check_number_of_weights(make, "policy_speed")
+        return make().to(self.device)
 
 
 @dataclass(frozen=True)

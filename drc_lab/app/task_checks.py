@@ -1,5 +1,6 @@
 """What single tasks read from the config, checked. Light to import."""
 
+import math
 import os
 import re
 from dataclasses import dataclass, fields
@@ -14,7 +15,11 @@ from drc_lab.arguments import from_mapping, plain
 from drc_lab.envs.games import GAMES, find_game
 from drc_lab.envs.specs.ricochet import BankSpec, BoardSpec, RicochetSpec
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.memory import check_memory
 from drc_lab.tracking.journal import FILE
+
+BYTES_OF_A_BOARD = 2**13  # of a benchmark's batch, with its observation
+BYTES_OF_AN_ACTION, BYTES_OF_A_FLOAT = 8, 4
 
 
 def check_taught(config: DictConfig) -> None:
@@ -58,7 +63,7 @@ def bank_plan(settings: Settings) -> BankPlan:
     for key in RicochetSpec.GIVEN_LEVELS:
         if config.env.get(key) is not None:
             raise ConfigError(f"env.{key}", config.env[key], "null: a bank is made of generated boards")
-    if not isinstance(config.bank.path, str):
+    if not isinstance(config.bank.path, str) or not config.bank.path:
         raise ConfigError("bank.path", config.bank.path, "the name of a new file")
     settings.check("process")
     path = Path(config.bank.path)
@@ -94,6 +99,8 @@ def levels_source(config: DictConfig) -> LevelsSource:
     for key in ("folder", "url"):
         if not isinstance(data[key], str) or not data[key]:
             raise ConfigError(f"data.{key}", data[key], "text")
+    if not data.url.startswith(("http://", "https://")):
+        raise ConfigError("data.url", data.url, "an address that begins with http:// or https://")
     sha256 = None if data.sha256 is None else str(data.sha256)
     check_sha256(sha256)
     return LevelsSource(data.url, Path(data.folder), sha256)
@@ -109,7 +116,7 @@ def check_weights(settings: Settings) -> None:
     """Checks the config of task=import_weights, and that its path exists."""
     config = settings.config
     path = config.import_weights.path
-    if not isinstance(path, str):
+    if not isinstance(path, str) or not path:
         raise ConfigError("path", path, "a folder or file of published weights")
     settings.check("process")
     from_mapping(WeightsSpec, plain(config.import_weights), "import_weights")
@@ -123,3 +130,20 @@ def check_journal(folder: Path) -> None:
     """Checks that the folder of task=sync is that of a run, with a journal."""
     if not (folder / FILE).is_file():
         raise UserError(f"folder: found no {FILE} in {str(folder)!r}, allowed: the folder of a run")
+
+
+def check_env_speed(settings: Settings) -> None:
+    """Checks the config of task=env_speed, and that its boards and actions fit into memory."""
+    spec = settings.speed
+    check_memory("speed.num_envs", spec.num_envs, BYTES_OF_A_BOARD)
+    check_memory("speed.steps", spec.steps, spec.num_envs * BYTES_OF_AN_ACTION)
+
+
+def check_policy_speed(settings: Settings) -> None:
+    """Checks the config of task=policy_speed, and that its observations fit into memory."""
+    settings.check("process")
+    spec = settings.policy_speed
+    observation = math.prod(spec.obs_shape) * BYTES_OF_A_FLOAT
+    for key, batches in (("envs", spec.envs), ("batches", spec.batches), ("conv_batches", spec.conv_batches)):
+        check_memory(f"policy_speed.{key}", max(batches), observation)
+    check_memory("policy_speed.steps", spec.steps, max(spec.batches) * observation)

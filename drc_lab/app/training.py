@@ -110,8 +110,7 @@ def prepare(settings: Settings, folder: Path) -> Training:
     check_trainer(trainer, spec)
     if device.type == "cuda" and spec.cuda_graph and spec.min_repeats is None:
         agent.unroll = GraphedUnroll(policy, say)  # drawn repeats would need a graph each
-    with errors_under("algo.rollouts"):
-        check_rollouts(spec, env, policy, trainer.num_nodes, device.type == "cpu")
+    check_rollouts(spec, env, policy, trainer.num_nodes, device.type == "cpu")
     return Training(agent, data, trainer, evaluation, checkpoints, stop, begins, env)
 
 

@@ -62,7 +62,9 @@ def env_arguments(env: Mapping[str, Any]) -> EnvArguments:
     Raises:
         ConfigError: an unknown id, or settings that belong to the task or to another env.
     """
-    env_id, values = str(env["id"]), dict(env)
+    if not isinstance(env["id"], str):
+        raise ConfigError("env.id", env["id"], f"{' | '.join(GAMES)}, or with env=gym an id that Gymnasium knows")
+    env_id, values = env["id"], dict(env)
     for name in ("num_envs", "autoreset", "copy"):
         if name in values:
             raise ConfigError(f"env.{name}", values[name], "no such key: the task sets it")

@@ -10,7 +10,7 @@ from annotated_types import Gt
 from drc_lab.arguments import Spec
 from drc_lab.errors import ConfigError
 from drc_lab.pictures import CellSize, Fps, VideoSuffix, check_video
-from drc_lab.rules import INFINITE, NotNegative, NotNegativeReal, Positive, PositiveReal, Real, Share
+from drc_lab.rules import INFINITE, NotNegative, NotNegativeReal, Positive, PositiveReal, Real, Share, Threads
 
 LENGTHS = ("total_iters", "T_max", "T_0", "step_size", "milestones", "total_steps")  # arguments of torch's schedules
 
@@ -83,7 +83,7 @@ class ImitationSpec(LossSpec):
     ent_coef: NotNegativeReal = 0.0
     max_positions: NotNegative = 1_000_000
     max_states: Positive = 10_000
-    threads: Positive = 1
+    threads: Threads = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,9 +91,12 @@ class ImitationSpec(LossSpec):
             raise ConfigError("normalize_advantages", True, "false, as the policy learns from no advantages")
 
 
+GROUPS_OF_ALGO = ("loss", "auxiliary", "optimizer", "schedule", "rollouts")
+
+
 @dataclass(frozen=True)
 class AlgoSpec(Spec):
-    """The keys at the top level of the ``algo`` config group.
+    """The keys at the top level of the ``algo`` config group; `GROUPS_OF_ALGO` are beside them.
 
     Args:
         head_l2_coef: see `drc_lab.learning.agent.Agent`.

@@ -1,6 +1,7 @@
-"""Checks a user-defined policy against the interface of `Policy`, with a few steps of two envs before any training."""
+"""Checks policies before any training: their number of weights, and user-defined ones against the interface of `Policy`
+with a few steps of two envs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,10 +12,27 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from drc_lab.errors import ConfigError, UserError
+from drc_lab.memory import check_memory
 from drc_lab.models.policy import Policy, PolicyValue
 from drc_lab.own_code import told
 
 T, B = 3, 2  # steps and envs
+BYTES_OF_A_WEIGHT = 16  # float32: the weight, its gradient, and the two moment estimates of Adam
+
+
+def check_number_of_weights(make: Callable[[], Policy], key: str) -> None:
+    """Refuses a policy with more weights than fit into memory.
+
+    Args:
+        make: builds the policy; on the device on which this calls it nothing is allocated.
+        key: config key of the policy.
+
+    Raises:
+        ConfigError: they do not fit.
+    """
+    with torch.device("meta"):
+        weights = sum(weight.numel() for weight in make().parameters())
+    check_memory(f"{key} (number of weights)", weights, BYTES_OF_A_WEIGHT)
 
 
 def check_policy(policy: Policy, space: gym.Space[Any], num_actions: int, key: str, name: str) -> None:

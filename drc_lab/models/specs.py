@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import Annotated, Literal, get_args
 
-from annotated_types import MinLen
+from annotated_types import Le, MinLen
 
 from drc_lab.arguments import Spec, fit
 from drc_lab.errors import ConfigError
 from drc_lab.models.wiring import (
+    LARGEST_KERNEL,
     BoundaryRing,
     ConvInit,
     KernelSize,
@@ -28,7 +29,11 @@ LinearInit = Literal["small", "lecun", "orthogonal", "torch"]
 HeadKind = Literal["flatten", "mean", "pool", "cells"]
 Activation = Literal["tanh", "relu"]
 Precision = Literal["float32", "bfloat16"]
-Channels = Annotated[Sequence[Positive], MinLen(1), "one number or more, each at least 1"]
+# Beyond these limits not even the number of weights could be computed; the memory that there is sets lower ones.
+Width = Annotated[Positive, Le(2**20)]
+Layers = Annotated[Positive, Le(1000)]
+Kernel = Annotated[Positive, Le(LARGEST_KERNEL)]
+Channels = Annotated[Sequence[Width], MinLen(1)]
 
 Grid = Annotated[
     tuple[Positive, Positive, Positive], "(channels, height, width), each at least 1; for vectors: policy=mlp"
@@ -64,7 +69,7 @@ class HeadSpec(Spec):
             outputs, see `drc_lab.models.init`.
     """
 
-    proj_dim: Positive = 128
+    proj_dim: Width = 128
     head: HeadKind = "mean"
     conv_init: ConvInit = "kaiming"
     proj_init: LinearInit = "orthogonal"
@@ -111,15 +116,15 @@ class DRCSpec(GridSpec):
             `drc_lab.models.precision`.
     """
 
-    hidden_channels: Positive = 32
-    num_layers: Positive = 3
+    hidden_channels: Width = 32
+    num_layers: Layers = 3
     repeats_per_step: Positive = 3
     kernel_size: KernelSize = 3
     pool_and_inject: bool = True
     use_boundary_channel: bool = True
     encoding_to_head: Literal["none", "add", "concat"] = "none"
-    encoder_layers: Positive = 2
-    encoder_kernel_size: Positive = 3
+    encoder_layers: Layers = 2
+    encoder_kernel_size: Kernel = 3
     encoder_relu: bool = False
     pool_source: PoolSource = "own"
     pool_projection: PoolProjection = "linear"
@@ -132,7 +137,7 @@ class DRCSpec(GridSpec):
     recompute_steps: Positive | None = None
     recurrent_precision: Precision = "float32"
     _: KW_ONLY
-    proj_dim: Positive = 256
+    proj_dim: Width = 256
     head: HeadKind = "flatten"
     proj_init: LinearInit = "small"
     head_init: LinearInit = "small"
@@ -174,8 +179,8 @@ class ConvLSTMSpec(GridSpec):
         forget_bias: initial bias of the forget gates.
     """
 
-    hidden_channels: Positive = 32
-    num_layers: Positive = 3
+    hidden_channels: Width = 32
+    num_layers: Layers = 3
     repeats_per_step: Positive = 3
     forget_bias: Real = 1.0
 
@@ -192,11 +197,11 @@ class TransformerSpec(GridSpec):
         mlp_ratio: hidden width of the MLPs, as a multiple of D.
     """
 
-    hidden_channels: Positive = 96
-    num_layers: Positive = 2
+    hidden_channels: Width = 96
+    num_layers: Layers = 2
     repeats_per_step: Positive = 3
     num_heads: Positive = 4
-    mlp_ratio: Positive = 4
+    mlp_ratio: Width = 4
     _: KW_ONLY
     head: HeadKind = "cells"
 
@@ -229,9 +234,9 @@ class ResNetSpec(GridSpec):
     """
 
     channels: Channels = (32, 32, 64, 64, 64, 64, 64, 64, 64)
-    kernel_sizes: Sequence[Positive] = (4, 4, 4, 4, 4, 4, 4, 4, 4)
+    kernel_sizes: Sequence[Kernel] = (4, 4, 4, 4, 4, 4, 4, 4, 4)
     _: KW_ONLY
-    proj_dim: Positive = 256
+    proj_dim: Width = 256
     head: HeadKind = "flatten"
     conv_init: ConvInit = "lecun"
     proj_init: LinearInit = "lecun"
@@ -256,7 +261,7 @@ class MLPSpec(Spec):
 
     obs_shape: tuple[Positive, ...]
     num_actions: Positive
-    hidden_sizes: Sequence[Positive] = (64, 64)
+    hidden_sizes: Sequence[Annotated[Positive, Le(2**30)]] = (64, 64)
     activation: Activation = "tanh"
     hidden_init: LinearInit = "orthogonal"
     head_init: LinearInit = "small"

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from annotated_types import Le
+
 from drc_lab.arguments import Spec
 from drc_lab.errors import ConfigError
 from drc_lab.rules import Odd, Real
@@ -13,7 +15,9 @@ PoolProjection = Literal["linear", "full", "per_channel", "per_channel_bias", "o
 BoundaryRing = Literal["edge", "outside"]
 Residual = Literal["none", "layers", "layers_and_carry"]
 OutputGate = Literal["tanh", "sigmoid"]
-KernelSize = Annotated[Odd, "an odd number, so that the board keeps its size"]
+LARGEST_KERNEL = 255  # cells, the side of the largest board
+KERNELS = f"an odd number, so that the board keeps its size, up to {LARGEST_KERNEL}"
+KernelSize = Annotated[Odd, Le(LARGEST_KERNEL), KERNELS]
 
 
 @dataclass(frozen=True)

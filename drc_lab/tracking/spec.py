@@ -29,7 +29,7 @@ class TrackingSpec(Spec):
         patience_seconds: how long the end of a run waits for a server that cannot be reached.
     """
 
-    uri: Annotated[str | None, MinLen(1), "where MLflow is; tracking=csv or tensorboard for none"] = None
+    uri: Annotated[str | None, MinLen(1), "where MLflow is, as text; tracking=csv or tensorboard for none"] = None
     artifacts: str | None = None
     csv: bool = False
     tensorboard: bool = False
@@ -38,6 +38,8 @@ class TrackingSpec(Spec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.uri in ("sqlite:", "sqlite://", "sqlite:///", "sqlite:///:memory:"):
+            raise ConfigError("uri", self.uri, "sqlite:///FILE: what is kept in memory is lost")
         if self.tensorboard and find_spec("tensorboard") is None:
             raise ConfigError("tensorboard", True, "false, or: pip install drc-lab[tensorboard]")
 

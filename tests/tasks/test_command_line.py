@@ -24,8 +24,8 @@ from drc_lab.paths import CONF
     [
         (["policy.hiden_channels=3"], "policy.hiden_channels: no such key; closest: policy.hidden_channels"),
         (["polcy=drc"], "polcy: no such key; closest: policy"),
-        (["env=chess"], "Could not find 'env/chess' Available options in 'env': game"),
-        (["+experiment=nope"], "Could not find 'experiment/nope' Available options in 'experiment'"),
+        (["env=chess"], "env: found 'chess', allowed: game | gym | ricochet | "),
+        (["+experiment=nope"], "experiment: found 'nope', allowed: benchmark | boxoban | "),
         (
             ["task=dream"],
             "task: found 'dream', allowed: train | evaluate | thinking | thinking_sweep | probe | steer",
@@ -77,7 +77,7 @@ from drc_lab.paths import CONF
         (["env.height=2", "env.width=2", "env.num_robots=1"], "evaluation.num_levels: found 1000, allowed: at most"),
         (["+env.num_envs=3"], "env.num_envs: found 3, allowed: no such key: the task sets it"),
         (["+env.autoreset=false"], "env.autoreset: found False, allowed: no such key: the task sets it"),
-        (["env=3"], "Config group override must be a string"),
+        (["env=3"], "env: found '3', allowed: game | gym | ricochet | "),
         (["policy=mlp", "policy.hiden_sizes=8"], "policy.hiden_sizes: no such key; closest: policy.hidden_sizes"),
         (
             ["policy=auto", "policy.smallest_board=20"],

@@ -142,11 +142,11 @@ MISTAKES = [
     (["+callbacks.mine._target_=mine.TellLos"], "callbacks.mine._target_: found 'mine.TellLos'"),
     (["+callbacks.mine._target_=mine.TinyNet"], "allowed: a subclass of lightning.pytorch.callbacks"),
     (["trainer._target_=mine.TellLoss"], "trainer._target_: found 'mine.TellLoss', allowed: a subclass of lightning."),
-    ([*CONFIGS, "policy=tny"], "Could not find 'policy/tny' Available options in 'policy': auto convlstm "),
+    ([*CONFIGS, "policy=tny"], "policy: found 'tny', allowed: auto | convlstm | "),
     ([*CONFIGS, "policy=tiny", "policy.wdth=3"], "policy.wdth: no such key; closest: policy.width"),
     (["policy=tiny", "policy.width=3.5", *CONFIGS], "policy.width: found 3.5, allowed: int"),
     (["--config-dir", "nowhere"], "Additional config directory '"),
-    ([*CONFIGS, "+experiment=corridr"], "Available options in 'experiment': benchmark boxoban corridor "),
+    ([*CONFIGS, "+experiment=corridr"], "experiment: found 'corridr', allowed: benchmark | boxoban | corridor | "),
     (["-m", NET, "policy=drc,mlp", "polcy.x=1"], "polcy.x: no such key; closest: "),
 ]  # fmt: skip
 

@@ -250,7 +250,7 @@ def test_an_address_without_a_file_or_a_server_is_told_in_one_line(server, fetch
         fetching.url = url
         with fetching.fails(f"{url}: {words}"):
             fetching()
-    assert fetching.left() == []
+    assert not fetching.folder.parent.exists()
 
 
 def test_a_folder_with_other_things_in_it_is_left_alone(server, fetching):

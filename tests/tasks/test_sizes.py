@@ -31,7 +31,7 @@ HUGE = 10**12
         (["algo.rollouts.min_repeats=1", f"algo.rollouts.max_repeats={HUGE}"], "algo.rollouts.max_repeats"),
         (["policy.hidden_channels=1000000"], "policy (number of weights)"),
         (["policy=mlp", "policy.hidden_sizes=[100000000,100000000]"], "policy (number of weights)"),
-        (["task=env_speed", f"speed.num_envs={HUGE}"], "num_envs"),
+        (["task=env_speed", f"speed.num_envs={HUGE}"], "speed.num_envs"),
     ],
 )
 def test_it_is_refused_with_the_most_that_fits(tmp_path, monkeypatch, capsys, words, key):

@@ -63,7 +63,8 @@ def read_bank(path: str | Path) -> Bank:
     except UserError:
         raise
     except Exception as error:  # damaged files make zipfile and numpy raise errors of many types
-        raise UserError(f"{path}: not a whole bank file ({' '.join(str(error).split())})") from None
+        why = " ".join(str(error).split())
+        raise UserError(f"{path}: not a whole bank file ({why}), allowed: a file of task=make_bank") from None
     missing = [name for name in AXES if name not in arrays]
     if missing:
         raise UserError(f"{path}: found no {missing[0]} in it, allowed: a file of task=make_bank")

@@ -66,6 +66,9 @@ class LevelEnvSpec(Spec):
     def __post_init__(self) -> None:
         super().__post_init__()
         step_limits(self.max_steps)
+        given = [name for name in self.GIVEN_LEVELS if getattr(self, name) is not None]
+        for name in given[1:]:
+            raise ConfigError(name, getattr(self, name), f"null, as {given[0]} gives the levels")
 
     @classmethod
     def takes(cls, name: str) -> bool:

@@ -19,7 +19,7 @@ from drc_lab.envs.specs.levels import (
     stages,
 )
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.rules import NUMBER, NotNegative, Positive, Real, Whole
+from drc_lab.rules import NUMBER, NotNegative, Positive, Real, Threads, Whole
 
 Style = Literal["random", "official"]
 Layout = Literal["v0", "v1"]
@@ -197,6 +197,8 @@ class RicochetSpec(GameSpec):
 
 def check_bank(path: str | Path) -> None:
     """Raises a UserError if there is no such file."""
+    if os.path.isdir(path):
+        raise UserError(f"{path}: found a folder, allowed: a bank, the file that task=make_bank makes")
     if not os.path.exists(path):  # False also for names that no file can have
         raise UserError(f"{path}: no such file; python -m drc_lab task=make_bank makes one")
 
@@ -215,4 +217,4 @@ class BankSpec(Spec):
     per_bin: Positive = 2000
     max_draws: Positive = 20_000
     max_states: Positive = 1_000_000
-    threads: Positive = 1
+    threads: Threads = 1

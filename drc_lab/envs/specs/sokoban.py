@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, MinLen
 
 from drc_lab.arguments import Spec
 from drc_lab.envs.specs.level_files import InvalidLevels, has_splits, level_files, level_folder, translation
@@ -146,7 +146,7 @@ class SokobanSpec(LevelEnvSpec):
     augment: bool = False
     curriculum: dict[str, Any] | None = None
     level: OneLevel | str | Sequence[OneLevel | str] | None = None
-    levels: str | None = None
+    levels: Annotated[str, MinLen(1), "a file or folder of levels"] | None = None
     difficulty: str | None = None
     symbols: dict[str, str] | str | None = None
     invalid_levels: InvalidLevels = "error"
