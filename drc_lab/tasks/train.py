@@ -31,6 +31,7 @@ from drc_lab.signals import Stopped
 from drc_lab.tracking.datasets import log_levels
 from drc_lab.tracking.journal import run_id
 from drc_lab.tracking.logger import RunLogger
+from drc_lab.tracking.rest import ended_for_rank_0
 from drc_lab.tracking.run import Run, tracked_run
 from drc_lab.tracking.system import system_metrics
 
@@ -65,7 +66,12 @@ def run(settings: Settings, folder: Path) -> TrainingResult:
     if training.beginning.finished:
         tell_finished(training.beginning)
         return earlier_result(training)
-    with continuable(training.beginning.folder), start_run(settings, training.beginning) as recorded:
+    where = training.beginning.folder
+    with (
+        continuable(where),
+        ended_for_rank_0(where, settings.tracking.uri, lambda: how_to_go_on(where)),
+        start_run(settings, training.beginning) as recorded,
+    ):
         best = fit(training, recorded)
     console.print(f"checkpoint {best}", soft_wrap=True)
     return result_of(training, best, recorded)
@@ -101,7 +107,7 @@ def fit(training: Training, run: Run) -> Path:
     gc.freeze()  # collections can skip the hundreds of thousands of objects that libraries made, which stay
     with training.stop.listening(), on_this_machine(trainer):
         try:
-            with ranks_watched(trainer, lambda: f"go on with:  {resume_command(start.folder)}"):
+            with ranks_watched(trainer, lambda: how_to_go_on(start.folder)):
                 trainer.fit(training.agent, datamodule=training.data, ckpt_path=start.checkpoint, weights_only=True)
         except SystemExit as error:  # Lightning turns a KeyboardInterrupt into this
             raise error.__context__ or KeyboardInterrupt from None
@@ -126,6 +132,11 @@ def fit(training: Training, run: Run) -> Path:
     result, frames = training.evaluation.result, training.agent.frames
     run.log_metrics({f"final/{name}": value for name, value in result.items()} | {"final/frames": frames}, frames)
     return checkpoints.best
+
+
+def how_to_go_on(folder: Path) -> str:
+    """Returns the end of the message about a rank that is gone."""
+    return f"go on with:  {resume_command(folder)}"
 
 
 def tell_finished(start: Beginning) -> None:

@@ -47,6 +47,22 @@ def test_a_training_that_loses_a_rank_ends_soon_in_one_line_and_goes_on(tmp_path
     assert read_checkpoint(last)["frames"] == 25_600
 
 
+def test_the_run_of_a_rank_0_that_is_killed_is_ended_by_another_rank(tmp_path):
+    process = start_fresh(tmp_path, *TWO_RANKS)
+    wait_for((tmp_path / "outputs/run/checkpoints/last.ckpt").is_file, process)
+    process.kill()
+    began = time.monotonic()
+    _, errors = process.communicate(timeout=60)  # of all ranks, as they share the streams
+    assert time.monotonic() - began < SECONDS
+    assert errors.count("\n") == 1, errors
+    assert f"drc_lab: rank 0 (process {process.pid}) was killed; go on with:  " in errors, errors
+    client, (experiment,) = store(tmp_path)
+    (lost,) = client.search_runs([experiment.experiment_id])
+    assert lost.info.status == "KILLED" == last_status(tmp_path / "outputs/run")
+    logged = max(m.step for m in client.get_metric_history(lost.info.run_id, "loss/total"))
+    assert logged >= read_checkpoint(tmp_path / "outputs/run/checkpoints/last.ckpt")["frames"]
+
+
 class NoGradient(Callback):
     """Lets the backward pass make a NaN once, after a forward pass in which all was finite."""
 
