@@ -211,15 +211,15 @@ def check_trainer(trainer: L.Trainer, spec: RolloutSpec) -> None:
 def chosen_callbacks(config: DictConfig, policy: Policy) -> list[L.Callback]:
     """Builds the callbacks of the ``callbacks`` group. If one has a method ``check``, that is called with the policy
     and the env's id, and may raise before anything is written."""
-    found = []
+    callbacks = []
     for name, node in config.callbacks.items():
         if node is not None:
             callback: L.Callback = build_a(L.Callback, node, f"callbacks.{name}")
             if (check := getattr(callback, "check", None)) is not None:
                 with errors_under(f"callbacks.{name}"):
                     check(policy, str(config.env.id))
-            found.append(callback)
-    return found
+            callbacks.append(callback)
+    return callbacks
 
 
 def check_optimization(agent: Agent, algo: DictConfig) -> None:
@@ -228,16 +228,16 @@ def check_optimization(agent: Agent, algo: DictConfig) -> None:
     Raises:
         UserError: one of them cannot be built, or is not a torch optimizer or schedule.
     """
-    made: Any = agent.parameters()
+    built: Any = agent.parameters()
     for name, make, kind in (
         ("optimizer", agent.make_optimizer, Optimizer),
         ("schedule", agent.make_schedule, LRScheduler),
     ):
         if make is not None:
             try:
-                made = make(made)
+                built = make(built)
             except Exception as error:
                 raise UserError(f"algo.{name}: {told(error) if own_frames(error) else error}") from error
-            if not isinstance(made, kind):
+            if not isinstance(built, kind):
                 allowed = f"the import path of a torch {kind.__name__}"
                 raise ConfigError(f"algo.{name}._target_", algo[name]._target_, allowed)

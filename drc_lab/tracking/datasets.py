@@ -68,17 +68,17 @@ def digest(env: BatchEnv, settings: Mapping[str, Any]) -> str:
     It is computed from the contents of a level set, from the names and sizes of level files, and otherwise from the
     env's settings. For files, the symbol alphabet and the skipped levels are part of it, as they change the levels.
     """
-    levels, found = fixed_levels(env), hashlib.sha256()
+    levels, hashed = fixed_levels(env), hashlib.sha256()
     if isinstance(levels, LevelSet):
         for field in fields(levels):
             array = getattr(levels, field.name)
-            found.update(f"{field.name} {array.dtype} {array.shape}".encode() + array.tobytes())
+            hashed.update(f"{field.name} {array.dtype} {array.shape}".encode() + array.tobytes())
     elif isinstance(levels, LevelFiles):
-        found.update(json.dumps([(path.name, path.stat().st_size) for path in levels.files]).encode())
+        hashed.update(json.dumps([(path.name, path.stat().st_size) for path in levels.files]).encode())
         if levels.skipped:
-            found.update(json.dumps([(each.file, each.number) for each in levels.skipped]).encode())
+            hashed.update(json.dumps([(each.file, each.number) for each in levels.skipped]).encode())
         if symbols := translation(levels.symbols):
-            found.update(json.dumps(sorted(symbols.items())).encode())
+            hashed.update(json.dumps(sorted(symbols.items())).encode())
     if not isinstance(levels, LevelSet | LevelFiles) or isinstance(env, GymVectorEnv):  # its levels are seeds
-        found.update(json.dumps(settings, sort_keys=True, default=str).encode())
-    return found.hexdigest()[:DIGEST]
+        hashed.update(json.dumps(settings, sort_keys=True, default=str).encode())
+    return hashed.hexdigest()[:DIGEST]

@@ -65,22 +65,22 @@ def fetch_run(client: MlflowClient, run: str, cache: Path, key: str) -> list[Pat
         ConfigError: about ``key`` if there is no such run, or about ``checkpoint`` if one cannot be downloaded.
     """
     try:
-        found = client.get_run(run.removeprefix("runs:/").rstrip("/"))
-        models = models_of(client, found.info.run_id, found.info.experiment_id)
+        its_run = client.get_run(run.removeprefix("runs:/").rstrip("/"))
+        models = models_of(client, its_run.info.run_id, its_run.info.experiment_id)
         files = [model.tags["file"] for model in models if model.status == LoggedModelStatus.READY]
-        files += [Path(file.path).name for file in client.list_artifacts(found.info.run_id, FOLDER)]
+        files += [Path(file.path).name for file in client.list_artifacts(its_run.info.run_id, FOLDER)]
     except MlflowException as error:
         raise ConfigError(key, run, f"runs:/ID of a run that is in MLflow: {in_one_line(error)}") from error
-    place = f"runs:/{found.info.run_id}/{FOLDER}"
+    place = f"runs:/{its_run.info.run_id}/{FOLDER}"
     return [fetch_checkpoint(client, f"{place}/{file}", cache) for file in dict.fromkeys(files)]
 
 
 def _download(client: MlflowClient, folder: str, file: str, cache: Path, again: bool = False) -> Path:
-    own = folder.removesuffix("/artifacts").removesuffix(f"/artifacts/{FOLDER}").split("/")[-1]
-    for name in (own, file):  # the server says them
+    run_id = folder.removesuffix("/artifacts").removesuffix(f"/artifacts/{FOLDER}").split("/")[-1]
+    for name in (run_id, file):  # the server says them
         if not is_name(name):
-            raise ConfigError("checkpoint", f"{own}/{file}", "the name of a file in a folder")
-    place = cache / own / file
+            raise ConfigError("checkpoint", f"{run_id}/{file}", "the name of a file in a folder")
+    place = cache / run_id / file
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     if again or not place.is_file() or fault_in_zip(place):
         with written(place) as part, tempfile.TemporaryDirectory(dir=part.parent) as there:

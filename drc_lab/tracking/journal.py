@@ -256,8 +256,8 @@ def last_status(folder: Path) -> str | None:
     if not (folder / FILE).is_file():
         return None
     with Journal(folder / FILE) as journal:
-        found = [operation["status"] for operation, _ in journal.read(0) if operation["op"] == "status"]
-        return None if not found or (journal.run.get("run_id") and journal.unsent) else found[-1]
+        statuses = [operation["status"] for operation, _ in journal.read(0) if operation["op"] == "status"]
+        return None if not statuses or (journal.run.get("run_id") and journal.unsent) else statuses[-1]
 
 
 def run_id(folder: Path) -> str | None:

@@ -93,9 +93,9 @@ class Store:
                     follow(self.file)
                 return client
         except OperationalError as error:
-            raise Away(self.told(error)) from error
+            raise Away(self.complaint(error)) from error
         except (MlflowException, ImportError, SQLAlchemyError) as error:
-            raise UserError(self.told(error)) from error
+            raise UserError(self.complaint(error)) from error
 
     @contextmanager
     def answering(self) -> Iterator[None]:
@@ -103,9 +103,9 @@ class Store:
         try:
             yield
         except MlflowException as error:
-            raise Away(self.told(error)) from error
+            raise Away(self.complaint(error)) from error
 
-    def told(self, error: Exception) -> str:
+    def complaint(self, error: Exception) -> str:
         """One line about an error that this store led to."""
         return f"tracking.uri: found {self.name!r}: {in_one_line(error)}"
 
@@ -166,7 +166,7 @@ class Store:
             if error.get_http_status_code() == 404:
                 allowed = f"the store of run {run_id}, which this folder is of"
                 raise ConfigError("tracking.uri", self.name, allowed) from None
-            raise Away(self.told(error)) from error
+            raise Away(self.complaint(error)) from error
         if run.info.lifecycle_stage == "deleted":
             raise UserError(f"tracking.uri: run {run_id}, which this folder is of, was deleted in MLflow")
 

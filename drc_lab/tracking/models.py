@@ -59,8 +59,8 @@ def drop_checkpoint(client: MlflowClient, run_id: str, experiment_id: str, opera
 
 def models_of(client: MlflowClient, run_id: str, experiment_id: str, file: str | None = None) -> list[LoggedModel]:
     """The checkpoints of a run, or only those with a given file name; includes incompletely uploaded ones."""
-    found = pages(client.search_logged_models, [experiment_id], f"source_run_id = '{run_id}'")
-    return [model for model in found if "file" in model.tags and file in (None, model.tags["file"])]
+    models = pages(client.search_logged_models, [experiment_id], f"source_run_id = '{run_id}'")
+    return [model for model in models if "file" in model.tags and file in (None, model.tags["file"])]
 
 
 def own_measure(models: list[LoggedModel]) -> str:
@@ -75,12 +75,12 @@ def best_first(models: list[LoggedModel], metric: str) -> list[LoggedModel]:
     """
 
     def rank(model: LoggedModel) -> tuple[float, float, int]:
-        return worth(model, metric), worth(model, VALID + RETURN), -int(model.tags["frames"])
+        return value_of(model, metric), value_of(model, VALID + RETURN), -int(model.tags["frames"])
 
-    return sorted((model for model in models if worth(model, metric) > -math.inf), key=rank, reverse=True)
+    return sorted((model for model in models if value_of(model, metric) > -math.inf), key=rank, reverse=True)
 
 
-def worth(model: LoggedModel, metric: str) -> float:
+def value_of(model: LoggedModel, metric: str) -> float:
     """The value of a checkpoint's metric; -inf if it does not have it."""
     return next((point.value for point in model.metrics or [] if point.key == metric), -math.inf)
 

@@ -88,12 +88,12 @@ def find_jobs(run: Run, outlive: bool) -> list[RecordedRun]:
     if run.client is None or run.experiment_id is None:
         return []
     of_this = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.run_id}'"
-    found: list[RecordedRun] = pages(run.client.search_runs, [run.experiment_id], of_this, order_by=["start_time"])
-    for number, job in enumerate(found):
+    jobs: list[RecordedRun] = pages(run.client.search_runs, [run.experiment_id], of_this, order_by=["start_time"])
+    for number, job in enumerate(jobs):
         if job.info.status == "RUNNING" and not outlive:
             run.client.set_terminated(job.info.run_id, "KILLED")
-            found[number] = run.client.get_run(job.info.run_id)
-    return found
+            jobs[number] = run.client.get_run(job.info.run_id)
+    return jobs
 
 
 def log_summary(run: Run, jobs: list[RecordedRun], path: Path, say: Say = print) -> None:
@@ -110,9 +110,9 @@ def log_summary(run: Run, jobs: list[RecordedRun], path: Path, say: Say = print)
         writer = csv.writer(file)
         writer.writerow(["job", "run", "status", objective, "overrides"])
         for job, words in zip(jobs, overrides, strict=True):
-            own = " ".join(word for word in words if word not in shared)
+            changes = " ".join(word for word in words if word not in shared)
             value = job.data.metrics.get(objective, "")
-            writer.writerow([job.data.tags["sweep.job"], job.info.run_id, job.info.status, value, own])
+            writer.writerow([job.data.tags["sweep.job"], job.info.run_id, job.info.status, value, changes])
     run.log_artifact(path)
     reached = [job.data.metrics[objective] for job in jobs if objective in job.data.metrics]
     if reached:
@@ -131,14 +131,14 @@ def say_means(run: Run, jobs: Sequence[RecordedRun], objective: str, shared: set
         words = job.data.tags["sweep.overrides"].split()
         seeds = [word.removeprefix("seed=") for word in words if word.startswith("seed=")]
         if seeds and job.info.status == "FINISHED" and objective in job.data.metrics:
-            rest = tuple(word for word in words if not word.startswith("seed=") and word not in shared)
-            groups.setdefault(rest, {})[seeds[-1]] = job.data.metrics[objective]
+            changes = tuple(word for word in words if not word.startswith("seed=") and word not in shared)
+            groups.setdefault(changes, {})[seeds[-1]] = job.data.metrics[objective]
     name = objective.removeprefix(BEST)
-    several = [(rest, own) for rest, own in groups.items() if len(own) > 1]
-    for number, (rest, own) in enumerate(several):
-        values = np.array(list(own.values()))
+    several = [(changes, by_seed) for changes, by_seed in groups.items() if len(by_seed) > 1]
+    for number, (changes, by_seed) in enumerate(several):
+        values = np.array(list(by_seed.values()))
         mean, (low, high) = float(values.mean()), mean_interval(values, CONFIDENCE)
-        say(f"{' '.join([*rest, objective])}: mean over {len(own)} seeds {mean:.4g}, "
+        say(f"{' '.join([*changes, objective])}: mean over {len(by_seed)} seeds {mean:.4g}, "
             f"{CONFIDENCE:.0%} t interval {low:.4g} to {high:.4g}")  # fmt: skip
-        found = {name: mean, f"{name}_low": low, f"{name}_high": high, "seeds": len(own)}
-        run.log_metrics({f"over_seeds/{key}": value for key, value in found.items()}, number)
+        over_seeds = {name: mean, f"{name}_low": low, f"{name}_high": high, "seeds": len(by_seed)}
+        run.log_metrics({f"over_seeds/{key}": value for key, value in over_seeds.items()}, number)

@@ -62,8 +62,8 @@ def setting_names(settings: Sequence[tuple[str, float]]) -> list[str]:
     def name(kind: str, amount: float) -> str:
         if math.isnan(amount):
             return kind
-        whole, dot, rest = np.format_float_positional(amount, trim="-").partition(".")  # 0.00001, not 1e-05
-        return f"{kind}={whole if math.isinf(amount) else whole.zfill(width)}{dot}{rest}"
+        whole, dot, decimals = np.format_float_positional(amount, trim="-").partition(".")  # 0.00001, not 1e-05
+        return f"{kind}={whole if math.isinf(amount) else whole.zfill(width)}{dot}{decimals}"
 
     return [name(*setting) for setting in settings]
 

@@ -64,8 +64,8 @@ def runs_of(client: MlflowClient, experiment_ids: list[str], filter_string: str 
 
     They are recognised by their tag ``seed``, which neither the parent run of a sweep nor a nested evaluation has.
     """
-    found = pages(client.search_runs, experiment_ids, filter_string, order_by=["attributes.start_time ASC"])
-    return [run for run in found if "seed" in run.data.tags]
+    runs = pages(client.search_runs, experiment_ids, filter_string, order_by=["attributes.start_time ASC"])
+    return [run for run in runs if "seed" in run.data.tags]
 
 
 def curve(client: MlflowClient, run_id: str, metric: str) -> tuple[np.ndarray, np.ndarray]:
@@ -87,8 +87,8 @@ def listed(names: list[str]) -> str:
 def pages(search: Callable[..., PagedList[Any]], *args: object, **kwargs: object) -> list[Any]:
     """The results of all pages of a search: MLflow returns at most 1,000 at a time."""
     page = search(*args, **kwargs)
-    found = list(page)
+    results = list(page)
     while page.token:
         page = search(*args, page_token=page.token, **kwargs)
-        found += page
-    return found
+        results += page
+    return results

@@ -10,7 +10,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from drc_lab.errors import ConfigError
-from drc_lab.tracking.models import best_first, own_measure, worth
+from drc_lab.tracking.models import best_first, own_measure, value_of
 from drc_lab.tracking.reading import listed, pages, runs_of, study_ids
 from drc_lab.tracking.spec import LATEST, RegisterSpec
 
@@ -44,7 +44,7 @@ def register(client: MlflowClient, spec: RegisterSpec) -> ModelVersion:
         with _process_wide(client.tracking_uri):
             version = client.create_model_version(
                 name, f"models:/{best.model_id}", run.info.run_id, tags | {"file": file, "frames": str(frames)},
-                description=f"{file} of {run.info.run_name}: {by} {worth(best, by):.4g} "
+                description=f"{file} of {run.info.run_name}: {by} {value_of(best, by):.4g} "
                             f"after {frames:,} frames",
                 model_id=best.model_id,
             )  # fmt: skip
@@ -66,18 +66,18 @@ def find_run(client: MlflowClient, spec: RegisterSpec) -> tuple[Run, list[Logged
             checkpoints.setdefault(model.source_run_id, []).append(model)
     runs = runs_of(client, experiments)[::-1]  # the newest first
     with_checkpoint = [run for run in runs if run.info.run_id in checkpoints]
-    found = [run for run in runs if spec.run in (run.info.run_id, run.info.run_name)]
-    if not found and spec.run == LATEST:
-        found = with_checkpoint[:1]
-    if not found:
+    chosen = [run for run in runs if spec.run in (run.info.run_id, run.info.run_name)]
+    if not chosen and spec.run == LATEST:
+        chosen = with_checkpoint[:1]
+    if not chosen:
         names = list(dict.fromkeys(str(run.info.run_name) for run in with_checkpoint))
         raise ConfigError("run", spec.run, listed(names) or "a run with a checkpoint: there is none")
-    if len(found) > 1:
-        ids = [run.info.run_id for run in found]
+    if len(chosen) > 1:
+        ids = [run.info.run_id for run in chosen]
         raise ConfigError("run", spec.run, f"the ID of one of the runs of that name, the newest first: {listed(ids)}")
-    if found[0].info.run_id not in checkpoints:
+    if chosen[0].info.run_id not in checkpoints:
         raise ConfigError("run", spec.run, "a run with a checkpoint: MLflow has none of this one")
-    return found[0], checkpoints[found[0].info.run_id]
+    return chosen[0], checkpoints[chosen[0].info.run_id]
 
 
 @contextmanager

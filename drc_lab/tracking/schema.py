@@ -30,14 +30,14 @@ def check_schema(engine: Engine, name: str) -> None:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS}")
         if not inspect(connection).has_table("experiments"):
             return
-        found = MigrationContext.configure(connection).get_current_revision()
+        revision = MigrationContext.configure(connection).get_current_revision()
     scripts = ScriptDirectory(str(MIGRATIONS))
-    if found == scripts.get_current_head():
+    if revision == scripts.get_current_head():
         return
     ours = f"MLflow {mlflow.__version__}"
-    if found in {script.revision for script in scripts.walk_revisions()}:
+    if revision in {script.revision for script in scripts.walk_revisions()}:
         what = f"those of an older version, allowed: {ours}. Copy it, then:  mlflow db upgrade {shlex.quote(name)}"
-    elif found is None:
+    elif revision is None:
         what = f"incomplete, allowed: those of {ours}, or a new database"
     else:
         what = f"those of a newer version, allowed: {ours}. pip install --upgrade mlflow, or take another database"

@@ -60,8 +60,8 @@ def system_metrics(run: Run, seconds: float | None) -> Iterator[None]:
 
 
 def _monitors() -> list[BaseMetricsMonitor]:
-    found: list[BaseMetricsMonitor] = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
+    monitors: list[BaseMetricsMonitor] = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
     for gpus in (GPUMonitor, ROCMMonitor):
         with suppress(Exception):  # there are no such GPUs, or the library to query them is not installed
-            found.append(gpus())
-    return found
+            monitors.append(gpus())
+    return monitors

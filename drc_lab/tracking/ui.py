@@ -75,8 +75,8 @@ def newest_study(client: MlflowClient, address: str) -> list[tuple[str, str]]:
     nested = pages(client.search_runs, [study], "params.kind LIKE '%'", order_by=order)
     for parent in dict.fromkeys(run.data.tags[MLFLOW_PARENT_RUN_ID] for run in nested):
         if client.get_run(parent).info.lifecycle_stage == "active":
-            own = [run for run in nested if run.data.tags[MLFLOW_PARENT_RUN_ID] == parent]
-            measure = judged_by({name for run in own for name in run.data.metrics})
+            its_runs = [run for run in nested if run.data.tags[MLFLOW_PARENT_RUN_ID] == parent]
+            measure = judged_by({name for run in its_runs for name in run.data.metrics})
             of_parent = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}'"
             columns = [measure, "gain", "gain_low", "gain_high"]
             by_name = {"orderByKey": "tags.`mlflow.runName`", "orderByAsc": True}
