@@ -18,16 +18,16 @@ def metrics(played: pd.DataFrame, confidence: float = 0.95) -> dict[str, float]:
         played: records of one setting, see `drc_lab.evaluation.play.records`.
         confidence: of the intervals.
     """
-    length, optimal, found = played["length"].to_numpy(), played["optimal"].to_numpy(), {}
+    length, optimal, means = played["length"].to_numpy(), played["optimal"].to_numpy(), {}
     measured = {"return": played["return"].to_numpy(), "length": length}
     if "thinks" in played:
         measured["thinks"] = played["thinks"].to_numpy()
     if criterion_of(played).is_rate:
         solved = played["solved"].to_numpy()
-        found["solve_rate"] = (solved.mean(), *rate_interval(solved, confidence))
+        means["solve_rate"] = (solved.mean(), *rate_interval(solved, confidence))
         measured["optimality_gap"] = (length - optimal)[solved & (optimal >= 0)]
     for name, values in measured.items():
         if len(values):
-            found[name] = (np.mean(values), *mean_interval(values, confidence))
-    return {name + end: float(x) for name, all_three in found.items()
+            means[name] = (np.mean(values), *mean_interval(values, confidence))
+    return {name + end: float(x) for name, all_three in means.items()
             for end, x in zip(("", "_low", "_high"), all_three, strict=True) if not np.isnan(x)}  # fmt: skip

@@ -88,7 +88,7 @@ def build_auxiliary(nodes: DictConfig | None, policy: Policy, num_actions: int) 
             ``output_layers``.
         UserError: a loss raised an error; the message says which, and where.
     """
-    found: dict[str, AuxiliaryLoss] = {}
+    losses: dict[str, AuxiliaryLoss] = {}
     for name, node in (nodes or {}).items():
         key = f"algo.auxiliary.{name!s}"
         if node is None:
@@ -109,8 +109,8 @@ def build_auxiliary(nodes: DictConfig | None, policy: Policy, num_actions: int) 
             raise UserError(f"{key}: {node._target_} raises {told(error)}") from error
         if not (isinstance(value, Tensor) and value.ndim == 0 and value.requires_grad):
             raise ConfigError(f"{key}._target_", node._target_, "a loss that is a scalar with a gradient")
-        found[str(name)] = loss
-    return found
+        losses[str(name)] = loss
+    return losses
 
 
 def example(policy: Policy, num_actions: int) -> tuple[Rollout, PolicyValue, Float[Tensor, "T1 B F"]]:

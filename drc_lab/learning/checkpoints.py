@@ -172,13 +172,13 @@ def begin_with(policy: Policy, path: Path, name: str, env: Mapping[str, Any]) ->
     for key in MORE_ACTIONS:
         if (env.get(key) in NONE) != (trained.get(key) in NONE):
             raise ConfigError(f"env.{key}", env.get(key), f"{trained.get(key)!r}, as {name} was trained with")
-    theirs, own = weights_in(checkpoint), policy.state_dict()
-    for weight in [*own, *theirs]:
-        found, needed = (tuple(w[weight].shape) if weight in w else None for w in (theirs, own))
+    saved, expected = weights_in(checkpoint), policy.state_dict()
+    for weight in [*expected, *saved]:
+        found, needed = (tuple(w[weight].shape) if weight in w else None for w in (saved, expected))
         if found != needed:
             has, takes = (f"{weight} {shape}" if shape is not None else f"no {weight}" for shape in (found, needed))
             raise ConfigError("checkpoint", name, f"one with {takes}, as this training's policy, not {has}")
-    policy.load_state_dict(theirs)
+    policy.load_state_dict(saved)
     return int(checkpoint.get("frames", 0))
 
 

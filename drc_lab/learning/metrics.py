@@ -26,7 +26,7 @@ class TrainingMetrics(L.Callback):
 
     Attributes:
         sums: totals since metrics were last logged, over all ranks.
-        own: totals of this rank in the current rollout.
+        of_rollout: totals of this rank in the current rollout.
     """
 
     def __init__(self, log_every_rollouts: int):
@@ -37,10 +37,10 @@ class TrainingMetrics(L.Callback):
     def _clear(self) -> None:
         self.rollouts = 0
         self.sums: Sums = {}
-        self.own: Sums = {}
+        self.of_rollout: Sums = {}
 
     def _add(self, name: str, total: Any, count: int = 1) -> None:
-        _add(self.own, name, float(total), count)
+        _add(self.of_rollout, name, float(total), count)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, agent: L.LightningModule, outputs: Any, batch: Rollout, batch_idx: int
@@ -55,9 +55,9 @@ class TrainingMetrics(L.Callback):
         for name, field in EPISODE_METRICS.items():
             values = getattr(batch.episodes, field)
             self._add(name, values.sum(), len(values))
-        for name, (total, count) in _over_ranks(self.own, agent.device).items():
+        for name, (total, count) in _over_ranks(self.of_rollout, agent.device).items():
             _add(self.sums, name, total, count)
-        self.own = {}
+        self.of_rollout = {}
         if self.rollouts >= self.log_every_rollouts:
             means = {name: total / count for name, (total, count) in self.sums.items() if count}
             more = {"lr": trainer.optimizers[0].param_groups[0]["lr"]}

@@ -34,8 +34,8 @@ def on_this_machine(trainer: L.Trainer) -> Iterator[None]:
     store = TCPStore(LOOPBACK, port, is_master=True, wait_for_workers=False, master_listen_fd=listener.detach())
     changes = {"MASTER_ADDR": LOOPBACK, "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
     interfaces = psutil.net_if_addrs().items()
-    own = [name for name, addresses in interfaces if any(each.address == LOOPBACK for each in addresses)]
-    changes["GLOO_SOCKET_IFNAME"] = os.environ.get("GLOO_SOCKET_IFNAME", own[0] if own else "")
+    loopback = [name for name, addresses in interfaces if any(each.address == LOOPBACK for each in addresses)]
+    changes["GLOO_SOCKET_IFNAME"] = os.environ.get("GLOO_SOCKET_IFNAME", loopback[0] if loopback else "")
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update({name: value for name, value in changes.items() if value})
     try:

@@ -276,8 +276,8 @@ class RolloutStream:
         self.repeats_rng.bit_generator.state = state["repeats_rng"]
         self.next_repeats = tuple(state["next_repeats"])
         device = next(self.policy.parameters()).device
-        own = (state["obs"], state["resets"], tree_map(lambda x: x.to(device), state["carry"]))
-        for group, saved, parts in zip(self.groups, states, split(own, len(states)), strict=True):
+        to_split = (state["obs"], state["resets"], tree_map(lambda x: x.to(device), state["carry"]))
+        for group, saved, parts in zip(self.groups, states, split(to_split, len(states)), strict=True):
             group.set_state(saved, *parts)
         self.past.clear()
         for obs, carry, resets, repeats in state["past"]:

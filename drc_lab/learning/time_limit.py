@@ -23,7 +23,7 @@ class ScheduleInTime(L.Callback):
     """
 
     def __init__(self, say: Callable[[str], object]):
-        self.say, self.told = say, False
+        self.say, self.said = say, False
 
     def on_train_batch_end(
         self, trainer: L.Trainer, agent: L.LightningModule, outputs: Any, batch: Rollout, batch_idx: int
@@ -36,7 +36,7 @@ class ScheduleInTime(L.Callback):
         share = min(1.0, trainer.strategy.broadcast(share))  # all ranks use the clock of rank 0
         if share - agent.rollouts / agent.spec.rollouts > SLACK:
             agent.schedule_share = share
-            if not self.told:
-                self.told = True
+            if not self.said:
+                self.said = True
                 self.say(f"trainer.max_time will end this training before its {agent.spec.frames:,} frames; "
                          "the learning-rate schedule ends with the time")  # fmt: skip

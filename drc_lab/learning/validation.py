@@ -155,9 +155,9 @@ class HeldOutEvaluation(L.Callback):
         return {name: getattr(self, name) for name in names} | {"says_success": self.env.says_success}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        own = dict(state_dict)
-        self.env.says_success |= own.pop("says_success", False)
-        vars(self).update(own)
+        attributes = dict(state_dict)
+        self.env.says_success |= attributes.pop("says_success", False)
+        vars(self).update(attributes)
 
 
 def rank(means: Mapping[str, Any], present: Mapping[str, float]) -> tuple[float, float]:

@@ -135,8 +135,8 @@ class Kind(Spec, ABC):
         """All settings of this kind for a policy, in an env with these abilities; [] if it cannot be played there."""
         if self.lacks(abilities):
             return []
-        own = self.own_amount(policy)
-        return [Setting(self, amount, is_baseline=amount == own) for amount in self.played_amounts(policy)]
+        baseline_amount = self.own_amount(policy)
+        return [Setting(self, amount, is_baseline=amount == baseline_amount) for amount in self.played_amounts(policy)]
 
 
 @dataclass(frozen=True)

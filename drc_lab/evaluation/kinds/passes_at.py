@@ -27,8 +27,8 @@ class PassesAt(Kind):
 
     @classmethod
     def labelled(cls, label: str) -> "Kind | None":
-        found = re.fullmatch(r"passes_at_(\d+)", label)
-        return cls(step=int(found[1])) if found else None
+        match = re.fullmatch(r"passes_at_(\d+)", label)
+        return cls(step=int(match[1])) if match else None
 
     @property
     def words(self) -> Words:

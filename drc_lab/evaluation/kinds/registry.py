@@ -38,13 +38,13 @@ class Unknown(Kind):
 @cache
 def shipped() -> dict[str, type[Kind]]:
     """The kinds of this package, by name."""
-    found: dict[str, type[Kind]] = {}
+    by_name: dict[str, type[Kind]] = {}
     for module in pkgutil.iter_modules(kinds.__path__, f"{kinds.__name__}."):
         for thing in vars(import_module(module.name)).values():
             defined_here = inspect.isclass(thing) and thing.__module__ == module.name and thing is not Unknown
             if defined_here and issubclass(thing, Kind) and not inspect.isabstract(thing):
-                found[thing().name_in_config] = thing
-    return found
+                by_name[thing().name_in_config] = thing
+    return by_name
 
 
 def kinds_of(values: dict[str, Any], added: Any, key: str) -> dict[str, Kind]:
@@ -60,18 +60,18 @@ def kinds_of(values: dict[str, Any], added: Any, key: str) -> dict[str, Kind]:
         ConfigError: a setting of a kind is invalid, or a node names no kind.
     """
     places = {name: place for place, name in enumerate(values)}
-    found: dict[str, Kind | None] = {}
+    by_name: dict[str, Kind | None] = {}
     for name, kind in sorted(shipped().items(), key=lambda item: places.get(item[0], len(places))):
         keys = {
             field.name: name if field.name == AMOUNTS else f"{name}_{field.name}"
             for field in fields(kind)
             if field.name != NAME
         }
-        given = {field: values.pop(own) for field, own in keys.items() if own in values}
+        given = {field: values.pop(config_key) for field, config_key in keys.items() if config_key in values}
         with _errors_about(key, keys):
-            found[name] = from_mapping(kind, given, "")
-    found |= build_each(Kind, added, f"{key}.kinds")
-    return {name: made for name, made in found.items() if made is not None}
+            by_name[name] = from_mapping(kind, given, "")
+    by_name |= build_each(Kind, added, f"{key}.kinds")
+    return {name: kind for name, kind in by_name.items() if kind is not None}
 
 
 @contextmanager
@@ -95,6 +95,6 @@ def register(kind: Kind) -> None:
 def kind_named(label: str) -> Kind:
     """The kind that a label in records or a table stands for: the last one registered, or one of this package."""
     if label not in _known:
-        made = (kind.labelled(label) for kind in shipped().values())
-        return next((kind for kind in made if kind is not None), Unknown(name=label))
+        labelled = (kind.labelled(label) for kind in shipped().values())
+        return next((kind for kind in labelled if kind is not None), Unknown(name=label))
     return _known[label]

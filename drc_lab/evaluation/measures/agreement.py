@@ -130,10 +130,10 @@ def _by_step(judged: pd.DataFrame, confidence: float) -> Finding:
     for (kind, amount), played in judged.groupby(SETTING, sort=False):
         for step in range(STEPS_SHOWN):
             verdicts = played["verdicts"].str.slice(step, step + 1)
-            optimal, told = (verdicts == OPTIMAL).to_numpy(), verdicts.isin([OPTIMAL, WORSE]).to_numpy()
-            if told.any():
-                interval = ratio_interval(optimal, told, confidence)
-                rows.append([kind, amount, str(step), int(told.sum()), optimal.sum() / told.sum(), *interval])
+            optimal, counted = (verdicts == OPTIMAL).to_numpy(), verdicts.isin([OPTIMAL, WORSE]).to_numpy()
+            if counted.any():
+                interval = ratio_interval(optimal, counted, confidence)
+                rows.append([kind, amount, str(step), int(counted.sum()), optimal.sum() / counted.sum(), *interval])
     table = pd.DataFrame(rows, columns=[*SETTING, "step", "moves", "agreement", "low", "high"])
     return Finding(
         "agreement_by_step",

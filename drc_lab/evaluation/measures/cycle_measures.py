@@ -58,13 +58,13 @@ def vanished_cycles(records: pd.DataFrame, confidence: float = 0.95) -> Finding 
         closes = (played["cycle_start"] + played["cycle_length"]).to_numpy()
         again = (played["cycle_start"].to_numpy() != NONE) & (closes <= until)
         solved, steps = played["solved"].to_numpy(), decisions(played).to_numpy()
-        told = (start != NONE) & (again | solved | (steps >= until))
-        if not told.any():
+        known = (start != NONE) & (again | solved | (steps >= until))
+        if not known.any():
             continue
-        gone = ~again[told]
-        before = plain["solved"].to_numpy()[told].mean()
-        rows.append([kind, amount, int(told.sum()), gone.mean(), *rate_interval(gone, confidence), before,
-                     solved[told].mean()])  # fmt: skip
+        gone = ~again[known]
+        before = plain["solved"].to_numpy()[known].mean()
+        rows.append([kind, amount, int(known.sum()), gone.mean(), *rate_interval(gone, confidence), before,
+                     solved[known].mean()])  # fmt: skip
     if not rows:
         return None
     columns = ["levels", "vanished", "low", "high", "solved_before", "solved"]

@@ -74,11 +74,11 @@ def failures(records: pd.DataFrame, most: int | None = None) -> list[Failure]:
     ]  # fmt: skip
 
 
-def with_pictures(found: Sequence[Failure], policy: Policy, env: LevelVectorEnv) -> list[Failure]:
+def with_pictures(shown: Sequence[Failure], policy: Policy, env: LevelVectorEnv) -> list[Failure]:
     """Replays the levels of failures and adds pictures of their first and last boards.
 
     Args:
-        found: the failures.
+        shown: the failures.
         policy: the one that failed.
         env: numbers its levels as the records do; see `replay`.
     """
@@ -99,8 +99,8 @@ def with_pictures(found: Sequence[Failure], policy: Policy, env: LevelVectorEnv)
                     png = small_png(env.batch.picture(i, cell_size))
                     pictures.setdefault(int(self.levels[i]), []).append(png)
 
-    replay(policy, env, [failure.level for failure in found], Ends)
-    return [replace(f, first=pictures[f.level][0], last=pictures[f.level][-1]) for f in found]
+    replay(policy, env, [failure.level for failure in shown], Ends)
+    return [replace(f, first=pictures[f.level][0], last=pictures[f.level][-1]) for f in shown]
 
 
 def small_png(picture: UInt8[np.ndarray, "H W 3"]) -> bytes:

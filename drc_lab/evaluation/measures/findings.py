@@ -99,8 +99,8 @@ def only_with_thinking(records: pd.DataFrame, confidence: float = 0.95) -> Findi
     for kind, played in records.groupby("kind", sort=False):
         if not kind_named(str(kind)).adds_thinking:
             continue
-        after = {amount: own["solved"].to_numpy() for (_, amount), own in _settings(played)
-                 if not own["baseline"].iloc[0] and ticks_a_step(own) >= ticks_a_step(plain) - 1e-6}  # fmt: skip
+        after = {amount: plays["solved"].to_numpy() for (_, amount), plays in _settings(played)
+                 if not plays["baseline"].iloc[0] and ticks_a_step(plays) >= ticks_a_step(plain) - 1e-6}  # fmt: skip
         if not after:
             continue
         sometimes, always = np.any(list(after.values()), axis=0), np.all(list(after.values()), axis=0)

@@ -131,19 +131,22 @@ def label_thinks(axis: "Axes", x: str, y: str) -> None:
 
 
 def equal_finding(
-    own: Outcome, fixed: dict[float, Outcome], drawn: Outcome, confidence: float, criterion: Criterion
+    at_will: Outcome, fixed: dict[float, Outcome], drawn: Outcome, confidence: float, criterion: Criterion
 ) -> Finding:
     """Compares the baseline policy with the same policy without the action "think", at fixed and at drawn passes.
 
     Args:
-        own: results of the baseline policy.
+        at_will: results of the baseline policy.
         fixed: results with fixed numbers of first passes on the same levels, by number.
         drawn: results with randomly drawn passes on the same levels.
         confidence: of the intervals.
         criterion: what the scores are.
     """
-    spent, score, name = own.thinking.mean(), own.score.mean(), criterion.column
-    beside, gain = mixture(equal_compute(own, fixed, confidence)), paired_difference(own.score, drawn.score, confidence)
+    spent, score, name = at_will.thinking.mean(), at_will.score.mean(), criterion.column
+    beside, gain = (
+        mixture(equal_compute(at_will, fixed, confidence)),
+        paired_difference(at_will.score, drawn.score, confidence),
+    )
     rows: list[dict[str, Any]] = [
         {"beside": "fixed", "passes": beside["passes"], "share": beside["share"], "ticks": spent,
          "its_ticks": math.nan if math.isnan(beside["share"]) else spent, name: score, f"its_{name}": beside["fixed"],

@@ -90,11 +90,11 @@ def _first_passes(overall: Sequence[Row], confidence: float) -> pd.DataFrame:
 
 def metrics_at(rows: Sequence[Row]) -> dict[int, dict[str, float]]:
     """Metrics of each checkpoint by frames, which MLflow shows as curves."""
-    found: dict[int, dict[str, float]] = {}
+    by_frames: dict[int, dict[str, float]] = {}
     for row in rows:
         if row.optimal != "all":
             continue
-        at = found.setdefault(row.frames, {})
+        at = by_frames.setdefault(row.frames, {})
         if row.is_thinking:
             name = f"over_frames/{row.kind}_{row.amount:g}"
             at |= {f"{name}_gain": row.difference, f"{name}_gain_low": row.difference_low,
@@ -105,4 +105,4 @@ def metrics_at(rows: Sequence[Row]) -> dict[int, dict[str, float]]:
             at[f"over_frames/{row.kind}_{row.amount:g}_{row.criterion.metric}"] = row.value
         else:
             at[f"over_frames/{row.criterion.metric}"] = row.value
-    return found
+    return by_frames

@@ -59,19 +59,19 @@ def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Findi
             have the same settings on the same levels.
         confidence: of the intervals.
     """
-    subjects = [own for _, own in records.groupby(SUBJECT, sort=False)]
+    subjects = [subject for _, subject in records.groupby(SUBJECT, sort=False)]
     names, alpha, criterion = seed_names(records), 1 - confidence, criterion_of(records)
-    baseline = np.stack([_by_group(baseline_of(own), criterion) for own in subjects])  # (seeds, 1 + groups)
+    baseline = np.stack([_by_group(baseline_of(subject), criterion) for subject in subjects])  # (seeds, 1 + groups)
     rates, gains, robust, single = [], [], [], []
     for (kind, amount), _ in records.groupby(SETTING, sort=False):
-        own = [subject[(subject["kind"] == kind) & (subject["amount"] == amount)] for subject in subjects]
+        played = [subject[(subject["kind"] == kind) & (subject["amount"] == amount)] for subject in subjects]
         setting = {"kind": kind, "amount": math.nan if kind_named(str(kind)).is_control else amount}
-        scores, name = np.stack([_by_group(one, criterion) for one in own]), criterion.column
+        scores, name = np.stack([_by_group(one, criterion) for one in played]), criterion.column
         rate, gain = over_seeds(scores, confidence), over_seeds(scores - baseline, confidence)
         rates.append(setting | {"mean": rate.mean, "low": rate.low, "high": rate.high} | _each(names, scores))
         robust.append(setting | {name: rate.iqm, f"{name}_low": rate.iqm_low, f"{name}_high": rate.iqm_high,
                                  "gain": gain.iqm, "gain_low": gain.iqm_low, "gain_high": gain.iqm_high})  # fmt: skip
-        if not own[0]["baseline"].iloc[0]:
+        if not played[0]["baseline"].iloc[0]:
             gains.append(setting | {"mean": gain.mean, "low": gain.low, "high": gain.high, "p": gain.p})
             single.append(setting | _each(names, scores - baseline))
     adjusted = holm([row["p"] if kind_named(row["kind"]).adds_thinking else math.nan for row in gains])

@@ -87,8 +87,8 @@ def table(records: pd.DataFrame, confidence: float = 0.95, by_length: bool = Tru
     if SUBJECT[0] not in records:
         return _adjusted(_rows(records, confidence, by_length))
     rows: list[Row] = []
-    for (checkpoint, seed, frames), own in records.groupby(SUBJECT, sort=False):
-        of_one = _adjusted(_rows(own, confidence, by_length))
+    for (checkpoint, seed, frames), of_subject in records.groupby(SUBJECT, sort=False):
+        of_one = _adjusted(_rows(of_subject, confidence, by_length))
         rows += [replace(row, checkpoint=str(checkpoint), seed=int(seed), frames=int(frames)) for row in of_one]
     return rows
 

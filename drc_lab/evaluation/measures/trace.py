@@ -163,12 +163,12 @@ def trace_findings(trace: Trace, baseline: pd.DataFrame, confidence: float = 0.9
     shown = [tick - 1 for tick in SHOWN if tick <= trace.action.shape[1]]
     summary = pd.DataFrame({"tick": [tick + 1 for tick in shown]}
                            | {name: table["all"].to_numpy()[shown] for name, table in tables.items()})  # fmt: skip
-    found = [Finding("trace", "What does it come to think before its first move?", how, summary)]
+    findings = [Finding("trace", "What does it come to think before its first move?", how, summary)]
     for name, (_, axis, label) in quantities.items():
         text = f"The {label}. {how} low and high: {confidence:.0%} interval over all levels."
-        found.append(Finding(f"trace_{name}", f"Tick by tick: {label}", text, tables[name],
+        findings.append(Finding(f"trace_{name}", f"Tick by tick: {label}", text, tables[name],
                              _drawer(tables[name], axis), in_terminal=False))  # fmt: skip
-    return found
+    return findings
 
 
 def _thirds(optimal: Int64[np.ndarray, "N"]) -> dict[str, Bool[np.ndarray, "N"]]:

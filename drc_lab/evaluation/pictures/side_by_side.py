@@ -74,14 +74,14 @@ def timelines(
     policy: Policy, env: LevelVectorEnv, levels: Sequence[int], passes: int, cell_size: int
 ) -> list[list[Moment]]:
     """Plays levels with ``passes`` extra first passes; returns the moments of each episode."""
-    made: list[tuple[Timeline, int]] = []
+    batches: list[tuple[Timeline, int]] = []
 
     def watcher(numbers: Int64[np.ndarray, "n"]) -> Timeline:
-        made.append((Timeline(env, cell_size, passes), len(numbers)))
-        return made[-1][0]
+        batches.append((Timeline(env, cell_size, passes), len(numbers)))
+        return batches[-1][0]
 
     replay(policy, env, levels, watcher, Thinking(first_passes=passes))
-    return [moments for timeline, n in made for moments in timeline.moments[:n]]
+    return [moments for timeline, n in batches for moments in timeline.moments[:n]]
 
 
 def side_by_side(

@@ -40,8 +40,8 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         rows: from `drc_lab.evaluation.measures.table.table`; those of the baseline policy come first.
         path: of the picture.
     """
-    found = panels(rows)
-    small, wide = ([panel for panel in found if panel.wide == is_wide] for is_wide in (False, True))
+    shown = panels(rows)
+    small, wide = ([panel for panel in shown if panel.wide == is_wide] for is_wide in (False, True))
     across = min(IN_A_ROW, max(2, len(small)))
     down = -(-len(small) // across)
     figure = Figure(figsize=(WIDTH * across, HEIGHT * (down + len(wide))), layout="constrained")
@@ -113,9 +113,9 @@ def _legend_below(figure: Figure, axis: Axes) -> int:
     """Moves the legend below the drawing, or adds one there if artists have labels; returns its number of lines."""
     handles, labels = axis.get_legend_handles_labels()
     if (old := axis.get_legend()) is not None:
-        own = [text.get_text() for text in old.get_texts()]
-        if not set(own) <= set(labels):
-            handles, labels = [handle for handle in old.legend_handles if handle], own
+        its_labels = [text.get_text() for text in old.get_texts()]
+        if not set(its_labels) <= set(labels):
+            handles, labels = [handle for handle in old.legend_handles if handle], its_labels
         old.remove()
     if not labels:
         return 0

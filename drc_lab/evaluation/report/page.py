@@ -43,7 +43,7 @@ def write_page(path: Path, title: str, rows: Sequence[Row], findings: Sequence[F
             answer=answer(summaries),
             summaries=summaries,
             criterion=rows[0].criterion,
-            policies=[_Tables(own) for own in by_policy(rows)],
+            policies=[_Tables(of_policy) for of_policy in by_policy(rows)],
             plots=panels_as_svg(rows),
             findings=[_Section(finding) for finding in findings],
             video=_video(about.video),

@@ -45,21 +45,21 @@ def panels(rows: Sequence[Row]) -> list[Panel]:
     """
     means = rows[0].criterion.means.capitalize()
     if any(row.is_thinking for row in rows):
-        found = [
+        shown = [
             Panel(f"{means}: {label}", partial(_kinds, rows, label, kinds)) for label, kinds in _panels(rows).items()
         ]
     else:
-        found = [Panel(f"{means} of all players", partial(_players, rows))]
+        shown = [Panel(f"{means} of all players", partial(_players, rows))]
     if any(row.optimal not in ("all", "unknown") for row in rows):
-        found.append(Panel(f"{means} by optimal length", partial(_by_length, rows), wide=True))
-    return found
+        shown.append(Panel(f"{means} by optimal length", partial(_by_length, rows), wide=True))
+    return shown
 
 
 def _kinds(rows: Sequence[Row], label: str, kinds: Sequence[str], axis: Axes) -> None:
     """Draws kinds of thinking whose amounts have the same unit, against the amount."""
     policies = by_policy(rows)
-    for color, own in zip(_shades(len(policies)), policies, strict=True):
-        _against_amount(axis, kinds, [row for row in own if row.optimal == "all"], color, len(policies) == 1)
+    for color, of_policy in zip(_shades(len(policies)), policies, strict=True):
+        _against_amount(axis, kinds, [row for row in of_policy if row.optimal == "all"], color, len(policies) == 1)
     axis.set(xlabel=label, ylabel=rows[0].criterion.column)
     _style(axis, rows)
 
@@ -88,12 +88,12 @@ def _by_length(rows: Sequence[Row], axis: Axes) -> None:
 
 def _panels(rows: Sequence[Row]) -> dict[str, list[str]]:
     """The kinds of thinking in each panel, by the label of its x-axis."""
-    found: dict[str, list[str]] = {}
+    by_axis: dict[str, list[str]] = {}
     kinds = [kind_named(label) for label in dict.fromkeys(row.kind for row in rows)]
     for kind in sorted(kinds, key=lambda kind: kind.follows_baseline):  # those that follow it come last
         if kind.adds_thinking:
-            found.setdefault(kind.words.axis, []).append(kind.label)
-    return found
+            by_axis.setdefault(kind.words.axis, []).append(kind.label)
+    return by_axis
 
 
 def _shades(number: int) -> list[tuple[float, ...] | str]:
@@ -131,8 +131,8 @@ def _against_amount(axis: Axes, kinds: Sequence[str], overall: Sequence[Row], co
                       marker="os"[number], color=own_color, markersize=5, linewidth=1.6, capsize=3,
                       label=label if not number or alone else None)  # fmt: skip
     if alone and len(kinds) > 1:
-        own, names = axis.get_legend_handles_labels()
-        axis.legend(own[-len(kinds) :], names[-len(kinds) :], fontsize="small", loc="best")
+        handles, names = axis.get_legend_handles_labels()
+        axis.legend(handles[-len(kinds) :], names[-len(kinds) :], fontsize="small", loc="best")
 
 
 def _as_control(number: int, row: Row) -> dict[str, Any]:
@@ -177,8 +177,8 @@ def _one_by_length(axis: Axes, rows: Sequence[Row]) -> None:
 def _each_by_length(axis: Axes, policies: Sequence[Sequence[Row]]) -> None:
     """Draws the baseline policy of each checkpoint."""
     names = _length_axis(axis, policies[0])
-    for color, own in zip(_shades(len(policies)), policies, strict=True):
-        axis.plot(*_rates(own, own[0], names), color=color, marker="o", label=_name(own[0]))
+    for color, of_policy in zip(_shades(len(policies)), policies, strict=True):
+        axis.plot(*_rates(of_policy, of_policy[0], names), color=color, marker="o", label=_name(of_policy[0]))
     axis.set_title("by optimal length, each baseline policy", fontsize="medium")
 
 

@@ -97,26 +97,26 @@ def summarise(rows: Sequence[Row], confidence: float) -> list[Summary]:
         rows: from `drc_lab.evaluation.measures.table.table`.
         confidence: of their intervals.
     """
-    found = []
-    for own in by_policy(row for row in rows if row.optimal == "all"):
-        thinking, controls = [row for row in own if row.is_thinking], [row for row in own if row.is_control]
-        baseline = next(row for row in own if not (row.is_thinking or row.is_control))
-        found.append(Summary(baseline, thinking, controls, confidence))
-    return found
+    summaries = []
+    for of_policy in by_policy(row for row in rows if row.optimal == "all"):
+        thinking, controls = [row for row in of_policy if row.is_thinking], [row for row in of_policy if row.is_control]
+        baseline = next(row for row in of_policy if not (row.is_thinking or row.is_control))
+        summaries.append(Summary(baseline, thinking, controls, confidence))
+    return summaries
 
 
 def by_policy(rows: Iterable[Row]) -> list[list[Row]]:
     """Groups rows by checkpoint."""
-    found: dict[tuple[str, int, int], list[Row]] = {}
+    policies: dict[tuple[str, int, int], list[Row]] = {}
     for row in rows:
-        found.setdefault((row.checkpoint, row.seed, row.frames), []).append(row)
-    return list(found.values())
+        policies.setdefault((row.checkpoint, row.seed, row.frames), []).append(row)
+    return list(policies.values())
 
 
 def by_length(rows: Iterable[Row]) -> dict[str, int]:
     """The groups of levels by optimal length, in order, with their sizes; {} if no length is known."""
-    found = {row.optimal: row.levels for row in rows if row.optimal != "all"}
-    return {} if list(found) == ["unknown"] else found
+    sizes = {row.optimal: row.levels for row in rows if row.optimal != "all"}
+    return {} if list(sizes) == ["unknown"] else sizes
 
 
 def answer(summaries: Sequence[Summary]) -> list[str]:

@@ -35,7 +35,7 @@ def write_finding(finding: Finding, path: Path) -> None:
 
 def terminal_tables(rows: Sequence[Row], confidence: float) -> list[FittedTable]:
     """Two tables for each policy: over all levels with intervals, and by optimal length (if any is known)."""
-    return [each for own in by_policy(rows) for each in _tables_of_one(own, confidence)]
+    return [each for of_policy in by_policy(rows) for each in _tables_of_one(of_policy, confidence)]
 
 
 def _tables_of_one(rows: Sequence[Row], confidence: float) -> list[FittedTable]:
@@ -66,11 +66,11 @@ def _tables_of_one(rows: Sequence[Row], confidence: float) -> list[FittedTable]:
 
 def finding_tables(findings: Sequence[Finding]) -> list[RenderableType]:
     """The findings that the terminal shows, each as a table with its explanation."""
-    found: list[RenderableType] = []
+    tables: list[RenderableType] = []
     for finding in findings:
         if finding.in_terminal:
             words = [not is_number(column) for _, column in finding.table.items()]
             rows = [[cell(value) for value in values] for values in finding.table.itertuples(index=False, name=None)]
             file, titles = f"{FINDINGS}/{finding.name}.csv", [str(name) for name in finding.table]
-            found.append(table_of(finding.title, titles, rows, file, f"{finding.text}\n", words))
-    return found
+            tables.append(table_of(finding.title, titles, rows, file, f"{finding.text}\n", words))
+    return tables

@@ -34,8 +34,8 @@ def power_of(levels: int, gain: float, differing: float, alpha: float = 0.05) ->
     few = stats.binom.ppf(alpha / 2, count, 0.5)
     few -= stats.binom.cdf(few, count, 0.5) > alpha / 2
     helps = (1 + gain / differing) / 2 if differing else 0.5  # probability that a level that differs is helped
-    found = stats.binom.cdf(few, count, helps) + stats.binom.sf(count - few - 1, count, helps)
-    return float((of_levels.pmf(count) * np.where(few < 0, 0, found)).sum())
+    significant = stats.binom.cdf(few, count, helps) + stats.binom.sf(count - few - 1, count, helps)
+    return float((of_levels.pmf(count) * np.where(few < 0, 0, significant)).sum())
 
 
 def levels_needed(gain: float, differing: float, power: float = 0.8, alpha: float = 0.05) -> int:

@@ -239,11 +239,11 @@ class ActorCriticLoss(LossSpec, Loss):
         """
         order = passes.to(torch.uint8).argsort(dim=0, stable=True)  # (T, B), steps first, then passes
         steps = ~passes.gather(0, order)  # true for steps; the rest is filled so that it carries the bootstrap value
-        found = self.targets(
+        of_steps = self.targets(
             torch.cat([torch.where(steps, values[:-1].gather(0, order), values[-1]), values[-1:]]),
             torch.where(steps, rewards.gather(0, order), 0),
             torch.where(steps, discounts.gather(0, order), 1),
             torch.where(steps, ratios.gather(0, order), 1),
         )
         back = order.argsort(dim=0)
-        return Targets(*(torch.where(passes, 0, x.gather(0, back)) for x in found))
+        return Targets(*(torch.where(passes, 0, x.gather(0, back)) for x in of_steps))

@@ -65,8 +65,8 @@ class ImitationLoss(ImitationSpec, A2CLoss):
         """
         loss, parts = super().__call__(logits, values, batch, ranks)
         optimal, judged = _verdicts(batch)
-        own = batch.actions < optimal.shape[-1]  # false for the think action, which is not the game's
-        taken = own & optimal.gather(-1, torch.where(own, batch.actions, 0)[..., None])[..., 0]
+        of_game = batch.actions < optimal.shape[-1]  # false for the think action, which is not the game's
+        taken = of_game & optimal.gather(-1, torch.where(of_game, batch.actions, 0)[..., None])[..., 0]
         steps = torch.ones_like(judged) if batch.passes is None else ~batch.passes
         counts = torch.stack([taken.sum(), judged.sum(), steps.sum()]).to(loss.dtype)
         hits, verdicts, of = (ranks or OneRank()).mean(counts)
