@@ -75,8 +75,10 @@ def read_npz(path: str | Path, most: int, names: Collection[str] | None = None) 
         Exception: it is damaged, or holds something else than numbers: zipfile and numpy raise errors of many types.
     """
     with unpacking(path, most) as archive:
-        found = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
-        return {name: _array(archive, found[name]) for name in (found if names is None else names) if name in found}
+        members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+        return {
+            name: _array(archive, members[name]) for name in (members if names is None else names) if name in members
+        }
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:

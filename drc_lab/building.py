@@ -67,12 +67,12 @@ def build_each(kind: type, nodes: Any, key: str) -> dict[str, Any]:
     """
     if not isinstance(nodes, Mapping):
         raise ConfigError(key, nodes, "nodes by name: {NAME: {_target_: module.Class, ...}}")
-    found: dict[str, Any] = {}
+    built: dict[str, Any] = {}
     for name, node in nodes.items():
         if node is not None and not isinstance(node, Mapping):
             raise ConfigError(join(key, name), node, "a node with _target_, or null")
-        found[name] = None if node is None else build_a(kind, DictConfig(node), join(key, name), name=name)
-    return found
+        built[name] = None if node is None else build_a(kind, DictConfig(node), join(key, name), name=name)
+    return built
 
 
 @contextmanager

@@ -62,12 +62,12 @@ def fault_in_zip(path: Path) -> str | None:
 
 def _hashed(file: BinaryIO, size: int) -> str:
     """The SHA-256 of a file's first ``size`` bytes."""
-    found = hashlib.sha256()
+    hashed = hashlib.sha256()
     file.seek(0)
     while size and (part := file.read(min(size, 2**20))):
-        found.update(part)
+        hashed.update(part)
         size -= len(part)
-    return found.hexdigest()
+    return hashed.hexdigest()
 
 
 def sealed(content: bytes) -> bytes:

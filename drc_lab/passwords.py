@@ -43,12 +43,12 @@ def moved_to_environment(words: Sequence[str]) -> list[str]:
     So neither what Hydra writes nor the commands of other processes have it, while the config has it.
     """
 
-    def move(found: re.Match[str]) -> str:
-        secret = re.sub(r"\\(.)", r"\1", found[2])  # escaped for Hydra's grammar
+    def move(match: re.Match[str]) -> str:
+        secret = re.sub(r"\\(.)", r"\1", match[2])  # escaped for Hydra's grammar
         for number in itertools.count(1):
             name = VARIABLE if number == 1 else f"{VARIABLE}_{number}"
             if os.environ.setdefault(name, secret) == secret:
-                return f"{found[1]}${{oc.env:{name}}}{found[3]}"
+                return f"{match[1]}${{oc.env:{name}}}{match[3]}"
         raise AssertionError
 
     moved = []

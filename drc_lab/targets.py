@@ -57,18 +57,18 @@ def locate(path: Any, key: str) -> Callable[..., Any]:
     if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):
         raise mistake("as in module.Name")
     parts = path.split(".")
-    found = imported(parts[0])
+    located = imported(parts[0])
     for number, part in enumerate(parts[1:], 1):
         parent = ".".join(parts[:number])
-        if hasattr(found, part):
-            found = getattr(found, part)
-        elif isinstance(found, ModuleType):
-            found = imported(f"{parent}.{part}", found)
+        if hasattr(located, part):
+            located = getattr(located, part)
+        elif isinstance(located, ModuleType):
+            located = imported(f"{parent}.{part}", located)
         else:
-            raise mistake(has_no(found, parent, part))
-    if not callable(found):
-        raise mistake(f"{path} is a {type(found).__name__}")
-    return found
+            raise mistake(has_no(located, parent, part))
+    if not callable(located):
+        raise mistake(f"{path} is a {type(located).__name__}")
+    return located
 
 
 def no_module(name: str) -> str:

@@ -52,9 +52,9 @@ def trusted(modules: Any, key: str = "trust") -> Trust:
 def trusted_by(config: DictConfig) -> Trust:
     """What a command trusts: the modules in ``trust``, and the classes and env ids that its own config names."""
     policy = plain(config.policy) if OmegaConf.is_dict(config.get("policy")) else {}
-    named = {str(found) for _, found in _targets(policy, "policy")}
+    named = {str(name) for _, name in _targets(policy, "policy")}
     envs = (OmegaConf.select(config, key) for key in ("env.id", "evaluation.env.id"))
-    return Trust(trusted(config.get("trust") or []).modules, frozenset(named | {str(found) for found in envs if found}))
+    return Trust(trusted(config.get("trust") or []).modules, frozenset(named | {str(name) for name in envs if name}))
 
 
 def check_config(config: Mapping[str, Any], trust: Trust) -> None:
@@ -90,24 +90,24 @@ def _check_policy(policy: Mapping[str, Any], trust: Trust) -> None:
 
     key = f"policy.{TARGET}"
     target = policy.get(TARGET)
-    own = {name for name in SPECS if name.startswith(OWN_POLICIES)}
+    shipped = {name for name in SPECS if name.startswith(OWN_POLICIES)}
     if not isinstance(target, str):
         raise ConfigError(key, target, "the import path of a policy")
-    if target in own:
+    if target in shipped:
         # Hydra would follow these keys, and what they name, wherever they stand among the arguments.
         for at, name in _keys(policy, "policy"):
             if name.startswith("_") and at != key:
                 raise ConfigError(at, "a key of Hydra", f"arguments of {target}")
         return
-    for at, found in _targets(policy, "policy"):
-        if found not in trust.names and found not in own:
-            module = str(found).rpartition(".")[0]
+    for at, name in _targets(policy, "policy"):
+        if name not in trust.names and name not in shipped:
+            module = str(name).rpartition(".")[0]
             if not module or module not in trust:
-                raise ConfigError(at, found, f"a policy of drc_lab; {_advice(module or 'MODULE')}")
+                raise ConfigError(at, name, f"a policy of drc_lab; {_advice(module or 'MODULE')}")
             # ``mine.subprocess.run`` is no function of mine
-            place = getattr(locate(found, at), "__module__", None)
+            place = getattr(locate(name, at), "__module__", None)
             if place not in trust:
-                raise ConfigError(at, found, f"what trusted modules define themselves; {_advice(str(place))}")
+                raise ConfigError(at, name, f"what trusted modules define themselves; {_advice(str(place))}")
 
 
 def _advice(module: str) -> str:

@@ -51,11 +51,11 @@ def size_of_regular(descriptor: int, path: str | Path) -> int:
     Raises:
         UserError: it is no regular file.
     """
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode):
-        kind = KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        kind = KINDS.get(stat.S_IFMT(status.st_mode), "something else")
         raise UserError(f"{path}: found {kind}, allowed: a regular file")
-    return found.st_size
+    return status.st_size
 
 
 def _opener(path: str, flags: int) -> int:

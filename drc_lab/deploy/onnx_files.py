@@ -125,14 +125,14 @@ def write_int8_static(float32: Path, path: Path, feeds: Sequence[Feed]) -> None:
 def _last_products(model: Any, outputs: Sequence[str]) -> list[str]:
     """Names of the last matrix products before the outputs, from which they follow without another one."""
     makers = {name: node for node in model.graph.node for name in node.output}
-    found, left = set(), [makers[name] for name in outputs]
+    products, left = set(), [makers[name] for name in outputs]
     while left:
         node = left.pop()
         if node.op_type in ("Gemm", "MatMul"):
-            found.add(node.name)
+            products.add(node.name)
         else:
             left += [makers[name] for name in node.input if name in makers]
-    return sorted(found)
+    return sorted(products)
 
 
 def _quantizable(float32: Path) -> Any:

@@ -75,10 +75,10 @@ def points_of(policy: Policy, repeats: int | None = None) -> list[Point]:
 
 @torch.no_grad()
 def _points(policy: Policy, repeats: int | None) -> list[Point]:
-    found: list[Point] = []
+    points: list[Point] = []
 
     def note(point: Point, value: Tensor) -> Tensor:
-        found.append(point)
+        points.append(point)
         return value
 
     weight, before = next(policy.parameters()), policy.taps
@@ -87,7 +87,7 @@ def _points(policy: Policy, repeats: int | None) -> list[Point]:
         policy(torch.zeros(1, *policy.obs_shape, device=weight.device), repeats=repeats)
     finally:
         policy.taps = before
-    return found
+    return points
 
 
 def last_states(policy: Policy, what: str) -> dict[int, str]:

@@ -210,10 +210,10 @@ def check_folder(folder: Path, key: str) -> None:
     if not path.exists():
         return
     try:
-        found = as_mapping(read_json(path), str(path)).get("key")
+        recorded_key = as_mapping(read_json(path), str(path)).get("key")
     except UserError:
-        found = None
-    if found != key:
+        recorded_key = None
+    if recorded_key != key:
         raise UserError(
             f"{folder}: holds a recording of other weights, levels or names; name another folder, or remove it"
         )

@@ -80,8 +80,8 @@ class Recording:
     @property
     def names(self) -> list[str]:
         """Names of the recorded tensors that the policy computed: all but observations, returns and boards."""
-        own = [name for name in self.tensors if name != "obs" and not of_boards(name)]
-        return sorted(own, key=_place)
+        computed = [name for name in self.tensors if name != "obs" and not of_boards(name)]
+        return sorted(computed, key=_place)
 
     @cached_property
     def deciding(self) -> np.ndarray:
@@ -91,20 +91,20 @@ class Recording:
     @cached_property
     def episodes(self) -> list[Episode]:
         """The recorded episodes, sorted by level like the rows."""
-        found, at = [], 0
+        episodes, at = [], 0
         boards = {
             name.removeprefix("boards."): each for name, each in self.tensors.items() if name.startswith("boards.")
         }
         steps = self.index[self.deciding]
         for level, rows in steps.groupby("level", sort=True):
             place = slice(at, at + len(rows) + 1)
-            found.append(Episode(
+            episodes.append(Episode(
                 int(str(level)), {name: each[place] for name, each in boards.items()}, rows["action"].to_numpy(),
                 rows["waits"].to_numpy(), self.tensors["returns"][place], bool(rows["solved"].iloc[0]),
                 int(self.about["height"]), int(self.about["width"]),
             ))  # fmt: skip
             at = place.stop
-        return found
+        return episodes
 
 
 def _place(name: str) -> tuple[int, int, str]:

@@ -55,20 +55,20 @@ def attributions(policy: Policy, obs: Tensor, method: str, of: str = ACTION, rep
 
     if method == GRADIENT:
         start = x.clone().requires_grad_()
-        found = Saliency(says).attribute(start, abs=True, additional_forward_args=(chosen,))
+        attributed = Saliency(says).attribute(start, abs=True, additional_forward_args=(chosen,))
     elif method == INTEGRATED:
         at_once = max(AT_ONCE, len(x))
-        found = IntegratedGradients(says).attribute(
+        attributed = IntegratedGradients(says).attribute(
             x.clone(), n_steps=PATHS, internal_batch_size=at_once, additional_forward_args=(chosen,)
         )
     else:
         window = (x.shape[1], 1, 1)
         with torch.no_grad():
-            found = Occlusion(says).attribute(
+            attributed = Occlusion(says).attribute(
                 x, sliding_window_shapes=window, baselines=0.0, additional_forward_args=(chosen,)
             )
-            return found[:, 0].abs()  # the same in all channels
-    return found.detach().abs().sum(1)
+            return attributed[:, 0].abs()  # the same in all channels
+    return attributed.detach().abs().sum(1)
 
 
 def bytes_of_level(policy: Policy) -> int:
@@ -88,19 +88,19 @@ def contents(batch: Any, board: tuple[int, int]) -> dict[str, np.ndarray]:
     if isinstance(batch, SokobanBatch):
         tiles = batch.tiles.reshape(len(batch.tiles), -1, batch.width)
         names = {"player": (5, 6), "box": (3, 4), "target": (2, 3, 6), "wall": (0,), "floor": (1,)}
-        found = {name: np.isin(tiles, codes) for name, codes in names.items()}
+        masks = {name: np.isin(tiles, codes) for name, codes in names.items()}
     elif isinstance(batch, RicochetBatch):
         cells = np.arange(batch.walls.shape[1])
         target = batch.robots[np.arange(len(batch.walls)), batch.target]
         others = (batch.robots[..., None] == cells).any(1) & (cells != target[:, None])
         flat = {"target robot": cells == target[:, None], "goal": cells == batch.goal[:, None], "other robot": others}
         flat["rest"] = ~np.logical_or.reduce(list(flat.values()))
-        found = {name: each.reshape(len(each), -1, batch.width) for name, each in flat.items()}
+        masks = {name: each.reshape(len(each), -1, batch.width) for name, each in flat.items()}
     else:
         return {}
-    border = [(size - seen) // 2 for size, seen in zip(next(iter(found.values())).shape[1:], board, strict=True)]
+    border = [(size - seen) // 2 for size, seen in zip(next(iter(masks.values())).shape[1:], board, strict=True)]
     rows, columns = (slice(ring, ring + seen) for ring, seen in zip(border, board, strict=True))
-    return {name: each[:, rows, columns] for name, each in found.items()}
+    return {name: each[:, rows, columns] for name, each in masks.items()}
 
 
 def saliency(
@@ -132,8 +132,8 @@ def saliency(
     for method in methods:
         for what in of:
             for ticks in range(1, policy.repeats_per_step + 1):
-                found = attributions(policy, seen, method, what, ticks).cpu().numpy()
-                share = found / np.maximum(found.sum((1, 2), keepdims=True), 1e-12)
+                attributed = attributions(policy, seen, method, what, ticks).cpu().numpy()
+                share = attributed / np.maximum(attributed.sum((1, 2), keepdims=True), 1e-12)
                 maps[method, what] = share  # overwritten until only that of all ticks is left
                 for name, where in holds.items():
                     each = (share * where).sum((1, 2))
@@ -185,18 +185,18 @@ def _half(share: np.ndarray) -> int:
 def _draw_shares(axis: "Axes", table: pd.DataFrame) -> None:
     cells = list(dict.fromkeys(table["cell"]))
     groups = list(table.groupby(["method", "of"], sort=False))
-    for number, ((method, of), own) in enumerate(groups):
+    for number, ((method, of), shares) in enumerate(groups):
         place = np.arange(len(cells)) + (number - len(groups) / 2) * 0.8 / len(groups)
-        axis.bar(place, own["share"], 0.8 / len(groups), label=f"{method}, {of}")
-    axis.plot(range(len(cells)), own["cells"], "k_", markersize=20, label="share of cells")
+        axis.bar(place, shares["share"], 0.8 / len(groups), label=f"{method}, {of}")
+    axis.plot(range(len(cells)), shares["cells"], "k_", markersize=20, label="share of cells")
     axis.set_xticks(range(len(cells)), cells)
     axis.set(ylabel="share of the attribution", ylim=(0, 1))
     axis.legend(fontsize="x-small")
 
 
 def _draw_by_tick(axis: "Axes", table: pd.DataFrame) -> None:
-    own = table[(table["method"] == table["method"].iloc[0]) & (table["of"] == table["of"].iloc[0])]
-    for cell, line in own.groupby("cell", sort=False):
+    shares = table[(table["method"] == table["method"].iloc[0]) & (table["of"] == table["of"].iloc[0])]
+    for cell, line in shares.groupby("cell", sort=False):
         axis.plot(line["ticks"], line["share"], marker="o", label=cell)
     axis.set(xlabel="ticks", ylabel="share of the attribution", ylim=(0, 1))
     axis.legend(fontsize="x-small")

@@ -144,19 +144,19 @@ def implementations(spec: PolicySpeedSpec) -> dict[str, Ours]:
     """Makes the DRCs that are compared, by name: the plain one in both layouts, the library's, and the library's with
     recomputing; on a GPU also as CUDA graphs, and in bfloat16 if the device has it. All have the same weights."""
     device, policy = torch.device(spec.device), spec.drc()
-    made: dict[str, Ours] = {name: Plain(policy, spec.obs_shape, layout) for name, layout in LAYOUTS.items()}
-    made |= {"ours": Ours(policy, spec.obs_shape), SAVING: Ours(spec.drc(recompute_steps=spec.recompute_steps),
+    subjects: dict[str, Ours] = {name: Plain(policy, spec.obs_shape, layout) for name, layout in LAYOUTS.items()}
+    subjects |= {"ours": Ours(policy, spec.obs_shape), SAVING: Ours(spec.drc(recompute_steps=spec.recompute_steps),
                                                                 spec.obs_shape)}  # fmt: skip
     if device.type == "cuda":
-        made[GRAPHS] = Graphed(policy, spec.obs_shape)
+        subjects[GRAPHS] = Graphed(policy, spec.obs_shape)
     if has_bfloat16(device):
         half = spec.drc(recurrent_precision="bfloat16")
-        made[BFLOAT16] = Ours(half, spec.obs_shape)
+        subjects[BFLOAT16] = Ours(half, spec.obs_shape)
         if device.type == "cuda":
-            made[f"{GRAPHS} {BFLOAT16}"] = Graphed(half, spec.obs_shape)
-    for subject in made.values():
+            subjects[f"{GRAPHS} {BFLOAT16}"] = Graphed(half, spec.obs_shape)
+    for subject in subjects.values():
         subject.policy.load_state_dict(policy.state_dict())
-    return made
+    return subjects
 
 
 def convolutions(spec: PolicySpeedSpec) -> dict[tuple[str, int], Run]:

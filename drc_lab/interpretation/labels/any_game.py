@@ -18,14 +18,14 @@ def in_cycle(episode: Episode) -> np.ndarray:
     belong to no cycle."""
     states = [b"".join(np.ascontiguousarray(board[t]).tobytes() for board in episode.boards.values())
               for t in range(len(episode) + 1)]  # fmt: skip
-    found, since = np.zeros(len(episode), np.int8), 0
+    marked, since = np.zeros(len(episode), np.int8), 0
     for end in range(1, len(states)):
         if episode.waits[end - 1]:
             continue
         for start in range(end - 1, since - 1, -1):
             if states[start] == states[end]:
-                found[start:end] = 1
+                marked[start:end] = 1
                 since = end
                 break
-    found[episode.waits] = 0
-    return found
+    marked[episode.waits] = 0
+    return marked

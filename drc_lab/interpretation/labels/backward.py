@@ -14,25 +14,25 @@ def next_event(steps: int, cells: int, events: list[tuple[int, int, int]]) -> np
         steps, cells: T, P.
         events: (step, cell, class), sorted by step.
     """
-    found = np.zeros((steps, cells), np.int8)
+    following = np.zeros((steps, cells), np.int8)
     upcoming = np.full(cells, NEVER, np.int8)
     waiting = list(events)
     for step in reversed(range(steps)):
         while waiting and waiting[-1][0] == step:
             _, cell, kind = waiting.pop()
             upcoming[cell] = kind
-        found[step] = upcoming
-    return found
+        following[step] = upcoming
+    return following
 
 
 def next_only(steps: int, cells: int, events: list[tuple[int, int]]) -> np.ndarray:
     """Marks the cell of the next event with 1 and all others with 0, int8 [T, P]; events are (step, cell) by step."""
-    found = np.zeros((steps, cells), np.int8)
+    following = np.zeros((steps, cells), np.int8)
     begin = 0
     for step, cell in events:
-        found[begin : step + 1, cell] = 1
+        following[begin : step + 1, cell] = 1
         begin = step + 1
-    return found
+    return following
 
 
 def number_left(steps: int, events: list[int]) -> np.ndarray:

@@ -48,8 +48,8 @@ def register_label(
     name and game."""
 
     def register(of: Callable[[Episode], np.ndarray]) -> Callable[[Episode], np.ndarray]:
-        own = [label for label in _LABELS.get(_name(game), []) if label.name != name]
-        _LABELS[_name(game)] = [*own, Label(name, of, tuple(classes), cells, text, game)]
+        others = [label for label in _LABELS.get(_name(game), []) if label.name != name]
+        _LABELS[_name(game)] = [*others, Label(name, of, tuple(classes), cells, text, game)]
         return of
 
     return register

@@ -24,7 +24,7 @@ def at_checkpoint(
     frames: int,
     recording: Recording,
     thought: Recording | None,
-    found: Sequence[Target],
+    to_predict: Sequence[Target],
     spec: ProbeSpec,
     confidence: float = 0.95,
 ) -> list[dict[str, Any]]:
@@ -35,7 +35,7 @@ def at_checkpoint(
         frames: that the checkpoint was trained for.
         recording: of its episodes.
         thought: recording of the same levels with extra passes before the first step; None if there is none.
-        found, spec, confidence: see `drc_lab.interpretation.probes.probing.probe_all`.
+        to_predict, spec, confidence: see `drc_lab.interpretation.probes.probing.probe_all`.
     """
     split = Split.of(recording, spec.train_share, spec.seed)
     solved = _solved(recording)
@@ -45,7 +45,7 @@ def at_checkpoint(
         low, high = paired_difference(with_passes, solved, confidence)
         more |= {"gain": with_passes.mean() - solved.mean(), "gain_low": low, "gain_high": high}
     rows: list[dict[str, Any]] = []
-    for target in found:
+    for target in to_predict:
         bench = Bench(recording, target, split, spec)
         if not target.label.cells or not bench.possible:
             continue
@@ -81,7 +81,7 @@ def _draw(axis: "Axes", table: pd.DataFrame) -> None:
     for label, line in table[table["label"] != NOTHING].groupby("label", sort=False):
         axis.plot(line["frames"], line["score"], marker="o", label=str(label))
         axis.fill_between(line["frames"], line["low"], line["high"], alpha=0.15)
-    own = table.drop_duplicates("frames")
-    axis.plot(own["frames"], own["solve_rate"], color="black", linestyle="--", label="solve rate")
+    checkpoints = table.drop_duplicates("frames")
+    axis.plot(checkpoints["frames"], checkpoints["solve_rate"], color="black", linestyle="--", label="solve rate")
     axis.set(xlabel="env frames", ylabel="macro-F1; solve rate", ylim=(0, 1.02))
     axis.legend(fontsize="x-small")

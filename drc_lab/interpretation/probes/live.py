@@ -80,8 +80,8 @@ class ProbeCurves(L.Callback):
                 evaluate(agent.policy, env, watchers=[recorder])
             height, width = size_of(env)
             recording = Recording(*recorder.shard(), {"height": height, "width": width})
-            found = targets(recording, self._labels, recording.board)
-            rows = at_checkpoint(agent.frames, recording, None, found, self.spec.probes())
+            to_predict = targets(recording, self._labels, recording.board)
+            rows = at_checkpoint(agent.frames, recording, None, to_predict, self.spec.probes())
         scored = [row for row in rows if "score" in row]
         return {f"probe/{row['label']}": row["score"] for row in scored} | {
             f"probe_observation/{row['label']}": row[OBSERVATION] for row in scored

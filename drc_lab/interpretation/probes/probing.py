@@ -39,7 +39,7 @@ class Probed:
 def probe_all(
     recording: Recording,
     untrained: Recording,
-    found: Sequence[Target],
+    to_predict: Sequence[Target],
     spec: ProbeSpec,
     confidence: float = 0.95,
     advance: Advance = silent,
@@ -49,7 +49,7 @@ def probe_all(
     Args:
         recording: of the policy.
         untrained: recording of the same steps by a policy of the same shape with random weights.
-        found: what the probes predict.
+        to_predict: what the probes predict.
         spec: settings of the fits.
         confidence: of intervals, and 1 - alpha of the tests.
         advance: called with 1 after each probe and its controls.
@@ -58,7 +58,7 @@ def probe_all(
     rows: list[list[object]] = []
     probes: dict[Key, Probe] = {}
     p_values: list[tuple[int, float]] = []
-    for target in found:
+    for target in to_predict:
         bench = Bench(recording, target, split, spec)
         if not bench.possible:
             continue
@@ -70,16 +70,16 @@ def probe_all(
             for of, fitted in ((MAJORITY, majority), (OBSERVATION, obs)):
                 rows.append(_row(label, "", of, kernel, fitted, confidence))
             for name in readable:
-                own = bench.fit(recording.tensor(name), kernel)
+                fitted_probe = bench.fit(recording.tensor(name), kernel)
                 controls = {
                     UNTRAINED: bench.fit(untrained.tensor(name), kernel),
                     SHUFFLED: bench.fit(recording.tensor(name), kernel, shuffled=True),
                 }
-                assert own.probe is not None
-                probes[label.name, name, kernel] = own.probe
-                beaten = max(own.score.beats(c.score) for c in (majority, obs, *controls.values()))
+                assert fitted_probe.probe is not None
+                probes[label.name, name, kernel] = fitted_probe.probe
+                beaten = max(fitted_probe.score.beats(c.score) for c in (majority, obs, *controls.values()))
                 p_values.append((len(rows), beaten))
-                rows.append(_row(label, name, "policy", kernel, own, confidence))
+                rows.append(_row(label, name, "policy", kernel, fitted_probe, confidence))
                 rows += [_row(label, name, of, kernel, each, confidence) for of, each in controls.items()]
                 advance(1)
     table = pd.DataFrame(rows, columns=COLUMNS)
@@ -90,9 +90,9 @@ def probe_all(
     return Probed(table, probes)
 
 
-def count_probes(recording: Recording, found: Sequence[Target], spec: ProbeSpec) -> int:
+def count_probes(recording: Recording, to_predict: Sequence[Target], spec: ProbeSpec) -> int:
     """Returns how many probes `probe_all` fits at most, not counting controls."""
-    return sum((len(spec.kernels) if target.label.cells else 1) * len(recording.names) for target in found)
+    return sum((len(spec.kernels) if target.label.cells else 1) * len(recording.names) for target in to_predict)
 
 
 def _row(label: Label, name: str, of: str, kernel: int, fitted: Fitted, confidence: float) -> list[object]:
@@ -101,22 +101,23 @@ def _row(label: Label, name: str, of: str, kernel: int, fitted: Fitted, confiden
             fitted.levels]  # fmt: skip
 
 
-def probe_findings(probed: Probed, found: Sequence[Target], confidence: float = 0.95) -> list[Finding]:
+def probe_findings(probed: Probed, to_predict: Sequence[Target], confidence: float = 0.95) -> list[Finding]:
     """Returns two findings: the best place for each label beside its controls, and the scores everywhere."""
-    table, texts = probed.table, {target.label.name: target.label.text for target in found}
+    table, texts = probed.table, {target.label.name: target.label.text for target in to_predict}
     return [best_places(table, texts, confidence), everywhere(table, confidence)]
 
 
 def best_places(table: pd.DataFrame, texts: dict[str, str], confidence: float) -> Finding:
     """Returns the best place as one row for each label and size of probe, beside the controls."""
     rows = []
-    for (label, cells), own in table.groupby(["label", "cells"], sort=False):
-        policy = own[own["of"] == "policy"]
+    for (label, cells), scores in table.groupby(["label", "cells"], sort=False):
+        policy = scores[scores["of"] == "policy"]
         if not len(policy):
             continue
         best = policy.loc[policy["score"].idxmax()]
         beside = {
-            of: own[(own["of"] == of) & own["reads"].isin(["", best["reads"]])]["score"].iloc[0] for of in CONTROLS
+            of: scores[(scores["of"] == of) & scores["reads"].isin(["", best["reads"]])]["score"].iloc[0]
+            for of in CONTROLS
         }
         rows.append(
             [label, cells, best["reads"], best["score"], best["low"], best["high"], *beside.values(), best["clear"]]
@@ -163,11 +164,11 @@ def _draw_best(axis: "Axes", shown: pd.DataFrame) -> None:
 def _by_tick(table: pd.DataFrame) -> pd.DataFrame:
     """Selects the policy's 1x1 and whole-map probes of cell states (of hidden states if there are none), with columns
     for layer and tick."""
-    own = table[(table["of"] == "policy") & table["cells"].isin(["1x1", "all"])]
-    parts = own["reads"].str.extract(r"^(\d+)\.(\d+)\.(\w+)$")
-    own = own.assign(layer=parts[0], tick=parts[1], what=parts[2]).dropna(subset=["tick"])
-    states = own[own["what"] == "c"]
-    return states if len(states) else own[own["what"] == "h"]
+    read = table[(table["of"] == "policy") & table["cells"].isin(["1x1", "all"])]
+    parts = read["reads"].str.extract(r"^(\d+)\.(\d+)\.(\w+)$")
+    read = read.assign(layer=parts[0], tick=parts[1], what=parts[2]).dropna(subset=["tick"])
+    states = read[read["what"] == "c"]
+    return states if len(states) else read[read["what"] == "h"]
 
 
 def _draw_by_tick(axis: "Axes", lines: pd.DataFrame) -> None:

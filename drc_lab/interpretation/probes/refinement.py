@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def refinement(
-    probed: Probed, thought: Recording, found: Sequence[Target], test_levels: np.ndarray, spec: ProbeSpec,
+    probed: Probed, thought: Recording, to_predict: Sequence[Target], test_levels: np.ndarray, spec: ProbeSpec,
     confidence: float = 0.95,
 ) -> Finding | None:  # fmt: skip
     """Scores each cell label on the first observation, after each tick of each extra pass.
@@ -32,7 +32,7 @@ def refinement(
     Args:
         probed: probes fitted to whole episodes without extra passes.
         thought: recording of the same policy with extra passes before the first step.
-        found: targets of ``thought``; the truth of a first step's deciding row is used for its extra passes too.
+        to_predict: targets of ``thought``; the truth of a first step's deciding row is used for its extra passes too.
         test_levels: levels that no probe was fitted to.
         spec: of the probes.
         confidence: of the intervals.
@@ -41,7 +41,7 @@ def refinement(
     first = (index["step"] == 0).to_numpy() & index["level"].isin(test_levels).to_numpy()
     passes = index["thought"].where(index["thought"] != DECIDES, index["thought"].max() + 1).to_numpy()
     rows: list[list[object]] = []
-    for target in (target for target in found if target.label.cells):
+    for target in (target for target in to_predict if target.label.cells):
         truth = _spread(target.truth, index, first)
         for (label, name, kernel), probe in probed.probes.items():
             if label != target.label.name or kernel != 1 or not _is_last_cell_state(name, thought.names):
@@ -91,8 +91,8 @@ def _spread(truth: np.ndarray, index: pd.DataFrame, first: np.ndarray) -> np.nda
 
 def _is_last_cell_state(name: str, names: Sequence[str]) -> bool:
     """Whether a name is the last recorded tick of a layer's cell state."""
-    layer, _, rest = name.partition(".")
-    tick, _, what = rest.partition(".")
+    layer, _, tick_and_what = name.partition(".")
+    tick, _, what = tick_and_what.partition(".")
     return what == "c" and f"{layer}.{int(tick) + 1}.c" not in names
 
 

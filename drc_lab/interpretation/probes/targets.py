@@ -48,7 +48,7 @@ def targets(
     Raises:
         ConfigError: a label's cells do not fit the policy's maps.
     """
-    found = []
+    learnable = []
     for label in labels:
         each = [label.of(episode) for episode in recording.episodes]
         truth = np.concatenate([_cropped(x, board) if label.cells else x for x in each])
@@ -60,8 +60,8 @@ def targets(
         rows[recording.deciding] = truth
         target = Target(label, rows)
         if len(np.unique(rows[target.known])) > 1:
-            found.append(target)
-    return found
+            learnable.append(target)
+    return learnable
 
 
 def _cropped(maps: np.ndarray, board: tuple[int, int]) -> np.ndarray:
