@@ -2,13 +2,14 @@
 
 import ctypes
 import functools
+import gc
 import json
 import os
 import sys
 
 import psutil
 
-EVERY = 20  # calls between two looks
+EVERY = 50  # calls between two looks
 
 
 class Mallinfo(ctypes.Structure):
@@ -20,7 +21,11 @@ class Mallinfo(ctypes.Structure):
 
 
 def held():
-    """Bytes that are allocated and not freed, resident megabytes, open files, threads."""
+    """Bytes that are allocated and not freed, resident megabytes, open files, threads.
+
+    Garbage in circles, which Python lets lie for a while, is collected before.
+    """
+    gc.collect()
     mallinfo = ctypes.CDLL(None).mallinfo2
     mallinfo.restype = Mallinfo
     heap, process = mallinfo(), psutil.Process()

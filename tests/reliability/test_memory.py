@@ -1,6 +1,7 @@
 """What a training holds does not grow with the number of its rollouts: memory, open files, threads.
 
-Long ones are measured by tools/long_run.py.
+MLflow loads parts of itself when they are first used, whenever that is, so it is left out here; tools/long_run.py
+watches long trainings with it.
 """
 
 import ctypes
@@ -13,7 +14,7 @@ from commands import run
 from held import looks
 from scipy.stats import theilslopes
 
-ROLLOUTS = 1600
+ROLLOUTS = 1200
 WARM_UP = 0.3  # of the rollouts: memory is still being put to its first use
 LEAK = int(os.environ.get("LEAK", 0))  # bytes kept at each rollout, to see the test fail
 BYTES, MEGABYTES = 300, 8  # most that a rollout may add, and the resident memory from the warm-up on
@@ -25,9 +26,9 @@ BYTES, MEGABYTES = 300, 8  # most that a rollout may add, and the resident memor
 )
 def test_rollouts_leave_nothing_in_memory(tmp_path):
     words = [
-        "policy=mlp", "algo.rollouts.num_envs=64", "algo.rollouts.num_steps=4", "algo.log_every_rollouts=20",
+        "policy=mlp", "algo.rollouts.num_envs=64", "algo.rollouts.num_steps=4", "evaluation.live_every=1",
         f"algo.rollouts.frames={256 * ROLLOUTS}", "evaluation.num_levels=20", "evaluation.every_frames=51_200",
-        "callbacks.videos=null", "tracking.system_metrics_seconds=null", "threads=1", "root=.", "folder=run",
+        "algo.log_every_rollouts=20", "callbacks.videos=null", "tracking=[]", "threads=1", "root=.", "folder=run",
     ]  # fmt: skip
     watch = ("drc_lab.learning.rollouts:RolloutStream.collect", None, looks(tmp_path / "held.jsonl", LEAK))
     process = run(tmp_path, *words, interruption=watch)
@@ -42,5 +43,4 @@ def test_rollouts_leave_nothing_in_memory(tmp_path):
     )
     assert found.slope < BYTES and grown < MEGABYTES
     for name in ("files", "threads"):
-        assert len({one[name] for one in steady}) <= 2, name  # MLflow's sender opens and closes one
-        assert steady[-1][name] <= steady[0][name] + 1, name
+        assert len({one[name] for one in steady}) == 1, name
