@@ -1,7 +1,7 @@
 """What a game provides to the batch env: arrays for B boards, and a step that updates them all at once."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -9,6 +9,7 @@ import numpy as np
 
 from drc_lab.envs import views
 from drc_lab.envs.distance_tables import DistanceTables
+from drc_lab.envs.saved import check_array, impossible
 from drc_lab.memory import check_memory
 
 NOOP = "no-op"  # name of the no-op, which is a game's last action if it has one
@@ -162,6 +163,23 @@ class Batch(ABC):
     def get_state(self) -> dict[str, np.ndarray]:
         """Copies of all arrays that the boards' future depends on."""
         return {name: getattr(self, name).copy() for name in dict.fromkeys((*self.STATE, "optimal", "solved"))}
+
+    def check_state(self, state: Mapping[str, np.ndarray], count: int | None = None) -> None:
+        """Checks a state that may come from anyone. Games add the ranges of what their compiled code uses as an index,
+        as it checks none.
+
+        Args:
+            state: as `get_state` returns it after boards were loaded.
+            count: boards in it; None is B.
+
+        Raises:
+            UserError: it is not that of so many boards of this game.
+        """
+        own = self.get_state()
+        for name in {*state, *self.STATE}:
+            if name not in own:
+                raise impossible(name)
+            check_array(name, state.get(name), own[name][:count])
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """Writes a state of `get_state` back, and rewrites all observations."""

@@ -7,9 +7,11 @@ import numpy as np
 
 from drc_lab.arguments import errors_under
 from drc_lab.envs.levels import Levels, hashed, mix64
+from drc_lab.envs.saved import impossible, saved_number
 from drc_lab.envs.specs.levels import CurriculumSpec, stage_key, stages
 from drc_lab.envs.streams import GeneratedLevels, LevelStream
 
+COUNTERS = ("seed", "position", "stage", "episodes", "solved")
 _STAGE_BITS = 40  # a level's id holds its stage in the bits above these
 
 
@@ -68,14 +70,19 @@ class CurriculumLevels(LevelStream[Levels]):
         return {"curriculum/stage": float(self.stage), **measured}
 
     def get_state(self) -> dict[str, Any]:
-        names = ("seed", "position", "stage", "episodes", "solved", "solve_rate")
-        return {name: getattr(self, name) for name in names} | {"streams": [s.get_state() for s in self.streams]}
+        own = {name: getattr(self, name) for name in (*COUNTERS, "solve_rate")}
+        return own | {"streams": [stream.get_state() for stream in self.streams]}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        for stream, its in zip(self.streams, state.pop("streams"), strict=True):
+        if len(state["streams"]) != len(self.streams):
+            raise impossible(f"a curriculum of {len(state['streams'])} stages")
+        for stream, its in zip(self.streams, state["streams"], strict=True):
             stream.set_state(its)
-        vars(self).update(state)
+        for name in COUNTERS:
+            setattr(self, name, saved_number(state, name))
+        self.solve_rate = float(state["solve_rate"])
+        if self.stage >= len(self.streams):
+            raise impossible(f"stage {self.stage} of {len(self.streams)}")
 
 
 def curriculum_levels(

@@ -10,6 +10,7 @@ from typing import Any, Generic
 import numpy as np
 
 from drc_lab.envs.levels import Levels, LevelSource, hashed, identities, splits_of
+from drc_lab.envs.saved import saved_number
 from drc_lab.envs.specs.game import GameSpec
 from drc_lab.envs.specs.levels import split_index
 from drc_lab.errors import ConfigError, note
@@ -91,7 +92,7 @@ class GeneratedLevels(LevelStream[Levels]):
         return {"seed": self.seed, "position": self.position}
 
     def set_state(self, state: dict[str, int]) -> None:
-        self.seed, self.position = state["seed"], state["position"]
+        self.seed, self.position = saved_number(state, "seed"), saved_number(state, "position")
 
 
 class FixedLevels(LevelStream[Levels]):
@@ -136,7 +137,7 @@ class FixedLevels(LevelStream[Levels]):
         return {"seed": self.seed, "position": self.position}
 
     def set_state(self, state: dict[str, int]) -> None:
-        self.seed, self.position = state["seed"], state["position"]
+        self.seed, self.position = saved_number(state, "seed"), saved_number(state, "position")
 
 
 class AugmentedLevels(LevelStream[Levels]):
@@ -176,7 +177,7 @@ class AugmentedLevels(LevelStream[Levels]):
         self.stream.skip_to(position)
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self.seed, self.position = state["seed"], state["position"]
+        self.seed, self.position = saved_number(state, "seed"), saved_number(state, "position")
         self.stream.set_state(state["stream"])
 
 

@@ -10,9 +10,12 @@ from gymnasium.vector.utils import batch_space
 from drc_lab.envs.batch import NOOP, SKIP, Batch
 from drc_lab.envs.episodes import begin_episodes, end_episodes, in_range, skip_thinks
 from drc_lab.envs.render import Window
+from drc_lab.envs.saved import check_array, saved_number
 from drc_lab.envs.specs.levels import RENDER_MODES, THINK, LevelEnvSpec, step_limits
 from drc_lab.envs.streams import LevelStream
 from drc_lab.errors import ConfigError
+
+EPISODE = ("level", "length", "limit", "total", "terminated", "truncated", "thinks")  # arrays of the current episodes
 
 
 class LevelVectorEnv(VectorEnv):
@@ -168,18 +171,23 @@ class LevelVectorEnv(VectorEnv):
 
     def get_state(self) -> dict[str, Any]:
         """Everything the future of this env depends on, as arrays and plain types."""
-        names = ("level", "length", "limit", "total", "terminated", "truncated", "thinks")
-        episodes = {name: getattr(self, name).copy() for name in names} | {"seed": self.seed, "begun": self.episodes}
+        episodes = {name: getattr(self, name).copy() for name in EPISODE} | {"seed": self.seed, "begun": self.episodes}
         return {"batch": self.batch.get_state(), "levels": self.levels.get_state(), "episodes": episodes}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restores a state that `get_state` returned."""
+        """Restores a state that `get_state` returned after a reset.
+
+        Raises:
+            UserError: it cannot be one; it may come from somebody else's checkpoint.
+        """
+        self.batch.check_state(state["batch"])
         self.batch.set_state(state["batch"])
         self.levels.set_state(state["levels"])
         episodes = dict(state["episodes"])
-        self.seed, self.episodes = episodes.pop("seed"), episodes.pop("begun")
-        for name, array in episodes.items():
-            getattr(self, name)[:] = array
+        self.seed, self.episodes = saved_number(episodes, "seed"), saved_number(episodes, "begun")
+        for name in set(episodes) & set(EPISODE):
+            check_array(name, episodes[name], getattr(self, name))
+            getattr(self, name)[:] = episodes[name]
 
     def _load(self, envs: np.ndarray) -> None:
         self.level[envs], levels, rows = self.levels.take(len(envs))

@@ -1,6 +1,8 @@
 """The checkpoints that a training keeps (the last one and the best ones), and when they are written."""
 
+import re
 import time
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -215,10 +217,15 @@ class Checkpoints(Checkpoint):
         return {"kept": self.kept, "judged_at": self.judged_at, "ending": self._ending}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.kept, self.judged_at = state_dict["kept"], state_dict["judged_at"]
+        self.kept, self.judged_at = in_the_folder(state_dict["kept"]), state_dict["judged_at"]
         self._ending = state_dict.get("ending", False)  # missing in older checkpoints
 
 
 def recorders(trainer: L.Trainer) -> list[Any]:
     """The runs of those of the trainer's loggers that also record checkpoints and artifacts."""
     return [logger.run for logger in trainer.loggers if hasattr(logger, "run")]
+
+
+def in_the_folder(kept: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The kept checkpoints whose names lead nowhere else: the one that lists them may be somebody else's."""
+    return [one for one in kept if re.fullmatch(r"frames-\d+\.ckpt", str(one.get("name")))]

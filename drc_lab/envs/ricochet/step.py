@@ -1,5 +1,6 @@
 """The step and the observations of Ricochet Robots, compiled."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import gymnasium as gym
@@ -13,6 +14,7 @@ from drc_lab.envs.ricochet.level import CLOSED, Boards, draw
 from drc_lab.envs.ricochet.render import picture
 from drc_lab.envs.ricochet.slide import slide
 from drc_lab.envs.ricochet.solve import solve_many
+from drc_lab.envs.saved import impossible
 from drc_lab.envs.search import LIMIT
 from drc_lab.envs.specs.ricochet import OBSERVATIONS, PLANES, ROBOT_NAMES, most_robots, obs_shape
 from drc_lab.numerics import jit
@@ -188,6 +190,20 @@ class RicochetBatch(Batch):
     def _flat(self) -> np.ndarray:
         """A view of the observation as [B, K, pixels]; a symbolic one has one pixel."""
         return self.observation.reshape(*self.observation.shape[:2], -1)
+
+    def check_state(self, state: Mapping[str, np.ndarray], count: int | None = None) -> None:
+        super().check_state(state, count)
+        walls = state["walls"].reshape(-1, *self.board_size)
+        ranges = {"robots": (-1, self.walls.shape[1] - 1), "goal": (0, self.walls.shape[1] - 1),
+                  "target": (0, self.robots.shape[1] - 1), "walls": (0, CLOSED)}  # fmt: skip
+        for name, (least, most) in ranges.items():
+            if state[name].min(initial=most) < least or state[name].max(initial=least) > most:
+                raise impossible(f"{name} out of range")
+        edges = (walls[:, 0] & 1, walls[:, -1] & 2, walls[:, :, 0] & 4, walls[:, :, -1] & 8)
+        if not all(edge.all() for edge in edges):
+            raise impossible("an open border")
+        if state["robots"][np.arange(len(walls)), state["target"]].min(initial=0) < 0:
+            raise impossible("a target robot that is absent")
 
     def load(self, envs: np.ndarray, levels: Boards, rows: np.ndarray) -> None:
         _load(envs, rows, levels.walls.reshape(len(levels), -1), levels.robots, levels.goal, levels.target,

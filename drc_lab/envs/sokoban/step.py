@@ -1,5 +1,6 @@
 """The step and the observations of Sokoban, compiled."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import gymnasium as gym
@@ -7,6 +8,7 @@ import numpy as np
 
 from drc_lab.envs.batch import NOOP, SKIP, Batch, extents
 from drc_lab.envs.directions import stride_of
+from drc_lab.envs.saved import impossible
 from drc_lab.envs.sokoban.distance_tables import SokobanTables
 from drc_lab.envs.sokoban.level import (
     BOX,
@@ -181,6 +183,18 @@ class SokobanBatch(Batch):
     def _flat(self) -> np.ndarray:
         """A view of the observation as [B, C, pixels]."""
         return self.observation.reshape(*self.observation.shape[:2], -1)
+
+    def check_state(self, state: Mapping[str, np.ndarray], count: int | None = None) -> None:
+        super().check_state(state, count)
+        boards, player = state["tiles"].reshape(-1, *self.board_size), state["player"]
+        if boards.max(initial=0) > PLAYER_ON_TARGET:
+            raise impossible("a tile of no kind")
+        if any(edge.any() for edge in (boards[:, 0], boards[:, -1], boards[:, :, 0], boards[:, :, -1])):  # WALL is 0
+            raise impossible("an open border")
+        if player.min(initial=0) < 0 or player.max(initial=0) >= self.tiles.shape[1]:
+            raise impossible("a player off the board")
+        if not np.isin(state["tiles"][np.arange(len(player)), player], (PLAYER, PLAYER_ON_TARGET)).all():
+            raise impossible("a player in another place")
 
     def load(self, envs: np.ndarray, levels: Levels, rows: np.ndarray) -> None:
         _load(envs, rows, levels.tiles.reshape(len(levels), -1), levels.optimal, self.tiles, self.player,

@@ -21,9 +21,15 @@ FRAME = (214, 39, 140)
 
 def board_picture(env: LevelVectorEnv, episode: Episode, step: int, cell: int = CELL) -> np.ndarray:
     """Draws a recorded board before a step, or at the end for ``step`` T or -1: uint8 [rows, columns, 3]. It overwrites
-    the env's first board."""
-    for name, each in episode.boards.items():
-        getattr(env.batch, name)[0] = each[step]
+    the env's first board.
+
+    Raises:
+        UserError: no board of the game is like that; a recording may be somebody else's.
+    """
+    state = {name: each[[step]] for name, each in episode.boards.items()}
+    env.batch.check_state(state, 1)
+    for name, each in state.items():
+        getattr(env.batch, name)[0] = each[0]
     env.batch.observe(np.zeros(1, np.int64))
     return env.batch.picture(0, cell)
 
