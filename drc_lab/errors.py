@@ -66,6 +66,11 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
+def printable_lines(text: str) -> str:
+    """`printable`, but for the line breaks."""
+    return text if text.isprintable() else "\n".join(map(printable, text.split("\n")))
+
+
 def complain(error: Exception | str, code: int | None = None) -> int:
     """Prints one line to stderr, on rank 0 only; returns the exit code (by default the error's own, or that of a
     mistake of the user)."""

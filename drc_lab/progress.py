@@ -11,13 +11,24 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.segment import Segment
 from rich.text import Text
 
+from drc_lab.errors import printable_lines
 from drc_lab.ranks import rank
 
-console = Console(quiet=rank() > 0, markup=False, emoji=False)  # only rank 0 of a training prints
+
+class _Console(Console):
+    """Shows what is in texts, which may be names that come with files, such as escape sequences, and obeys nothing."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable_lines(text), style, control)
+
+
+console = _Console(quiet=rank() > 0, markup=False, emoji=False)  # only rank 0 of a training prints
 QUICK = 1.0  # seconds; tasks that take less get no line
 WIDTH = 10  # of a bar, so that a line fits into 80 columns
 

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import numpy as np
+from rich.text import Text
 
 from drc_lab.app.held_out import held_out_env
 from drc_lab.app.settings import Settings
@@ -93,7 +94,7 @@ class Stage:
             if console.is_terminal:
                 console.clear()
             board = self.env.batch.text(0)
-            console.print(board, *lines, "", sep="\n", markup=False, highlight=False, soft_wrap=True)
+            console.print(Text.from_ansi(board), *lines, "", sep="\n", markup=False, highlight=False, soft_wrap=True)
             if self.pace and console.is_terminal:
                 time.sleep(1 / self.spec.fps)
 

@@ -18,6 +18,7 @@ from drc_lab.archives import unpacking
 from drc_lab.download import download, forget
 from drc_lab.envs.sokoban.files import ADVICE, LevelFiles
 from drc_lab.errors import CannotWrite, UserError, reason
+from drc_lab.progress import console
 
 LARGEST = 2**31  # bytes of the archive, and of all that is in it
 PARTS = ("unfiltered/train", "unfiltered/valid", "unfiltered/test", "medium/train", "medium/valid", "hard")
@@ -27,7 +28,7 @@ _WANTED = re.compile(rf"(?:[^/]+/)?((?:{'|'.join(PARTS)})/\w+\.txt|LICENSE|READM
 def main(settings: Settings, folder: Path) -> None:
     """Fetches what the ``data`` group describes; ``folder``, that of the run, stays empty."""
     source = levels_source(settings.config)
-    fetch(source.url, source.folder, source.sha256, Console())
+    fetch(source.url, source.folder, source.sha256, console)
 
 
 def fetch(url: str, folder: Path, sha256: str | None, console: Console) -> None:

@@ -1,5 +1,10 @@
 """The descriptions of studies and runs on MLflow's pages: what each is, and what to look at first."""
 
+import html
+import re
+
+from drc_lab.errors import printable
+
 LEARNING = (
     "`valid/solve_rate` over env frames (held-out levels, which choose the best checkpoint), or `valid/return` where "
     "the env says no success; `best/...` is what the best checkpoint came to"
@@ -32,6 +37,16 @@ SWEEP = (
 )
 
 
+def in_markdown(name: str) -> str:
+    """A name for MLflow's Markdown, in which nothing in it becomes a link, a picture or HTML."""
+    return re.sub(r"([\\`*\[\](){}!#|~]|:(?=//))", r"\\\1", html.escape(printable(name), quote=False))
+
+
+def as_code(name: str) -> str:
+    """A name as code in Markdown, which it cannot end."""
+    return f"`{printable(name).replace('`', chr(39))}`"
+
+
 def of_setting(kind: str, amount: float | None, measure: str) -> str:
     """The description of a nested run, which plays at one setting.
 
@@ -40,7 +55,7 @@ def of_setting(kind: str, amount: float | None, measure: str) -> str:
         amount: amount of thinking; None if the kind has no amounts.
         measure: the metric on held-out levels to look at first.
     """
-    what = f"`{kind}`" if amount is None else f"`{kind}`, {amount:g} of it,"
+    what = as_code(kind) if amount is None else f"{as_code(kind)}, {amount:g} of it,"
     return (
         f"How well {what} plays the held-out levels. Look first at `{measure}`, and at `gain` from `gain_low` to "
         "`gain_high`: what it adds to the baseline policy."

@@ -10,6 +10,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from drc_lab.errors import ConfigError
+from drc_lab.tracking.descriptions import in_markdown
 from drc_lab.tracking.models import best_first, own_measure, value_of
 from drc_lab.tracking.reading import listed, pages, runs_of, study_ids
 from drc_lab.tracking.spec import LATEST, RegisterSpec
@@ -44,8 +45,8 @@ def register(client: MlflowClient, spec: RegisterSpec) -> ModelVersion:
         with _process_wide(client.tracking_uri):
             version = client.create_model_version(
                 name, f"models:/{best.model_id}", run.info.run_id, tags | {"file": file, "frames": str(frames)},
-                description=f"{file} of {run.info.run_name}: {by} {value_of(best, by):.4g} "
-                            f"after {frames:,} frames",
+                description=f"{in_markdown(file)} of {in_markdown(str(run.info.run_name))}: "
+                            f"{by} {value_of(best, by):.4g} after {frames:,} frames",
                 model_id=best.model_id,
             )  # fmt: skip
     if spec.alias is not None:

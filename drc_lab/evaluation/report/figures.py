@@ -13,7 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from drc_lab.errors import printable, printable_lines
 from drc_lab.evaluation.measures.table import Row
 from drc_lab.evaluation.report.plots import BLUE, panels
 
@@ -24,7 +26,9 @@ DPI = 120
 PAGE_WIDTH, PAGE_HEIGHT, LEGEND_LINE, TEXT_LINE = 4.4, 3.1, 0.2, 0.17
 LETTERS = 50  # per line of a title or label
 INK = "#010203"  # placeholder for the page's text colour, which may be dark or light
+PLAIN: Any = {"text.parse_math": False}  # a dollar sign in a name begins no formula
 STYLE: Any = {
+    **PLAIN,
     "svg.fonttype": "none", "font.size": 11, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK,
     "axes.titlecolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.facecolor": "none",
     "figure.facecolor": "none", "savefig.facecolor": "none", "legend.facecolor": "none", "legend.frameon": False,
@@ -33,6 +37,7 @@ COLOURS = {INK: "var(--ink)", "#000000": "var(--ink)", BLUE.lower(): "var(--acce
 KEPT = ("clipPath", "path", "image", "linearGradient")  # elements whose ids are referred to by others
 
 
+@rc_context(PLAIN)
 def plot(rows: Sequence[Row], path: Path) -> None:
     """Draws all panels of a sweep into one PNG, with a line for each policy; all but the wide ones share their y-axis.
 
@@ -58,9 +63,11 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         figure.legend(*named, loc="outside upper center", ncols=min(5, len(named[1])), frameon=False)
     for row, panel in enumerate(wide, down):
         panel.draw(figure.add_subplot(grid[row, :]))
+    _show_names(figure)
     figure.savefig(path, dpi=DPI)
 
 
+@rc_context(PLAIN)
 def draw_finding(draw: Callable[[Axes], None], path: Path) -> None:
     """Draws a finding's picture into a PNG."""
     figure = Figure(figsize=(7, 3.6), layout="constrained")
@@ -68,7 +75,19 @@ def draw_finding(draw: Callable[[Axes], None], path: Path) -> None:
     axis = figure.subplots()
     draw(axis)
     axis.spines[["top", "right"]].set_visible(False)
+    _show_names(figure)
     figure.savefig(path, dpi=DPI)
+
+
+def _show_names(figure: Figure) -> None:
+    """Shows what is in names and has no glyph, such as escape sequences, as Python writes it."""
+    for text in figure.findobj(Text):
+        if (shown := printable_lines(text.get_text())) != text.get_text():
+            text.set_text(shown)
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        labels = [label.get_text() for label in axis.get_ticklabels()]  # they are set anew when the figure is drawn
+        if (names := [*map(printable_lines, labels)]) != labels:
+            axis.set_ticks(axis.get_ticklocs(), names)
 
 
 def panels_as_svg(rows: Sequence[Row]) -> list[Markup]:
@@ -95,6 +114,7 @@ def as_svg(draw: Callable[[Axes], None], title: str) -> Markup:
         extra = LEGEND_LINE * _legend_below(figure, axis) + TEXT_LINE * lines
         height = max(PAGE_HEIGHT, TEXT_LINE * len(axis.get_yticklabels()))
         figure.set_size_inches(PAGE_WIDTH, height + extra)
+        _show_names(figure)
         figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
         return _for_page(file.getvalue(), title)
 
@@ -133,7 +153,7 @@ def _for_page(svg: str, title: str) -> Markup:
     svg = svg.replace("xlink:href", "href")
     begin = re.search(r'viewBox="[^"]*"', svg)
     assert begin is not None
-    svg = Markup('<svg role="img" aria-label="{}" ').format(title) + Markup(begin[0] + svg[svg.index(">") :])
+    svg = Markup('<svg role="img" aria-label="{}" ').format(printable(title)) + Markup(begin[0] + svg[svg.index(">") :])
     for stands_for, colour in COLOURS.items():
         svg = svg.replace(stands_for, colour)
-    return Markup(re.sub(r"(font: [^'\";]*?px) [^;\"]*", r"\1 system-ui, sans-serif", svg))
+    return Markup(re.sub(r"(font: [^'\";<]*?px) [^;\"<]*", r"\1 system-ui, sans-serif", svg))

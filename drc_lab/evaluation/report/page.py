@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from drc_lab.errors import printable_lines
 from drc_lab.evaluation.kinds.registry import kind_named
 from drc_lab.evaluation.measures.finding import Finding
 from drc_lab.evaluation.measures.table import Row
@@ -65,8 +66,13 @@ def write_findings_page(
     path.write_text(page, encoding="utf-8")
 
 
+def _shown(value: Any) -> Any:
+    """What a page shows of a value: marks in names that turn the direction of writing, say, are shown, not obeyed."""
+    return printable_lines(value) if type(value) is str else value
+
+
 def _templates() -> Environment:
-    environment = Environment(loader=PackageLoader("drc_lab.evaluation.report", ""), autoescape=True,
+    environment = Environment(loader=PackageLoader("drc_lab.evaluation.report", ""), autoescape=True, finalize=_shown,
                               undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # fmt: skip
     environment.filters |= {"cell": cell, "kind": lambda kind: kind_named(kind).words.short}
     words = (amount, data_uri, gain, p_value, player, score, solvers)
