@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast coverage matrix docs lint format typecheck ui bench gpu-check gpu-wheels lock clean
+.PHONY: help install run test test-fast coverage matrix docs lint format typecheck ui bench gpu-check gpu-wheels fuzz lock clean
 
 PYTHON ?= python3
 ROOT   ?= outputs
@@ -24,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "ARGS='...' is passed on by run, bench, test, test-fast, coverage and matrix:  make run ARGS='seed=1'"
+	@echo "ARGS='...' is passed on by run, bench, test, test-fast, coverage, matrix and fuzz:  make run ARGS='seed=1'"
 
 install: $(STAMP) ## Make .venv and install everything, exact versions (PYTHON=python3.12 picks another Python)
 
@@ -72,6 +72,9 @@ coverage: $(STAMP) ## Run all tests, and list the lines of drc_lab that none run
 
 matrix: $(STAMP) ## Try Python 3.11 to 3.14 and the lowest versions of all dependencies, as far as they can be had
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python tools/matrix.py $(ARGS)
+
+fuzz: $(STAMP) ## Load thousands of damaged files of each kind; figures in experiments/reliability (ARGS=levels: one kind)
+	$(BIN)/python tools/fuzz.py $(ARGS)
 
 docs: $(STAMP) ## Build the documentation site into ROOT/site; a link to nowhere ends it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir $(abspath $(ROOT))/site

@@ -28,6 +28,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from drc_lab.errors import CannotWrite, UserError, note, reason
@@ -80,7 +81,10 @@ class Journal:
             size_of_regular(descriptor, path)  # a device could be read without end
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released when the process ends
             for operation, end in self.read(0, notes=True):
-                self._take_in(operation, end)
+                try:
+                    self._take_in(operation, end)
+                except (ValueError, TypeError, KeyError, AttributeError):  # lines of older versions have no checksum
+                    raise UserError(self._damaged(json.dumps(operation).encode(), end)) from None
             if (torn := os.fstat(descriptor).st_size - self.size) > 0:
                 os.ftruncate(descriptor, self.size)
                 note(f"{path}: its last line was not finished, and {torn} bytes of it are left out")
@@ -208,12 +212,14 @@ class Journal:
         if operation["op"] == "run":
             self.run = operation
         elif operation["op"] == "sent":
-            self.sent = operation["position"]
+            self.sent = range(end).index(operation["position"])  # a ValueError for what is no byte before it
         elif operation["op"] == "status":
             self.ended = operation["status"] != "RUNNING"
         elif operation["op"] == "drop":
             self._seen.pop(("checkpoint", operation["name"]), None)  # one of that name may be recorded again
         for name, step in points(operation):
+            if type(step) not in (int, NoneType):
+                raise TypeError(f"a step {step!r}")
             self._seen[operation["op"], name].add(step)
         if goes_to := target(operation):
             self._latest[goes_to] = end
@@ -271,7 +277,7 @@ def run_id(folder: Path) -> str | None:
 def points(operation: Operation) -> list[tuple[str, int | None]]:
     """What an operation records only once: names, each with its step if it has one. See `Journal`."""
     match operation:
-        case {"op": "metrics" | "params", "values": values}:
+        case {"op": "metrics" | "params", "values": dict(values)}:
             return [(name, operation.get("step")) for name in values]
         case {"op": "checkpoint", "path": path, "step": step}:
             return [(Path(path).name, step)]

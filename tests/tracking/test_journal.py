@@ -110,6 +110,18 @@ def test_a_damaged_line_within_gets_one_line(path, opened):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("line", [
+    b'{"op": "sent", "position": -1}', b'{"op": "sent", "position": "a"}',
+    b'{"op": "metrics", "values": {"a": 1}, "step": "b"}', b'{"op": "status"}', b'{"op": "artifact", "path": 1}',
+    b'{"op": "checkpoint", "path": {}, "step": 1}',
+])  # fmt: skip
+def test_an_operation_that_no_run_wrote_gets_one_line(path, line):
+    path.write_bytes(b'{"op": "run"}\n' + line + b"\n")
+    with pytest.raises(UserError, match=f"{FILE}: damaged before byte") as error:
+        Journal(path)
+    assert "\n" not in str(error.value)
+
+
 @pytest.fixture
 def little_space():
     """Files can grow to so many bytes, and what is written beyond is cut, as on a full disk."""
