@@ -8,6 +8,7 @@ from no_thinking import thinking
 
 import drc_lab  # noqa: F401 - registers the envs
 from drc_lab.errors import ConfigError
+from drc_lab.evaluation.kinds.adaptive import Adaptive
 from drc_lab.evaluation.kinds.controls import NoMemory, Random
 from drc_lab.evaluation.kinds.first_passes import FirstPasses
 from drc_lab.evaluation.kinds.kind import Setting
@@ -70,6 +71,13 @@ def test_every_kind_of_thinking_is_there_and_the_policy_as_it_is_comes_first():
 def test_impossible_settings_are_refused_in_one_line(keys, line):
     with pytest.raises(ConfigError, match=line):
         thinking(**keys).settings(Counting(1), v1())
+
+
+def test_a_kind_made_in_python_is_checked_as_one_of_a_config():
+    with pytest.raises(ConfigError, match="max_ticks: found 0, allowed: at least 1"):
+        Adaptive(max_ticks=0)
+    with pytest.raises(ConfigError, match="max_ticks: found True, allowed: int, at least 1"):
+        Adaptive(max_ticks=True)
 
 
 def test_each_setting_plays_the_same_levels_and_the_policy_as_it_is_plays_once():
