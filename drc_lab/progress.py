@@ -95,8 +95,15 @@ class Display:
             return
         if self._lines is None:
             texts = TextColumn("{task.description}", markup=False)
-            self._lines = _Lines(BarColumn(WIDTH), texts, _Times(), console=self.console, transient=True,
-                                 refresh_per_second=4, get_time=self.clock)  # fmt: skip
+            self._lines = _Lines(
+                BarColumn(WIDTH),
+                texts,
+                _Times(),
+                console=self.console,
+                transient=True,
+                refresh_per_second=4,
+                get_time=self.clock,
+            )
             self._lines.start()
         lines = self._lines
         task = lines.add_task(text, total=total, completed=int(done), at_once=at_once)

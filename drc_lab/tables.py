@@ -107,8 +107,13 @@ class FittedTable:
         for i, width in layout.items():
             column = self.columns[i]
             title = "\n".join(textwrap.wrap(column.title, width, break_on_hyphens=False))
-            table.add_column(Text(title), justify="left" if column.words else "right", width=width, overflow="fold",
-                             no_wrap=not column.name)  # fmt: skip
+            table.add_column(
+                Text(title),
+                justify="left" if column.words else "right",
+                width=width,
+                overflow="fold",
+                no_wrap=not column.name,
+            )
         for cells, dim, last in self._rows:
             table.add_row(*(Text(cells[i]) for i in layout), style="dim" if dim else "", end_section=last)
         return table
@@ -127,8 +132,14 @@ class FittedTable:
                 yield Padding(Text(line, style="dim" if dim else ""), (0, 0, 0, INDENT), expand=False)
 
 
-def table_of(title: str, titles: Sequence[str], rows: Sequence[Sequence[str]], file: str | None, caption: str = "",
-             words: Sequence[bool] | None = None) -> FittedTable:  # fmt: skip
+def table_of(
+    title: str,
+    titles: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    file: str | None,
+    caption: str = "",
+    words: Sequence[bool] | None = None,
+) -> FittedTable:
     """Makes a table whose columns are in descending order of importance.
 
     The leftmost columns are names, as many as are needed to tell the rows apart. The column after them is never left

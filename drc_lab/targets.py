@@ -125,8 +125,11 @@ def drop_replaced(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     Raises:
         ConfigError: a target does not exist.
     """
-    typed = {key for one in OverridesParser.create().parse_overrides(list(overrides))
-             for key in keys_within(one.key_or_group, one.value())}  # fmt: skip
+    typed = {
+        key
+        for one in OverridesParser.create().parse_overrides(list(overrides))
+        for key in keys_within(one.key_or_group, one.value())
+    }
     for key in sorted(key.removesuffix(f".{TARGET}") for key in typed if key.endswith(f".{TARGET}")):
         node = OmegaConf.select(config, key)
         if OmegaConf.is_dict(node) and TARGET in node:

@@ -73,8 +73,11 @@ def test_the_tool_leaves_weights_and_a_card_with_the_figures_of_the_report(tool,
     state = torch.load(tmp_path / "a.ckpt", weights_only=True) | {"frames": 1_234_567, "optimizer_states": [1]}
     torch.save(state, tmp_path / "a.ckpt")
     nan = np.nan
-    rows = [("first_passes", 0, .5, .4, .6, 0, 0, 0, nan), ("repeats", 3, .52, .42, .62, .02, .01, .03, .004),
-            ("random", 0, .1, .05, .2, -.4, -.5, -.3, nan)]  # fmt: skip
+    rows = [
+        ("first_passes", 0, 0.5, 0.4, 0.6, 0, 0, 0, nan),
+        ("repeats", 3, 0.52, 0.42, 0.62, 0.02, 0.01, 0.03, 0.004),
+        ("random", 0, 0.1, 0.05, 0.2, -0.4, -0.5, -0.3, nan),
+    ]
     columns = ["kind", "amount", "solve_rate", "low", "high", "difference", "difference_low", "difference_high",
                "p_adjusted"]  # fmt: skip
     pd.DataFrame(rows, columns=columns).assign(optimal="all", levels=50).to_csv(tmp_path / "thinking.csv")

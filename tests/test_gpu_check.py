@@ -71,14 +71,21 @@ def test_what_takes_longer_than_the_check_may_is_cut_short(tmp_path, levels):
 
 def test_only_what_comes_after_the_start_counts_as_pace(tool):
     def point(seconds, step):
-        return {"op": "metrics", "time": 1000 * seconds, "step": step,
-                "values": {"loss/total": 0.0, "train/solve_rate": 0.25}}  # fmt: skip
+        return {
+            "op": "metrics",
+            "time": 1000 * seconds,
+            "step": step,
+            "values": {"loss/total": 0.0, "train/solve_rate": 0.25},
+        }
 
     other = {"op": "metrics", "time": 99_000, "step": 9_999, "values": {"valid/solve_rate": 1.0}}
     lines = [{"op": "run", "time": 0}, point(1, 10), point(15, 100), point(17, 300), point(21, 1_100), other]
     assert tool.pace(lines, 15) == {
-        "frames_per_second": 200, "seconds": 4.0, "frames": 1_100, "train/solve_rate": 0.25,
-    }  # fmt: skip
+        "frames_per_second": 200,
+        "seconds": 4.0,
+        "frames": 1_100,
+        "train/solve_rate": 0.25,
+    }
     assert tool.pace(lines[:3], 15) == {}
 
 

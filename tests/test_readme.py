@@ -21,9 +21,11 @@ def blocks(*pages):
 
 COMMANDS = [
     line.split("#")[0].strip()
-    for language, block in blocks(*PAGES) if language == "bash"
-    for line in block.splitlines() if line.startswith("python -m drc_lab")
-]  # fmt: skip
+    for language, block in blocks(*PAGES)
+    if language == "bash"
+    for line in block.splitlines()
+    if line.startswith("python -m drc_lab")
+]
 
 
 def tiny(words):
@@ -31,8 +33,12 @@ def tiny(words):
     mine = {word.split("=")[0] for word in words}
     words = ["trainer.accelerator=cpu" if word == "trainer.accelerator=gpu" else word for word in words]
     sizes = [word for word in TINY if "policy" not in mine or not word.startswith("policy.")]  # those are the DRC's
-    return [*words, *(word for word in sizes if word.split("=")[0] not in mine), "algo.rollouts.frames=640",
-            "benchmark.only=[a2c]"]  # fmt: skip
+    return [
+        *words,
+        *(word for word in sizes if word.split("=")[0] not in mine),
+        "algo.rollouts.frames=640",
+        "benchmark.only=[a2c]",
+    ]
 
 
 @pytest.mark.slow

@@ -100,8 +100,9 @@ def test_runs_of_one_name_have_ids(width):
 def test_findings_show_what_fits_and_say_where_the_rest_is(width):
     names = [f"a_world_with_a_long_name_{'of_its_own_' * 3}{i}" for i in range(3)]
     values = {f"measure_{i}": [i + 0.5] * 3 for i in range(20)}
-    text = shown(*finding_tables([Finding("wide", "Wide", "How to read it.", pd.DataFrame({"world": names} | values))]),
-                 width)  # fmt: skip
+    text = shown(
+        *finding_tables([Finding("wide", "Wide", "How to read it.", pd.DataFrame({"world": names} | values))]), width
+    )
     seen = len(re.findall(r"\d+\.5", text)) // 3
     assert has(text, f"{20 - seen} columns left out, in findings/wide.csv:", "measure_19")
     assert 3 < seen < 20 and "How to read it." in text
@@ -112,9 +113,11 @@ def test_findings_show_what_fits_and_say_where_the_rest_is(width):
 def test_the_tables_of_an_evaluation_take_long_names_and_large_numbers(width):
     lengths = ["all", *map(str, range(1, 10)), "10+", "unknown"]
     numbers = [123_456_789, 1.0, 0.999, 1.0, -0.999, -1.0, -0.998, 9, 9, 1e-7, 1e-7, 120.0, 0.5, 99.0]
-    rows = [Row(kind, amount, optimal, *numbers, checkpoint=f"outputs/{'a_long_name_' * 6}.ckpt")
-            for kind, amount in (("first_passes", 0.0), ("passes_at_120", 128.0), ("a_user's_own_kind", 2.0))
-            for optimal in lengths]  # fmt: skip
+    rows = [
+        Row(kind, amount, optimal, *numbers, checkpoint=f"outputs/{'a_long_name_' * 6}.ckpt")
+        for kind, amount in (("first_passes", 0.0), ("passes_at_120", 128.0), ("a_user's_own_kind", 2.0))
+        for optimal in lengths
+    ]
     text = "".join(shown(table, width) for table in terminal_tables(rows, 0.95))
     assert has(text, "100.0 [99.9, 100.0]", "-99.9 [-100.0, -99.8]", "a_user's_own_kind", "passes at 120", "unknown")
     assert text.count("123,456,789") == 1 + 11
@@ -123,8 +126,18 @@ def test_the_tables_of_an_evaluation_take_long_names_and_large_numbers(width):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_tables_of_measurements_fit(width, tmp_path, monkeypatch, capsys):
     """Those of exports, banks, and of everything that is timed."""
-    row = Exported("int8, dynamically quantised", "ONNX Runtime 1.99.0, CPUExecutionProvider", 123.456,
-                   dict.fromkeys((1, 16, 64, 256, 1024), 1234.56), 1000, SOLVED, 1.0, 0.9, 1.0, 1e-9)  # fmt: skip
+    row = Exported(
+        "int8, dynamically quantised",
+        "ONNX Runtime 1.99.0, CPUExecutionProvider",
+        123.456,
+        dict.fromkeys((1, 16, 64, 256, 1024), 1234.56),
+        1000,
+        SOLVED,
+        1.0,
+        0.9,
+        1.0,
+        1e-9,
+    )
     text = shown(terminal_table([row], 0.95, "export.csv", "a processor's name"), width)
     assert has(text, row.variant, "100.0 [90.0, 100.0]", "1e-09", "1024")
     speeds = [(name, 9_876_543.0, 12.3) for name in OURS] + [("EnvPool Sokoban-v0, grid", 33_000.0, float("nan"))]

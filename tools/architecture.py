@@ -78,8 +78,11 @@ def picture() -> str:
             y, middle = y + HEIGHT, (y + HEIGHT + end_y) / 2
             curve = f'd="M{x:g} {y:g}C{x:g} {middle:g} {end_x:g} {middle:g} {end_x:g} {end_y:g}"/>'
             (pale if implied else dark).append("<path " + 'class="implied" ' * implied + curve)
-    boxes = [f'<rect class="box" x="{x - WIDTH / 2:g}" y="{y:g}" width="{WIDTH}" height="{HEIGHT}" rx="6"/>'
-             f'<text x="{x:g}" y="{y + HEIGHT / 2:g}">{name}</text>' for name, (x, y) in place.items()]  # fmt: skip
+    boxes = [
+        f'<rect class="box" x="{x - WIDTH / 2:g}" y="{y:g}" width="{WIDTH}" height="{HEIGHT}" rx="6"/>'
+        f'<text x="{x:g}" y="{y + HEIGHT / 2:g}">{name}</text>'
+        for name, (x, y) in place.items()
+    ]
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}">'
     back = f'<rect width="{width:g}" height="{height:g}" fill="#fff"/>'
     return "\n".join([head, STYLE, back, *pale, *dark, *boxes, "</svg>"]) + "\n"

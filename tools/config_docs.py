@@ -73,8 +73,10 @@ def page() -> str:
 
 def table(found: list[tuple[str, str, str]]) -> list[str]:
     """Markdown, a row for each key."""
-    rows = [f"| `{key}` | {f'`{value}`' if value else ''} | {comment.replace('|', chr(92) + '|')} |"
-            for key, value, comment in found]  # fmt: skip
+    rows = [
+        f"| `{key}` | {f'`{value}`' if value else ''} | {comment.replace('|', chr(92) + '|')} |"
+        for key, value, comment in found
+    ]
     return ["| key | default | |", "|---|---|---|", *rows]
 
 

@@ -76,8 +76,12 @@ def on_config(config: MkDocsConfig) -> None:
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
     here = inside()
-    linked = {found[0] for page in [*here, *outside()] for link in LINK.finditer((ROOT / page).read_text())
-              if (found := target(page, link[1]))}  # fmt: skip
+    linked = {
+        found[0]
+        for page in [*here, *outside()]
+        for link in LINK.finditer((ROOT / page).read_text())
+        if (found := target(page, link[1]))
+    }
     for path in [*outside(), *sorted(linked - {*here, *outside()})]:
         if not path.startswith(DOCS):
             files.append(File.generated(config, path, abs_src_path=str(ROOT / path)))

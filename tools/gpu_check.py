@@ -79,8 +79,11 @@ def refused(line: str) -> int:
 def installed(wheels: Path, site: Path) -> dict[str, str]:
     """The environment of the commands, in which nothing is missing."""
     environment = os.environ | {
-        "PYTHONUNBUFFERED": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "HYDRA_FULL_ERROR": "1",
-    }  # fmt: skip
+        "PYTHONUNBUFFERED": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "HYDRA_FULL_ERROR": "1",
+    }
     missing = [name for name in MODULES if find_spec(name) is None]
     path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     if missing and any(wheels.glob("*.whl")):
@@ -229,9 +232,11 @@ def pace(lines: list[dict[str, Any]], warm_up: float) -> dict[str, float]:
     first, last = counted[0], counted[-1]
     seconds = (last["time"] - first["time"]) / 1000
     return {
-        "frames_per_second": round((last["step"] - first["step"]) / seconds), "seconds": round(seconds, 1),
-        "frames": last["step"], "train/solve_rate": round(last["values"]["train/solve_rate"], 4),
-    }  # fmt: skip
+        "frames_per_second": round((last["step"] - first["step"]) / seconds),
+        "seconds": round(seconds, 1),
+        "frames": last["step"],
+        "train/solve_rate": round(last["values"]["train/solve_rate"], 4),
+    }
 
 
 def bring(folder: Path, levels: Path | None) -> None:

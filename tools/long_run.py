@@ -83,8 +83,10 @@ def watched(words: Sequence[str], folder: Path, every: float) -> list[Sample]:
                     ended = process.status() == psutil.STATUS_ZOMBIE
             except psutil.Error:
                 break
-            sizes = [size_of(path) / MB if path.exists() else 0 for path in
-                     (folder / "run" / FILE, folder / "mlflow.db", folder)]  # fmt: skip
+            sizes = [
+                size_of(path) / MB if path.exists() else 0
+                for path in (folder / "run" / FILE, folder / "mlflow.db", folder)
+            ]
             if frames and not ended:
                 seconds = perf_counter() - began
                 samples.append(Sample(seconds, frames, times.user + times.system, held, files, threads, *sizes))

@@ -72,8 +72,21 @@ def attempt(version: str, lowest: bool, folder: Path, arguments: list[str]) -> s
     names = [name for only in SOURCE_ONLY for name in ("--no-binary", only)]
     ways = ["--resolution", "lowest-direct"] if lowest else ["--constraint", "constraints.txt"]
     arguments = ["-q", "-p", "no:cacheprovider", "-m", "not slow", *arguments]
-    found = said("uv", "pip", "compile", "pyproject.toml", "--extra", "dev", "--python-version", version,
-                 "--no-header", "--only-binary", ":all:", *names, *ways)  # fmt: skip
+    found = said(
+        "uv",
+        "pip",
+        "compile",
+        "pyproject.toml",
+        "--extra",
+        "dev",
+        "--python-version",
+        version,
+        "--no-header",
+        "--only-binary",
+        ":all:",
+        *names,
+        *ways,
+    )
     print(f"  {len(re.findall('^[^ #]', found, re.MULTILINE))} packages resolved", flush=True)
     said("uv", "venv", "--clear", "--seed", "--python", interpreter(version), folder)
     python = folder / "bin/python"

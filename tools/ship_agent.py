@@ -19,8 +19,11 @@ from drc_lab.paths import AGENTS
 
 GROUPS = ("seed", "study", "env", "policy", "algo", "evaluation")  # of a config; the others are of the machine
 MOST_BYTES = 3 * 10**6
-CONTROLS = {"random": "random policy", "distance": "the move that brings it nearest, one step ahead",
-            "no_memory": "the agent without its memory"}  # fmt: skip
+CONTROLS = {
+    "random": "random policy",
+    "distance": "the move that brings it nearest, one step ahead",
+    "no_memory": "the agent without its memory",
+}
 CARD = """# {name}
 
 {what}
@@ -97,12 +100,20 @@ def card(name: str, what: str, command: str, state: dict[str, Any], rows: pd.Dat
         for _, row in settings.iterrows()
     ]
     return CARD.format(
-        name=name, what=what, command=command, policy=config["policy"]["_target_"].rsplit(".", 1)[-1],
-        weights=sum(weight.numel() for weight in policy.parameters()), ticks=policy.repeats_per_step,
-        frames=state["frames"], seed=config["seed"], levels=int(own["levels"]),
-        confidence=config["evaluation"]["confidence"], scores="\n".join(scores), gains="\n".join(gains),
+        name=name,
+        what=what,
+        command=command,
+        policy=config["policy"]["_target_"].rsplit(".", 1)[-1],
+        weights=sum(weight.numel() for weight in policy.parameters()),
+        ticks=policy.repeats_per_step,
+        frames=state["frames"],
+        seed=config["seed"],
+        levels=int(own["levels"]),
+        confidence=config["evaluation"]["confidence"],
+        scores="\n".join(scores),
+        gains="\n".join(gains),
         env=json.dumps(config["env"], indent=1),
-    )  # fmt: skip
+    )
 
 
 def percent(row: pd.Series, column: str) -> str:

@@ -70,8 +70,11 @@ pushes, approaches = targets(recording, labels, (5, 5))
 # %%
 spec = ProbeSpec()
 bench = Bench(recording, pushes, Split.of(recording, spec.train_share, spec.seed), spec)
-for name, maps in {"0.0.c": recording.tensor("0.0.c"), "0.1.c": recording.tensor("0.1.c"),
-                   "observation": recording.tensors["obs"] / np.float32(255)}.items():  # fmt: skip
+for name, maps in {
+    "0.0.c": recording.tensor("0.0.c"),
+    "0.1.c": recording.tensor("0.1.c"),
+    "observation": recording.tensors["obs"] / np.float32(255),
+}.items():
     score = bench.fit(maps, 1).score
     print(f"{name}: macro-F1 {score.value:.2f} [{score.interval().low:.2f}, {score.interval().high:.2f}]")
 

@@ -49,8 +49,10 @@ class Evaluation:
 
     def __str__(self) -> str:
         means = {name: x for name, x in self.metrics.items() if f"{name}_low" in self.metrics}
-        shown = (f"{name} {x:.4g} [{self.metrics[f'{name}_low']:.4g}, {self.metrics[f'{name}_high']:.4g}]"
-                 for name, x in means.items())  # fmt: skip
+        shown = (
+            f"{name} {x:.4g} [{self.metrics[f'{name}_low']:.4g}, {self.metrics[f'{name}_high']:.4g}]"
+            for name, x in means.items()
+        )
         return f"{len(self.levels):,} levels: {', '.join(shown)}"
 
 
@@ -165,10 +167,15 @@ def thinking_sweep(
     }  # fmt: skip
     config = command_config()
     with hydra_in_one_line((), [CONF]):
-        config.thinking = OmegaConf.merge(config.thinking, {
-            **{key: list(values) for key, values in given.items()}, "passes_at_step": passes_at_step,
-            "adaptive_max_ticks": adaptive_max_ticks, "adaptive_every_step": adaptive_every_step,
-        })  # fmt: skip
+        config.thinking = OmegaConf.merge(
+            config.thinking,
+            {
+                **{key: list(values) for key, values in given.items()},
+                "passes_at_step": passes_at_step,
+                "adaptive_max_ticks": adaptive_max_ticks,
+                "adaptive_every_step": adaptive_every_step,
+            },
+        )
     spec = Settings(config).thinking
     spec = replace(spec, kinds=spec.kinds | {kind.name_in_config: kind for kind in kinds})
     env, num_levels = _levels(policy, env, num_levels, split)

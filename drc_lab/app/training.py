@@ -166,9 +166,15 @@ def build_data(settings: Settings, policy: Policy, loss: Loss, spec: RolloutSpec
         return held_out_env(settings, split, num_envs=at_once, autoreset=False)
 
     return RolloutData(
-        spec, partial(make_env, config.env, copy=False), policy, config.seed, loss.uses_behaviour_values, held_out, say,
+        spec,
+        partial(make_env, config.env, copy=False),
+        policy,
+        config.seed,
+        loss.uses_behaviour_values,
+        held_out,
+        say,
         partial(judge_of, loss) if loss.uses_optimal_actions else None,
-    )  # fmt: skip
+    )
 
 
 def judge_of(loss: Loss, env: BatchEnv) -> Judge:
@@ -181,10 +187,19 @@ def judge_of(loss: Loss, env: BatchEnv) -> Judge:
 def build_trainer(config: DictConfig, spec: RolloutSpec, callbacks: Sequence[L.Callback], folder: Path) -> L.Trainer:
     """Builds Lightning's trainer, which writes checkpoints whole or not at all."""
     trainer: L.Trainer = build_a(
-        L.Trainer, config.trainer, "trainer", max_steps=spec.optimizer_steps, max_epochs=-1, logger=False,
-        callbacks=list(callbacks), default_root_dir=folder, num_sanity_val_steps=0, enable_progress_bar=False,
-        enable_model_summary=False, log_every_n_steps=1,
-    )  # fmt: skip
+        L.Trainer,
+        config.trainer,
+        "trainer",
+        max_steps=spec.optimizer_steps,
+        max_epochs=-1,
+        logger=False,
+        callbacks=list(callbacks),
+        default_root_dir=folder,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+    )
     trainer.strategy.checkpoint_io = AtomicCheckpointIO()
     return trainer
 

@@ -57,9 +57,14 @@ def write_float32(step: PolicyStep, path: Path) -> None:
     inputs, outputs = step.interface.inputs, step.interface.outputs
     with quiet():
         program = torch.onnx.export(
-            traced(step), (), input_names=inputs, output_names=outputs, dynamic_shapes=free_axes(step.interface),
-            dynamo=True, verbose=False,
-        )  # fmt: skip
+            traced(step),
+            (),
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=free_axes(step.interface),
+            dynamo=True,
+            verbose=False,
+        )
     assert program is not None
     model = program.model_proto
     for node in model.graph.node:
@@ -117,9 +122,16 @@ def write_int8_static(float32: Path, path: Path, feeds: Sequence[Feed]) -> None:
     model = _quantizable(float32)
     last = _last_products(model, ["logits", "value"])
     with quiet():
-        quantize_static(model, path, Feeds(), weight_type=QuantType.QUInt8, activation_type=QuantType.QUInt8,
-                        per_channel=True, op_types_to_quantize=["Conv", "Gemm", "MatMul"],
-                        nodes_to_exclude=last)  # fmt: skip
+        quantize_static(
+            model,
+            path,
+            Feeds(),
+            weight_type=QuantType.QUInt8,
+            activation_type=QuantType.QUInt8,
+            per_channel=True,
+            op_types_to_quantize=["Conv", "Gemm", "MatMul"],
+            nodes_to_exclude=last,
+        )
 
 
 def _last_products(model: Any, outputs: Sequence[str]) -> list[str]:

@@ -66,8 +66,12 @@ def check_declared(game: Batch, demand: Any) -> None:
 def check_arrays(game: Batch, demand: Any) -> None:
     """Checks the arrays that every game writes."""
     space = game.observation_space
-    wanted = {"observation": (space.dtype, space.shape), "reward": (np.dtype(float), ()),
-              "solved": (np.dtype(bool), ()), "optimal": (np.dtype(np.int64), ())}  # fmt: skip
+    wanted = {
+        "observation": (space.dtype, space.shape),
+        "reward": (np.dtype(float), ()),
+        "solved": (np.dtype(bool), ()),
+        "optimal": (np.dtype(np.int64), ()),
+    }
     for name, (dtype, shape) in wanted.items():
         array = getattr(game, name)
         fits = isinstance(array, np.ndarray) and (array.dtype, array.shape) == (dtype, (2, *shape))

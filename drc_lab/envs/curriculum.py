@@ -86,9 +86,12 @@ class CurriculumLevels(LevelStream[Levels]):
 
 
 def curriculum_levels(
-    spec: Mapping[str, Any], generator: Callable[..., Any], own: Mapping[str, Any],
-    finish: Callable[[Any], Any] = lambda made: made, **fixed: Any,
-) -> CurriculumLevels[Any]:  # fmt: skip
+    spec: Mapping[str, Any],
+    generator: Callable[..., Any],
+    own: Mapping[str, Any],
+    finish: Callable[[Any], Any] = lambda made: made,
+    **fixed: Any,
+) -> CurriculumLevels[Any]:
     """A curriculum over the levels of a generator.
 
     Args:

@@ -181,8 +181,12 @@ class AugmentedLevels(LevelStream[Levels]):
         self.stream.set_state(state["stream"])
 
 
-def draw_distinct(generate: Callable[[np.random.Generator, int], Levels], count: int, seed: int,
-                  identity: Callable[[Levels], np.ndarray]) -> Levels:  # fmt: skip
+def draw_distinct(
+    generate: Callable[[np.random.Generator, int], Levels],
+    count: int,
+    seed: int,
+    identity: Callable[[Levels], np.ndarray],
+) -> Levels:
     """A set of ``count`` generated levels, no two of them the same up to symmetry.
 
     Raises:
@@ -215,8 +219,13 @@ def draw_distinct(generate: Callable[[np.random.Generator, int], Levels], count:
     raise ConfigError("num_levels", count, f"at most about {len(seen)}: there are no more distinct levels like these")
 
 
-def generated_levels(generate: Callable[[np.random.Generator, int], Levels], num_levels: int | None, level_seed: int,
-                     order: str, identity: Callable[[Levels], np.ndarray]) -> LevelStream[Levels]:  # fmt: skip
+def generated_levels(
+    generate: Callable[[np.random.Generator, int], Levels],
+    num_levels: int | None,
+    level_seed: int,
+    order: str,
+    identity: Callable[[Levels], np.ndarray],
+) -> LevelStream[Levels]:
     """An endless stream from a generator, or, with ``num_levels``, a fixed set of distinct levels.
 
     Args:
@@ -255,9 +264,11 @@ class OfSplit(Generic[Levels]):
 
 
 def level_stream(
-    spec: GameSpec, generate: Generate[Levels], identity: Callable[[Levels], np.ndarray] = identities,
+    spec: GameSpec,
+    generate: Generate[Levels],
+    identity: Callable[[Levels], np.ndarray] = identities,
     augment: Callable[[np.ndarray, Levels], Levels] | None = None,
-) -> LevelStream[Levels]:  # fmt: skip
+) -> LevelStream[Levels]:
     """The levels that a game's arguments ask for: of one split, endless or a fixed set, maybe augmented.
 
     Args:

@@ -202,8 +202,13 @@ class LevelVectorEnv(VectorEnv):
 
     def _info(self, mask: np.ndarray, copy: bool = False) -> dict[str, Any]:
         batch = self.batch
-        info = {"level": self.level, "optimal": batch.optimal, "solved": batch.solved, "length": self.length,
-                "return": self.total}  # fmt: skip
+        info = {
+            "level": self.level,
+            "optimal": batch.optimal,
+            "solved": batch.solved,
+            "length": self.length,
+            "return": self.total,
+        }
         if self.think_action is not None:
             info["thinks"] = self.thinks
         if self.copy or copy:

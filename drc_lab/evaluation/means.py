@@ -29,5 +29,9 @@ def metrics(played: pd.DataFrame, confidence: float = 0.95) -> dict[str, float]:
     for name, values in measured.items():
         if len(values):
             means[name] = (np.mean(values), *mean_interval(values, confidence))
-    return {name + end: float(x) for name, all_three in means.items()
-            for end, x in zip(("", "_low", "_high"), all_three, strict=True) if not np.isnan(x)}  # fmt: skip
+    return {
+        name + end: float(x)
+        for name, all_three in means.items()
+        for end, x in zip(("", "_low", "_high"), all_three, strict=True)
+        if not np.isnan(x)
+    }

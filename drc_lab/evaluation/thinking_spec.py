@@ -133,6 +133,9 @@ def abilities_of(env: "BatchEnv") -> set[str]:
     from drc_lab.envs.vector import game_of  # this import takes seconds
 
     game = game_of(env)
-    has = {"noop": env.noop_action is not None, "think": env.think_action is not None,
-           "estimate": game is not None and game.has_estimate}  # fmt: skip
+    has = {
+        "noop": env.noop_action is not None,
+        "think": env.think_action is not None,
+        "estimate": game is not None and game.has_estimate,
+    }
     return {name for name, there in has.items() if there}

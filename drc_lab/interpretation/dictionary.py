@@ -95,9 +95,16 @@ def learn_dictionary(x: np.ndarray, features: int, k: int, seed: int = 0, advanc
 
 @torch.no_grad()
 def dictionary_finding(
-    recording: Recording, name: str, targets: Sequence[Target], split: Split, features: int, k: int, seed: int = 0,
-    advance: Advance = silent, env: LevelVectorEnv | None = None,
-) -> Finding:  # fmt: skip
+    recording: Recording,
+    name: str,
+    targets: Sequence[Target],
+    split: Split,
+    features: int,
+    k: int,
+    seed: int = 0,
+    advance: Advance = silent,
+    env: LevelVectorEnv | None = None,
+) -> Finding:
     """Learns a dictionary of one recorded tensor on the training levels and describes its features on the test levels.
 
     Args:
@@ -154,8 +161,13 @@ def dictionary_finding(
     if env is not None and len(table):
         most = table.sort_values("lift", ascending=False).head(SHOWN)
         episodes = {episode.level: episode for episode in recording.episodes}
-        pictures = [[framed(board_picture(env, episodes[level], step), (y, x), recording.board)
-                     for level, step, y, x in excites[feature]] for feature in most["feature"]]  # fmt: skip
+        pictures = [
+            [
+                framed(board_picture(env, episodes[level], step), (y, x), recording.board)
+                for level, step, y, x in excites[feature]
+            ]
+            for feature in most["feature"]
+        ]
         names = [f"{row.feature}: {row.says or '?'}".replace("=", "=\n") for row in most.itertuples()]
         draw = lambda axis: show(axis, pictures, names)  # noqa: E731
     return Finding("dictionary", "What do its cells hold?", text, table, draw, in_terminal=False)

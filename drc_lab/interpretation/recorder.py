@@ -65,10 +65,14 @@ class Recorder(Watcher):
         self.obs = obs.copy()
         self.solved[envs], self.length[envs] = info["solved"][envs], info["length"][envs]
         batch = self.env.batch
-        self.boards.append({
-            "level": self.level[envs], "step": np.full(len(envs), self.step), "returns": info["return"][envs].copy(),
-            **{f"boards.{name}": getattr(batch, name)[envs].copy() for name in batch.STATE},
-        })  # fmt: skip
+        self.boards.append(
+            {
+                "level": self.level[envs],
+                "step": np.full(len(envs), self.step),
+                "returns": info["return"][envs].copy(),
+                **{f"boards.{name}": getattr(batch, name)[envs].copy() for name in batch.STATE},
+            }
+        )
         self.thoughts[:] = 0
 
     def thought(self, envs: np.ndarray, out: PolicyValue) -> None:

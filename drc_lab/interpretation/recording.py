@@ -98,11 +98,18 @@ class Recording:
         steps = self.index[self.deciding]
         for level, rows in steps.groupby("level", sort=True):
             place = slice(at, at + len(rows) + 1)
-            episodes.append(Episode(
-                int(str(level)), {name: each[place] for name, each in boards.items()}, rows["action"].to_numpy(),
-                rows["waits"].to_numpy(), self.tensors["returns"][place], bool(rows["solved"].iloc[0]),
-                int(self.about["height"]), int(self.about["width"]),
-            ))  # fmt: skip
+            episodes.append(
+                Episode(
+                    int(str(level)),
+                    {name: each[place] for name, each in boards.items()},
+                    rows["action"].to_numpy(),
+                    rows["waits"].to_numpy(),
+                    self.tensors["returns"][place],
+                    bool(rows["solved"].iloc[0]),
+                    int(self.about["height"]),
+                    int(self.about["width"]),
+                )
+            )
             at = place.stop
         return episodes
 

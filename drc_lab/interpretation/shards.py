@@ -17,8 +17,11 @@ DECIDES = -1  # value of `thought` in the rows of deciding passes
 ABOUT = "recording.json"
 LARGEST_INDEX = 2**30  # bytes of an index
 NUMBERS = ("level", "step", "thought", "action")
-INDEX = [*((name, pa.int64()) for name in NUMBERS), *((name, pa.bool_()) for name in ("waits", "solved")),
-         *((name, pa.int64()) for name in ("length", "optimal"))]  # fmt: skip
+INDEX = [
+    *((name, pa.int64()) for name in NUMBERS),
+    *((name, pa.bool_()) for name in ("waits", "solved")),
+    *((name, pa.int64()) for name in ("length", "optimal")),
+]
 
 
 def described(about: Any) -> Mapping[str, Any]:

@@ -187,8 +187,11 @@ class Group:
     def get_state(self) -> dict[str, Any]:
         """The state of the env, of action sampling and of drawn passes, as tensors and plain types."""
         env = tree_map(lambda x: torch.from_numpy(x) if isinstance(x, np.ndarray) else x, self.env.get_state())
-        passes = {"left": torch.from_numpy(self.passes.copy()), "noops": torch.from_numpy(self.noops.copy()),
-               "rng": self.passes_rng.bit_generator.state}  # fmt: skip
+        passes = {
+            "left": torch.from_numpy(self.passes.copy()),
+            "noops": torch.from_numpy(self.noops.copy()),
+            "rng": self.passes_rng.bit_generator.state,
+        }
         return {"env": env, "generator": self.generator.get_state(), "passes": passes}
 
     def set_state(

@@ -67,8 +67,9 @@ class TrainerSpec(Spec):
             raise ConfigError("devices", self.devices, DEVICES)
         if isinstance(self.devices, str) and not re.fullmatch(r"auto|-1|\d+(,\s*\d+)*,?", self.devices):
             raise ConfigError("devices", self.devices, DEVICES)
-        if isinstance(self.strategy, str) and not re.fullmatch(r"auto|single_device|(?!.*(spawn|fork|notebook))ddp.*",
-                                                               self.strategy):  # fmt: skip
+        if isinstance(self.strategy, str) and not re.fullmatch(
+            r"auto|single_device|(?!.*(spawn|fork|notebook))ddp.*", self.strategy
+        ):
             raise ConfigError("strategy", self.strategy, "auto | ddp")
         if isinstance(self.max_time, int | float | list) or (
             isinstance(self.max_time, str) and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", self.max_time.strip())

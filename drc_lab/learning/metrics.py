@@ -12,8 +12,12 @@ from drc_lab.learning.rollout import Rollout
 from drc_lab.learning.specs import AlgoSpec
 
 Sums = dict[str, list[float]]  # for each metric: the sum of its values, and their number
-EPISODE_METRICS = {"train/solve_rate": "solved", "train/return": "returns", "train/length": "lengths",
-                   "train/thinks": "thinks"}  # fmt: skip
+EPISODE_METRICS = {
+    "train/solve_rate": "solved",
+    "train/return": "returns",
+    "train/length": "lengths",
+    "train/thinks": "thinks",
+}
 
 
 class TrainingMetrics(L.Callback):

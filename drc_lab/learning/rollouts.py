@@ -212,8 +212,12 @@ class RolloutStream:
         try:
             return torch.multinomial(torch.softmax(answer.logits, -1), 1, generator=group.generator)[:, 0]
         except RuntimeError:
-            seen = [*weights(self.policy), ("observation", group.obs), ("carry", answer.carry),
-                    ("logits", answer.logits)]  # fmt: skip
+            seen = [
+                *weights(self.policy),
+                ("observation", group.obs),
+                ("carry", answer.carry),
+                ("logits", answer.logits),
+            ]
             if (culprit := first_not_finite(seen)) is None:
                 raise
             name, value = culprit

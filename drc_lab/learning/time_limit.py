@@ -38,5 +38,7 @@ class ScheduleInTime(L.Callback):
             agent.schedule_share = share
             if not self.said:
                 self.said = True
-                self.say(f"trainer.max_time will end this training before its {agent.spec.frames:,} frames; "
-                         "the learning-rate schedule ends with the time")  # fmt: skip
+                self.say(
+                    f"trainer.max_time will end this training before its {agent.spec.frames:,} frames; "
+                    "the learning-rate schedule ends with the time"
+                )

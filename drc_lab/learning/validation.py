@@ -82,8 +82,9 @@ class HeldOutEvaluation(L.Callback):
             return
         self.result, more = played
         self.evaluated_at = agent.frames
-        if rank(self.result, self.result) > rank({"solve_rate": self.best_solve_rate, "return": self.best_return},
-                                                 self.result):  # fmt: skip
+        if rank(self.result, self.result) > rank(
+            {"solve_rate": self.best_solve_rate, "return": self.best_return}, self.result
+        ):
             self.best_solve_rate, self.best_return = self.result.get("solve_rate", 0.0), self.result["return"]
             self.best_frames = agent.frames
         valid = {f"valid/{name}": value for name, value in self.result.items()}
@@ -119,8 +120,12 @@ class HeldOutEvaluation(L.Callback):
         records = joined([records_of(played) for played in (baseline, *more)])
         for row in table(records, self.spec.confidence, by_length=False)[1:]:
             name = f"valid_thinking/{row.kind}_{row.amount:g}"
-            metrics |= {f"{name}_{row.criterion.metric}": row.value, f"{name}_gain": row.difference,
-                        f"{name}_gain_low": row.difference_low, f"{name}_gain_high": row.difference_high}  # fmt: skip
+            metrics |= {
+                f"{name}_{row.criterion.metric}": row.value,
+                f"{name}_gain": row.difference,
+                f"{name}_gain_low": row.difference_low,
+                f"{name}_gain_high": row.difference_high,
+            }
         return metrics
 
     def _at(self, settings: list[Setting], agent: Agent) -> list[Played]:

@@ -73,8 +73,10 @@ def check_policy(policy: Policy, space: gym.Space[Any], num_actions: int, key: s
 
     def unroll(obs: Tensor, carry: Any, resets: Tensor) -> tuple[PolicyValue, Any]:
         made = policy.unroll(obs, carry, resets)
-        demand(isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], PolicyValue),
-               "whose unroll returns a pair: PolicyValue(policy_logits, value), and the new carry")  # fmt: skip
+        demand(
+            isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], PolicyValue),
+            "whose unroll returns a pair: PolicyValue(policy_logits, value), and the new carry",
+        )
         for part, width in (("policy_logits", num_actions), ("value", 1)):
             tensor, right = getattr(made[0], part), (len(obs), B, width)
             axes = f"[steps, envs, {'actions' if part != 'value' else 1}]"
@@ -84,8 +86,10 @@ def check_policy(policy: Policy, space: gym.Space[Any], num_actions: int, key: s
 
     with quiet(policy, key.rpartition(".")[0], name):
         carry = started()
-        demand(all(isinstance(x, Tensor) and x.ndim and len(x) == B for x in tree_leaves(carry)),
-               f"whose init_state({B}, ...) gives tensors with a first axis of {B}, one row for each env")  # fmt: skip
+        demand(
+            all(isinstance(x, Tensor) and x.ndim and len(x) == B for x in tree_leaves(carry)),
+            f"whose init_state({B}, ...) gives tensors with a first axis of {B}, one row for each env",
+        )
         out, end = unroll(obs, carry, resets)
         demand(kinds(end) == kinds(carry), f"whose carry stays as it is: unroll makes {kinds(end)} of {kinds(carry)}")
         again, _ = unroll(obs, started(), resets)
@@ -123,8 +127,10 @@ def quiet(policy: Policy, key: str, name: str) -> Iterator[None]:
 
 def kinds(carry: Any) -> list[str]:
     """Shape and dtype of each tensor of the carry, as text."""
-    return [f"{tuple(x.shape)} {str(x.dtype).removeprefix('torch.')}" if isinstance(x, Tensor) else type(x).__name__
-            for x in tree_leaves(carry)]  # fmt: skip
+    return [
+        f"{tuple(x.shape)} {str(x.dtype).removeprefix('torch.')}" if isinstance(x, Tensor) else type(x).__name__
+        for x in tree_leaves(carry)
+    ]
 
 
 def same(a: Any, b: Any) -> bool:

@@ -159,9 +159,11 @@ class DRCStack(nn.Module):
         hoisted = (cast(ConvLSTMCell, cell).hoist(height, width) for cell in self.cells)
         drive, base, recurrent, inject = zip(*hoisted, strict=True)
         return TickWeights(
-            torch.cat(drive).contiguous(memory_format=torch.channels_last), torch.cat(base, dim=1).contiguous(),
-            [w.contiguous(memory_format=torch.channels_last) for w in recurrent], list(inject),
-        )  # fmt: skip
+            torch.cat(drive).contiguous(memory_format=torch.channels_last),
+            torch.cat(base, dim=1).contiguous(),
+            [w.contiguous(memory_format=torch.channels_last) for w in recurrent],
+            list(inject),
+        )
 
     def _runs_compiled(self, e: Tensor) -> bool:
         plain = e.device.type == "cpu" and next(self.parameters()).dtype == torch.float32

@@ -126,10 +126,20 @@ class TorchTicks:
                         torch.mm(layer.pooled[n], weights.inject[i].t(), out=injected[i])
                     up = h_top[t] if layer is top else layers[i + 1].x[n][..., :C]
                     self.gates.gates_forward(
-                        z, drive[..., i * 4 * C : (i + 1) * 4 * C], injected[i].view(batch, -1, 4 * C), plan.kind,
-                        keep[n], layer.c[n], keep[n + 1], layer.c[n + 1], layer.x[n + 1][..., -C:],
-                        layer.pooled[n + 1], layer.argmax[n + 1], up, plan.sigmoid_output,
-                    )  # fmt: skip
+                        z,
+                        drive[..., i * 4 * C : (i + 1) * 4 * C],
+                        injected[i].view(batch, -1, 4 * C),
+                        plan.kind,
+                        keep[n],
+                        layer.c[n],
+                        keep[n + 1],
+                        layer.c[n + 1],
+                        layer.x[n + 1][..., -C:],
+                        layer.pooled[n + 1],
+                        layer.argmax[n + 1],
+                        up,
+                        plan.sigmoid_output,
+                    )
                     if save:
                         layer.z.append(z)
                 n += 1
@@ -181,9 +191,17 @@ class TorchTicks:
                     injects = weights.inject[i].numel() > 0
                     d_injected = grad_top.new_empty(batch, K, 4 * C) if injects else None
                     self.gates.gates_backward(
-                        dz, dh[i], dc[i], layer.c[n], layer.c[n + 1], keep[n], plan.kind,
-                        d_drive[..., i * 4 * C : (i + 1) * 4 * C], d_injected, plan.sigmoid_output,
-                    )  # fmt: skip
+                        dz,
+                        dh[i],
+                        dc[i],
+                        layer.c[n],
+                        layer.c[n + 1],
+                        keep[n],
+                        plan.kind,
+                        d_drive[..., i * 4 * C : (i + 1) * 4 * C],
+                        d_injected,
+                        plan.sigmoid_output,
+                    )
                     x = self.as_map(layer.x[n])
                     dx, pool = self.input_gradient(dz, x, self.recurrent[i]), no_pool
                     if d_injected is not None:

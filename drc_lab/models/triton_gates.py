@@ -22,9 +22,28 @@ def _tanh(x):
 
 @triton.jit
 def _gates_forward(
-    z, drive, drive_row, inject, kind, keep, c, keep_next, c_next, h_next, h_row, pooled, argmax, up, up_row, cells,
-    kinds, C: tl.constexpr, TILE: tl.constexpr, WIDTH: tl.constexpr, SIGMOID: tl.constexpr,
-):  # fmt: skip
+    z,
+    drive,
+    drive_row,
+    inject,
+    kind,
+    keep,
+    c,
+    keep_next,
+    c_next,
+    h_next,
+    h_row,
+    pooled,
+    argmax,
+    up,
+    up_row,
+    cells,
+    kinds,
+    C: tl.constexpr,
+    TILE: tl.constexpr,
+    WIDTH: tl.constexpr,
+    SIGMOID: tl.constexpr,
+):
     """Handles all cells of sample ``program_id(0)``, for the block ``program_id(1)`` of WIDTH channels."""
     b = tl.program_id(0).to(tl.int64)
     channel = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
@@ -79,23 +98,64 @@ def _gates_forward(
 
 
 def gates_forward(
-    z: Tensor, drive: Tensor, inject: Tensor, kind: Tensor, keep: Tensor, c: Tensor, keep_next: Tensor, c_next: Tensor,
-    h_next: Tensor, pooled_next: Tensor, argmax_next: Tensor, up: Tensor, sigmoid_output: bool,
-) -> None:  # fmt: skip
+    z: Tensor,
+    drive: Tensor,
+    inject: Tensor,
+    kind: Tensor,
+    keep: Tensor,
+    c: Tensor,
+    keep_next: Tensor,
+    c_next: Tensor,
+    h_next: Tensor,
+    pooled_next: Tensor,
+    argmax_next: Tensor,
+    up: Tensor,
+    sigmoid_output: bool,
+) -> None:
     """See `drc_lab.models.gates.gates_forward`."""
     batch, cells, C = c.shape
     tile, width = min(triton.next_power_of_2(cells), CELLS), min(triton.next_power_of_2(C), CHANNELS)
     _gates_forward[batch, triton.cdiv(C, width)](
-        z, drive, drive.stride(1), inject, kind, keep, c, keep_next, c_next, h_next, h_next.stride(1), pooled_next,
-        argmax_next, up, up.stride(1), cells, inject.shape[1], C, tile, width, sigmoid_output,
-    )  # fmt: skip
+        z,
+        drive,
+        drive.stride(1),
+        inject,
+        kind,
+        keep,
+        c,
+        keep_next,
+        c_next,
+        h_next,
+        h_next.stride(1),
+        pooled_next,
+        argmax_next,
+        up,
+        up.stride(1),
+        cells,
+        inject.shape[1],
+        C,
+        tile,
+        width,
+        sigmoid_output,
+    )
 
 
 @triton.jit
 def _gates_backward(
-    z, dh, dc, c, c_next, keep, d_drive, drive_row, cells, numbers,
-    C: tl.constexpr, NUMBERS: tl.constexpr, SIGMOID: tl.constexpr,
-):  # fmt: skip
+    z,
+    dh,
+    dc,
+    c,
+    c_next,
+    keep,
+    d_drive,
+    drive_row,
+    cells,
+    numbers,
+    C: tl.constexpr,
+    NUMBERS: tl.constexpr,
+    SIGMOID: tl.constexpr,
+):
     n = tl.program_id(0).to(tl.int64) * NUMBERS + tl.arange(0, NUMBERS)
     inside = n < numbers
     row, channel = n // C, n % C
@@ -140,9 +200,17 @@ def _sum_by_kind(sums, z, kind, cells, kinds, features, TILE: tl.constexpr, WIDT
 
 
 def gates_backward(
-    z: Tensor, dh: Tensor, dc: Tensor, c: Tensor, c_next: Tensor, keep: Tensor, kind: Tensor, d_drive: Tensor,
-    d_inject: Tensor | None, sigmoid_output: bool,
-) -> None:  # fmt: skip
+    z: Tensor,
+    dh: Tensor,
+    dc: Tensor,
+    c: Tensor,
+    c_next: Tensor,
+    keep: Tensor,
+    kind: Tensor,
+    d_drive: Tensor,
+    d_inject: Tensor | None,
+    sigmoid_output: bool,
+) -> None:
     """See `drc_lab.models.gates.gates_backward`."""
     batch, cells, C = c.shape
     _gates_backward[(triton.cdiv(c.numel(), NUMBERS),)](
@@ -156,9 +224,21 @@ def gates_backward(
 
 @triton.jit
 def _input_backward(
-    dx, features, d_pooled, argmax, keep, dh_own, keep_below, dh_below, cells, numbers,
-    C: tl.constexpr, NUMBERS: tl.constexpr, BELOW: tl.constexpr, SAME: tl.constexpr,
-):  # fmt: skip
+    dx,
+    features,
+    d_pooled,
+    argmax,
+    keep,
+    dh_own,
+    keep_below,
+    dh_below,
+    cells,
+    numbers,
+    C: tl.constexpr,
+    NUMBERS: tl.constexpr,
+    BELOW: tl.constexpr,
+    SAME: tl.constexpr,
+):
     n = tl.program_id(0).to(tl.int64) * NUMBERS + tl.arange(0, NUMBERS)
     inside = n < numbers
     row, channel = n // C, n % C
@@ -183,9 +263,21 @@ def input_backward(
     """See `drc_lab.models.gates.input_backward`."""
     cells, C = dh_own.shape[1:]
     _input_backward[(triton.cdiv(dh_own.numel(), NUMBERS),)](
-        dx, dx.shape[2], d_pooled, argmax, keep, dh_own, keep_below, dh_below, cells, dh_own.numel(), C, NUMBERS,
-        dx.shape[2] > C, dh_own.data_ptr() == dh_below.data_ptr(),
-    )  # fmt: skip
+        dx,
+        dx.shape[2],
+        d_pooled,
+        argmax,
+        keep,
+        dh_own,
+        keep_below,
+        dh_below,
+        cells,
+        dh_own.numel(),
+        C,
+        NUMBERS,
+        dx.shape[2] > C,
+        dh_own.data_ptr() == dh_below.data_ptr(),
+    )
 
 
 def suits(e: Tensor) -> bool:

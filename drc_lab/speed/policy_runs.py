@@ -145,8 +145,10 @@ def implementations(spec: PolicySpeedSpec) -> dict[str, Ours]:
     recomputing; on a GPU also as CUDA graphs, and in bfloat16 if the device has it. All have the same weights."""
     device, policy = torch.device(spec.device), spec.drc()
     subjects: dict[str, Ours] = {name: Plain(policy, spec.obs_shape, layout) for name, layout in LAYOUTS.items()}
-    subjects |= {"ours": Ours(policy, spec.obs_shape), SAVING: Ours(spec.drc(recompute_steps=spec.recompute_steps),
-                                                                spec.obs_shape)}  # fmt: skip
+    subjects |= {
+        "ours": Ours(policy, spec.obs_shape),
+        SAVING: Ours(spec.drc(recompute_steps=spec.recompute_steps), spec.obs_shape),
+    }
     if device.type == "cuda":
         subjects[GRAPHS] = Graphed(policy, spec.obs_shape)
     if has_bfloat16(device):

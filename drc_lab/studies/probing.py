@@ -50,8 +50,11 @@ def dictionary_findings(
         return []
     split = Split.of(recording, spec.train_share, spec.seed)
     with working("learning a dictionary", STEPS // TOLD) as advance:
-        return [dictionary_finding(recording, states[-1], labelled, split, spec.features, spec.active, spec.seed,
-                                   advance, env)]  # fmt: skip
+        return [
+            dictionary_finding(
+                recording, states[-1], labelled, split, spec.features, spec.active, spec.seed, advance, env
+            )
+        ]
 
 
 def shown_levels(recording: Recording, spec: ProbeSpec) -> list[int]:
@@ -77,8 +80,10 @@ def answer(best: Finding, recording: Recording) -> list[str]:
     clear = table[table["clear"] == "yes"]
     said = [f"{len(clear)} of {len(table)} labels and probe sizes can be read better than all controls."]
     for row in clear.sort_values("score", ascending=False).head(3).itertuples():
-        said.append(f"{row.label} from {row.reads} ({row.cells}): {row.score:.2f} [{row.low:.2f}, {row.high:.2f}], "
-                    f"observation {row.observation:.2f}.")  # fmt: skip
+        said.append(
+            f"{row.label} from {row.reads} ({row.cells}): {row.score:.2f} [{row.low:.2f}, {row.high:.2f}], "
+            f"observation {row.observation:.2f}."
+        )
     episodes = recording.episodes
     solved = sum(episode.solved for episode in episodes)
     return [*said, f"From {len(episodes):,} episodes, {solved:,} of them solved, {len(recording.index):,} steps."]
@@ -92,8 +97,11 @@ def metrics(best: Finding) -> dict[str, float]:
 
 def write_plan(recording: Recording, env: LevelVectorEnv, probed: Probed, spec: ProbeSpec, path: Path) -> Path | None:
     """Writes a video of levels with the plan drawn on them; returns None if no 1x1 probe reads it from cell states."""
-    by_tick = {name: probe for (label, name, kernel), probe in probed.probes.items()
-               if label == default_label(env.batch) and kernel == 1 and name.endswith(".c")}  # fmt: skip
+    by_tick = {
+        name: probe
+        for (label, name, kernel), probe in probed.probes.items()
+        if label == default_label(env.batch) and kernel == 1 and name.endswith(".c")
+    }
     if not by_tick or not spec.video_levels:
         return None
     layer = max(int(name.split(".")[0]) for name in by_tick)

@@ -127,8 +127,20 @@ def ablate_channels(
     ranked = {layer: np.argsort(-probe.norms).tolist() for layer, probe in probes.items()}
     means = {layer: recording.tensor(name).mean(0) for layer, name in cell_layers(subject).items()}
     with working("ablating", len(ranked) * len(spec.methods) * len(spec.channels)) as advance:
-        return [ablation(subject.policy, env, ranked, means, spec.channels, spec.methods, spec.seed, spec.draws,
-                         confidence, advance)]  # fmt: skip
+        return [
+            ablation(
+                subject.policy,
+                env,
+                ranked,
+                means,
+                spec.channels,
+                spec.methods,
+                spec.seed,
+                spec.draws,
+                confidence,
+                advance,
+            )
+        ]
 
 
 def patch_places(

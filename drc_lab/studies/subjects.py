@@ -144,9 +144,10 @@ def check_separate(subjects: Sequence[Subject]) -> None:
                 raise ConfigError("checkpoint", subject.name, f"other weights than those of {before.name}")
             if subject.training and subject.training == before.training:
                 raise ConfigError(
-                    "checkpoint", subject.name,
+                    "checkpoint",
+                    subject.name,
                     f"one of each training; all that {before.name} is from: thinking.run={subject.training[0]}",
-                )  # fmt: skip
+                )
 
 
 def check_same_levels(subjects: Sequence[Subject]) -> None:
@@ -162,9 +163,10 @@ def check_same_levels(subjects: Sequence[Subject]) -> None:
         for key in {**wanted, **played_on}:
             if wanted.get(key) != played_on.get(key):
                 raise ConfigError(
-                    "checkpoint", f"{subject.name}, with {key}={played_on.get(key)}",
+                    "checkpoint",
+                    f"{subject.name}, with {key}={played_on.get(key)}",
                     f"one with {wanted.get(key)}, as {first.name} has; {key}=... here plays all on the same",
-                )  # fmt: skip
+                )
 
 
 def _played_on(subject: Subject) -> dict[str, Any]:
@@ -185,6 +187,7 @@ def check_same_ticks(subjects: Sequence[Subject]) -> None:
     for subject in subjects[1:]:
         if subject.policy.repeats_per_step != wanted:
             raise ConfigError(
-                "checkpoint", f"{subject.name}, with {subject.policy.repeats_per_step} ticks a step",
+                "checkpoint",
+                f"{subject.name}, with {subject.policy.repeats_per_step} ticks a step",
                 f"one with {wanted}, as {subjects[0].name} has",
-            )  # fmt: skip
+            )

@@ -25,7 +25,13 @@ def traced(subject: Subject, env: BatchEnv, records: pd.DataFrame) -> list[Findi
         return []
     with working(f"tracing {thinking.trace_ticks} single ticks"):
         ticks = trace(
-            subject.policy, env, count_levels(env), thinking.trace_ticks, thinking.solver_levels,
-            thinking.solver_max_states, torch.get_num_threads(), int(subject.config.seed),
-        )  # fmt: skip
+            subject.policy,
+            env,
+            count_levels(env),
+            thinking.trace_ticks,
+            thinking.solver_levels,
+            thinking.solver_max_states,
+            torch.get_num_threads(),
+            int(subject.config.seed),
+        )
     return trace_findings(ticks, baseline_of(records), subject.settings.evaluation.confidence)

@@ -103,8 +103,9 @@ def write_runs(comparison: Comparison, path: Path) -> None:
     """Writes a CSV with a line for each run."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["run_id", "name", *comparison.keys, "seed", "frames", "highest", "last", "status", "seconds",
-                         "counted"])  # fmt: skip
+        writer.writerow(
+            ["run_id", "name", *comparison.keys, "seed", "frames", "highest", "last", "status", "seconds", "counted"]
+        )
         for run in comparison.runs:
             frames, values = run.curve
             numbers = [frames[-1], round(values.max(), 6), round(values[-1], 6)] if len(frames) else [""] * 3

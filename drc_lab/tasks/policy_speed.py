@@ -159,5 +159,7 @@ def profile_rows(net: Ours, spec: PolicySpeedSpec) -> list[tuple[Any, ...]]:
     own_time = "self_device_time_total" if cuda else "self_cpu_time_total"
     times = sorted(((getattr(each, own_time), each.key, each.count) for each in profiler.key_averages()), reverse=True)
     total = sum(microseconds for microseconds, _, _ in times)
-    return [(name, calls, rounded(microseconds / 1e3), rounded(microseconds / total))
-            for microseconds, name, calls in times[:OPERATORS]]  # fmt: skip
+    return [
+        (name, calls, rounded(microseconds / 1e3), rounded(microseconds / total))
+        for microseconds, name, calls in times[:OPERATORS]
+    ]

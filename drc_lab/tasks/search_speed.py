@@ -32,14 +32,23 @@ LISTED = {5: 0.24, 10: 37.0, 15: 1900.0}
 def main(settings: Settings, folder: Path) -> None:
     """Times generators and solvers, prints the tables and writes generators.csv and solvers.csv."""
     spec = settings.search_speed
-    rates = [(name, levels_per_second(generate, spec.seconds)) for name, generate in
-             tracked(GENERATORS.items(), "generating")]  # fmt: skip
-    report("Generators, one thread", ("levels", "per second"), [(n, f"{r:.0f}") for n, r in rates],
-            folder / "generators.csv")  # fmt: skip
+    rates = [
+        (name, levels_per_second(generate, spec.seconds))
+        for name, generate in tracked(GENERATORS.items(), "generating")
+    ]
+    report(
+        "Generators, one thread",
+        ("levels", "per second"),
+        [(n, f"{r:.0f}") for n, r in rates],
+        folder / "generators.csv",
+    )
     rows = ricochet_times(spec.boards) + sokoban_times(spec.levels)
-    report("Exact solvers, one thread: 16x16 with 4 robots, 10x10 with 4 boxes",
-            ("levels", "optimum", "solved", "mean ms", "longest ms", "listed ms"), rows,
-            folder / "solvers.csv")  # fmt: skip
+    report(
+        "Exact solvers, one thread: 16x16 with 4 robots, 10x10 with 4 boxes",
+        ("levels", "optimum", "solved", "mean ms", "longest ms", "listed ms"),
+        rows,
+        folder / "solvers.csv",
+    )
 
 
 def levels_per_second(generate: Any, seconds: float) -> float:
@@ -63,8 +72,7 @@ def ricochet_times(count: int) -> list[tuple[Any, ...]]:
         started = time.perf_counter()
         lengths, _ = solve_many(one)
         seconds[int(lengths[0])].append(time.perf_counter() - started)
-    return [("Ricochet", optimal, *_times(seconds[optimal]), LISTED.get(optimal, ""))
-            for optimal in sorted(seconds)]  # fmt: skip
+    return [("Ricochet", optimal, *_times(seconds[optimal]), LISTED.get(optimal, "")) for optimal in sorted(seconds)]
 
 
 def sokoban_times(count: int) -> list[tuple[Any, ...]]:

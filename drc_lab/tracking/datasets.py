@@ -43,15 +43,21 @@ def log_levels(run: TakesDatasets, use: str, env: BatchEnv, settings: Mapping[st
     profile["observation"] = list(env.single_observation_space.shape or ())
     optimal = getattr(levels, "optimal", None)
     if optimal is not None and (known := optimal[optimal >= 0]).size:
-        profile["optimal"] = {"known": len(known), "min": int(known.min()), "max": int(known.max()),
-                              "mean": round(float(known.mean()), 3)}  # fmt: skip
-    run.log_dataset({
-        "name": f"{settings['id']} {settings.get('split', use)}",
-        "digest": digest(env, of_levels),
-        "context": CONTEXTS[use],
-        "source": json.dumps(of_levels, sort_keys=True, default=str),
-        "profile": json.dumps(profile),
-    })  # fmt: skip
+        profile["optimal"] = {
+            "known": len(known),
+            "min": int(known.min()),
+            "max": int(known.max()),
+            "mean": round(float(known.mean()), 3),
+        }
+    run.log_dataset(
+        {
+            "name": f"{settings['id']} {settings.get('split', use)}",
+            "digest": digest(env, of_levels),
+            "context": CONTEXTS[use],
+            "source": json.dumps(of_levels, sort_keys=True, default=str),
+            "profile": json.dumps(profile),
+        }
+    )
 
 
 def fixed_levels(env: BatchEnv) -> Any:

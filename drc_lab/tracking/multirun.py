@@ -138,7 +138,9 @@ def say_means(run: Run, jobs: Sequence[RecordedRun], objective: str, shared: set
     for number, (changes, by_seed) in enumerate(several):
         values = np.array(list(by_seed.values()))
         mean, (low, high) = float(values.mean()), mean_interval(values, CONFIDENCE)
-        say(f"{' '.join([*changes, objective])}: mean over {len(by_seed)} seeds {mean:.4g}, "
-            f"{CONFIDENCE:.0%} t interval {low:.4g} to {high:.4g}")  # fmt: skip
+        say(
+            f"{' '.join([*changes, objective])}: mean over {len(by_seed)} seeds {mean:.4g}, "
+            f"{CONFIDENCE:.0%} t interval {low:.4g} to {high:.4g}"
+        )
         over_seeds = {name: mean, f"{name}_low": low, f"{name}_high": high, "seeds": len(by_seed)}
         run.log_metrics({f"over_seeds/{key}": value for key, value in over_seeds.items()}, number)

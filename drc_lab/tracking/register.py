@@ -44,11 +44,14 @@ def register(client: MlflowClient, spec: RegisterSpec) -> ModelVersion:
         tags = {key: run.data.tags[key] for key in CARRIED if key in run.data.tags}
         with _process_wide(client.tracking_uri):
             version = client.create_model_version(
-                name, f"models:/{best.model_id}", run.info.run_id, tags | {"file": file, "frames": str(frames)},
+                name,
+                f"models:/{best.model_id}",
+                run.info.run_id,
+                tags | {"file": file, "frames": str(frames)},
                 description=f"{in_markdown(file)} of {in_markdown(str(run.info.run_name))}: "
-                            f"{by} {value_of(best, by):.4g} after {frames:,} frames",
+                f"{by} {value_of(best, by):.4g} after {frames:,} frames",
                 model_id=best.model_id,
-            )  # fmt: skip
+            )
     if spec.alias is not None:
         client.set_registered_model_alias(name, spec.alias, version.version)
     return version

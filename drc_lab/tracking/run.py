@@ -111,10 +111,15 @@ class Run:
         finally:
             if self.journal is not None:
                 self.journal.add(
-                    "child", name=name, started=started, status=end_status(error), metrics=child.metrics,
-                    params={k: str(v) for k, v in params.items()}, description=description,
+                    "child",
+                    name=name,
+                    started=started,
+                    status=end_status(error),
+                    metrics=child.metrics,
+                    params={k: str(v) for k, v in params.items()},
+                    description=description,
                     artifacts=[[self.journal.place(path), folder] for path, folder in child.artifacts],
-                )  # fmt: skip
+                )
 
     def sync(self) -> None:
         """Waits until everything recorded is on the disk.

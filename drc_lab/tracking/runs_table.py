@@ -77,8 +77,12 @@ def compare(client: MlflowClient, spec: CompareSpec) -> Comparison:
         if counts:
             values = _values(run, keys)
             groups.setdefault(values, Group(label(keys, values) or metric)).curves.append(points)
-    return Comparison(metric, [ComparedRun(*each) for each in zip(runs, curves, counted, strict=True)], keys,
-                      [groups[values] for values in sorted(groups)])  # fmt: skip
+    return Comparison(
+        metric,
+        [ComparedRun(*each) for each in zip(runs, curves, counted, strict=True)],
+        keys,
+        [groups[values] for values in sorted(groups)],
+    )
 
 
 def group_keys(runs: Sequence[Run], wanted: list[str]) -> list[str]:

@@ -141,15 +141,19 @@ def test_a_policy_that_a_format_has_no_words_for_leaves_nothing(tmp_path):
 def test_other_variants_have_their_name_before_the_suffix():
     spec = ExportSpec("onnx", file="there/a.onnx", variants=["int8_static", "float32", "float32"])
     assert {v: str(path) for v, path in spec.paths("here").items()} == {
-        "int8_static": "there/a.int8_static.onnx", "float32": "there/a.onnx"}  # fmt: skip
+        "int8_static": "there/a.int8_static.onnx",
+        "float32": "there/a.onnx",
+    }
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"format": "tflite"}, "format: found 'tflite', allowed: onnx | torch_export | state_dict | flax"),
-        ({"format": "torch_export", "variants": ["int8_static"]},
-         "variants: found 'int8_static', allowed: float32 | bf16 as torch_export"),
+        (
+            {"format": "torch_export", "variants": ["int8_static"]},
+            "variants: found 'int8_static', allowed: float32 | bf16 as torch_export",
+        ),
         ({"format": "flax", "variants": ["bf16"]}, "variants: found 'bf16', allowed: float32 as flax"),
         ({"format": "onnx", "variants": []}, "variants: found [], allowed: at least one of float32 | bf16"),
         ({"format": "onnx", "file": "a.pt2"}, "file: found 'a.pt2', allowed: a name that ends in .onnx"),
@@ -158,7 +162,7 @@ def test_other_variants_have_their_name_before_the_suffix():
         ({"format": "onnx", "batches": [0]}, "batches: found 0, allowed: at least 1"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
-)  # fmt: skip
+)
 def test_what_cannot_be_is_refused_in_one_line(settings, message):
     with pytest.raises(ConfigError) as error:
         ExportSpec(**settings)

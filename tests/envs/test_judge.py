@@ -54,8 +54,11 @@ def brute_force(game):
                 if not after["solved"][0]:
                     waiting.append(after)
     left = {name: 0 for name, state in states.items() if state["solved"][0]}
-    while new := {name: 1 + min(left[after] for after in afters if after in left)
-                  for name, afters in following.items() if name not in left and set(afters) & set(left)}:  # fmt: skip
+    while new := {
+        name: 1 + min(left[after] for after in afters if after in left)
+        for name, afters in following.items()
+        if name not in left and set(afters) & set(left)
+    }:
         left |= {name: steps for name, steps in new.items() if steps == min(new.values())}
     game.set_state(first)
     return states, left, following

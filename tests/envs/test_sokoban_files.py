@@ -166,8 +166,12 @@ def test_skipping_leaves_invalid_levels_out_and_nothing_else_changes(folder, lev
     kept = [*levels[:33], *levels[34:], levels[1]]
     assert len(found) == 120 and np.array_equal(found[:].tiles, Levels.pack(kept).tiles)
     assert [found.name(i).split("/")[-1] for i in (32, 33, 68, 69, 119)] == [
-        "001.txt:2", "001.txt:4", "001.txt:39", "002.txt:0", "003.xsb:1"
-    ]  # fmt: skip
+        "001.txt:2",
+        "001.txt:4",
+        "001.txt:39",
+        "002.txt:0",
+        "003.xsb:1",
+    ]
     assert [found.find(*place) for place in ((1, 2), (1, 3), (1, 4), (1, 40), (3, 0), (3, 1), (3, 2), (4, 0))] == [
         32, -1, 33, -1, -1, 119, -1, -1
     ]  # fmt: skip

@@ -88,11 +88,18 @@ def test_of_several_solutions_the_shortest_counts_and_what_follows_the_solving_s
 
 def test_rows_that_cannot_be_believed_are_counted_and_left_out(tmp_path, levels):
     solutions = read(
-        tmp_path, levels,
-        "001,1,10,2,9", "000,0,1111,INCORRECT_SOLUTION_FOUND,9",  # do not solve
-        "1,SEARCH_STATE_FAILED,-1,50", "001,1,,0,0", "001,1,14,2,9", "001,1", "001,-1,11,2,9",  # malformed
-        "001,3,11,2,9", "002,0,11,2,9",  # no such level
-    )  # fmt: skip
+        tmp_path,
+        levels,
+        "001,1,10,2,9",
+        "000,0,1111,INCORRECT_SOLUTION_FOUND,9",  # do not solve
+        "1,SEARCH_STATE_FAILED,-1,50",
+        "001,1,,0,0",
+        "001,1,14,2,9",
+        "001,1",
+        "001,-1,11,2,9",  # malformed
+        "001,3,11,2,9",
+        "002,0,11,2,9",  # no such level
+    )
     assert (solutions.moves == -1).all()
     assert (solutions.rows, solutions.unsolved, solutions.malformed, solutions.unknown) == (9, 2, 5, 2)
     empty = read(tmp_path, levels)

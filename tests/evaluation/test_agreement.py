@@ -71,7 +71,11 @@ def test_what_the_solver_cannot_tell_is_left_open_and_other_levels_are_not_judge
     # Four positions are enough for the start and the way to the goal, but not once it has gone down.
     assert columns(sokoban(ROOM, max_steps=3), [DOWN, UP, UP], max_states=4)["verdicts"] == "??+"
     assert columns(sokoban(ROOM, max_steps=2), [UP, RIGHT], levels=0) == {
-        "judged_moves": 0, "optimal_moves": 0, "lost_at": -1, "verdicts": ""}  # fmt: skip
+        "judged_moves": 0,
+        "optimal_moves": 0,
+        "lost_at": -1,
+        "verdicts": "",
+    }
 
 
 def test_remaining_steps_are_those_of_the_boards_as_they_are_now():
@@ -133,8 +137,14 @@ def test_levels_that_look_alike_are_judged_apart():
     v_walls = v_walls.copy()
     v_walls[0, 2] = True  # right of the robot, which now has to go around
     walled = Board(h_walls, v_walls, ((0, 1),), (0, 3))
-    env = gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=2, board=[open_board, walled], order="sequential",
-                       observation="symbolic", autoreset=False)  # fmt: skip
+    env = gym.make_vec(
+        "drc_lab/RicochetRobots-v0",
+        num_envs=2,
+        board=[open_board, walled],
+        order="sequential",
+        observation="symbolic",
+        autoreset=False,
+    )
     obs, info = env.reset(seed=0)
     np.testing.assert_array_equal(obs[0], obs[1])  # symbolic observations show no walls
     assert Judge(game_of(env), 1000).steps_to_solve(np.arange(2)).tolist() == info["optimal"].tolist() == [1, 3]

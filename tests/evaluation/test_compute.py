@@ -14,8 +14,10 @@ PLAIN = {("first_passes", 0, True): [0, 0, 1, 1]}
 
 def fixed(zero, two, four):
     """Numbers of passes of three ticks each."""
-    return {amount: Outcome(np.array(solved, float), np.full(len(solved), 3.0 * amount), np.full(len(solved), 60.0))
-            for amount, solved in ((0.0, zero), (2.0, two), (4.0, four))}  # fmt: skip
+    return {
+        amount: Outcome(np.array(solved, float), np.full(len(solved), 3.0 * amount), np.full(len(solved), 60.0))
+        for amount, solved in ((0.0, zero), (2.0, two), (4.0, four))
+    }
 
 
 def adaptive(solved, ticks):
@@ -57,8 +59,10 @@ def test_the_interval_is_paired_and_covers_the_true_gain():
         hard = rng.random(300) < 0.5
         with_none, with_many = ~hard, ~hard | (rng.random(300) < 0.2)
         lucky = rng.random(300) < 0.05
-        levels = {0.0: Outcome(with_none * 1.0, np.zeros(300), np.zeros(300)),
-                  4.0: Outcome(with_many * 1.0, np.full(300, 12.0), np.zeros(300))}  # fmt: skip
+        levels = {
+            0.0: Outcome(with_none * 1.0, np.zeros(300), np.zeros(300)),
+            4.0: Outcome(with_many * 1.0, np.full(300, 12.0), np.zeros(300)),
+        }
         own = Outcome((with_many | lucky) * 1.0, rng.choice([9.0, 15.0], 300, p=[0.75, 0.25]), np.zeros(300))
         found = equal_compute(own, levels, seed=run)
         gain = 0.5 * 0.2 + 0.05 * 0.5 * 0.8 - (10.5 / 12) * 0.5 * 0.2
@@ -72,7 +76,7 @@ def test_thinking_is_counted_without_the_ticks_of_the_steps():
     settings = PLAIN | {
         ("first_passes", 2, False): ([0, 1, 1, 1], 6),
         ("adaptive", 0.1, False): ([0, 1, 1, 1], [1, 3, 4, 8]),
-    }  # fmt: skip
+    }
     where, equal = compute_findings(records(settings, OPTIMAL))
     (line,) = where.table.to_dict("records")
     assert (line["all"], line["1"], line["2"]) == (4, 2, 6)

@@ -136,10 +136,16 @@ def test_only_what_remembers_can_gain_from_first_passes(kind):
     env = levels_of("drc_lab/RicochetRobots-v0", 40, max_steps=6)
     shape = env.single_observation_space.shape
     drc = DRCPolicy(shape, 8, 4, 2, 2, proj_dim=8, head_init="orthogonal")
-    policy = {"small_cnn": lambda: SmallCNNPolicy(shape, 8), "resnet": lambda: ResNetPolicy(shape, 8),
-              "no_memory": lambda: WithoutMemory(drc), "drc": lambda: drc}[kind]()  # fmt: skip
+    policy = {
+        "small_cnn": lambda: SmallCNNPolicy(shape, 8),
+        "resnet": lambda: ResNetPolicy(shape, 8),
+        "no_memory": lambda: WithoutMemory(drc),
+        "drc": lambda: drc,
+    }[kind]()
     records = sweep(policy.eval(), env, FirstPasses([1, 4, 16]).settings(policy, set()), 40)
-    played = [own.drop(columns=["amount", "baseline", "passes", "ticks"]).reset_index(drop=True)
-              for _, own in records.groupby("amount")]  # fmt: skip
+    played = [
+        own.drop(columns=["amount", "baseline", "passes", "ticks"]).reset_index(drop=True)
+        for _, own in records.groupby("amount")
+    ]
     same = [own.equals(played[0]) for own in played]
     assert same == [True] * 4 if kind != "drc" else not all(same)

@@ -43,8 +43,10 @@ def test_a_long_curve_is_thinned_from_its_first_to_its_last_frame():
 
 def test_groups_of_any_shape_are_drawn(tmp_path):
     """Several seeds, one seed, no common frames, and more groups than colours."""
-    groups = [Group("a", [points([0, 10], [0, 1]), points([0, 10], [1, 0])]),
-              Group("b", [points([0, 10], [0, 1]), points([20, 30], [1, 0])]),
-              *(Group(f"c{i}", [points([0], [0.5])]) for i in range(12))]  # fmt: skip
+    groups = [
+        Group("a", [points([0, 10], [0, 1]), points([0, 10], [1, 0])]),
+        Group("b", [points([0, 10], [0, 1]), points([20, 30], [1, 0])]),
+        *(Group(f"c{i}", [points([0], [0.5])]) for i in range(12)),
+    ]
     plot_groups(groups, "valid/solve_rate", 0.95, tmp_path / "curves.png")
     assert imread(tmp_path / "curves.png").std() > 0.01

@@ -120,8 +120,11 @@ def test_a_think_is_no_cycle_and_no_worse_move():
     judged = Agreement(env, 1, 1000)
     evaluate(Thinker(9), env, watchers=[judged])
     assert {name: column[0] for name, column in judged.columns().items()} == {
-        "judged_moves": 1, "optimal_moves": 1, "lost_at": -1, "verdicts": "??+",
-    }  # fmt: skip
+        "judged_moves": 1,
+        "optimal_moves": 1,
+        "lost_at": -1,
+        "verdicts": "??+",
+    }
 
 
 def test_a_traced_think_is_no_first_move():

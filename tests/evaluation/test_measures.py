@@ -104,11 +104,13 @@ def test_a_cycle_has_vanished_if_none_closes_within_as_many_steps_after_the_thin
     first = {"cycle_start": [2, 2, 2, -1], "cycle_length": [4, 4, 4, 0]}
     plain = setting("first_passes", 0, [0, 0, 0, 1], [20] * 4, True, **first)
     # Passes: the same cycle again; one that closes at step 7, a step too late to count; none.
-    passes = setting("cycle_passes", 1, [0, 0, 1, 1], [20, 20, 4, 20],
-                     cycle_start=[2, 5, -1, -1], cycle_length=[4, 2, 0, 0])  # fmt: skip
+    passes = setting(
+        "cycle_passes", 1, [0, 0, 1, 1], [20, 20, 4, 20], cycle_start=[2, 5, -1, -1], cycle_length=[4, 2, 0, 0]
+    )
     # Waits of 4 steps, so that step 2 + 4 + 4 = 10 is the last; the third episode ends before, unsolved.
-    waits = setting("cycle_noops", 1, [0, 0, 0, 1], [20, 20, 9, 20],
-                    cycle_start=[8, 9, -1, -1], cycle_length=[2, 2, 0, 0])  # fmt: skip
+    waits = setting(
+        "cycle_noops", 1, [0, 0, 0, 1], [20, 20, 9, 20], cycle_start=[8, 9, -1, -1], cycle_length=[2, 2, 0, 0]
+    )
     lines = rows(vanished_cycles(pd.concat([plain, passes, waits])))
     assert lines["cycle_passes", 1][["levels", "solved_before"]].tolist() == [3, 0]
     assert lines["cycle_passes", 1]["vanished"] == pytest.approx(2 / 3)
@@ -139,8 +141,14 @@ def sizes(env):
 
 def test_sizes_are_the_levels_own_and_not_those_of_the_board_that_they_lie_in(tmp_path):
     (tmp_path / "two.xsb").write_text("#####\n#@$.#\n#####\n\n; two\n\n ####\n## .###\n#@ $  #\n#     #\n#######\n")
-    collection = gym.make_vec("drc_lab/Sokoban-v0", num_envs=2, levels=str(tmp_path / "two.xsb"), max_steps=2,
-                              order="sequential", autoreset=False)  # fmt: skip
+    collection = gym.make_vec(
+        "drc_lab/Sokoban-v0",
+        num_envs=2,
+        levels=str(tmp_path / "two.xsb"),
+        max_steps=2,
+        order="sequential",
+        autoreset=False,
+    )
     assert collection.single_observation_space.shape == (3, 5, 7)
     assert sizes(collection) == [(3, 5), (5, 7)]
     robots = gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=2, max_steps=2, autoreset=False)
@@ -152,8 +160,15 @@ def test_sizes_are_the_levels_own_and_not_those_of_the_board_that_they_lie_in(tm
 
 
 def test_all_findings_of_a_real_sweep_can_be_drawn():
-    env = gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=30, num_levels=30, order="sequential", max_steps=8,
-                       autoreset=False, noop=True)  # fmt: skip
+    env = gym.make_vec(
+        "drc_lab/RicochetRobots-v0",
+        num_envs=30,
+        num_levels=30,
+        order="sequential",
+        max_steps=8,
+        autoreset=False,
+        noop=True,
+    )
     policy = DRCPolicy(env.single_observation_space.shape, 8, 4, 2, 2, proj_dim=8, head_init="orthogonal").eval()
     spec = thinking(first_passes=[1, 3], noops=[1], cycle_passes=[1], cycle_noops=[1], controls=None, solver_levels=20)
     measures = measures_of(spec)
@@ -164,8 +179,11 @@ def test_all_findings_of_a_real_sweep_can_be_drawn():
                      "vanished_cycles", "agreement", "agreement_by_step"]  # fmt: skip
     judged = records[records["judged_moves"] > 0]
     assert set(judged["level"]) == set(range(20))
-    assert set(map(tuple, judged[["kind", "amount"]].to_numpy())) == {("first_passes", 0), ("first_passes", 3),
-                                                                      ("noops", 0)}  # fmt: skip
+    assert set(map(tuple, judged[["kind", "amount"]].to_numpy())) == {
+        ("first_passes", 0),
+        ("first_passes", 3),
+        ("noops", 0),
+    }
     assert (judged["optimal_moves"][judged["solved"]] >= judged["optimal"][judged["solved"]]).all()
     for finding in made:
         assert len(finding.table)

@@ -12,9 +12,12 @@ from drc_lab.evaluation.measures.table import table
 @pytest.fixture
 def rows():
     def at(frames, more):
-        settings = {("first_passes", 0, True): [1] * 4 + [0] * 16,
-                    ("first_passes", 2, False): [1] * (4 + more) + [0] * (16 - more),
-                    ("adaptive", 0.01, False): [1] * 4 + [0] * 16, ("random", 0, False): [0] * 20}  # fmt: skip
+        settings = {
+            ("first_passes", 0, True): [1] * 4 + [0] * 16,
+            ("first_passes", 2, False): [1] * (4 + more) + [0] * (16 - more),
+            ("adaptive", 0.01, False): [1] * 4 + [0] * 16,
+            ("random", 0, False): [0] * 20,
+        }
         return records(settings, [1] * 20, checkpoint=f"frames-{frames}", seed=0, frames=frames)
 
     return table(pd.concat([at(300, 8), at(100, 0), at(200, 2)]))

@@ -41,8 +41,14 @@ class Watching(Measure):
 
 
 def v1(**more):
-    return gym.make_vec("drc_lab/RicochetRobots-v0", num_envs=4, layout="v1", order="sequential", autoreset=False,
-                        **{"max_steps": 3} | more)  # fmt: skip
+    return gym.make_vec(
+        "drc_lab/RicochetRobots-v0",
+        num_envs=4,
+        layout="v1",
+        order="sequential",
+        autoreset=False,
+        **{"max_steps": 3} | more,
+    )
 
 
 @pytest.fixture
@@ -71,8 +77,13 @@ def plays(folder, kind=None, measures=(), env=None, enough=7, seed=0):
 
 def test_the_same_is_not_played_again_and_anything_else_is(tmp_path):
     assert plays(tmp_path) and not plays(tmp_path)
-    for other in ({"enough": 1}, {"seed": 1}, {"env": v1(max_steps=2)}, {"env": v1(step_penalty=0.5)},
-                  {"measures": [OptimalMoves(2, 1000)]}):  # fmt: skip
+    for other in (
+        {"enough": 1},
+        {"seed": 1},
+        {"env": v1(max_steps=2)},
+        {"env": v1(step_penalty=0.5)},
+        {"measures": [OptimalMoves(2, 1000)]},
+    ):
         assert plays(tmp_path, **other) and not plays(tmp_path, **other), other
     assert plays(tmp_path)
 

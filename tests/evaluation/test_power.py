@@ -13,9 +13,7 @@ from drc_lab.evaluation.stats.significance import paired_test
 def connor(gain, differing, power=0.8, alpha=0.05):
     """Biometrics 43 (1987), equation 2: the normal approximation without continuity correction."""
     at_none, at_gain = stats.norm.isf(alpha / 2), stats.norm.ppf(power)
-    return (
-        (at_none * math.sqrt(differing) + at_gain * math.sqrt(differing - gain**2)) / gain
-    ) ** 2  # fmt: skip
+    return ((at_none * math.sqrt(differing) + at_gain * math.sqrt(differing - gain**2)) / gain) ** 2
 
 
 @pytest.mark.parametrize(("levels", "gain", "differing"), [(200, 0.06, 0.1), (60, 0.1, 0.2), (400, 0.0, 0.1)])

@@ -25,11 +25,17 @@ VOID = {"meta", "img", "link", "br", "input"}
 
 
 FINDINGS = [
-    Finding("first", HOSTILE, HOSTILE, pd.DataFrame({HOSTILE: [HOSTILE, "b"], "share": [0.123456789, math.nan],
-                                                    "p": [1.23456789e-9, 1.0], "count": [1234, 2]}),
-            lambda axis: axis.plot([0, 1], [0, 1])),
+    Finding(
+        "first",
+        HOSTILE,
+        HOSTILE,
+        pd.DataFrame(
+            {HOSTILE: [HOSTILE, "b"], "share": [0.123456789, math.nan], "p": [1.23456789e-9, 1.0], "count": [1234, 2]}
+        ),
+        lambda axis: axis.plot([0, 1], [0, 1]),
+    ),
     Finding("quiet", "A quiet one", "Not in the terminal.", pd.DataFrame({"x": [1]}), in_terminal=False),
-]  # fmt: skip
+]
 
 
 @pytest.fixture
@@ -164,8 +170,9 @@ def test_any_kinds_of_thinking_are_drawn_and_shown(tmp_path, kinds):
 
 
 def test_several_policies_share_a_page(tmp_path):
-    both = pd.concat([records().assign(checkpoint=name, seed=seed, frames=100) for seed, name in enumerate("ab")],
-                     ignore_index=True)  # fmt: skip
+    both = pd.concat(
+        [records().assign(checkpoint=name, seed=seed, frames=100) for seed, name in enumerate("ab")], ignore_index=True
+    )
     rows = table(both)
     write_report(tmp_path, "?", rows, [], both, About(0.95, {}))
     page = Page((tmp_path / "report.html").read_text())

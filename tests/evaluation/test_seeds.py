@@ -15,12 +15,22 @@ OPTIMAL = [1] * 4 + [2] * 4
 
 def three(*gains):
     """Three seeds, of whose eight levels the first two are solved as they are, and some more with thinking."""
-    return pd.concat([
-        records({("first_passes", 0, True): [1, 1] + [0] * 6,
-                 ("first_passes", 4, False): [1] * (2 + more) + [0] * (6 - more),
-                 ("random", 0, False): [0] * 8}, OPTIMAL, checkpoint=f"{seed}.ckpt", seed=seed, frames=100)
-        for seed, more in enumerate(gains)
-    ])  # fmt: skip
+    return pd.concat(
+        [
+            records(
+                {
+                    ("first_passes", 0, True): [1, 1] + [0] * 6,
+                    ("first_passes", 4, False): [1] * (2 + more) + [0] * (6 - more),
+                    ("random", 0, False): [0] * 8,
+                },
+                OPTIMAL,
+                checkpoint=f"{seed}.ckpt",
+                seed=seed,
+                frames=100,
+            )
+            for seed, more in enumerate(gains)
+        ]
+    )
 
 
 def test_means_over_seeds_by_hand():

@@ -58,7 +58,11 @@ def test_both_sides_show_the_same_level_at_the_same_clock(tmp_path):
     assert [m.action for m in sides[0]] == [LEFT, LEFT, RIGHT, None]
     assert [m.action for m in sides[1]] == [None, None, RIGHT, None]
     assert [m.says for m in sides[1]] == [
-        "thinking: pass 1 of 2", "thinking: pass 2 of 2", "0/5: A right", "solved in 1 step"]  # fmt: skip
+        "thinking: pass 1 of 2",
+        "thinking: pass 2 of 2",
+        "0/5: A right",
+        "solved in 1 step",
+    ]
     assert sides[1][0].chances[LEFT] > sides[1][0].chances[RIGHT]
     assert sides[1][2].chances[LEFT] < sides[1][2].chances[RIGHT] and len(sides[1][0].chances) == 4
 
@@ -109,17 +113,26 @@ def test_failures_are_shown_where_they_began_and_ended():
 
 
 def played(kind, amount, solved, baseline=False):
-    return pd.DataFrame({"kind": kind, "amount": float(amount), "baseline": baseline,
-                         "level": range(len(solved)), "solved": np.array(solved, bool)})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "kind": kind,
+            "amount": float(amount),
+            "baseline": baseline,
+            "level": range(len(solved)),
+            "solved": np.array(solved, bool),
+        }
+    )
 
 
 def test_levels_are_chosen_that_tell_something():
-    records = pd.concat([
-        played("first_passes", 0, [1, 1, 1, 0, 0, 0, 0, 0], baseline=True),
-        played("first_passes", 2, [1, 1, 1, 0, 0, 0, 0, 0]),
-        played("first_passes", 8, [1, 0, 0, 1, 1, 1, 0, 0]),
-        played("noops", 4, [1] * 8),
-    ])  # fmt: skip
+    records = pd.concat(
+        [
+            played("first_passes", 0, [1, 1, 1, 0, 0, 0, 0, 0], baseline=True),
+            played("first_passes", 2, [1, 1, 1, 0, 0, 0, 0, 0]),
+            played("first_passes", 8, [1, 0, 0, 1, 1, 1, 0, 0]),
+            played("noops", 4, [1] * 8),
+        ]
+    )
     assert best_passes(records) == 8 and telling_levels(records, 8) == [3, 4, 1, 2]
     assert telling_levels(records, 2) == [0]  # no level tells them apart
     assert telling_levels(records, 5) == [0]  # was not played

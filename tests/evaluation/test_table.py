@@ -53,10 +53,12 @@ def test_without_optimal_lengths_there_is_a_row_for_each_setting():
 
 def test_each_checkpoint_is_compared_with_itself_and_is_a_family_of_its_own():
     other = {**SETTINGS, ("first_passes", 0, True): BETTER, ("repeats", 3, True): BETTER}
-    both = pd.concat([
-        records(SETTINGS, OPTIMAL, checkpoint="a", seed=3, frames=100),
-        records(other, OPTIMAL, checkpoint="b", seed=4, frames=200),
-    ])  # fmt: skip
+    both = pd.concat(
+        [
+            records(SETTINGS, OPTIMAL, checkpoint="a", seed=3, frames=100),
+            records(other, OPTIMAL, checkpoint="b", seed=4, frames=200),
+        ]
+    )
     found = {(row.checkpoint, row.kind, row.amount): row for row in table(both) if row.optimal == "all"}
     assert found["a", "first_passes", 4].difference == 0.75 and found["b", "first_passes", 4].difference == 0
     assert (found["b", "repeats", 6].seed, found["b", "repeats", 6].frames) == (4, 200)
@@ -73,8 +75,11 @@ def test_groups_cover_every_level_once():
 def test_only_gains_that_survive_the_correction_are_clear():
     """Seven levels helped, none hurt: p = 1/64, which two settings leave below 0.05 and four do not."""
     seven = [0] * 20, [1] * 7 + [0] * 13
-    few = {("first_passes", 0, True): seven[0], ("first_passes", 1, False): seven[1],
-           ("first_passes", 2, False): seven[0]}  # fmt: skip
+    few = {
+        ("first_passes", 0, True): seven[0],
+        ("first_passes", 1, False): seven[1],
+        ("first_passes", 2, False): seven[0],
+    }
     many = few | {("first_passes", n, False): seven[0] for n in (3, 4, 5, 6)}
     short, long = (comparisons(table(records(settings, [1] * 20))) for settings in (few, many))
     assert short.table["clear"].tolist() == ["helps", ""] and "1 of 2 settings clearly help" in short.text
@@ -85,8 +90,16 @@ def test_only_gains_that_survive_the_correction_are_clear():
 
 def test_the_detectable_gain_comes_from_the_levels_that_did_differ():
     solved = [1] * 30 + [0] * 270, [1] * 20 + [0] * 10 + [1] * 20 + [0] * 250
-    found = table(records({("first_passes", 0, True): solved[0], ("first_passes", 1, False): solved[1],
-                           ("first_passes", 2, False): solved[0]}, [1] * 300))  # fmt: skip
+    found = table(
+        records(
+            {
+                ("first_passes", 0, True): solved[0],
+                ("first_passes", 1, False): solved[1],
+                ("first_passes", 2, False): solved[0],
+            },
+            [1] * 300,
+        )
+    )
     line, still = detectable(found).table.to_dict("records")
     assert (line["differing"], line["alone"]) == (0.1, pytest.approx(detectable_gain(300, 0.1)))
     assert line["corrected"] == pytest.approx(detectable_gain(300, 0.1, alpha=0.025)) and math.isnan(still["alone"])

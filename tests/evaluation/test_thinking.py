@@ -38,9 +38,15 @@ def names(settings):
 
 def test_every_kind_of_thinking_is_there_and_the_policy_as_it_is_comes_first():
     spec = thinking(
-        first_passes=[4, 1], noops=None, repeats=None, passes_at=[2], cycle_passes=[1, 2.5], cycle_noops=[1],
-        adaptive=[0.01], controls=["random", "no_memory"],
-    )  # fmt: skip
+        first_passes=[4, 1],
+        noops=None,
+        repeats=None,
+        passes_at=[2],
+        cycle_passes=[1, 2.5],
+        cycle_noops=[1],
+        adaptive=[0.01],
+        controls=["random", "no_memory"],
+    )
     settings = spec.settings(Counting(7), v1(noop=True))
     assert names(settings) == [
         "first_passes=0", "first_passes=1", "first_passes=4", "noops=0", "noops=1", "noops=2", "noops=4", "noops=8",

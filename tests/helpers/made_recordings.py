@@ -14,6 +14,7 @@ LABEL = Label("direction", lambda episode: np.empty(0), CLASSES, True, "where it
 
 def made(rng, tensors, levels=40, steps=5):
     """A recording of levels with so many steps each."""
-    index = pd.DataFrame({"level": np.repeat(np.arange(levels), steps), "step": np.tile(np.arange(steps), levels),
-                          "thought": DECIDES})  # fmt: skip
+    index = pd.DataFrame(
+        {"level": np.repeat(np.arange(levels), steps), "step": np.tile(np.arange(steps), levels), "thought": DECIDES}
+    )
     return Recording(index, tensors, {"height": 3, "width": 3})

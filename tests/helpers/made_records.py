@@ -18,13 +18,16 @@ def setting(kind, amount, solved, baseline=False):
 
 
 def records():
-    return pd.concat([
-        setting("first_passes", 0, [1, 1, 1, 0, 0, 0, 0, 0], baseline=True),
-        setting("first_passes", 4, [1, 1, 1, 1, 1, 0, 0, 0]),
-        setting("passes_at_3", 2, [1, 0, 1, 1, 0, 0, 0, 0]),
-        setting("repeats", 3, [1, 1, 1, 0, 0, 0, 0, 0], baseline=True),
-        setting("repeats", 6, [0, 1, 1, 0, 0, 0, 0, 0]),
-        setting("cycle_noops", 1, [1, 1, 1, 0, 0, 1, 0, 0]),
-        setting("adaptive", 0.01, [1, 1, 1, 0, 0, 0, 0, 0]),
-        setting("random", 0, [1, 0, 0, 0, 0, 0, 1, 0]),
-    ], ignore_index=True)  # fmt: skip
+    return pd.concat(
+        [
+            setting("first_passes", 0, [1, 1, 1, 0, 0, 0, 0, 0], baseline=True),
+            setting("first_passes", 4, [1, 1, 1, 1, 1, 0, 0, 0]),
+            setting("passes_at_3", 2, [1, 0, 1, 1, 0, 0, 0, 0]),
+            setting("repeats", 3, [1, 1, 1, 0, 0, 0, 0, 0], baseline=True),
+            setting("repeats", 6, [0, 1, 1, 0, 0, 0, 0, 0]),
+            setting("cycle_noops", 1, [1, 1, 1, 0, 0, 1, 0, 0]),
+            setting("adaptive", 0.01, [1, 1, 1, 0, 0, 0, 0, 0]),
+            setting("random", 0, [1, 0, 0, 0, 0, 0, 1, 0]),
+        ],
+        ignore_index=True,
+    )

@@ -122,10 +122,15 @@ LOADERS = {
 EMPTY_IS_VALID = ["a journal"]
 
 
-@pytest.mark.parametrize(("load", "odd"), [
-    pytest.param(load, odd, id=f"{odd} for {name}") for name, load in LOADERS.items() for odd in ODD
-    if not (odd == "an empty file" and name in EMPTY_IS_VALID)
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("load", "odd"),
+    [
+        pytest.param(load, odd, id=f"{odd} for {name}")
+        for name, load in LOADERS.items()
+        for odd in ODD
+        if not (odd == "an empty file" and name in EMPTY_IS_VALID)
+    ],
+)
 def test_whatever_loads_it_gives_one_line_at_once(tmp_path, load, odd):
     path = tmp_path / "odd"
     ODD[odd](path)

@@ -107,12 +107,16 @@ def test_a_class_of_a_trusted_module_is_built(tmp_path, mark):
 
 
 WITHIN = {
-    "another's function": ({"_target_": "mine.subprocess.run"}, "found 'mine.subprocess.run', allowed: what trusted "
-                           "modules define themselves; trust=[subprocess] lets"),
-    "another's function among the arguments": ({"_target_": "mine.Net", "then": {"_target_": "os.getcwd"}},
-                                               "checkpoint.policy.then._target_: found 'os.getcwd'"),
+    "another's function": (
+        {"_target_": "mine.subprocess.run"},
+        "found 'mine.subprocess.run', allowed: what trusted modules define themselves; trust=[subprocess] lets",
+    ),
+    "another's function among the arguments": (
+        {"_target_": "mine.Net", "then": {"_target_": "os.getcwd"}},
+        "checkpoint.policy.then._target_: found 'os.getcwd'",
+    ),
     "a module of a similar name": ({"_target_": "mineral.Net"}, "trust=[mineral] lets"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("policy", "line"), WITHIN.values(), ids=WITHIN)
@@ -142,8 +146,14 @@ def test_the_config_beside_a_checkpoint_is_asked_before_its_env_is_looked_for(tm
 
 
 def test_what_the_command_itself_names_is_trusted_word_by_word():
-    own = OmegaConf.create({"env": {"id": "mine:Mark-v0"}, "policy": {"_target_": "mine.Net", "a": {"_target_": "b.C"}},
-                            "evaluation": {"env": {}}, "trust": ["yours"]})  # fmt: skip
+    own = OmegaConf.create(
+        {
+            "env": {"id": "mine:Mark-v0"},
+            "policy": {"_target_": "mine.Net", "a": {"_target_": "b.C"}},
+            "evaluation": {"env": {}},
+            "trust": ["yours"],
+        }
+    )
     trust = trusted_by(own)
     assert trust == Trust(frozenset(["yours"]), frozenset(["mine:Mark-v0", "mine.Net", "b.C"]))
     check_config(OmegaConf.to_container(own), trust)

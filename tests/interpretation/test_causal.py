@@ -110,8 +110,17 @@ def test_turned_boards_are_the_same_levels(env):
 
 
 def test_a_robots_routes_leave_each_cell_once(policy):
-    env = RicochetVectorEnv(num_envs=20, height=5, width=5, num_robots=2, max_steps=8, max_optimal=4, autoreset=False,
-                            split="test", num_levels=20)  # fmt: skip
+    env = RicochetVectorEnv(
+        num_envs=20,
+        height=5,
+        width=5,
+        num_robots=2,
+        max_steps=8,
+        max_optimal=4,
+        autoreset=False,
+        split="test",
+        num_levels=20,
+    )
     begun(env, 5)
     policy = RandomPolicy(env.single_observation_space.shape, 8).eval()
     routes = routes_of(policy, env, "departure_direction_B", BOARD, length=2)
@@ -124,8 +133,10 @@ def test_a_robots_routes_leave_each_cell_once(policy):
 
 @pytest.mark.slow
 def test_a_probes_vector_moves_it_along_and_a_random_one_does_not(policy, env):
-    turned = {length: [routes_of(policy, begun(env, symmetry), APPROACH, BOARD, length) for symmetry in (0, 4)]
-              for length in (1, 3)}  # fmt: skip
+    turned = {
+        length: [routes_of(policy, begun(env, symmetry), APPROACH, BOARD, length) for symmetry in (0, 4)]
+        for length in (1, 3)
+    }
     finding = steering(policy, env, turned, {0: reads_direction()}, [0.01, 30.0], "direction")
     table = finding.table.assign(alpha=finding.table["alpha"].round(2)).set_index(["moves", "cells", "when", "alpha"])
     assert len(table) == 8 + 4

@@ -57,8 +57,9 @@ def test_the_channels_that_are_read_most_are_shown_on_the_episodes_steps():
     boards = {f"boards.{name}": np.concatenate([each[name] for each in state]) for name in env.batch.STATE}
     maps = np.zeros((steps, 12, 5, 5), np.float32)
     maps[1, 7, 2, 3], maps[2, 7, 2, 3] = 4, -2
-    index = pd.DataFrame({"level": 5, "step": np.arange(steps), "thought": DECIDES, "action": 0, "waits": False,
-                          "solved": True})  # fmt: skip
+    index = pd.DataFrame(
+        {"level": 5, "step": np.arange(steps), "thought": DECIDES, "action": 0, "waits": False, "solved": True}
+    )
     tensors = {"0.0.c": maps, "returns": np.zeros(steps + 1), **boards}
     recording = Recording(index, tensors, {"height": 7, "width": 7})
     weights = np.where(np.arange(12) == 7, 2.0, 1.0)

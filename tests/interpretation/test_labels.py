@@ -34,10 +34,15 @@ def played(env, actions, level=0, waits=()):
     size = env.batch.tiles if hasattr(batch, "tiles") else batch.walls
     width = batch.width
     return Episode(
-        level, {name: np.stack([board[name][0] for board in boards]) for name in names}, np.array(actions),
-        np.isin(np.arange(len(actions)), waits), np.array(returns), bool(batch.solved[0]),
-        size.shape[1] // width, width,
-    )  # fmt: skip
+        level,
+        {name: np.stack([board[name][0] for board in boards]) for name in names},
+        np.array(actions),
+        np.isin(np.arange(len(actions)), waits),
+        np.array(returns),
+        bool(batch.solved[0]),
+        size.shape[1] // width,
+        width,
+    )
 
 
 @pytest.fixture

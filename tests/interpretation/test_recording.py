@@ -24,9 +24,18 @@ def policy():
 
 def make_env(num_envs=3):
     return SokobanVectorEnv(
-        num_envs=num_envs, height=7, width=7, num_boxes=1, max_steps=6, max_optimal=6, observation="planes",
-        crop_border=True, autoreset=False, split="valid", num_levels=LEVELS,
-    )  # fmt: skip
+        num_envs=num_envs,
+        height=7,
+        width=7,
+        num_boxes=1,
+        max_steps=6,
+        max_optimal=6,
+        observation="planes",
+        crop_border=True,
+        autoreset=False,
+        split="valid",
+        num_levels=LEVELS,
+    )
 
 
 ABOUT = {"game": "drc_lab/Sokoban-v0", "height": 7, "width": 7, "weights": "of this test"}

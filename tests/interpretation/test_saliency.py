@@ -50,8 +50,11 @@ def test_an_agent_reads_player_box_and_target_more_than_their_share():
     policy, _ = load_policy("agents:/sokoban-one-box")
     found = saliency(policy, make_env(num_envs=40), ["gradient", "occlusion"], ["action"])
     assert [finding.name for finding in found] == [
-        "saliency", "saliency_by_tick", "saliency_gradient", "saliency_occlusion",
-    ]  # fmt: skip
+        "saliency",
+        "saliency_by_tick",
+        "saliency_gradient",
+        "saliency_occlusion",
+    ]
     table = found[0].table.set_index(["method", "cell"])
     for cell in ("player", "box"):
         assert table.loc[("occlusion", cell), "share"] > 1.5 * table.loc[("occlusion", cell), "cells"]

@@ -217,12 +217,15 @@ def test_a_schedule_that_runs_ahead_of_the_frames_ends_at_its_end_and_no_further
     assert seen == [1, 2, 50, 51, 100, 100, 100]
 
 
-@pytest.mark.parametrize("schedule", [
-    partial(torch.optim.lr_scheduler.LinearLR, start_factor=1.0, end_factor=0.1, total_iters=100),
-    partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=100),
-    partial(torch.optim.lr_scheduler.LambdaLR, lr_lambda=lambda step: 1 / (1 + step)),
-    partial(torch.optim.lr_scheduler.MultiplicativeLR, lr_lambda=lambda step: 0.9),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        partial(torch.optim.lr_scheduler.LinearLR, start_factor=1.0, end_factor=0.1, total_iters=100),
+        partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=100),
+        partial(torch.optim.lr_scheduler.LambdaLR, lr_lambda=lambda step: 1 / (1 + step)),
+        partial(torch.optim.lr_scheduler.MultiplicativeLR, lr_lambda=lambda step: 0.9),
+    ],
+)
 def test_a_jump_of_a_schedule_ends_where_its_single_steps_do(schedule):
     rates = []
     for jumps in (range(1, 81), [30, 31, 80]):

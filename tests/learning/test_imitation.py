@@ -29,9 +29,13 @@ def batch_of(optimal, **more):
             labels[t, b, actions] = True
     fields = {"truncated": torch.zeros(T, B, dtype=torch.bool)} | more
     return Transitions(
-        torch.ones(T, B, dtype=torch.int64), torch.zeros(T, B), torch.zeros(T, B, A),
-        torch.zeros(T + 1, B, dtype=torch.bool), optimal_actions=labels, **fields,
-    )  # fmt: skip
+        torch.ones(T, B, dtype=torch.int64),
+        torch.zeros(T, B),
+        torch.zeros(T, B, A),
+        torch.zeros(T + 1, B, dtype=torch.bool),
+        optimal_actions=labels,
+        **fields,
+    )
 
 
 def outputs():
@@ -123,10 +127,15 @@ def test_passes_are_in_no_mean():
     assert parts["judged"] == 0.75 and parts["optimal"] == pytest.approx(2 / 3)
 
 
-@pytest.mark.parametrize(("key", "value", "allowed"), [
-    ("max_positions", -1, "at least 0"), ("max_states", 0, "at least 1"), ("threads", 0, "at least 1"),
-    ("normalize_advantages", True, "false, as the policy learns from no advantages"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("max_positions", -1, "at least 0"),
+        ("max_states", 0, "at least 1"),
+        ("threads", 0, "at least 1"),
+        ("normalize_advantages", True, "false, as the policy learns from no advantages"),
+    ],
+)
 def test_settings_that_cannot_be(key, value, allowed):
     with pytest.raises(ConfigError, match=f"{key}: found {value}, allowed: {allowed}"):
         ImitationLoss(**{key: value})
@@ -145,10 +154,12 @@ def test_a_loss_of_the_users_own_that_asks_for_labels_has_to_say_who_judges():
 
 CURRICULUM = {"stages": [{"max_optimal": 2}], "advance_at": 0.1, "window": 10}
 ENVS = {
-    "sokoban": ("drc_lab/Sokoban-v0", {"height": 6, "width": 6, "num_boxes": 1, "max_optimal": 6, "max_steps": 6,
-                                       "curriculum": CURRICULUM}),
+    "sokoban": (
+        "drc_lab/Sokoban-v0",
+        {"height": 6, "width": 6, "num_boxes": 1, "max_optimal": 6, "max_steps": 6, "curriculum": CURRICULUM},
+    ),
     "ricochet": ("drc_lab/RicochetRobots-v0", {"max_steps": 4}),
-}  # fmt: skip
+}
 NUM_ENVS = 8
 
 

@@ -82,8 +82,9 @@ def test_nothing_leaks_across_the_end_of_an_episode():
 def batch_of(T=4, B=3, A=5):
     logits, values = torch.randn(T + 1, B, A), torch.randn(T + 1, B)
     resets = torch.zeros(T + 1, B, dtype=torch.bool)
-    moves = Transitions(torch.randint(0, A, (T, B)), torch.randn(T, B), logits[:-1].clone(), resets,
-                        torch.zeros(T, B, dtype=torch.bool))  # fmt: skip
+    moves = Transitions(
+        torch.randint(0, A, (T, B)), torch.randn(T, B), logits[:-1].clone(), resets, torch.zeros(T, B, dtype=torch.bool)
+    )
     return logits.requires_grad_(), values.requires_grad_(), moves
 
 
@@ -178,9 +179,14 @@ def test_ppo_agrees_with_an_independent_computation_in_value_and_gradient():
     logits, values = torch.randn(T + 1, B, A, dtype=torch.float64), torch.randn(T + 1, B, dtype=torch.float64)
     resets, truncated = torch.zeros(T + 1, B, dtype=torch.bool), torch.zeros(T, B, dtype=torch.bool)
     resets[2, 0] = resets[3, 1] = truncated[2, 1] = True
-    moves = Transitions(torch.randint(0, A, (T, B)), torch.randn(T, B, dtype=torch.float64),
-                        logits[:-1] + 0.4 * torch.randn(T, B, A, dtype=torch.float64), resets, truncated,
-                        values + torch.randn_like(values))  # fmt: skip
+    moves = Transitions(
+        torch.randint(0, A, (T, B)),
+        torch.randn(T, B, dtype=torch.float64),
+        logits[:-1] + 0.4 * torch.randn(T, B, A, dtype=torch.float64),
+        resets,
+        truncated,
+        values + torch.randn_like(values),
+    )
     logits.requires_grad_(), values.requires_grad_()
     got, parts = loss(logits, values, moves)
     got.backward()

@@ -54,17 +54,27 @@ def with_passes(moves, logits, values, at):
                 resets[row - 1, b] |= resets[row, b]
                 resets[row, b] = False
     longer = Transitions(
-        stretched(moves.actions), torch.where(passes, 0, stretched(moves.rewards)), stretched(moves.behaviour_logits),
-        resets, stretched(moves.truncated) & ~passes,
-        torch.cat([stretched(moves.behaviour_values[:-1]) + noise, moves.behaviour_values[-1:]]), passes,
-    )  # fmt: skip
+        stretched(moves.actions),
+        torch.where(passes, 0, stretched(moves.rewards)),
+        stretched(moves.behaviour_logits),
+        resets,
+        stretched(moves.truncated) & ~passes,
+        torch.cat([stretched(moves.behaviour_values[:-1]) + noise, moves.behaviour_values[-1:]]),
+        passes,
+    )
     out = torch.cat([stretched(logits[:-1]) + noise[..., None], logits[-1:]])
     return longer, out, torch.cat([stretched(values[:-1]) + noise, values[-1:]])
 
 
-@pytest.mark.parametrize("loss", [
-    VTraceLoss(lam=0.7, logit_l2_coef=0.0), A2CLoss(lam=0.9, normalize_advantages=True), PPOLoss(),
-], ids=lambda loss: type(loss).__name__)  # fmt: skip
+@pytest.mark.parametrize(
+    "loss",
+    [
+        VTraceLoss(lam=0.7, logit_l2_coef=0.0),
+        A2CLoss(lam=0.9, normalize_advantages=True),
+        PPOLoss(),
+    ],
+    ids=lambda loss: type(loss).__name__,
+)
 def test_a_loss_and_its_gradient_are_those_without_the_passes(loss):
     torch.manual_seed(0)
     logits = torch.randn(T + 1, B, A, dtype=torch.float64, requires_grad=True)

@@ -25,8 +25,14 @@ def fit(tmp_path, monkeypatch):
     evaluation.every_rollouts, evaluation.evaluated_at, evaluation.result = 2, 0, {}
     agent = Agent.__new__(Agent)
     vars(agent).update(spec=SimpleNamespace(frames_per_rollout=64, rollouts=10), frames=0)
-    trainer = L.Trainer(callbacks=[evaluation], accelerator="cpu", logger=False, enable_checkpointing=False,
-                        enable_progress_bar=False, enable_model_summary=False)  # fmt: skip
+    trainer = L.Trainer(
+        callbacks=[evaluation],
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
 
     def start():
         callback = TrialPruning(storage, "mine", optuna.pruners.ThresholdPruner(lower=0.5))

@@ -66,8 +66,9 @@ def test_resets_mark_the_observation_after_the_step_that_ended_an_episode():
     assert all(torch.equal(rollout.obs[t, b], start) for t, b in moves.resets.nonzero().tolist())
     assert len(rollout.episodes.solved) == int(moves.resets[1:].sum())
     assert rollout.episodes.solved.sum() == int(solved.sum())
-    np.testing.assert_allclose(rollout.episodes.returns[rollout.episodes.solved],
-                               1 - 0.01 * rollout.episodes.lengths[rollout.episodes.solved])  # fmt: skip
+    np.testing.assert_allclose(
+        rollout.episodes.returns[rollout.episodes.solved], 1 - 0.01 * rollout.episodes.lengths[rollout.episodes.solved]
+    )
 
 
 def test_minibatches_split_envs_and_keep_their_carry():

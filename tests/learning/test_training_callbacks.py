@@ -177,6 +177,8 @@ def test_a_profiler_is_told_of_acting_of_passes_over_rollouts_and_of_evaluations
     assert train("+trainer.profiler=simple", "+callbacks.told._target_=test_training_callbacks.Told") == (0, "")
     told = json.loads(Path("told.json").read_text())
     assert {part: told[part] for part in ("act", "forward", "evaluation")} == {
-        "act": 30 * 4, "forward": 30 * 2, "evaluation": 3,
-    }  # fmt: skip
+        "act": 30 * 4,
+        "forward": 30 * 2,
+        "evaluation": 3,
+    }
     assert told["[Strategy]SingleDeviceStrategy.backward"] == 30 * 2

@@ -12,10 +12,13 @@ from drc_lab.models.compiled.kernels import kernels_for, rounding
 from drc_lab.models.torch_ticks import TorchTicks
 
 WIRINGS = [
-    {}, {"hidden_channels": 16, "num_layers": 1}, {"hidden_channels": 6, "kernel_size": 5, "pool_and_inject": False},
-    {"hidden_channels": 24, "top_to_bottom": True, "output_gate": "sigmoid"}, {"hidden_channels": 2, "kernel_size": 1},
+    {},
+    {"hidden_channels": 16, "num_layers": 1},
+    {"hidden_channels": 6, "kernel_size": 5, "pool_and_inject": False},
+    {"hidden_channels": 24, "top_to_bottom": True, "output_gate": "sigmoid"},
+    {"hidden_channels": 2, "kernel_size": 1},
     {"num_layers": 1, "top_to_bottom": True, "use_boundary_channel": False},
-]  # fmt: skip
+]
 
 
 class Rounding(TorchTicks):

@@ -149,8 +149,13 @@ def test_cell_by_hand_on_one_square():
 
 def test_pool_and_inject_by_hand():
     h = torch.tensor([[1.0, 2.0], [3.0, 6.0]]).view(1, 1, 2, 2)  # mean 3, max 6
-    weights = {"linear": [[10.0, 1.0]], "full": [[10.0, 1.0]], "per_channel": [[10.0], [1.0]],
-               "per_channel_bias": [[10.0], [1.0]], "overall": [[10.0], [1.0]]}  # fmt: skip
+    weights = {
+        "linear": [[10.0, 1.0]],
+        "full": [[10.0, 1.0]],
+        "per_channel": [[10.0], [1.0]],
+        "per_channel_bias": [[10.0], [1.0]],
+        "overall": [[10.0], [1.0]],
+    }
     for projection, weight in weights.items():
         pool = PoolAndInject(1, projection)
         pool.weight.data[:] = torch.tensor(weight)

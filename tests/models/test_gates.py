@@ -64,9 +64,20 @@ def both_alike(kernels, size, call):
 def test_the_gates(kernels, size, sigmoid):
     def call(module, x, C):
         module.gates_forward(
-            x["z"], x["drive"][..., 4 * C : 8 * C], x["inject"], x["kind"], x["keep"], x["c"], x["keep_next"],
-            x["c_next"], x["x_next"][..., C:], x["pooled"], x["argmax"], x["up"][..., :C], sigmoid,
-        )  # fmt: skip
+            x["z"],
+            x["drive"][..., 4 * C : 8 * C],
+            x["inject"],
+            x["kind"],
+            x["keep"],
+            x["c"],
+            x["keep_next"],
+            x["c_next"],
+            x["x_next"][..., C:],
+            x["pooled"],
+            x["argmax"],
+            x["up"][..., :C],
+            sigmoid,
+        )
 
     both_alike(kernels, size, call)
 
@@ -77,9 +88,17 @@ def test_their_gradients(kernels, size, sigmoid):
     def call(module, x, C):
         x["z"].sigmoid_()
         module.gates_backward(
-            x["z"], x["dh"], x["dc"], x["c"], x["c_next"], x["keep"], x["kind"], x["d_drive"][..., 4 * C : 8 * C],
-            x["d_inject"], sigmoid,
-        )  # fmt: skip
+            x["z"],
+            x["dh"],
+            x["dc"],
+            x["c"],
+            x["c_next"],
+            x["keep"],
+            x["kind"],
+            x["d_drive"][..., 4 * C : 8 * C],
+            x["d_inject"],
+            sigmoid,
+        )
 
     both_alike(kernels, size, call)
 
@@ -96,8 +115,15 @@ def test_the_gradient_of_the_recurrent_input(kernels, size, below):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("options", [{}, {"top_to_bottom": True}, {"num_layers": 1, "pool_and_inject": False},
-                                     {"kernel_size": 5, "output_gate": "sigmoid", "recompute_steps": 2}])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"top_to_bottom": True},
+        {"num_layers": 1, "pool_and_inject": False},
+        {"kernel_size": 5, "output_gate": "sigmoid", "recompute_steps": 2},
+    ],
+)
 def test_on_a_gpu_a_sequence_and_its_gradient_are_those_of_the_cpu(options, monkeypatch):
     """Also when it is cut into steps of unequal ticks, with episodes that start within."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
@@ -110,9 +136,12 @@ def test_on_a_gpu_a_sequence_and_its_gradient_are_those_of_the_cpu(options, monk
         own = policy.to(device, dtype)
         own.zero_grad()
         assert device == "cpu" or gates_for(own.head.proj.weight).__name__.endswith("triton_gates")
-        (logits, values), carry = own.unroll(obs.to(device, dtype), own.init_state(6, device=device, dtype=dtype),
-                                             resets.to(device), (3, 1, 2, 3, 3))  # fmt: skip
+        (logits, values), carry = own.unroll(
+            obs.to(device, dtype), own.init_state(6, device=device, dtype=dtype), resets.to(device), (3, 1, 2, 3, 3)
+        )
         (logits.square().sum() + values.sum() + sum(h.sum() for h in carry[0])).backward()
-        found.append([x.detach().cpu().float() for x in (logits, values, *carry[0], *carry[1])]
-                     + [p.grad.cpu().float() for p in own.parameters() if p.grad is not None])  # fmt: skip
+        found.append(
+            [x.detach().cpu().float() for x in (logits, values, *carry[0], *carry[1])]
+            + [p.grad.cpu().float() for p in own.parameters() if p.grad is not None]
+        )
     torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-4)

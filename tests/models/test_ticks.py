@@ -119,11 +119,17 @@ def test_the_compiled_loop_equals_that_of_torch(kwargs, board, monkeypatch):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5 * max(1, expected.abs().max().item()))
 
 
-@pytest.mark.parametrize("kwargs", [
-    {"encoding_to_head": "add"}, {"encoding_to_head": "concat", "encoder_relu": True, "encoder_layers": 3},
-    {"encoder_kernel_size": 4, "encoder_layers": 1}, {"num_layers": 1, "hidden_channels": 16, "proj_dim": 7},
-    {"obs_shape": (1, 1, 1), "kernel_size": 5, "pool_and_inject": False},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"encoding_to_head": "add"},
+        {"encoding_to_head": "concat", "encoder_relu": True, "encoder_layers": 3},
+        {"encoder_kernel_size": 4, "encoder_layers": 1},
+        {"num_layers": 1, "hidden_channels": 16, "proj_dim": 7},
+        {"obs_shape": (1, 1, 1), "kernel_size": 5, "pool_and_inject": False},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("bytes_", [False, True])
 @pytest.mark.parametrize("work", [1, 10**9])
 def test_steps_with_frozen_weights_are_those_of_torch(kwargs, bytes_, work, monkeypatch):
@@ -218,8 +224,22 @@ def test_compiled_gates_are_accurate_and_let_nan_through():
     @jit
     def apply(z, inject, c, h, kept, total, peak, where):
         for j in range(0, 4 * C, 4 * 4):
-            gates_forward(4, False, True, 4 * C, at(z) + j, at(inject) + j, at(c) + j, at(c) + j, at(h) + j,
-                          at(kept) + j, at(total) + j, at(peak) + j, at(where) + j, 3)  # fmt: skip
+            gates_forward(
+                4,
+                False,
+                True,
+                4 * C,
+                at(z) + j,
+                at(inject) + j,
+                at(c) + j,
+                at(c) + j,
+                at(h) + j,
+                at(kept) + j,
+                at(total) + j,
+                at(peak) + j,
+                at(where) + j,
+                3,
+            )
 
     inf = float("inf")
     values = torch.cat([torch.linspace(-20, 20, 4_000), torch.tensor([inf, -inf, 1e-30, 0.0] * 24)]).view(-1, 4 * C)

@@ -60,13 +60,16 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("place", "call", "file", "more"), [
-    ("drc_lab.learning.checkpointing:AtomicCheckpointIO.save_checkpoint", 7, r"checkpoints/[\w-]+\.ckpt", []),
-    ("drc_lab.learning.checkpointing:link", 3, r"checkpoints/[\w-]+\.ckpt", []),
-    ("drc_lab.tracking.journal:Journal.add", 12, r"tracking\.jsonl", JOURNAL_ALONE),
-    ("drc_lab.tasks.train:sealed", 1, r"config\.yaml", []),
-    ("drc_lab.learning.videos:write_video", 2, r"videos/frames-\d+\.gif", VIDEOS),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("place", "call", "file", "more"),
+    [
+        ("drc_lab.learning.checkpointing:AtomicCheckpointIO.save_checkpoint", 7, r"checkpoints/[\w-]+\.ckpt", []),
+        ("drc_lab.learning.checkpointing:link", 3, r"checkpoints/[\w-]+\.ckpt", []),
+        ("drc_lab.tracking.journal:Journal.add", 12, r"tracking\.jsonl", JOURNAL_ALONE),
+        ("drc_lab.tasks.train:sealed", 1, r"config\.yaml", []),
+        ("drc_lab.learning.videos:write_video", 2, r"videos/frames-\d+\.gif", VIDEOS),
+    ],
+)
 def test_a_training_whose_disk_is_full_ends_in_one_line_and_goes_on_when_there_is_room(
     disk, run_on, at, whole, place, call, file, more
 ):
@@ -113,9 +116,13 @@ def test_a_training_goes_on_while_the_disk_of_its_database_is_full_and_sync_send
     sends = itertools.count(1)
     at("drc_lab.tracking.to_mlflow:MLflowSink.send", None, lambda *_: next(sends) > 5 and disk.fill())
     code, output, errors = run_here(
-        monkeypatch, capsys, *words, f"root={disk.path}", "tracking.patience_seconds=0",
+        monkeypatch,
+        capsys,
+        *words,
+        f"root={disk.path}",
+        "tracking.patience_seconds=0",
         "tracking.system_metrics_seconds=null",
-    )  # fmt: skip
+    )
     assert (code, errors) == (0, "") and " does not have all of it." in output, (code, output, errors)
     assert output.count("is away, the run goes on") == 1 and recorded(tmp_path / "run")["status"] == "FINISHED"
     at.undo()

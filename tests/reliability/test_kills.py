@@ -22,13 +22,15 @@ CHECKPOINT = "drc_lab.learning.checkpointing:AtomicCheckpointIO.save_checkpoint"
 
 def in_writing(chance, size):
     """A kill in the writing of a checkpoint (of ``size`` bytes) or of the journal, as arguments of an interruption."""
-    return chance.choice([
-        (CHECKPOINT, chance.randint(1, 6), in_a_new_file(chance.randrange(size))),
-        ("drc_lab.tracking.journal:Journal.add", chance.randint(2, 20), in_a_line(chance.randrange(1, 60))),
-        ("os:fsync", chance.randint(1, 20), signal.SIGKILL),
-        ("os:replace", chance.randint(1, 10), signal.SIGKILL),
-        ("os:link", chance.randint(1, 4), signal.SIGKILL),
-    ])  # fmt: skip
+    return chance.choice(
+        [
+            (CHECKPOINT, chance.randint(1, 6), in_a_new_file(chance.randrange(size))),
+            ("drc_lab.tracking.journal:Journal.add", chance.randint(2, 20), in_a_line(chance.randrange(1, 60))),
+            ("os:fsync", chance.randint(1, 20), signal.SIGKILL),
+            ("os:replace", chance.randint(1, 10), signal.SIGKILL),
+            ("os:link", chance.randint(1, 4), signal.SIGKILL),
+        ]
+    )
 
 
 def hit(folder):

@@ -246,8 +246,14 @@ def test_two_users_without_a_home_share_an_installation_that_they_cannot_write_t
     one.run(*MLP, "folder=again", HOME=str(installed))  # there, and read-only
     now = {path: path.stat().st_mtime_ns for path in (tmp_path / "tmp").glob("drc_lab-*/numba-*/*/*.nbc")}
     assert now == kept  # nothing was compiled again
-    other.run("task=evaluate", "checkpoint=run/checkpoints/best.ckpt", "evaluation.num_levels=10", "root=.",
-              "threads=1", "folder=evaluation")  # fmt: skip
+    other.run(
+        "task=evaluate",
+        "checkpoint=run/checkpoints/best.ckpt",
+        "evaluation.num_levels=10",
+        "root=.",
+        "threads=1",
+        "folder=evaluation",
+    )
     assert (other.folder / "evaluation/report.html").is_file()
     assert store_of(one) == store_of(other) == {"FINISHED"}
     assert sorted(installed.rglob("*")) == before

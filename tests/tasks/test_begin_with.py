@@ -80,12 +80,15 @@ def test_stopped_it_goes_on_from_its_own_checkpoint_and_needs_the_first_no_more(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("words", "line"), [
-    (["policy.hidden_channels=8"], " (8, 8, 3, 3), as this training's policy, not encoder."),
-    (["policy.num_layers=2"], "as this training's policy, not no "),
-    (["policy=small_cnn"], "as this training's policy, not no "),
-    (["env=sokoban"], "as this training's policy, not encoder."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["policy.hidden_channels=8"], " (8, 8, 3, 3), as this training's policy, not encoder."),
+        (["policy.num_layers=2"], "as this training's policy, not no "),
+        (["policy=small_cnn"], "as this training's policy, not no "),
+        (["env=sokoban"], "as this training's policy, not encoder."),
+    ],
+)
 def test_weights_that_do_not_fit_are_told_in_one_line(taught, monkeypatch, capsys, words, line):
     monkeypatch.chdir(taught)
     sizes = [word for word in SMALL if words[0] != "policy=small_cnn" or not word.startswith("policy.")]
@@ -94,11 +97,18 @@ def test_weights_that_do_not_fit_are_told_in_one_line(taught, monkeypatch, capsy
     assert errors.startswith(f"drc_lab: checkpoint: found '{TAUGHT}', allowed: one with ") and line in errors
 
 
-@pytest.mark.parametrize(("had", "has", "line"), [
-    ({"noop": True}, {"thinks": 2}, "env.noop: found None, allowed: True, as a.ckpt was trained with"),
-    ({"thinks": 2, "noop": False}, {"noop": True}, "env.noop: found True, allowed: False, as a.ckpt was trained with"),
-    ({"thinks": 2}, {}, "env.thinks: found None, allowed: 2, as a.ckpt was trained with"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("had", "has", "line"),
+    [
+        ({"noop": True}, {"thinks": 2}, "env.noop: found None, allowed: True, as a.ckpt was trained with"),
+        (
+            {"thinks": 2, "noop": False},
+            {"noop": True},
+            "env.noop: found True, allowed: False, as a.ckpt was trained with",
+        ),
+        ({"thinks": 2}, {}, "env.thinks: found None, allowed: 2, as a.ckpt was trained with"),
+    ],
+)
 def test_one_action_more_is_not_taken_for_another(tmp_path, had, has, line):
     """Weights for a no-op fit a think, and the other way round."""
     config = {"env": {"id": "drc_lab/Sokoban-v0", **had}, "policy": {"_target_": "drc_lab.models.mlp.MLPPolicy"}}

@@ -9,8 +9,13 @@ from no_success import SMALL, Four
 from drc_lab import progress
 
 NETS = {"drc": ["policy.hidden_channels=4", "policy.num_layers=1"], "small_cnn": ["policy=small_cnn"]}
-TRAINING = {"starting", "opening a run in MLflow", "0/1,280 frames, first rollout", "held-out evaluation",
-            "video of held-out episodes"}  # fmt: skip
+TRAINING = {
+    "starting",
+    "opening a run in MLflow",
+    "0/1,280 frames, first rollout",
+    "held-out evaluation",
+    "video of held-out episodes",
+}
 
 
 @pytest.fixture

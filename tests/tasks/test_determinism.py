@@ -10,8 +10,13 @@ METRICS = ("loss/total", "loss/grad_norm", "train/return", "valid/solve_rate", "
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_training_twice_and_another_seed_another_one(tmp_path):
     """Three processes at a time, which is also what other work on the machine looks like; one has hashes of its own."""
-    overrides = [*TINY, "algo.rollouts.min_repeats=1", "algo.rollouts.max_repeats=3", "algo.rollouts.minibatches=2",
-                 "deterministic=true"]  # fmt: skip
+    overrides = [
+        *TINY,
+        "algo.rollouts.min_repeats=1",
+        "algo.rollouts.max_repeats=3",
+        "algo.rollouts.minibatches=2",
+        "deterministic=true",
+    ]
     runs = {"first": (start, "seed=3"), "again": (start_fresh, "seed=3"), "other": (start, "seed=4")}
     started = [
         begin(tmp_path, *overrides, seed, f"root={name}", f"folder={name}/run") for name, (begin, seed) in runs.items()

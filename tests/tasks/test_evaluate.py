@@ -31,9 +31,15 @@ def test_a_gpu_that_is_not_there_gets_a_line_that_says_what_to_do(run_task, tmp_
 
 
 def test_an_evaluation_is_tagged_with_the_game_that_it_plays(run_task, tmp_path):
-    code, _, errors = run_task("task=evaluate", "checkpoint=agents:/sokoban-one-box", "threads=1",
-                               "evaluation.num_levels=2", "thinking.controls=[]", "report.video_levels=[]",
-                               "folder=out")  # fmt: skip
+    code, _, errors = run_task(
+        "task=evaluate",
+        "checkpoint=agents:/sokoban-one-box",
+        "threads=1",
+        "evaluation.num_levels=2",
+        "thinking.controls=[]",
+        "report.video_levels=[]",
+        "folder=out",
+    )
     assert (code, errors) == (0, "")
     client, (study,) = store(tmp_path)
     (one,) = client.search_runs([study.experiment_id])
@@ -104,8 +110,9 @@ def test_a_foreign_env_is_evaluated_without_pictures(run_task, tmp_path):
         "policy=mlp",
         "policy.hidden_sizes=[8]",
     )
-    code, _, errors = run_task("task=evaluate", where, "threads=1", "evaluation.num_levels=5", "folder=out",
-                                    "tracking=[]")  # fmt: skip
+    code, _, errors = run_task(
+        "task=evaluate", where, "threads=1", "evaluation.num_levels=5", "folder=out", "tracking=[]"
+    )
     assert (code, errors) == (0, "")
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
     page = (tmp_path / "out/report.html").read_text()

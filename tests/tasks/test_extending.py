@@ -174,11 +174,14 @@ BROKEN = [
     ("h = torch.stack(hidden)", "h = torch.stack(hidden).cumsum(0)", "whose unroll of 3 steps equals 3 unrolls of one"),
     ("self.value(h)), state", "self.value(h)), (state, h)", "whose carry stays as it is: unroll makes "),
     (START, "state = self.sell(x)", "policy: mine.TinyNet raises AttributeError: 'TinyNet' object has no attribute"),
-    ("super().__init__()", "super().__init__(); self.nothing.here", "policy: AttributeError: 'TinyNet' object has no "
-     "attribute 'nothing', at mine.py:"),
+    (
+        "super().__init__()",
+        "super().__init__(); self.nothing.here",
+        "policy: AttributeError: 'TinyNet' object has no attribute 'nothing', at mine.py:",
+    ),
     ("import torch\n", "import torch\nimport torhc\n", "mine failed: ModuleNotFoundError: No module named 'torhc'"),
     ("class TinyNet(Policy):", "class TinyNet(Policy:", "the import of mine failed: SyntaxError: "),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("old", "new", "line"), BROKEN, ids=[line for *_, line in BROKEN])

@@ -40,7 +40,7 @@ ON_THE_WAY = [
     (f"{CHECKPOINTS}._remove_others", 2),
     ("drc_lab.tracking.journal:Journal.add", 15),
     ("drc_lab.tracking.to_mlflow:MLflowSink.send", 1),
-]  # fmt: skip
+]
 AT_THE_END = [
     (f"{EVALUATION}.on_train_end", 1),
     (f"{CHECKPOINTS}.on_train_end", 1),

@@ -13,8 +13,12 @@ SIZES = {
     "drc": ["policy.hidden_channels=16", "policy.num_layers=2", "policy.repeats_per_step=2"],
     "small_cnn": ["policy=small_cnn"],
 }
-FRAMES = {("drc", "ricochet_v0"): 20_000, ("drc", "ricochet_v1"): 30_000,
-          ("small_cnn", "ricochet_v0"): 40_000, ("small_cnn", "ricochet_v1"): 100_000}  # fmt: skip
+FRAMES = {
+    ("drc", "ricochet_v0"): 20_000,
+    ("drc", "ricochet_v1"): 30_000,
+    ("small_cnn", "ricochet_v0"): 40_000,
+    ("small_cnn", "ricochet_v1"): 100_000,
+}
 
 
 def solve_rate(folder, *overrides, split="valid"):
@@ -66,8 +70,13 @@ def test_a_rival_learns_the_four_directions(tmp_path, policy):
 def test_the_solver_teaches_more_of_sokoban_in_the_same_frames_than_rewards_do(tmp_path):
     """5x5 boards with one box, of which there are too few to hold enough of them out."""
     env = ["env.curriculum=null", "env.height=5", "env.width=5", "env.num_boxes=1", "env.max_optimal=6"]
-    common = ["+experiment=sokoban_small", *env, "algo.rollouts.frames=20_000",
-              "evaluation.num_levels=150", "evaluation.split=train"]  # fmt: skip
+    common = [
+        "+experiment=sokoban_small",
+        *env,
+        "algo.rollouts.frames=20_000",
+        "evaluation.num_levels=150",
+        "evaluation.split=train",
+    ]
     solved = {}
     for algo in ("a2c", "imitation"):
         (tmp_path / algo).mkdir()

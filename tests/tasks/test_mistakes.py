@@ -141,7 +141,7 @@ CASES = [
     (["-m", "seed=range(0)"], "-m: found no job in 'seed=range(0)', allowed: at least one value of each key"),
     (["-m", "seed=choice()"], "seed: found 'choice()', which Hydra cannot read, allowed: a value, or text in quotes"),
     (["-m", "seed=interval(0,1)"], "-m: found 'seed=interval(0,1)', allowed: values to try one by one, or hydra/swe"),
-]  # fmt: skip
+]
 
 # About files: what is wrong with them in place of what is allowed.
 FILES = [

@@ -20,9 +20,11 @@ def run_task(tmp_path, monkeypatch, capsys):
 
 def test_a_shift_changes_what_it_names_and_leaves_the_rest():
     config = compose(
-        "+evaluation.env.max_steps=9", "evaluation.num_levels=50", "+thinking.worlds.larger={board: 7}",
+        "+evaluation.env.max_steps=9",
+        "evaluation.num_levels=50",
+        "+thinking.worlds.larger={board: 7}",
         "+thinking.worlds.dense={num_levels: 20, env: {wall_density: 0.3}}",
-    )  # fmt: skip
+    )
     base = Settings(config)
     found = shifted_settings(base)
     assert list(found) == ["larger", "dense"]
@@ -71,11 +73,21 @@ XSB = """
 
 @pytest.mark.slow
 def test_a_policy_of_any_size_is_played_and_compared_under_every_shift(tmp_path, run_task):
-    where = checkpoint(tmp_path / "a.ckpt", "env=sokoban", "env.height=6", "env.width=6", "env.num_boxes=1",
-                       "policy.head=pool", "env.max_steps=6")  # fmt: skip
+    where = checkpoint(
+        tmp_path / "a.ckpt",
+        "env=sokoban",
+        "env.height=6",
+        "env.width=6",
+        "env.num_boxes=1",
+        "policy.head=pool",
+        "env.max_steps=6",
+    )
     (tmp_path / "two.xsb").write_text(XSB)
-    worlds_of = ["+thinking.worlds.larger={board: 8}", "+thinking.worlds.boxes={env: {num_boxes: 2}}",
-                 "+thinking.worlds.collection={env: {levels: two.xsb}}"]  # fmt: skip
+    worlds_of = [
+        "+thinking.worlds.larger={board: 8}",
+        "+thinking.worlds.boxes={env: {num_boxes: 2}}",
+        "+thinking.worlds.collection={env: {levels: two.xsb}}",
+    ]
     few = ["evaluation.num_levels=10", "thinking.first_passes=[2]", "thinking.noops=[]", "thinking.repeats=[]",
            "thinking.adaptive=[]", "thinking.solver_levels=0", "thinking.trace_ticks=0", "report.video=null",
            "folder=out", "threads=1"]  # fmt: skip

@@ -61,9 +61,14 @@ def test_more_thinking_and_sampling_are_used(play, tmp_path):
     fixed = [where, "play.video=null", "play.episodes=1"]
     shown = {
         more: play(*fixed, *more)[1]
-        for more in ((), ("play.first_passes=3",), ("play.repeats=5",), ("play.greedy=false",),
-                     ("play.greedy=false", "seed=1"))
-    }  # fmt: skip
+        for more in (
+            (),
+            ("play.first_passes=3",),
+            ("play.repeats=5",),
+            ("play.greedy=false",),
+            ("play.greedy=false", "seed=1"),
+        )
+    }
     assert len(set(shown.values())) == len(shown)
     assert play(*fixed, "play.greedy=false", "seed=1")[1] == shown["play.greedy=false", "seed=1"]
 

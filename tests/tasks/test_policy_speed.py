@@ -87,9 +87,12 @@ def test_the_ratio_is_to_the_faster_plain_net_and_the_share_is_of_the_fastest_co
     names = ("naive", "naive_nhwc", "ours")
     named = {(*key, names[i]): speed for key, each in speeds.items() for i, speed in enumerate(each)}
     flops = hoisted_flops(TINY.drc())
-    throughput = {("forward", 1): 50 * flops.forward, ("forward", 2): 100 * flops.forward,
-                  ("input_gradient", 1): 10 * flops.input_gradient,
-                  ("weight_gradient", 1): 20 * flops.weight_gradient}  # fmt: skip
+    throughput = {
+        ("forward", 1): 50 * flops.forward,
+        ("forward", 2): 100 * flops.forward,
+        ("input_gradient", 1): 10 * flops.input_gradient,
+        ("weight_gradient", 1): 20 * flops.weight_gradient,
+    }
     rows = speed_rows(named, throughput, TINY)
     assert [row[5] for row in rows] == [1.5, 1.5, 1.5]
     assert [row[6] for row in rows] == [0.3, 0.3, 0.48]  # 3 * (1 / 100 + 1 / 10 + 1 / 20)

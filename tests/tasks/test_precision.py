@@ -44,8 +44,13 @@ def test_a_trained_policy_is_evaluated_as_it_was_trained_or_as_the_command_says(
         code, output, errors = here(*evaluate, *more, f"folder=evaluation{has}{told}", has=has)
         assert code == 0, errors
         assert (line in " ".join(output.split())) == told
-    code, output, errors = here("task=export", "checkpoint=run/checkpoints/best.ckpt", "export.format=state_dict",
-                                "export.compare=false", has=True)  # fmt: skip
+    code, output, errors = here(
+        "task=export",
+        "checkpoint=run/checkpoints/best.ckpt",
+        "export.format=state_dict",
+        "export.compare=false",
+        has=True,
+    )
     assert code == 0, errors
     assert "policy.recurrent_precision: files compute in float32" in " ".join(output.split())
     code, _, errors = here(*evaluate, "policy.recurrent_precision=float16", has=True)

@@ -54,8 +54,13 @@ def test_curves_are_what_probes_of_the_same_weights_say(monkeypatch, capsys, tmp
 @pytest.mark.slow
 def test_a_training_that_stops_where_curves_are_due_has_all_their_points_in_the_end(tmp_path):
     """SIGTERM just before the first look; and SIGKILL just before the checkpoint that is written after it."""
-    words = [*AGENT, "root=.", "tracking.system_metrics_seconds=null", "checkpoints.every_frames=320",
-             "trainer.max_time=null"]  # fmt: skip
+    words = [
+        *AGENT,
+        "root=.",
+        "tracking.system_metrics_seconds=null",
+        "checkpoints.every_frames=320",
+        "trainer.max_time=null",
+    ]
     looks, saves = "drc_lab.interpretation.probes.live:ProbeCurves._log", "drc_lab.learning.checkpointing:Checkpoints"
     ends = {"whole": (), "stopped": (looks, 1, signal.SIGTERM), "killed": (f"{saves}._save_last", 2, signal.SIGKILL)}
     found = {}

@@ -13,9 +13,12 @@ from mlflow.tracking import MlflowClient
 from trainings import STATEFUL, left, same
 
 WHOLE = [
-    *STATEFUL, "algo.rollouts.frames=4800", "evaluation.live_every=2", "checkpoints.every_minutes=0.01",
+    *STATEFUL,
+    "algo.rollouts.frames=4800",
+    "evaluation.live_every=2",
+    "checkpoints.every_minutes=0.01",
     "callbacks.videos.levels=1",
-]  # fmt: skip
+]
 KILLS = 20
 ROLLOUT = "drc_lab.learning.rollouts:RolloutStream.collect"
 

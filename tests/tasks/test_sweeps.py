@@ -114,8 +114,10 @@ def test_a_sweep_over_seeds_ends_with_the_mean_of_each_group_and_its_interval(tm
         own = [c for c in children if f"policy.hidden_sizes={size}" in c.data.tags["sweep.overrides"].split()]
         first, second = (child.data.metrics["best/solve_rate"] for child in own)
         mean, half = (first + second) / 2, 12.7062 * abs(first - second) / 2  # t of 1 degree of freedom
-        logged = [client.get_metric_history(parent.info.run_id, f"over_seeds/solve_rate{end}")[number].value
-                  for end in ("", "_low", "_high")]  # fmt: skip
+        logged = [
+            client.get_metric_history(parent.info.run_id, f"over_seeds/solve_rate{end}")[number].value
+            for end in ("", "_low", "_high")
+        ]
         assert logged == pytest.approx([mean, mean - half, mean + half], abs=1e-5)
         assert f"{mean:.4g}, 95% t interval {logged[1]:.4g} to {logged[2]:.4g}" in line
 

@@ -5,8 +5,13 @@ import pytest
 from commands import TINY, run, run_here
 from mlflow.tracking import MlflowClient
 
-SWEPT = ["thinking.noops=[1]", "thinking.repeats=[1]", "thinking.adaptive=[0.1]", "thinking.solver_levels=5",
-         "thinking.trace_ticks=2"]  # fmt: skip
+SWEPT = [
+    "thinking.noops=[1]",
+    "thinking.repeats=[1]",
+    "thinking.adaptive=[0.1]",
+    "thinking.solver_levels=5",
+    "thinking.trace_ticks=2",
+]
 PLAYED = ["play.episodes=3", "play.greedy=false", "play.video=null", "+evaluation.env.noop=true"]
 
 

@@ -160,8 +160,11 @@ def test_recording_a_point_is_one_write_that_does_not_wait_for_the_disk(path, op
     journal = opened(Journal.new(path))
     values = {f"group/metric_{i}": 1 / (i + 3) for i in range(20)}
     writes, write = [], journal._file.write
-    monkeypatch.setattr(journal, "_file", SimpleNamespace(write=lambda line: writes.append(line) or write(line),
-                                                          close=journal._file.close))  # fmt: skip
+    monkeypatch.setattr(
+        journal,
+        "_file",
+        SimpleNamespace(write=lambda line: writes.append(line) or write(line), close=journal._file.close),
+    )
     monkeypatch.setattr(journal, "read", None)
     monkeypatch.setattr("os.fsync", None)
     for step in range(300):

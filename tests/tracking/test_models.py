@@ -19,8 +19,10 @@ def checkpoint(path, step, rate, time=5000):
 
 
 def kept(run):
-    return {model.name: (model.tags["frames"], model.status.name, [(m.key, m.value, m.step) for m in model.metrics])
-            for model in models_of(*run)}  # fmt: skip
+    return {
+        model.name: (model.tags["frames"], model.status.name, [(m.key, m.value, m.step) for m in model.metrics])
+        for model in models_of(*run)
+    }
 
 
 def files(tmp_path):

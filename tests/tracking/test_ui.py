@@ -140,8 +140,13 @@ def check_pages(links, browser, tmp_path):
     page.get_by_text("A training, then its best checkpoint").wait_for()
     page.screenshot(path=tmp_path / "run.png")
     page.close()
-    rates = {"first_passes=000": "0.125", "first_passes=002": "0.25", "first_passes=016": "0.375",
-             "first_passes=128": "0.75", "random": "0.0625"}  # fmt: skip
+    rates = {
+        "first_passes=000": "0.125",
+        "first_passes=002": "0.25",
+        "first_passes=016": "0.375",
+        "first_passes=128": "0.75",
+        "random": "0.0625",
+    }
     page = opened(links["thinking"], *rates, *rates.values(), "solve_rate", "gain", "gain_low", "gain_high")
     places = [page.get_by_text(text, exact=True).first.bounding_box()["y"] for text in rates]
     assert places == sorted(places) and len(set(places)) == len(rates)

@@ -114,8 +114,12 @@ class GymVectorEnv(VectorEnv):
         done, left = terminated | truncated, {}
         if self.autoreset and done.any():
             self.observations.convert(self.raw, self.observation)
-            left = {"final_obs": self.observation.copy(), "_final_obs": done,
-                    "final_info": self._info(done), "_final_info": done}  # fmt: skip
+            left = {
+                "final_obs": self.observation.copy(),
+                "_final_obs": done,
+                "final_info": self._info(done),
+                "_final_info": done,
+            }
             self._load(np.flatnonzero(done))
         return self._observe(), rewards, terminated, truncated, self._info(np.ones(self.num_envs, bool)) | left
 
@@ -159,8 +163,10 @@ class GymVectorEnv(VectorEnv):
                     break
                 self._advance(env, move)
         if not np.array_equal(self.length, state["length"]) or not np.array_equal(self.raw, state["raw"]):
-            raise UserError(f"env.id: {self.id} does not do the same when the same actions follow the same seed, so a "
-                            "run in it cannot go on from a checkpoint")  # fmt: skip
+            raise UserError(
+                f"env.id: {self.id} does not do the same when the same actions follow the same seed, so a "
+                "run in it cannot go on from a checkpoint"
+            )
 
     def _load(self, envs: np.ndarray) -> None:
         self.level[envs], levels, rows = self.levels.take(len(envs))

@@ -179,8 +179,12 @@ def _find_scale(space: Box, seen: float) -> float:
     if seen >= SMALLEST_IMAGE:
         return 255.0
     if not 1 <= seen <= LARGEST_CODE:
-        raise ConfigError("scale", "auto", f"255 for an image, or the largest code of a grid: {describe(space)} may be "
-                          f"either, the values of the first steps are at most {seen:g}")  # fmt: skip
+        raise ConfigError(
+            "scale",
+            "auto",
+            f"255 for an image, or the largest code of a grid: {describe(space)} may be "
+            f"either, the values of the first steps are at most {seen:g}",
+        )
     return seen
 
 

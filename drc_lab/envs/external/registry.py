@@ -28,8 +28,12 @@ def find_spec(env_id: str) -> EnvSpec:
     if name not in gym.registry:
         close = [key for key in difflib.get_close_matches(name, gym.registry, 3) if key not in GAMES]
         others = f"; closest: {', '.join(close)}" if close else ""
-        raise ConfigError("id", env_id, f"{' | '.join(GAMES)}, or with env=gym an id that Gymnasium knows, "
-                          f"as package:id if a package has to be imported first{others}")  # fmt: skip
+        raise ConfigError(
+            "id",
+            env_id,
+            f"{' | '.join(GAMES)}, or with env=gym an id that Gymnasium knows, "
+            f"as package:id if a package has to be imported first{others}",
+        )
     return gym.registry[name]
 
 

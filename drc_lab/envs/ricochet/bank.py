@@ -81,8 +81,14 @@ def read_bank(path: str | Path) -> Bank:
     return bank
 
 
-def load_bank(path: str | Path, min_optimal: int = 1, max_optimal: int | None = None, min_moved: int = 1,
-              max_moved: int | None = None, split: str | None = None) -> Bank:  # fmt: skip
+def load_bank(
+    path: str | Path,
+    min_optimal: int = 1,
+    max_optimal: int | None = None,
+    min_moved: int = 1,
+    max_moved: int | None = None,
+    split: str | None = None,
+) -> Bank:
     """The boards of a bank that fit all of the following limits.
 
     Args:
@@ -107,8 +113,10 @@ def load_bank(path: str | Path, min_optimal: int = 1, max_optimal: int | None = 
         wanted &= np.array([split_of(number) == index for number in identities(bank)], bool)
     if not wanted.any():
         most, moved = "" if max_optimal is None else max_optimal, "" if max_moved is None else max_moved
-        raise UserError(f"{path}: none of its {len(bank)} boards has optimal {min_optimal}..{most}, moved "
-                        f"{min_moved}..{moved}, split {split}")  # fmt: skip
+        raise UserError(
+            f"{path}: none of its {len(bank)} boards has optimal {min_optimal}..{most}, moved "
+            f"{min_moved}..{moved}, split {split}"
+        )
     return bank[wanted]
 
 
@@ -134,8 +142,12 @@ def _wrong(bank: Bank) -> str | None:
     standing = np.sort(bank.robots, axis=1)
     if ((standing[:, 1:] == standing[:, :-1]) & (standing[:, 1:] >= 0)).any():
         return "two robots share a cell"
-    for name, least, most in (("goal", 0, cells - 1), ("target", 0, bank.robots.shape[1] - 1),
-                              ("optimal", 1, 2**62), ("moved", -1, bank.robots.shape[1])):  # fmt: skip
+    for name, least, most in (
+        ("goal", 0, cells - 1),
+        ("target", 0, bank.robots.shape[1] - 1),
+        ("optimal", 1, 2**62),
+        ("moved", -1, bank.robots.shape[1]),
+    ):
         array = getattr(bank, name)
         if array.min() < least or array.max() > most:
             return f"{name} is out of range"

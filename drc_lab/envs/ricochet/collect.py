@@ -18,8 +18,9 @@ CHUNK = 64  # boards drawn from one seed
 Report = Callable[[str, int, int], None]
 
 
-def make_bank(generator: BoardGenerator, spec: BankSpec, seed: int = 0,
-              report: Report = lambda what, done, total: None) -> Bank:  # fmt: skip
+def make_bank(
+    generator: BoardGenerator, spec: BankSpec, seed: int = 0, report: Report = lambda what, done, total: None
+) -> Bank:
     """Collects generated boards of every optimal length, sorted by it, no two of them the same up to symmetry.
 
     The number of threads does not change the result.

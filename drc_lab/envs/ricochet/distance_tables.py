@@ -81,8 +81,15 @@ class RicochetTables(DistanceTables):
         max_positions: see `DistanceTables`.
     """
 
-    def __init__(self, walls: np.ndarray, robots: np.ndarray, goal: np.ndarray, target: np.ndarray, width: int,
-                 max_positions: int):  # fmt: skip
+    def __init__(
+        self,
+        walls: np.ndarray,
+        robots: np.ndarray,
+        goal: np.ndarray,
+        target: np.ndarray,
+        width: int,
+        max_positions: int,
+    ):
         super().__init__(len(walls), max_positions)
         self.walls, self.robots, self.goal, self.target, self.width = walls, robots, goal, target, width
         self.worth = np.zeros(robots.shape, np.int64)

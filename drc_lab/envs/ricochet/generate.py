@@ -51,8 +51,27 @@ def padded(cell, width, room):
 
 
 @jit
-def _generate(rng, made, tries, in_vain, official, height, width, num_robots, wall_density, least, most, split,
-              max_states, room, walls, robots, goal, target, optimal):  # fmt: skip
+def _generate(
+    rng,
+    made,
+    tries,
+    in_vain,
+    official,
+    height,
+    width,
+    num_robots,
+    wall_density,
+    least,
+    most,
+    split,
+    max_states,
+    room,
+    walls,
+    robots,
+    goal,
+    target,
+    optimal,
+):
     """Fills the arrays of `Boards`, whose rows have room for ``room`` cells, from board ``made`` on.
 
     Makes at most ``tries`` draws. ``in_vain`` counts the draws and the searched positions since the last board. Returns
@@ -103,17 +122,35 @@ class BoardGenerator(BoardSpec):
         with working(f"making {count:,} Ricochet Robots boards", count) as advance:
             while made < count:
                 start, before = time.perf_counter(), made
-                made = _generate(rng, made, tries, in_vain, self.style == "official", self.height, self.width,
-                                 self.num_robots, self.wall_density, self.min_optimal, most, split, self.max_states,
-                                 shape[2], boards.walls.reshape(count, -1), boards.robots, boards.goal, boards.target,
-                                 boards.optimal)  # fmt: skip
+                made = _generate(
+                    rng,
+                    made,
+                    tries,
+                    in_vain,
+                    self.style == "official",
+                    self.height,
+                    self.width,
+                    self.num_robots,
+                    self.wall_density,
+                    self.min_optimal,
+                    most,
+                    split,
+                    self.max_states,
+                    shape[2],
+                    boards.walls.reshape(count, -1),
+                    boards.robots,
+                    boards.goal,
+                    boards.target,
+                    boards.optimal,
+                )
                 advance(made - before)
                 tries = 2 * tries if time.perf_counter() - start < SECONDS_AT_ONCE / 2 else max(1, tries // 2)
                 if made < count and (in_vain[TRIES] >= TRIES_IN_VAIN or in_vain[STATES] >= STATES_IN_VAIN):
                     raise ConfigError(
-                        "min_optimal", self.min_optimal,
+                        "min_optimal",
+                        self.min_optimal,
                         f"less (or another max_optimal = {self.max_optimal}, wall_density = {self.wall_density}): not "
                         f"one such board of {self.height} x {self.width} with {self.num_robots} robots in "
                         f"{in_vain[TRIES]:,} draws",
-                    )  # fmt: skip
+                    )
         return boards

@@ -138,9 +138,14 @@ def _slot(table, key):
 def _frontier(capacity, counters):
     """An empty Frontier with room for ``capacity`` positions, a power of two."""
     return Frontier(
-        np.empty(capacity, np.int64), np.empty(capacity, np.int64), np.empty(capacity, np.int32),
-        np.empty(capacity, np.int64), np.empty(capacity, np.int32), np.full(2 * capacity, -1), counters,
-    )  # fmt: skip
+        np.empty(capacity, np.int64),
+        np.empty(capacity, np.int64),
+        np.empty(capacity, np.int32),
+        np.empty(capacity, np.int64),
+        np.empty(capacity, np.int32),
+        np.full(2 * capacity, -1),
+        counters,
+    )
 
 
 @jit

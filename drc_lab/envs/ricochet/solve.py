@@ -85,8 +85,9 @@ def _arrays(boards: Boards, i: int) -> tuple[np.ndarray, int, np.ndarray, int, i
     return boards.walls[i].reshape(-1), width, boards.robots[i], int(boards.goal[i]), int(boards.target[i])
 
 
-def _search(walls: np.ndarray, width: int, robots: np.ndarray, goal: int, target: int, max_depth: int,
-            max_states: int) -> tuple[int, np.ndarray]:  # fmt: skip
+def _search(
+    walls: np.ndarray, width: int, robots: np.ndarray, goal: int, target: int, max_depth: int, max_states: int
+) -> tuple[int, np.ndarray]:
     """Like `drc_lab.envs.ricochet.search.search`, but Ctrl-C can stop it, and it returns the actions of the solution
     after its length."""
     p, f = begin(walls, width, robots, goal, target)

@@ -118,8 +118,9 @@ def _observe(envs, view, width, colours, walls, robots, goal, target, observatio
 
 
 @jit
-def _load(envs, rows, set_walls, set_robots, set_goal, set_target, set_optimal,
-          walls, robots, goal, target, optimal, solved):  # fmt: skip
+def _load(
+    envs, rows, set_walls, set_robots, set_goal, set_target, set_optimal, walls, robots, goal, target, optimal, solved
+):
     for i in range(len(envs)):
         b, row = envs[i], rows[i]
         walls[b], robots[b] = set_walls[row], set_robots[row]
@@ -194,8 +195,12 @@ class RicochetBatch(Batch):
     def check_state(self, state: Mapping[str, np.ndarray], count: int | None = None) -> None:
         super().check_state(state, count)
         walls = state["walls"].reshape(-1, *self.board_size)
-        ranges = {"robots": (-1, self.walls.shape[1] - 1), "goal": (0, self.walls.shape[1] - 1),
-                  "target": (0, self.robots.shape[1] - 1), "walls": (0, CLOSED)}  # fmt: skip
+        ranges = {
+            "robots": (-1, self.walls.shape[1] - 1),
+            "goal": (0, self.walls.shape[1] - 1),
+            "target": (0, self.robots.shape[1] - 1),
+            "walls": (0, CLOSED),
+        }
         for name, (least, most) in ranges.items():
             if state[name].min(initial=most) < least or state[name].max(initial=least) > most:
                 raise impossible(f"{name} out of range")
@@ -235,8 +240,13 @@ class RicochetBatch(Batch):
     def steps_to_solve(self, envs: np.ndarray, max_states: int, threads: int = 1) -> np.ndarray:
         todo = ~self.solved[envs]
         found, envs = np.where(todo, LIMIT, 0), envs[todo]
-        boards = Boards(self.walls.reshape(len(self.walls), -1, self.width)[envs], self.robots[envs], self.goal[envs],
-                        self.target[envs], self.optimal[envs])  # fmt: skip
+        boards = Boards(
+            self.walls.reshape(len(self.walls), -1, self.width)[envs],
+            self.robots[envs],
+            self.goal[envs],
+            self.target[envs],
+            self.optimal[envs],
+        )
         if self.robots.shape[1] <= most_robots(self.walls.shape[1]):
             found[todo], _ = solve_many(boards, max_states, threads)
         return found
@@ -256,5 +266,10 @@ class RicochetBatch(Batch):
         return draw(self.walls[env].reshape(-1, self.width), robots, goal, int(self.target[env]))
 
     def picture(self, env: int, cell_size: int) -> np.ndarray:
-        return picture(self.walls[env].reshape(-1, self.width), self.robots[env], int(self.goal[env]),
-                       int(self.target[env]), cell_size)  # fmt: skip
+        return picture(
+            self.walls[env].reshape(-1, self.width),
+            self.robots[env],
+            int(self.goal[env]),
+            int(self.target[env]),
+            cell_size,
+        )

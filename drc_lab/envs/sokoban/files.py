@@ -66,8 +66,14 @@ class LevelFiles:
         ConfigError: height or width is less than that of the largest level; an invalid value of another argument.
     """
 
-    def __init__(self, path: str | Path, height: int | None = None, width: int | None = None,
-                 symbols: Symbols = None, invalid_levels: str = "error"):  # fmt: skip
+    def __init__(
+        self,
+        path: str | Path,
+        height: int | None = None,
+        width: int | None = None,
+        symbols: Symbols = None,
+        invalid_levels: str = "error",
+    ):
         fit(InvalidLevels, invalid_levels, "invalid_levels")
         self.path, self.files, self.symbols = Path(path), level_files(Path(path)), symbols
         self.skipped: list[Skipped] = []
@@ -162,9 +168,15 @@ class LevelFiles:
         self.parsed[number] = True
 
 
-def open_levels(path: str | Path, difficulty: str | None = None, split: str | None = None,
-                height: int | None = None, width: int | None = None, symbols: Symbols = None,
-                invalid_levels: str = "error") -> LevelFiles:  # fmt: skip
+def open_levels(
+    path: str | Path,
+    difficulty: str | None = None,
+    split: str | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    symbols: Symbols = None,
+    invalid_levels: str = "error",
+) -> LevelFiles:
     """Opens a file, a folder of files, or one part of Boxoban, whose levels are in folders ``difficulty/split``.
 
     Levels of a folder with splits are padded to the largest level in any split, so that a policy trained on one split

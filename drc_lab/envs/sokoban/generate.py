@@ -69,8 +69,15 @@ class LevelGenerator(LevelSpec, ABC):
         unknown = (np.full(count, -1, np.int64) for _ in range(2))
         levels = Levels(np.zeros((count, self.height, self.width), np.uint8), *unknown)
         unbounded = np.iinfo(np.int64).max
-        limits = np.array([self.min_optimal, self.max_optimal or unbounded, self.min_pushes,
-                           self.max_pushes or unbounded, STATES_PER_LEVEL])  # fmt: skip
+        limits = np.array(
+            [
+                self.min_optimal,
+                self.max_optimal or unbounded,
+                self.min_pushes,
+                self.max_pushes or unbounded,
+                STATES_PER_LEVEL,
+            ]
+        )
         made, in_vain = 0, np.zeros(2, np.int64)
         with working(f"making {count:,} Sokoban levels", count) as advance:
             while made < count:
@@ -88,14 +95,16 @@ class LevelGenerator(LevelSpec, ABC):
         if not self.limited:
             return ConfigError("num_boxes", self.num_boxes, f"fewer, or a larger or less walled board: {none}")
         return ConfigError(
-            "min_optimal", self.min_optimal,
+            "min_optimal",
+            self.min_optimal,
             f"less (or other limits: max_optimal = {self.max_optimal}, min_pushes = {self.min_pushes}, max_pushes = "
             f"{self.max_pushes}, num_boxes = {self.num_boxes}): {none}",
-        )  # fmt: skip
+        )
 
     @abstractmethod
-    def fill(self, rng: np.random.Generator, levels: Levels, made: int, split: int, limits: np.ndarray,
-             spent: np.ndarray) -> int:  # fmt: skip
+    def fill(
+        self, rng: np.random.Generator, levels: Levels, made: int, split: int, limits: np.ndarray, spent: np.ndarray
+    ) -> int:
         """Fills ``levels`` from level ``made`` on, for at most TRIES_AT_ONCE draws or STATES_AT_ONCE searched states.
 
         Args:
@@ -115,10 +124,21 @@ class RoomGenerator(RoomSpec, LevelGenerator):
     pushes are known.
     """
 
-    def fill(self, rng: np.random.Generator, levels: Levels, made: int, split: int, limits: np.ndarray,
-             spent: np.ndarray) -> int:  # fmt: skip
-        return _fill_rooms(rng, levels.tiles, levels.optimal, levels.pushes, made, self.num_boxes,
-                           float(self.wall_density), split, limits, spent)  # fmt: skip
+    def fill(
+        self, rng: np.random.Generator, levels: Levels, made: int, split: int, limits: np.ndarray, spent: np.ndarray
+    ) -> int:
+        return _fill_rooms(
+            rng,
+            levels.tiles,
+            levels.optimal,
+            levels.pushes,
+            made,
+            self.num_boxes,
+            float(self.wall_density),
+            split,
+            limits,
+            spent,
+        )
 
 
 @jit

@@ -229,8 +229,10 @@ class Levels(LevelSet):
             ConfigError: a level is larger.
         """
         size = []
-        for key, given, largest in (("height", height, max(level.height for level in levels)),
-                                    ("width", width, max(level.width for level in levels))):  # fmt: skip
+        for key, given, largest in (
+            ("height", height, max(level.height for level in levels)),
+            ("width", width, max(level.width for level in levels)),
+        ):
             if given is not None and given < largest:
                 raise ConfigError(key, given, f"at least {largest}, that of the largest level")
             size.append(largest if given is None else given)

@@ -37,11 +37,24 @@ class ReverseGenerator(ReverseSpec, LevelGenerator):
     require it.
     """
 
-    def fill(self, rng: np.random.Generator, levels: Levels, made: int, split: int, limits: np.ndarray,
-             spent: np.ndarray) -> int:  # fmt: skip
+    def fill(
+        self, rng: np.random.Generator, levels: Levels, made: int, split: int, limits: np.ndarray, spent: np.ndarray
+    ) -> int:
         steps = max(1, round(self.carving * (self.height - 2) * (self.width - 2)))
-        return _fill_reversed(rng, levels.tiles, levels.optimal, levels.pushes, made, self.num_boxes, steps,
-                              self.effort, self.prove or self.limited, split, limits, spent)  # fmt: skip
+        return _fill_reversed(
+            rng,
+            levels.tiles,
+            levels.optimal,
+            levels.pushes,
+            made,
+            self.num_boxes,
+            steps,
+            self.effort,
+            self.prove or self.limited,
+            split,
+            limits,
+            spent,
+        )
 
 
 @jit

@@ -63,8 +63,13 @@ def begin(survey, by_moves):
     player = survey.player
     if not by_moves:
         player = walk(survey, occupied, player, np.empty(n, np.int32), np.empty(n, np.int32))
-    bound = fewest_pushes(survey, survey.boxes, player, np.empty((num_boxes, num_boxes), np.int64),
-                          np.empty((WORK_ROWS, num_boxes + 1), np.int64))  # fmt: skip
+    bound = fewest_pushes(
+        survey,
+        survey.boxes,
+        player,
+        np.empty((num_boxes, num_boxes), np.int64),
+        np.empty((WORK_ROWS, num_boxes + 1), np.int64),
+    )
     if bound >= FAR or frozen(survey, survey.boxes, occupied, np.empty(n, np.bool_)):
         return store
     if bound >= len(store.first):

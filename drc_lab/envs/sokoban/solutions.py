@@ -93,8 +93,16 @@ def read_solutions(path: str | Path, levels: LevelFiles) -> Solutions:
     of_level = np.full(len(levels), -1), np.zeros(len(levels), np.int64)
     for array, values in zip(of_level, (moves[best], ends[best]), strict=True):
         array[level[best]] = values
-    return Solutions(of_level[0], actions, of_level[1], rows, malformed, unknown,
-                     unsolved=len(moves) - len(order), repeated=len(order) - len(best))  # fmt: skip
+    return Solutions(
+        of_level[0],
+        actions,
+        of_level[1],
+        rows,
+        malformed,
+        unknown,
+        unsolved=len(moves) - len(order),
+        repeated=len(order) - len(best),
+    )
 
 
 def _read_rows(path: str | Path) -> Iterator[list[str]]:

@@ -68,12 +68,15 @@ def _check(tiles: np.ndarray) -> None:
         raise UserError(f"solver: found a level with {players} players, allowed: 1")
     if boxes != targets + counts[PLAYER_ON_TARGET]:
         on = counts[BOX_ON_TARGET]
-        raise UserError(f"solver: found a level with {boxes + on} boxes and "
-                        f"{targets + counts[PLAYER_ON_TARGET] + on} targets, allowed: as many of both")  # fmt: skip
+        raise UserError(
+            f"solver: found a level with {boxes + on} boxes and "
+            f"{targets + counts[PLAYER_ON_TARGET] + on} targets, allowed: as many of both"
+        )
 
 
-def solve_many(levels: np.ndarray, optimal: Optimal = "moves", max_states: int = DEFAULT_MAX_STATES,
-               threads: int = 1) -> np.ndarray:  # fmt: skip
+def solve_many(
+    levels: np.ndarray, optimal: Optimal = "moves", max_states: int = DEFAULT_MAX_STATES, threads: int = 1
+) -> np.ndarray:
     """The fewest moves (or pushes) for each of many levels.
 
     Args:

@@ -197,13 +197,33 @@ class SokobanBatch(Batch):
             raise impossible("a player in another place")
 
     def load(self, envs: np.ndarray, levels: Levels, rows: np.ndarray) -> None:
-        _load(envs, rows, levels.tiles.reshape(len(levels), -1), levels.optimal, self.tiles, self.player,
-              self.boxes_off, self.optimal, self.solved)  # fmt: skip
+        _load(
+            envs,
+            rows,
+            levels.tiles.reshape(len(levels), -1),
+            levels.optimal,
+            self.tiles,
+            self.player,
+            self.boxes_off,
+            self.optimal,
+            self.solved,
+        )
         self.observe(envs)
 
     def step(self, actions: np.ndarray) -> None:
-        _step(actions, self.width, self.tiles, self.player, self.boxes_off, self.rewards, self.pixels, self.channels,
-              self._flat, self.reward, self.solved)  # fmt: skip
+        _step(
+            actions,
+            self.width,
+            self.tiles,
+            self.player,
+            self.boxes_off,
+            self.rewards,
+            self.pixels,
+            self.channels,
+            self._flat,
+            self.reward,
+            self.solved,
+        )
 
     def observe(self, envs: np.ndarray) -> None:
         _observe(envs, self.tiles, self.pixels, self.channels, self._flat)

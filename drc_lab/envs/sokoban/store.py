@@ -100,8 +100,19 @@ def lengthen(store, f):
     """A store of the same states that has lists for costs up to ``f`` and beyond."""
     first = np.full(2 * f, NONE, np.int32)
     first[: len(store.first)] = store.first
-    return Store(store.boxes, store.player, store.g, store.f, store.parent, store.push, store.above, store.below,
-                 first, store.table, store.counts)  # fmt: skip
+    return Store(
+        store.boxes,
+        store.player,
+        store.g,
+        store.f,
+        store.parent,
+        store.push,
+        store.above,
+        store.below,
+        first,
+        store.table,
+        store.counts,
+    )
 
 
 @jit

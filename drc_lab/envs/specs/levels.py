@@ -141,9 +141,12 @@ def stage_key(number: int) -> str:
 
 
 def stages(
-    curriculum: Mapping[str, Any], make: Callable[..., Generator], own: Mapping[str, Any],
-    fits: Callable[[Generator], None] = lambda made: None, **fixed: Any,
-) -> tuple[CurriculumSpec, list[Generator]]:  # fmt: skip
+    curriculum: Mapping[str, Any],
+    make: Callable[..., Generator],
+    own: Mapping[str, Any],
+    fits: Callable[[Generator], None] = lambda made: None,
+    **fixed: Any,
+) -> tuple[CurriculumSpec, list[Generator]]:
     """A curriculum, and the generator of each of its stages.
 
     Args:

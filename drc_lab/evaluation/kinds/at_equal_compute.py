@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 class FixedPasses(FirstPasses):
     """As `FirstPasses`, for a policy whose own action "think" is forbidden."""
 
-    words = Words("fixed passes", "extra passes on the first observation, never thinking by itself",
-                  "told to think {} passes at the start, and never by itself",
-                  "told to think 1 pass at the start, and never by itself")  # fmt: skip
+    words = Words(
+        "fixed passes",
+        "extra passes on the first observation, never thinking by itself",
+        "told to think {} passes at the start, and never by itself",
+        "told to think 1 pass at the start, and never by itself",
+    )
     needs = ("think",)
     adds_thinking = False
 
@@ -41,9 +44,12 @@ class DrawnPasses(Kind):
 
     amounts: list[float] = field(default_factory=lambda: [1])
 
-    words = Words("drawn passes", "passes drawn before every step, × the policy's own",
-                  "told to think by lot before every step, {} times as often as by itself",
-                  "told to think by lot before every step, as often as by itself")  # fmt: skip
+    words = Words(
+        "drawn passes",
+        "passes drawn before every step, × the policy's own",
+        "told to think by lot before every step, {} times as often as by itself",
+        "told to think by lot before every step, as often as by itself",
+    )
     needs = ("think",)
     adds_thinking = False
     follows_baseline = True

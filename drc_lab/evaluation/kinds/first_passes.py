@@ -18,8 +18,12 @@ class FirstPasses(Kind):
 
     amounts: list[int] = field(default_factory=list)
 
-    words = Words("first passes", "extra passes on the first observation", "{} extra passes at the start",
-                  "1 extra pass at the start")  # fmt: skip
+    words = Words(
+        "first passes",
+        "extra passes on the first observation",
+        "{} extra passes at the start",
+        "1 extra pass at the start",
+    )
 
     def thinking(self, amount: float, baseline: "Played | None" = None) -> Thinking:
         return Thinking(first_passes=int(amount))

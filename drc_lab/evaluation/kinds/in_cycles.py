@@ -20,8 +20,12 @@ class CyclePasses(Kind):
 
     amounts: list[float] = field(default_factory=list)
 
-    words = Words("cycle passes", AXIS, "extra passes in cycles, {} times their length",
-                  "extra passes in cycles, as long as they are")  # fmt: skip
+    words = Words(
+        "cycle passes",
+        AXIS,
+        "extra passes in cycles, {} times their length",
+        "extra passes in cycles, as long as they are",
+    )
     follows_baseline = True
 
     def thinking(self, amount: float, baseline: "Played | None") -> Thinking:
@@ -35,8 +39,9 @@ class CycleNoops(Kind):
 
     amounts: list[float] = field(default_factory=list)
 
-    words = Words("cycle no-ops", AXIS, "no-ops in cycles, {} times their length",
-                  "no-ops in cycles, as long as they are")  # fmt: skip
+    words = Words(
+        "cycle no-ops", AXIS, "no-ops in cycles, {} times their length", "no-ops in cycles, as long as they are"
+    )
     needs = ("noop",)
     follows_baseline = True
 

@@ -33,8 +33,12 @@ class PassesAt(Kind):
     @property
     def words(self) -> Words:
         step = self.step
-        return Words(f"passes at {step}", f"extra passes before step {step}", f"{{}} extra passes before step {step}",
-                     f"1 extra pass before step {step}")  # fmt: skip
+        return Words(
+            f"passes at {step}",
+            f"extra passes before step {step}",
+            f"{{}} extra passes before step {step}",
+            f"1 extra pass before step {step}",
+        )
 
     def thinking(self, amount: float, baseline: "Played | None" = None) -> Thinking:
         return Thinking(passes=int(amount), at=self.step)

@@ -77,8 +77,12 @@ class Agreement(Watcher):
 
     def columns(self) -> Columns:
         optimal, worse = (np.array([v.count(kind) for v in self.verdicts]) for kind in (OPTIMAL, WORSE))
-        return {"judged_moves": optimal + worse, "optimal_moves": optimal, "lost_at": self.lost_at,
-                "verdicts": np.array(self.verdicts, object)}  # fmt: skip
+        return {
+            "judged_moves": optimal + worse,
+            "optimal_moves": optimal,
+            "lost_at": self.lost_at,
+            "verdicts": np.array(self.verdicts, object),
+        }
 
 
 def verdicts(
@@ -110,8 +114,7 @@ def _by_length(judged: pd.DataFrame, confidence: float) -> Finding:
             part, whole = (played[column].to_numpy()[chosen] for column in ("optimal_moves", "judged_moves"))
             low, high = ratio_interval(part, whole, confidence)
             lost = played["lost_at"].to_numpy()[chosen] != NONE
-            rows.append([kind, amount, name, int(whole.sum()), part.sum() / whole.sum(), low, high,
-                         float(lost.mean())])  # fmt: skip
+            rows.append([kind, amount, name, int(whole.sum()), part.sum() / whole.sum(), low, high, float(lost.mean())])
     columns = [*SETTING, "optimal", "moves", "agreement", "low", "high", "lost"]
     table = pd.DataFrame(rows, columns=columns)
     return Finding(

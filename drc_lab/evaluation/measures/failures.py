@@ -65,13 +65,21 @@ def failures(records: pd.DataFrame, most: int | None = None) -> list[Failure]:
     unsolved = unsolved.assign(hardness=hardness).sort_values(["hardness", "level"])[:most]
     kinds = [kind for kind in records["kind"].unique() if kind_named(kind).adds_thinking]
     thinking = records[records["solved"] & ~records["baseline"] & records["kind"].isin(kinds)]
-    solved_by = {level: tuple(each[SETTING].itertuples(index=False, name=None)) for level, each
-                 in thinking[thinking["level"].isin(unsolved["level"])].groupby("level")}  # fmt: skip
+    solved_by = {
+        level: tuple(each[SETTING].itertuples(index=False, name=None))
+        for level, each in thinking[thinking["level"].isin(unsolved["level"])].groupby("level")
+    }
     return [
-        Failure(int(row.level), int(row.optimal) if row.optimal >= 0 else None, int(row.length), int(row.cycles),
-                int(row.cycle_steps), solved_by.get(row.level, ()))
+        Failure(
+            int(row.level),
+            int(row.optimal) if row.optimal >= 0 else None,
+            int(row.length),
+            int(row.cycles),
+            int(row.cycle_steps),
+            solved_by.get(row.level, ()),
+        )
         for row in unsolved.itertuples(index=False)
-    ]  # fmt: skip
+    ]
 
 
 def with_pictures(shown: Sequence[Failure], policy: Policy, env: LevelVectorEnv) -> list[Failure]:
@@ -126,10 +134,16 @@ def endings(records: pd.DataFrame) -> Finding | None:
         "unsolved, in cycles": ~solved & (cycles > 0),
         "unsolved, otherwise": ~solved & (cycles == 0),
     }
-    table = pd.DataFrame([
-        {"optimal": name, "levels": int(mask.sum()), **{way: float(each[mask].mean()) for way, each in ways.items()}}
-        for name, mask in groups(optimal).items()
-    ])  # fmt: skip
+    table = pd.DataFrame(
+        [
+            {
+                "optimal": name,
+                "levels": int(mask.sum()),
+                **{way: float(each[mask].mean()) for way, each in ways.items()},
+            }
+            for name, mask in groups(optimal).items()
+        ]
+    )
     table = table[[name for name in table if name not in ways or table[name].any()]]
     shown = [way for way in ways if way in table]
     colours = dict(zip(ways, ("#0072B2", "#56B4E9", "#0072B2", "#D55E00", "#E69F00"), strict=True))
@@ -142,6 +156,8 @@ def endings(records: pd.DataFrame) -> Finding | None:
         axis.set(xlabel="share of the levels", ylabel="moves of an optimal solution", xlim=(0, 1))
         axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize="small", frameon=False)
 
-    text = ("Shares of the levels, by the moves of an optimal solution. In cycles: the episode came back to a state "
-            "that it had been in, at least once, before its steps ran out.")  # fmt: skip
+    text = (
+        "Shares of the levels, by the moves of an optimal solution. In cycles: the episode came back to a state "
+        "that it had been in, at least once, before its steps ran out."
+    )
     return Finding("endings", "How do its episodes end?", text, table, draw)

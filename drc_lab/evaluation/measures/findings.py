@@ -20,8 +20,13 @@ def by_optimal_length(records: pd.DataFrame) -> Finding | None:
     masks = groups(baseline_of(records)["optimal"].to_numpy())
     if not set(masks) - {"all", "unknown"}:
         return None
-    return _rates(records, masks, "solve_rate_by_optimal_length", "Which levels are solved? By optimal length",
-                  "steps of an optimal solution")  # fmt: skip
+    return _rates(
+        records,
+        masks,
+        "solve_rate_by_optimal_length",
+        "Which levels are solved? By optimal length",
+        "steps of an optimal solution",
+    )
 
 
 def by_size(records: pd.DataFrame) -> Finding | None:
@@ -32,8 +37,9 @@ def by_size(records: pd.DataFrame) -> Finding | None:
     if longer.min() == longer.max():
         return None
     masks = {"all": np.ones(len(longer), bool)} | {str(side): longer == side for side in np.unique(longer)}
-    return _rates(records, masks, "solve_rate_by_size", "Which levels are solved? By size",
-                  "longer side of the level, in cells")  # fmt: skip
+    return _rates(
+        records, masks, "solve_rate_by_size", "Which levels are solved? By size", "longer side of the level, in cells"
+    )
 
 
 def optimality(records: pd.DataFrame, confidence: float = 0.95) -> Finding | None:
@@ -99,8 +105,11 @@ def only_with_thinking(records: pd.DataFrame, confidence: float = 0.95) -> Findi
     for kind, played in records.groupby("kind", sort=False):
         if not kind_named(str(kind)).adds_thinking:
             continue
-        after = {amount: plays["solved"].to_numpy() for (_, amount), plays in _settings(played)
-                 if not plays["baseline"].iloc[0] and ticks_a_step(plays) >= ticks_a_step(plain) - 1e-6}  # fmt: skip
+        after = {
+            amount: plays["solved"].to_numpy()
+            for (_, amount), plays in _settings(played)
+            if not plays["baseline"].iloc[0] and ticks_a_step(plays) >= ticks_a_step(plain) - 1e-6
+        }
         if not after:
             continue
         sometimes, always = np.any(list(after.values()), axis=0), np.all(list(after.values()), axis=0)
@@ -146,8 +155,10 @@ def _rates(
     records: pd.DataFrame, masks: dict[str, Bool[np.ndarray, "N"]], name: str, title: str, label: str
 ) -> Finding:
     """Solve rates of all settings by groups of levels, which are given as masks."""
-    rows = [[*setting, *(played["solved"].to_numpy()[mask].mean() for mask in masks.values())]
-            for setting, played in _settings(records)]  # fmt: skip
+    rows = [
+        [*setting, *(played["solved"].to_numpy()[mask].mean() for mask in masks.values())]
+        for setting, played in _settings(records)
+    ]
     table = pd.DataFrame(rows, columns=[*SETTING, *masks])
 
     def draw(axes: Any) -> None:

@@ -97,8 +97,11 @@ def metrics_at(rows: Sequence[Row]) -> dict[int, dict[str, float]]:
         at = by_frames.setdefault(row.frames, {})
         if row.is_thinking:
             name = f"over_frames/{row.kind}_{row.amount:g}"
-            at |= {f"{name}_gain": row.difference, f"{name}_gain_low": row.difference_low,
-                   f"{name}_gain_high": row.difference_high}  # fmt: skip
+            at |= {
+                f"{name}_gain": row.difference,
+                f"{name}_gain_low": row.difference_low,
+                f"{name}_gain_high": row.difference_high,
+            }
         elif row.is_control:
             at[f"over_frames/{row.kind}_{row.criterion.metric}"] = row.value
         elif not kind_named(row.kind).adds_thinking:

@@ -75,24 +75,44 @@ def seed_findings(records: pd.DataFrame, confidence: float = 0.95) -> list[Findi
             gains.append(setting | {"mean": gain.mean, "low": gain.low, "high": gain.high, "p": gain.p})
             single.append(setting | _each(names, scores - baseline))
     adjusted = holm([row["p"] if kind_named(row["kind"]).adds_thinking else math.nan for row in gains])
-    gains = [row | {"p_holm": float(p), "clear": verdict(row["mean"], p, confidence)}
-             for row, p in zip(gains, adjusted, strict=True)]  # fmt: skip
+    gains = [
+        row | {"p_holm": float(p), "clear": verdict(row["mean"], p, confidence)}
+        for row, p in zip(gains, adjusted, strict=True)
+    ]
     unit, few = f"The unit is the seed: mean over {len(subjects)} trainings", len(names) <= MOST_SHOWN
     return [
-        Finding(f"seeds_{criterion.metric}", f"{criterion.means.capitalize()} over seeds",
-                f"{unit}, low and high its {confidence:.0%} t interval.", pd.DataFrame(rates)),
-        Finding("seeds_gain", "Does thinking help over seeds?",
-                f"{unit} of the gain over the same baseline policy, low and high its {confidence:.0%} t interval. p: t "
-                f"test against no gain. p_holm: corrected for all settings but the controls; clear where at most "
-                f"{alpha:.3g}. Empty where the seeds are alike and there is no spread to go by.",
-                pd.DataFrame(gains), (lambda axis: _draw(axis, gains, single, names, criterion)) if gains else None),
-        Finding("seeds_single", "Gains of each seed", "Each training's gain over the same baseline policy.",
-                pd.DataFrame(single), in_terminal=few),
-        Finding("seeds_iqm", "Interquartile means over seeds and groups of levels",
-                "Over seeds and the levels of each optimal length, without the highest and the lowest quarter of the "
-                f"scores; low and high: {confidence:.0%} bootstrap interval over seeds, which is too narrow for fewer "
-                "than about ten.", pd.DataFrame(robust), in_terminal=False),
-    ]  # fmt: skip
+        Finding(
+            f"seeds_{criterion.metric}",
+            f"{criterion.means.capitalize()} over seeds",
+            f"{unit}, low and high its {confidence:.0%} t interval.",
+            pd.DataFrame(rates),
+        ),
+        Finding(
+            "seeds_gain",
+            "Does thinking help over seeds?",
+            f"{unit} of the gain over the same baseline policy, low and high its {confidence:.0%} t interval. p: t "
+            f"test against no gain. p_holm: corrected for all settings but the controls; clear where at most "
+            f"{alpha:.3g}. Empty where the seeds are alike and there is no spread to go by.",
+            pd.DataFrame(gains),
+            (lambda axis: _draw(axis, gains, single, names, criterion)) if gains else None,
+        ),
+        Finding(
+            "seeds_single",
+            "Gains of each seed",
+            "Each training's gain over the same baseline policy.",
+            pd.DataFrame(single),
+            in_terminal=few,
+        ),
+        Finding(
+            "seeds_iqm",
+            "Interquartile means over seeds and groups of levels",
+            "Over seeds and the levels of each optimal length, without the highest and the lowest quarter of the "
+            f"scores; low and high: {confidence:.0%} bootstrap interval over seeds, which is too narrow for fewer "
+            "than about ten.",
+            pd.DataFrame(robust),
+            in_terminal=False,
+        ),
+    ]
 
 
 def _each(names: Sequence[str], scores: Float[np.ndarray, "S G1"]) -> dict[str, float]:

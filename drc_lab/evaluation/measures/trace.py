@@ -152,22 +152,34 @@ def trace_findings(trace: Trace, baseline: pd.DataFrame, confidence: float = 0.9
         "kl": (trace.kl, "KL divergence (nats)", "KL divergence from the tick before, in nats"),
         "changed": (changes, "share changed", "share of levels whose greedy action is another than the tick before"),
         "first_move": (
-            trace.first_move, "share optimal", "share of levels whose greedy action is an optimal first move",
+            trace.first_move,
+            "share optimal",
+            "share of levels whose greedy action is an optimal first move",
         ),
-    }  # fmt: skip
+    }
     quantities = {name: each for name, each in quantities.items() if not np.isnan(each[0]).all()}
     how = "Single ticks on the first observation, the env standing still; means over levels."
     if not trace.carries:
         how += " This policy has no carry: it says the same at each tick."
     tables = {name: _by_tick(x, groups, confidence) for name, (x, _, _) in quantities.items()}
     shown = [tick - 1 for tick in SHOWN if tick <= trace.action.shape[1]]
-    summary = pd.DataFrame({"tick": [tick + 1 for tick in shown]}
-                           | {name: table["all"].to_numpy()[shown] for name, table in tables.items()})  # fmt: skip
+    summary = pd.DataFrame(
+        {"tick": [tick + 1 for tick in shown]}
+        | {name: table["all"].to_numpy()[shown] for name, table in tables.items()}
+    )
     findings = [Finding("trace", "What does it come to think before its first move?", how, summary)]
     for name, (_, axis, label) in quantities.items():
         text = f"The {label}. {how} low and high: {confidence:.0%} interval over all levels."
-        findings.append(Finding(f"trace_{name}", f"Tick by tick: {label}", text, tables[name],
-                             _drawer(tables[name], axis), in_terminal=False))  # fmt: skip
+        findings.append(
+            Finding(
+                f"trace_{name}",
+                f"Tick by tick: {label}",
+                text,
+                tables[name],
+                _drawer(tables[name], axis),
+                in_terminal=False,
+            )
+        )
     return findings
 
 

@@ -38,8 +38,10 @@ def write_video(frames: Iterable[np.ndarray], path: str | Path, fps: float) -> N
     frames = list(frames)
     for frame in frames or [np.empty(0)]:
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.shape != frames[0].shape:
-            raise ValueError("frames: wanted at least one, uint8 [H, W, 3], all of one size; "
-                             f"found {len(frames)}, one of them {frame.dtype} {list(frame.shape)}")  # fmt: skip
+            raise ValueError(
+                "frames: wanted at least one, uint8 [H, W, 3], all of one size; "
+                f"found {len(frames)}, one of them {frame.dtype} {list(frame.shape)}"
+            )
     with written(path) as part:
         (_write_gif if path.suffix == ".gif" else _write_mp4)(frames, part, fps)
 
@@ -68,8 +70,15 @@ def _write_gif(frames: list[UInt8[np.ndarray, "H W 3"]], path: Path, fps: float)
         image = Image.fromarray(index[np.searchsorted(colours, frame)])
         image.putpalette(palette.tobytes())
         images.append(image)
-    images[0].save(path, save_all=True, append_images=images[1:], duration=1000 / fps, loop=0,
-                   palette=palette.tobytes(), optimize=False)  # fmt: skip
+    images[0].save(
+        path,
+        save_all=True,
+        append_images=images[1:],
+        duration=1000 / fps,
+        loop=0,
+        palette=palette.tobytes(),
+        optimize=False,
+    )
 
 
 def _packed(frame: UInt8[np.ndarray, "H W 3"]) -> Int32[np.ndarray, "H W"]:

@@ -77,8 +77,16 @@ class _Part:
 class _Evaluation:
     """One evaluation in progress. Its counters have one entry for each of the N envs, int64 [N]."""
 
-    def __init__(self, policy: Policy, env: BatchEnv, thinking: Thinking, choose: Choose,
-                 watchers: Sequence[Watcher], N: int, seed: int):  # fmt: skip
+    def __init__(
+        self,
+        policy: Policy,
+        env: BatchEnv,
+        thinking: Thinking,
+        choose: Choose,
+        watchers: Sequence[Watcher],
+        N: int,
+        seed: int,
+    ):
         self.policy, self.env, self.thinking, self.choose, self.watchers, self.N, self.seed = (
             policy, env, thinking, choose, watchers, N, seed)  # fmt: skip
         self.device = next(policy.parameters()).device

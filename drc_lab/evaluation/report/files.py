@@ -34,23 +34,27 @@ def write_report(
     Returns:
         the paths of the files. thinking.csv is written last: if it exists, the report is complete.
     """
-    return _written({
-        folder / "levels.parquet": lambda part: records.to_parquet(part, index=False),
-        **_writers(folder, findings),
-        folder / "thinking.png": partial(plot, rows),
-        folder / PAGE: lambda part: write_page(part, title, rows, findings, about),
-        folder / TABLE: partial(write_csv, rows),
-    })  # fmt: skip
+    return _written(
+        {
+            folder / "levels.parquet": lambda part: records.to_parquet(part, index=False),
+            **_writers(folder, findings),
+            folder / "thinking.png": partial(plot, rows),
+            folder / PAGE: lambda part: write_page(part, title, rows, findings, about),
+            folder / TABLE: partial(write_csv, rows),
+        }
+    )
 
 
 def write_findings(
     folder: Path, title: str, sentences: Sequence[str], findings: Sequence[Finding], about: About
 ) -> list[Path]:
     """Writes findings/NAME.csv and .png, and report.html, which begins with ``sentences``; see `write_report`."""
-    return _written({
-        **_writers(folder, findings),
-        folder / PAGE: lambda part: write_findings_page(part, title, sentences, findings, about),
-    })  # fmt: skip
+    return _written(
+        {
+            **_writers(folder, findings),
+            folder / PAGE: lambda part: write_findings_page(part, title, sentences, findings, about),
+        }
+    )
 
 
 def _writers(folder: Path, findings: Sequence[Finding]) -> dict[Path, Write]:

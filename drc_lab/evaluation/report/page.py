@@ -72,8 +72,14 @@ def _shown(value: Any) -> Any:
 
 
 def _templates() -> Environment:
-    environment = Environment(loader=PackageLoader("drc_lab.evaluation.report", ""), autoescape=True, finalize=_shown,
-                              undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # fmt: skip
+    environment = Environment(
+        loader=PackageLoader("drc_lab.evaluation.report", ""),
+        autoescape=True,
+        finalize=_shown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {"cell": cell, "kind": lambda kind: kind_named(kind).words.short}
     words = (amount, data_uri, gain, p_value, player, score, solvers)
     environment.globals |= {word.__name__: word for word in words}
@@ -111,8 +117,11 @@ def _video(path: Path | None) -> dict[str, Any] | None:
     if path is None:
         return None
     fits = path.stat().st_size <= LARGEST_VIDEO
-    return {"name": path.name, "film": path.suffix == ".mp4",
-            "uri": data_uri(path.read_bytes(), path.suffix) if fits else None}  # fmt: skip
+    return {
+        "name": path.name,
+        "film": path.suffix == ".mp4",
+        "uri": data_uri(path.read_bytes(), path.suffix) if fits else None,
+    }
 
 
 def solvers(settings: Sequence[tuple[str, float]]) -> str:

@@ -127,17 +127,29 @@ def _against_amount(axis: Axes, kinds: Sequence[str], overall: Sequence[Row], co
         shift = 0.04 * (max(places) - min(places) or 4) * (number - (len(kinds) - 1) / 2)
         label = kind_named(kind).words.short if alone and len(kinds) > 1 else "with thinking" if alone else _name(base)
         own_color = PURPLE if number and alone else color
-        axis.errorbar([place + shift for place in places], [row.value for row in line], yerr=_spread(line),
-                      marker="os"[number], color=own_color, markersize=5, linewidth=1.6, capsize=3,
-                      label=label if not number or alone else None)  # fmt: skip
+        axis.errorbar(
+            [place + shift for place in places],
+            [row.value for row in line],
+            yerr=_spread(line),
+            marker="os"[number],
+            color=own_color,
+            markersize=5,
+            linewidth=1.6,
+            capsize=3,
+            label=label if not number or alone else None,
+        )
     if alone and len(kinds) > 1:
         handles, names = axis.get_legend_handles_labels()
         axis.legend(handles[-len(kinds) :], names[-len(kinds) :], fontsize="small", loc="best")
 
 
 def _as_control(number: int, row: Row) -> dict[str, Any]:
-    return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)], "linewidth": 1.4,
-            "label": kind_named(row.kind).words.short}  # fmt: skip
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "linestyle": DASHES[number % len(DASHES)],
+        "linewidth": 1.4,
+        "label": kind_named(row.kind).words.short,
+    }
 
 
 def _scale(axis: Axes, amounts: Sequence[float]) -> None:
@@ -164,13 +176,27 @@ def _one_by_length(axis: Axes, rows: Sequence[Row]) -> None:
     for number, row in enumerate(row for row in overall if row.is_control):
         axis.plot(*_rates(rows, row, names), **_as_control(number, row))
     for number, row in enumerate(best.values()):
-        axis.plot(*_rates(rows, row, names), color=BLUE, alpha=0.55, marker="sD^vP*Xh"[number % 8], markersize=5,
-                  linewidth=1, label=f"{kind_named(row.kind).words.short}: {row.amount:g}")  # fmt: skip
+        axis.plot(
+            *_rates(rows, row, names),
+            color=BLUE,
+            alpha=0.55,
+            marker="sD^vP*Xh"[number % 8],
+            markersize=5,
+            linewidth=1,
+            label=f"{kind_named(row.kind).words.short}: {row.amount:g}",
+        )
     line = _of_setting(rows, overall[0], names)
-    axis.errorbar(*_rates(rows, overall[0], names), yerr=_spread(line), color="black", marker="o", markersize=5,
-                  linewidth=1.8, capsize=3, label="baseline policy")  # fmt: skip
-    axis.set_title("by optimal length" + "; of each kind of thinking the best amount" * bool(best),
-                   fontsize="medium")  # fmt: skip
+    axis.errorbar(
+        *_rates(rows, overall[0], names),
+        yerr=_spread(line),
+        color="black",
+        marker="o",
+        markersize=5,
+        linewidth=1.8,
+        capsize=3,
+        label="baseline policy",
+    )
+    axis.set_title("by optimal length" + "; of each kind of thinking the best amount" * bool(best), fontsize="medium")
     axis.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
 

@@ -38,8 +38,7 @@ class Summary:
         """The answer in sentences, with intervals."""
         base = self.baseline
         does = f"solves {score(base)} % of" if base.criterion.is_rate else f"reaches a return of {score(base)} on"
-        said = [f"The baseline policy {does} {base.levels:,} held-out levels, in "
-                f"{base.mean_length:.1f} steps a level."]  # fmt: skip
+        said = [f"The baseline policy {does} {base.levels:,} held-out levels, in {base.mean_length:.1f} steps a level."]
         said += self._verdict()
         if self.controls:
             each = [f"{described(row.kind, row.amount)}: {score(row)}{_percent(row)}" for row in self.controls]
@@ -69,8 +68,10 @@ class Summary:
         for direction, what in (("helps", "helps"), ("hurts", "does harm")):
             if so := clear.get(direction):
                 most = max(so, key=lambda row: abs(row.difference))
-                said.append(f"More thinking {what}, clearly so at {len(so)} of {len(self.more)} settings, most of all "
-                            f"with {described(most.kind, most.amount)}: {_gained(most)}.")  # fmt: skip
+                said.append(
+                    f"More thinking {what}, clearly so at {len(so)} of {len(self.more)} settings, most of all "
+                    f"with {described(most.kind, most.amount)}: {_gained(most)}."
+                )
         if not said:
             shown = f"{described(self.best.kind, self.best.amount)}, {_gained(self.best)}"
             said.append(f"No change by thinking is clear on these levels. Best of {len(self.more)} settings: {shown}.")

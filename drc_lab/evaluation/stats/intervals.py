@@ -44,9 +44,17 @@ def bootstrap_interval(
         confidence: of the interval.
         seed: of the resampling.
     """
-    result = stats.bootstrap(samples, statistic, paired=True, vectorized=True, confidence_level=confidence,
-                             n_resamples=RESAMPLES, method="percentile", batch=BATCH,
-                             rng=np.random.default_rng(seed))  # fmt: skip
+    result = stats.bootstrap(
+        samples,
+        statistic,
+        paired=True,
+        vectorized=True,
+        confidence_level=confidence,
+        n_resamples=RESAMPLES,
+        method="percentile",
+        batch=BATCH,
+        rng=np.random.default_rng(seed),
+    )
     return Interval(float(result.confidence_interval.low), float(result.confidence_interval.high))
 
 

@@ -44,8 +44,9 @@ def next_robot(episode: Episode) -> np.ndarray:
     return next_event(len(episode), 1, events)[:, 0]
 
 
-@register_label("stop_cell", classes=("no", "yes"), cells=True, game=GAME,
-                text="Where the next robot that moves comes to a stop.")  # fmt: skip
+@register_label(
+    "stop_cell", classes=("no", "yes"), cells=True, game=GAME, text="Where the next robot that moves comes to a stop."
+)
 def stop_cell(episode: Episode) -> np.ndarray:
     events = [(step, end) for step, *_, end in moves(episode)]
     return as_maps(episode, next_only(len(episode), episode.height * episode.width, events))
@@ -61,19 +62,30 @@ def departure_direction(episode: Episode, robot: int) -> np.ndarray:
 def _register_departures() -> None:
     for number, name in enumerate(ROBOT_NAMES[:LABELLED_ROBOTS]):
         register_label(
-            f"departure_direction_{name}", classes=NEVER_OR_DIRECTION, cells=True, game=GAME,
+            f"departure_direction_{name}",
+            classes=NEVER_OR_DIRECTION,
+            cells=True,
+            game=GAME,
             text=f"The direction in which robot {name} next leaves the cell.",
-        )(partial(departure_direction, robot=number))  # fmt: skip
+        )(partial(departure_direction, robot=number))
 
 
 _register_departures()
 
 
-@register_label("swept_cells", classes=("no", "yes"), cells=True, game=GAME,
-                text="The cells that robots go over or stop on in the rest of the episode.")  # fmt: skip
+@register_label(
+    "swept_cells",
+    classes=("no", "yes"),
+    cells=True,
+    game=GAME,
+    text="The cells that robots go over or stop on in the rest of the episode.",
+)
 def swept_cells(episode: Episode) -> np.ndarray:
-    events = [(step, cell, 1) for step, _, direction, start, end in moves(episode)
-              for cell in path(start, end, direction, episode.width)[1:]]  # fmt: skip
+    events = [
+        (step, cell, 1)
+        for step, _, direction, start, end in moves(episode)
+        for cell in path(start, end, direction, episode.width)[1:]
+    ]
     return as_maps(episode, next_event(len(episode), episode.height * episode.width, events))
 
 

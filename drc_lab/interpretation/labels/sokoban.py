@@ -45,8 +45,13 @@ def agent_approach_direction(episode: Episode) -> np.ndarray:
     return as_maps(episode, next_event(len(episode), episode.height * episode.width, events))
 
 
-@register_label("box_push_direction", classes=NEVER_OR_DIRECTION, cells=True, game=GAME,
-                text="The direction in which a box is next pushed off the cell (C_B of Bush et al. 2025).")  # fmt: skip
+@register_label(
+    "box_push_direction",
+    classes=NEVER_OR_DIRECTION,
+    cells=True,
+    game=GAME,
+    text="The direction in which a box is next pushed off the cell (C_B of Bush et al. 2025).",
+)
 def box_push_direction(episode: Episode) -> np.ndarray:
     events = [(step, cell, direction + 1) for step, direction, cell, _ in pushes(episode)]
     return as_maps(episode, next_event(len(episode), episode.height * episode.width, events))
@@ -62,8 +67,9 @@ def next_box(episode: Episode) -> np.ndarray:
     return as_maps(episode, found * boxes)
 
 
-@register_label("next_target", classes=("no", "yes"), cells=True, game=GAME,
-                text="The target that a box comes onto next.")  # fmt: skip
+@register_label(
+    "next_target", classes=("no", "yes"), cells=True, game=GAME, text="The target that a box comes onto next."
+)
 def next_target(episode: Episode) -> np.ndarray:
     tiles = episode.boards["tiles"]
     events = [(step, cell) for step, _, _, cell in pushes(episode) if tiles[step + 1, cell] == BOX_ON_TARGET]

@@ -111,8 +111,14 @@ def channel_gallery(
     boards = [board_picture(env, episode, step) for step in steps.tolist()]
     shape = boards[0].shape[:2]
     drawn = [[heat(maps[rows[step], c] / largest[c], shape) for step in steps] for c in chosen]
-    table = pd.DataFrame({"channel": chosen, "weight": weights[chosen], "mean": maps.mean((0, 2, 3))[chosen],
-                          "spread": maps.std((0, 2, 3))[chosen]})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "channel": chosen,
+            "weight": weights[chosen],
+            "mean": maps.mean((0, 2, 3))[chosen],
+            "spread": maps.std((0, 2, 3))[chosen],
+        }
+    )
     said = ", ".join(str(step + 1) for step in steps.tolist())
     text = (
         f"The channels of {name} that the 1x1 probe of {label} has the largest weights for (their norm over classes: "
@@ -120,5 +126,11 @@ def channel_gallery(
         "channel's largest value in this episode. mean, spread: over all steps and cells of the recording."
     )
     names = ["board", *(f"channel {channel}" for channel in chosen)]
-    return Finding("channels", "What do its channels hold?", text, table,
-                   lambda axis: show(axis, [boards, *drawn], names), in_terminal=False)  # fmt: skip
+    return Finding(
+        "channels",
+        "What do its channels hold?",
+        text,
+        table,
+        lambda axis: show(axis, [boards, *drawn], names),
+        in_terminal=False,
+    )

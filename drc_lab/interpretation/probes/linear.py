@@ -80,8 +80,13 @@ def fit_classes(x: np.ndarray, y: np.ndarray, classes: int, l2: float = 1.0) -> 
 
     start = np.zeros((classes, features + 1))
     start[:, -1] = np.log(np.maximum(counts, 0.5) / N)
-    found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B",
-                     options={"maxiter": MAX_ITERATIONS, "ftol": 1e-9, "gtol": 1e-6})  # fmt: skip
+    found = minimize(
+        loss,
+        start.ravel(),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": MAX_ITERATIONS, "ftol": 1e-9, "gtol": 1e-6},
+    )
     return _unscaled(found.x.reshape(classes, features + 1), mean, scale)
 
 

@@ -153,8 +153,14 @@ def _draw_best(axis: "Axes", shown: pd.DataFrame) -> None:
     for number, column in enumerate(["score", *CONTROLS]):
         height, name = shown[column].clip(lower=0), column.replace("score", "policy")
         axis.bar(place + (number - 2) * 0.16, height, 0.16, label=name)
-    axis.errorbar(place - 0.32, shown["score"].clip(lower=0), fmt="none", color="black", capsize=2,
-                  yerr=[shown["score"] - shown["low"], shown["high"] - shown["score"]])  # fmt: skip
+    axis.errorbar(
+        place - 0.32,
+        shown["score"].clip(lower=0),
+        fmt="none",
+        color="black",
+        capsize=2,
+        yerr=[shown["score"] - shown["low"], shown["high"] - shown["score"]],
+    )
     names = [f"{row.label}\n{row.cells}" for row in shown.itertuples()]
     axis.set_xticks(place, names, rotation=60, ha="right", fontsize="x-small")
     axis.set(ylabel="macro-F1, or share of variance", ylim=(0, 1.02))

@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 
 def refinement(
-    probed: Probed, thought: Recording, to_predict: Sequence[Target], test_levels: np.ndarray, spec: ProbeSpec,
+    probed: Probed,
+    thought: Recording,
+    to_predict: Sequence[Target],
+    test_levels: np.ndarray,
+    spec: ProbeSpec,
     confidence: float = 0.95,
-) -> Finding | None:  # fmt: skip
+) -> Finding | None:
     """Scores each cell label on the first observation, after each tick of each extra pass.
 
     For each label and layer, the probe that was fitted to the cell state after a step's last tick reads the cell state

@@ -51,8 +51,10 @@ def check_loss(loss: Loss, key: str, name: str) -> None:
             demand_terms("policy_terms", loss.policy_terms(-steps, steps, targets.advantages))
             demand_terms("value_terms", loss.value_terms(values[:-1], targets.values, old))
         result: Any = loss(logits, values, batch)
-        demand(isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict),
-               "that returns a pair: the loss, and a dict of scalars for logging")  # fmt: skip
+        demand(
+            isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict),
+            "that returns a pair: the loss, and a dict of scalars for logging",
+        )
         total, parts = result
         demand(
             isinstance(total, Tensor) and total.ndim == 0 and total.requires_grad, "that is a scalar with a gradient"

@@ -145,11 +145,14 @@ class CompiledActing:
             shared = head.proj.weight.unflatten(1, (F, H * W)).permute(2, 1, 0).flatten(0, 1)  # (P * F, J)
             outputs = torch.cat([head.policy.weight, head.value.weight])
             self.head = Answers(
-                product(SAMPLES, *tile(shared.shape[1], SAMPLES, 1)).address, SAMPLES, shared.contiguous().numpy(),
-                head.proj.bias.detach().numpy(), outputs.numpy(),
+                product(SAMPLES, *tile(shared.shape[1], SAMPLES, 1)).address,
+                SAMPLES,
+                shared.contiguous().numpy(),
+                head.proj.bias.detach().numpy(),
+                outputs.numpy(),
                 torch.cat([head.policy.bias, head.value.bias]).numpy(),
                 policy.encoding_to_head == "add",
-            )  # fmt: skip
+            )
 
     @staticmethod
     def suits(policy: "DRCPolicy") -> bool:

@@ -111,8 +111,14 @@ def backward(first, last, kernels, sizes, schedule, maps):
 @jit
 def _work(kernels, sizes):
     P, C, wide, G = sizes.cells, sizes.channels, sizes.layers * 4 * sizes.channels, kernels.samples
-    return Work(lines(G * P, 4 * C), lines(G * P, wide), lines(P if kernels.packed == 2 else 0, wide // 2),
-                lines(G, 2 * C), lines(G, sizes.kinds * 4 * C), lines(1, 2 * C))  # fmt: skip
+    return Work(
+        lines(G * P, 4 * C),
+        lines(G * P, wide),
+        lines(P if kernels.packed == 2 else 0, wide // 2),
+        lines(G, 2 * C),
+        lines(G, sizes.kinds * 4 * C),
+        lines(1, 2 * C),
+    )
 
 
 @jit

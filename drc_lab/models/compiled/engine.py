@@ -113,8 +113,12 @@ class CompiledTicks:
         sums = [[torch.zeros_like(weight) for weight in weights.forward_layout[:3]] for _ in parts]  # one per thread
         read = e_cells, *layout, kept.gates, kept.cells, kept.hidden, kept.argmax, grad_top
         maps = [Gradients(*_addresses(*read, d_h, d_c, d_e, *own, d_injected)) for own in sums]
-        in_workers([partial(backward, part.start, part.stop, *self._arguments(True, each))
-                    for part, each in zip(parts, maps, strict=True)])  # fmt: skip
+        in_workers(
+            [
+                partial(backward, part.start, part.stop, *self._arguments(True, each))
+                for part, each in zip(parts, maps, strict=True)
+            ]
+        )
         drive, base, recurrent = (sum(each[1:], each[0]) for each in zip(*sums, strict=True))
         inject = [torch.empty_like(weight) for weight in weights.inject]
         for i, gradient in enumerate(inject if injects else ()):  # (B*N, K*4C)' x (B*N, 2C)

@@ -138,10 +138,19 @@ def _work(kernels, sizes):
     state_rows, low_rows = (0 if sizes.save else G * L * P), (0 if kernels.packed == 1 else P)
     total, peak = lines(G * L, C).reshape(G, L, C), lines(G * L, C).reshape(G, L, C)
     return Work(
-        lines(G * P, L * 4 * C), lines(P, 4 * C), lines(state_rows, C), lines(state_rows, C), lines(low_rows, C // 2),
-        lines(G * L * low_rows, C // 2), total, peak, np.zeros((G, L, C), np.int32), lines(G, 2 * C),
-        lines(G, sizes.kinds * 4 * C), lines(P, 4 * C),
-    )  # fmt: skip
+        lines(G * P, L * 4 * C),
+        lines(P, 4 * C),
+        lines(state_rows, C),
+        lines(state_rows, C),
+        lines(low_rows, C // 2),
+        lines(G * L * low_rows, C // 2),
+        total,
+        peak,
+        np.zeros((G, L, C), np.int32),
+        lines(G, 2 * C),
+        lines(G, sizes.kinds * 4 * C),
+        lines(P, 4 * C),
+    )
 
 
 @jit

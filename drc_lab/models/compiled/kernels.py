@@ -79,8 +79,24 @@ def convolution(R: int, V: int, L: int, width: int, k: int, kind: int = SINGLE) 
                     if 0 <= source < height:
                         to = out + cell * out_row + column
                         begin, begin_row = (to, out_row) if turn else (init + cell * init_row + column, init_row)
-                        conv_row(width, R, V, L, k, kind, to, out_row, begin, begin_row, x + source * width * x_row,
-                                 x_row, ups, D, w + first * k * D * w_row + column, w_row)  # fmt: skip
+                        conv_row(
+                            width,
+                            R,
+                            V,
+                            L,
+                            k,
+                            kind,
+                            to,
+                            out_row,
+                            begin,
+                            begin_row,
+                            x + source * width * x_row,
+                            x_row,
+                            ups,
+                            D,
+                            w + first * k * D * w_row + column,
+                            w_row,
+                        )
 
     return convolve
 
@@ -132,9 +148,20 @@ def correlation(R: int, V: int, L: int, width: int, k: int) -> Any:
                 for row in range(0, D, R):
                     for column in range(0, 4 * columns, 4 * V * L):
                         outer_tile(
-                            R, V, L, out + (tap * D + row) * 4 * columns + column, 4 * columns, of_x + 4 * row, 4 * D,
-                            width * 4 * D, of_z + column, z_row, width * z_row, cells, ups,
-                        )  # fmt: skip
+                            R,
+                            V,
+                            L,
+                            out + (tap * D + row) * 4 * columns + column,
+                            4 * columns,
+                            of_x + 4 * row,
+                            4 * D,
+                            width * 4 * D,
+                            of_z + column,
+                            z_row,
+                            width * z_row,
+                            cells,
+                            ups,
+                        )
 
     return correlate
 
@@ -149,9 +176,21 @@ def forward_gates(L: int, sigmoid: bool, save: bool) -> Any:
             inject = added + number_at(kind + 8 * p) * 4 * row
             for j in range(0, row, 4 * L):
                 gates_forward(
-                    L, sigmoid, save, row, z + p * 4 * row + j, inject + j, c + p * row + j, c_new + p * row + j,
-                    h + p * row + j, kept + p * 4 * row + j, total + j, peak + j, where + j, p,
-                )  # fmt: skip
+                    L,
+                    sigmoid,
+                    save,
+                    row,
+                    z + p * 4 * row + j,
+                    inject + j,
+                    c + p * row + j,
+                    c_new + p * row + j,
+                    h + p * row + j,
+                    kept + p * 4 * row + j,
+                    total + j,
+                    peak + j,
+                    where + j,
+                    p,
+                )
 
     return gates
 
@@ -165,9 +204,20 @@ def backward_gates(L: int, sigmoid: bool) -> Any:
         for p in range(cells):
             inject = d_injected + number_at(kind + 8 * p) * 4 * row
             for j in range(0, row, 4 * L):
-                gates_backward(L, sigmoid, row, kept + p * 4 * row + j, c + p * row + j, c_new + p * row + j,
-                               dh + p * row + j, dc + p * row + j, np.float32(keeps), dz + p * 4 * row + j,
-                               dz_drive + p * drive_row + j, inject + j)  # fmt: skip
+                gates_backward(
+                    L,
+                    sigmoid,
+                    row,
+                    kept + p * 4 * row + j,
+                    c + p * row + j,
+                    c_new + p * row + j,
+                    dh + p * row + j,
+                    dc + p * row + j,
+                    np.float32(keeps),
+                    dz + p * 4 * row + j,
+                    dz_drive + p * drive_row + j,
+                    inject + j,
+                )
 
     return gates
 

@@ -110,6 +110,8 @@ def find_board(path: Path, cells: int, boards: Sequence[Board]) -> tuple[int, in
     side = math.isqrt(cells)
     height, width = next((board for board in boards if board is not None), (side, side))
     if min(height, width) < 1 or height * width != cells:
-        raise UserError(f"{path}: found weights for a board of {cells} cells, and {height} x {width} is not one; "
-                        "board=[HEIGHT,WIDTH] says its shape")  # fmt: skip
+        raise UserError(
+            f"{path}: found weights for a board of {cells} cells, and {height} x {width} is not one; "
+            "board=[HEIGHT,WIDTH] says its shape"
+        )
     return height, width
