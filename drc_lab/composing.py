@@ -117,17 +117,17 @@ def import_task(task: str) -> ModuleType:
     from drc_lab.progress import working  # imported here because --help does not need it
 
     name = f"drc_lab.tasks.{task}"
-    if name in sys.modules:  # imported by an earlier job, whose garbage must not be frozen
-        return sys.modules[name]
-    gc.disable()
-    # Without a home folder it says in three lines that it rebuilds its list of fonts, which takes a tenth of a second.
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    try:
-        with working("starting"):
+    with working("starting"):
+        if name in sys.modules:  # imported by an earlier job, whose garbage must not be frozen
+            return sys.modules[name]
+        gc.disable()
+        # Without a home folder it says in three lines that it rebuilds its list of fonts, in a tenth of a second.
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)
+        try:
             return import_module(name)
-    finally:
-        gc.freeze()
-        gc.enable()
+        finally:
+            gc.freeze()
+            gc.enable()
 
 
 def implied(arguments: Sequence[str]) -> list[str]:
