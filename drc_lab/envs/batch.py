@@ -152,13 +152,13 @@ class Batch(ABC):
             [B, A]: what ``read`` returned after each action.
         """
         state, reward = self.get_state(), self.reward.copy()
-        found = []
+        answers = []
         for action in range(len(self.action_names)):
             self.step(np.full(len(self.solved), action))
-            found.append(read().copy())
+            answers.append(read().copy())
             self.set_state(state)
         self.reward[:] = reward
-        return np.stack(found, axis=1)
+        return np.stack(answers, axis=1)
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Copies of all arrays that the boards' future depends on."""

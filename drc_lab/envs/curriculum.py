@@ -44,14 +44,14 @@ class CurriculumLevels(LevelStream[Levels]):
         if self.stage:
             review = drawn < self.spec.review
             stages[review] = (drawn[review] / self.spec.review * self.stage).astype(np.int64)
-        ids, rows, parts, made = np.zeros(count, np.int64), np.zeros(count, np.int64), [], 0
+        ids, rows, parts, taken = np.zeros(count, np.int64), np.zeros(count, np.int64), [], 0
         for stage in np.unique(stages) if count else [self.stage]:
             mine = np.flatnonzero(stages == stage)
             numbers, levels, picked = self.streams[stage].take(len(mine))
             parts.append(levels[picked])
             ids[mine] = numbers + (int(stage) << _STAGE_BITS)
-            rows[mine] = made + np.arange(len(mine))
-            made += len(mine)
+            rows[mine] = taken + np.arange(len(mine))
+            taken += len(mine)
         return ids, parts[0] if len(parts) == 1 else type(parts[0]).concat(parts), rows
 
     def record(self, ids: np.ndarray, solved: np.ndarray) -> None:
@@ -88,8 +88,8 @@ class CurriculumLevels(LevelStream[Levels]):
 def curriculum_levels(
     spec: Mapping[str, Any],
     generator: Callable[..., Any],
-    own: Mapping[str, Any],
-    finish: Callable[[Any], Any] = lambda made: made,
+    settings: Mapping[str, Any],
+    finish: Callable[[Any], Any] = lambda generated: generated,
     **fixed: Any,
 ) -> CurriculumLevels[Any]:
     """A curriculum over the levels of a generator.
@@ -104,10 +104,10 @@ def curriculum_levels(
     Raises:
         ConfigError: about ``curriculum.KEY`` or ``curriculum.stages[i].KEY``.
     """
-    curriculum, generators = stages(spec, generator, own, **fixed)
+    curriculum, generators = stages(spec, generator, settings, **fixed)
     streams = []
-    for number, made in enumerate(generators):
+    for number, generated in enumerate(generators):
         with errors_under(stage_key(number)):
-            streams.append(GeneratedLevels(finish(made)))
+            streams.append(GeneratedLevels(finish(generated)))
             streams[-1].take(1)  # a stage that cannot make levels fails now, not when training gets there
     return CurriculumLevels(streams, curriculum)  # resets all streams

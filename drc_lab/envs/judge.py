@@ -23,10 +23,10 @@ class Judge:
         """int64 [n], see `Batch.steps_to_solve`. Boards that have got new levels must go through `forget` first."""
         keys = [(env, self.game.observation[env].tobytes()) for env in envs.tolist()]
         new = np.array([key not in self.known[env] for env, key in keys], bool)
-        found = iter(self.game.steps_to_solve(envs[new], self.max_states, self.threads).tolist())
+        answers = iter(self.game.steps_to_solve(envs[new], self.max_states, self.threads).tolist())
         for (env, key), is_new in zip(keys, new, strict=True):
             if is_new:
-                self.known[env][key] = next(found)
+                self.known[env][key] = next(answers)
         return np.array([self.known[env][key] for env, key in keys], np.int64)
 
     def optimal_moves(self, envs: np.ndarray) -> np.ndarray:
@@ -37,9 +37,9 @@ class Judge:
         now = self.steps_to_solve(envs)
 
         def after() -> np.ndarray:
-            found = np.full(len(self.game.solved), LIMIT)
-            found[envs] = self.steps_to_solve(envs)
-            return found
+            steps = np.full(len(self.game.solved), LIMIT)
+            steps[envs] = self.steps_to_solve(envs)
+            return steps
 
         after_each = self.game.after_each_action(after)[envs]  # (n, A)
         optimal = (after_each == now[:, None] - 1).astype(float)
@@ -77,10 +77,10 @@ class TableJudge(Judge):
         at_once = self.at_once[envs]
         if at_once.all():
             return self.tables.look_up(envs)
-        found = np.empty(len(envs), np.int64)
-        found[at_once] = self.tables.look_up(envs[at_once])
-        found[~at_once] = super().steps_to_solve(envs[~at_once])
-        return found
+        steps = np.empty(len(envs), np.int64)
+        steps[at_once] = self.tables.look_up(envs[at_once])
+        steps[~at_once] = super().steps_to_solve(envs[~at_once])
+        return steps
 
     def forget(self, envs: np.ndarray) -> None:
         super().forget(envs)

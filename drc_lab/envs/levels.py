@@ -43,22 +43,22 @@ def split_of(identity):
 @jit
 def splits_of(identities):
     """`split_of` of each of ``identities`` (uint64 [n]): int64 [n]."""
-    found = np.empty(len(identities), np.int64)
+    splits = np.empty(len(identities), np.int64)
     for i in range(len(identities)):
-        found[i] = split_of(identities[i])
-    return found
+        splits[i] = split_of(identities[i])
+    return splits
 
 
 @jit
 def _digests(rows):
     """uint64 [n]: a hash of each row of ``rows`` (uint8 [n, bytes])."""
-    found = np.empty(len(rows), np.uint64)
+    digests = np.empty(len(rows), np.uint64)
     for i in range(len(rows)):
         digest = np.uint64(0)
         for byte in rows[i]:
             digest = mix64(digest + np.uint64(byte) + np.uint64(1))
-        found[i] = digest
-    return found
+        digests[i] = digest
+    return digests
 
 
 def drawn(available: int, count: int, seed: int) -> np.ndarray:

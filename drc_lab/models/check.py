@@ -72,17 +72,17 @@ def check_policy(policy: Policy, space: gym.Space[Any], num_actions: int, key: s
         return policy.initial_carry(obs[0])
 
     def unroll(obs: Tensor, carry: Any, resets: Tensor) -> tuple[PolicyValue, Any]:
-        made = policy.unroll(obs, carry, resets)
+        result = policy.unroll(obs, carry, resets)
         demand(
-            isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], PolicyValue),
+            isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], PolicyValue),
             "whose unroll returns a pair: PolicyValue(policy_logits, value), and the new carry",
         )
         for part, width in (("policy_logits", num_actions), ("value", 1)):
-            tensor, right = getattr(made[0], part), (len(obs), B, width)
+            tensor, right = getattr(result[0], part), (len(obs), B, width)
             axes = f"[steps, envs, {'actions' if part != 'value' else 1}]"
             demand(isinstance(tensor, Tensor) and tensor.is_floating_point(), f"whose {part} is a float tensor")
             demand(tuple(tensor.shape) == right, f"whose {part} is {axes}, {right} here, not {tuple(tensor.shape)}")
-        return made
+        return result
 
     with quiet(policy, key.rpartition(".")[0], name):
         carry = started()

@@ -32,16 +32,16 @@ class _Layer:
         batch, cells, C = h.shape
 
         def slots(*shape: int, dtype: torch.dtype = h.dtype) -> list[Tensor]:
-            made = [h.new_empty(shape, dtype=dtype) for _ in range(ticks + 1 if save else 2)]
-            return made if save else [made[n % 2] for n in range(ticks + 1)]
+            buffers = [h.new_empty(shape, dtype=dtype) for _ in range(ticks + 1 if save else 2)]
+            return buffers if save else [buffers[n % 2] for n in range(ticks + 1)]
 
         self.x, self.c = slots(batch, cells, features), slots(batch, cells, C)
         self.pooled, self.argmax = slots(batch, 2 * C), slots(batch, C, dtype=torch.int32)
         self.z: list[Tensor] = []
         self.c[0].copy_(c)
-        own = torch.mul(h, keep[:, None, None], out=self.x[0][..., features - C :])
-        self.pooled[0][:, :C] = own.mean(1)
-        self.pooled[0][:, C:], self.argmax[0][:] = own.max(1)
+        own_h = torch.mul(h, keep[:, None, None], out=self.x[0][..., features - C :])
+        self.pooled[0][:, :C] = own_h.mean(1)
+        self.pooled[0][:, C:], self.argmax[0][:] = own_h.max(1)
 
 
 class TorchTicks:

@@ -53,7 +53,7 @@ def padded(cell, width, room):
 @jit
 def _generate(
     rng,
-    made,
+    filled,
     tries,
     in_vain,
     official,
@@ -80,7 +80,7 @@ def _generate(
     w, r = np.empty(height * width, np.uint8), np.empty(num_robots, np.int64)
     for _ in range(tries):
         # Checked here and not between calls, because the number of tries in a call depends on the machine's speed.
-        if made == len(optimal) or in_vain[TRIES] >= TRIES_IN_VAIN or in_vain[STATES] >= STATES_IN_VAIN:
+        if filled == len(optimal) or in_vain[TRIES] >= TRIES_IN_VAIN or in_vain[STATES] >= STATES_IN_VAIN:
             break
         in_vain[TRIES] += 1
         goal_cell, goal_robot = _draw(rng, official, height, width, wall_density, w, r)
@@ -93,13 +93,13 @@ def _generate(
         if length < least:
             continue
         for cell in range(height * width):
-            walls[made, padded(cell, width, room)] = w[cell]
+            walls[filled, padded(cell, width, room)] = w[cell]
         for robot in range(num_robots):
-            robots[made, robot] = padded(r[robot], width, room)
-        goal[made], target[made], optimal[made] = padded(goal_cell, width, room), goal_robot, length
+            robots[filled, robot] = padded(r[robot], width, room)
+        goal[filled], target[filled], optimal[filled] = padded(goal_cell, width, room), goal_robot, length
         in_vain[:] = 0
-        made += 1
-    return made
+        filled += 1
+    return filled
 
 
 @dataclass
@@ -118,13 +118,13 @@ class BoardGenerator(BoardSpec):
         boards = Boards(np.full(shape, CLOSED, np.uint8), robots, *numbers)
         most = ANY_DEPTH if self.max_optimal is None else self.max_optimal
         split = ANY_SPLIT if self.split is None else split_index(self.split)
-        made, tries, in_vain = 0, TRIES_AT_FIRST, np.zeros(2, np.int64)
+        filled, tries, in_vain = 0, TRIES_AT_FIRST, np.zeros(2, np.int64)
         with working(f"making {count:,} Ricochet Robots boards", count) as advance:
-            while made < count:
-                start, before = time.perf_counter(), made
-                made = _generate(
+            while filled < count:
+                start, before = time.perf_counter(), filled
+                filled = _generate(
                     rng,
-                    made,
+                    filled,
                     tries,
                     in_vain,
                     self.style == "official",
@@ -143,9 +143,9 @@ class BoardGenerator(BoardSpec):
                     boards.target,
                     boards.optimal,
                 )
-                advance(made - before)
+                advance(filled - before)
                 tries = 2 * tries if time.perf_counter() - start < SECONDS_AT_ONCE / 2 else max(1, tries // 2)
-                if made < count and (in_vain[TRIES] >= TRIES_IN_VAIN or in_vain[STATES] >= STATES_IN_VAIN):
+                if filled < count and (in_vain[TRIES] >= TRIES_IN_VAIN or in_vain[STATES] >= STATES_IN_VAIN):
                     raise ConfigError(
                         "min_optimal",
                         self.min_optimal,

@@ -56,10 +56,12 @@ def solve_many(boards: Boards, max_states: int = DEFAULT_MAX_STATES, threads: in
         UserError: too many robots for the size of the boards, or an absent target robot.
     """
     _check(boards)
-    found = list(in_threads(lambda i: _search(*_arrays(boards, i), ANY_DEPTH, max_states), range(len(boards)), threads))
-    lengths = np.array([length for length, _ in found], np.int64)
+    answers = list(
+        in_threads(lambda i: _search(*_arrays(boards, i), ANY_DEPTH, max_states), range(len(boards)), threads)
+    )
+    lengths = np.array([length for length, _ in answers], np.int64)
     actions = np.full((len(boards), max(0, lengths.max(initial=0))), -1, np.int16)
-    for row, (_, solution) in zip(actions, found, strict=True):
+    for row, (_, solution) in zip(actions, answers, strict=True):
         row[: len(solution)] = solution
     return lengths, actions
 

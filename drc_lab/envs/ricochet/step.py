@@ -239,7 +239,7 @@ class RicochetBatch(Batch):
 
     def steps_to_solve(self, envs: np.ndarray, max_states: int, threads: int = 1) -> np.ndarray:
         todo = ~self.solved[envs]
-        found, envs = np.where(todo, LIMIT, 0), envs[todo]
+        steps, envs = np.where(todo, LIMIT, 0), envs[todo]
         boards = Boards(
             self.walls.reshape(len(self.walls), -1, self.width)[envs],
             self.robots[envs],
@@ -248,8 +248,8 @@ class RicochetBatch(Batch):
             self.optimal[envs],
         )
         if self.robots.shape[1] <= most_robots(self.walls.shape[1]):
-            found[todo], _ = solve_many(boards, max_states, threads)
-        return found
+            steps[todo], _ = solve_many(boards, max_states, threads)
+        return steps
 
     def distance_tables(self, max_positions: int) -> RicochetTables:
         return RicochetTables(self.walls, self.robots, self.goal, self.target, self.width, max_positions)

@@ -63,7 +63,7 @@ def _parse(text, codes, tiles):
     text: uint8 [bytes]; codes: uint8 [256], the tile code of each symbol; tiles: uint8 [N, 10, 10].
     """
     place = level = 0
-    found = np.zeros(7, np.int64)
+    counts = np.zeros(7, np.int64)
     while True:
         while place < len(text) and text[place] == _NEWLINE:
             place += 1
@@ -73,7 +73,7 @@ def _parse(text, codes, tiles):
             return -1
         while place < len(text) and text[place] != _NEWLINE:
             place += 1
-        found[:] = 0
+        counts[:] = 0
         for row in range(SIZE):
             place += 1
             if place + SIZE > len(text):
@@ -84,12 +84,12 @@ def _parse(text, codes, tiles):
                 if code > PLAYER_ON_TARGET or (edge and code != WALL):
                     return -1
                 tiles[level, row, column] = code
-                found[code] += 1
+                counts[code] += 1
             place += SIZE
             if place < len(text) and text[place] != _NEWLINE:
                 return -1
-        if found[PLAYER] + found[PLAYER_ON_TARGET] != 1 or found[BOX] == 0:
+        if counts[PLAYER] + counts[PLAYER_ON_TARGET] != 1 or counts[BOX] == 0:
             return -1
-        if found[BOX] != found[TARGET] + found[PLAYER_ON_TARGET]:
+        if counts[BOX] != counts[TARGET] + counts[PLAYER_ON_TARGET]:
             return -1
         level += 1

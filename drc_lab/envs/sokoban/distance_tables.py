@@ -81,14 +81,14 @@ def _table(tiles, player, ways, max_positions, number, place):
         position = queue[head]
         head += 1
         boxes_number, here = position // n, position % n
-        length, rest, last = steps[position] + 1, boxes_number, len(live) - 1
+        length, remainder, last = steps[position] + 1, boxes_number, len(live) - 1
         if length > MOST_STEPS:
             return nothing[:0]
         for i in range(num_boxes - 1, -1, -1):
-            while ways[last, i + 1] > rest:
+            while ways[last, i + 1] > remainder:
                 last -= 1
             boxes[i] = last
-            rest -= ways[last, i + 1]
+            remainder -= ways[last, i + 1]
             occupied[live[last]] = True
         for d in range(4):  # direction of the move that led here
             before, ahead = level.neighbour[here, d ^ 1], level.neighbour[here, d]
@@ -106,19 +106,19 @@ def _table(tiles, player, ways, max_positions, number, place):
 @jit
 def _moved(boxes, old, new, ways):
     """The number of a set of box cells (``boxes``, ascending) after one box has moved from ``old`` to ``new``."""
-    found, rank, placed = 0, 1, False
+    number, rank, placed = 0, 1, False
     for box in boxes:
         if not placed and box > new:
-            found += ways[new, rank]
+            number += ways[new, rank]
             rank, placed = rank + 1, True
         if box != old:
-            found += ways[box, rank]
+            number += ways[box, rank]
             rank += 1
-    return found if placed else found + ways[new, rank]
+    return number if placed else number + ways[new, rank]
 
 
 @jit
-def _look_up(envs, tiles, player, number, place, ways, cells, steps, found):
+def _look_up(envs, tiles, player, number, place, ways, cells, steps, remaining):
     for i in range(len(envs)):
         b = envs[i]
         boxes_number, rank, solvable = 0, 1, True
@@ -129,7 +129,7 @@ def _look_up(envs, tiles, player, number, place, ways, cells, steps, found):
                 if solvable:
                     boxes_number += ways[box, rank]
                     rank += 1
-        found[i] = steps[b, boxes_number * cells[b] + number[b, player[b]]] if solvable else UNSOLVABLE
+        remaining[i] = steps[b, boxes_number * cells[b] + number[b, player[b]]] if solvable else UNSOLVABLE
 
 
 class SokobanTables(DistanceTables):
@@ -155,6 +155,6 @@ class SokobanTables(DistanceTables):
         return steps
 
     def look_up(self, envs: np.ndarray) -> np.ndarray:
-        found = np.empty(len(envs), np.int64)
-        _look_up(envs, self.tiles, self.player, self.number, self.place, self.ways, self.cells, self.steps, found)
-        return found
+        remaining = np.empty(len(envs), np.int64)
+        _look_up(envs, self.tiles, self.player, self.number, self.place, self.ways, self.cells, self.steps, remaining)
+        return remaining

@@ -151,11 +151,10 @@ class LevelFiles:
         """How many levels were left out and where, in one line; empty if none were."""
         if not self.skipped:
             return ""
-        told = [each.problem for each in self.skipped[:TOLD]]
-        told += [f"and {len(self.skipped) - TOLD:,} more"] * (len(self.skipped) > TOLD)
-        return (
-            f"{self.path}: skipped {len(self.skipped):,} of {len(self) + len(self.skipped):,} levels: {'; '.join(told)}"
-        )
+        problems = [each.problem for each in self.skipped[:TOLD]]
+        problems += [f"and {len(self.skipped) - TOLD:,} more"] * (len(self.skipped) > TOLD)
+        count = len(self.skipped)
+        return f"{self.path}: skipped {count:,} of {len(self) + count:,} levels: {'; '.join(problems)}"
 
     def _keep(self, number: int, tiles: np.ndarray) -> None:
         start, stop = self.starts[number : number + 2]

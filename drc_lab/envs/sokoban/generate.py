@@ -78,13 +78,13 @@ class LevelGenerator(LevelSpec, ABC):
                 STATES_PER_LEVEL,
             ]
         )
-        made, in_vain = 0, np.zeros(2, np.int64)
+        filled, in_vain = 0, np.zeros(2, np.int64)
         with working(f"making {count:,} Sokoban levels", count) as advance:
-            while made < count:
-                before = made
-                made = self.fill(rng, levels, made, SPLITS.index(self.split), limits, in_vain)
-                advance(made - before)
-                if made > before:
+            while filled < count:
+                before = filled
+                filled = self.fill(rng, levels, filled, SPLITS.index(self.split), limits, in_vain)
+                advance(filled - before)
+                if filled > before:
                     in_vain[:] = 0
                 if in_vain[TRIES] >= TRIES_IN_VAIN or in_vain[STATES] >= STATES_IN_VAIN:
                     raise self._nothing_fits(int(in_vain[TRIES]))
@@ -103,9 +103,9 @@ class LevelGenerator(LevelSpec, ABC):
 
     @abstractmethod
     def fill(
-        self, rng: np.random.Generator, levels: Levels, made: int, split: int, limits: np.ndarray, spent: np.ndarray
+        self, rng: np.random.Generator, levels: Levels, filled: int, split: int, limits: np.ndarray, spent: np.ndarray
     ) -> int:
-        """Fills ``levels`` from level ``made`` on, for at most TRIES_AT_ONCE draws or STATES_AT_ONCE searched states.
+        """Fills ``levels`` from level ``filled`` on, for at most TRIES_AT_ONCE draws or STATES_AT_ONCE searched states.
 
         Args:
             split: index into SPLITS.
@@ -125,14 +125,14 @@ class RoomGenerator(RoomSpec, LevelGenerator):
     """
 
     def fill(
-        self, rng: np.random.Generator, levels: Levels, made: int, split: int, limits: np.ndarray, spent: np.ndarray
+        self, rng: np.random.Generator, levels: Levels, filled: int, split: int, limits: np.ndarray, spent: np.ndarray
     ) -> int:
         return _fill_rooms(
             rng,
             levels.tiles,
             levels.optimal,
             levels.pushes,
-            made,
+            filled,
             self.num_boxes,
             float(self.wall_density),
             split,
@@ -142,13 +142,13 @@ class RoomGenerator(RoomSpec, LevelGenerator):
 
 
 @jit
-def _fill_rooms(rng, tiles, optimal, pushes, made, num_boxes, wall_density, split, limits, spent):
+def _fill_rooms(rng, tiles, optimal, pushes, filled, num_boxes, wall_density, split, limits, spent):
     states = 0
     for _ in range(TRIES_AT_ONCE):
-        if made == len(tiles) or states >= STATES_AT_ONCE:
+        if filled == len(tiles) or states >= STATES_AT_ONCE:
             break
         spent[TRIES] += 1
-        level = tiles[made]
+        level = tiles[filled]
         if not draw_room(rng, level, num_boxes, wall_density) or cornered(level):
             continue
         if split_of(identity(level)) != split:
@@ -156,7 +156,7 @@ def _fill_rooms(rng, tiles, optimal, pushes, made, num_boxes, wall_density, spli
         moves, fewest_pushes, searched = measure(level, limits)
         states += searched
         if moves >= 0:
-            optimal[made], pushes[made] = moves, fewest_pushes
-            made += 1
+            optimal[filled], pushes[filled] = moves, fewest_pushes
+            filled += 1
     spent[STATES] += states
-    return made
+    return filled

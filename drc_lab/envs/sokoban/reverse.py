@@ -38,7 +38,7 @@ class ReverseGenerator(ReverseSpec, LevelGenerator):
     """
 
     def fill(
-        self, rng: np.random.Generator, levels: Levels, made: int, split: int, limits: np.ndarray, spent: np.ndarray
+        self, rng: np.random.Generator, levels: Levels, filled: int, split: int, limits: np.ndarray, spent: np.ndarray
     ) -> int:
         steps = max(1, round(self.carving * (self.height - 2) * (self.width - 2)))
         return _fill_reversed(
@@ -46,7 +46,7 @@ class ReverseGenerator(ReverseSpec, LevelGenerator):
             levels.tiles,
             levels.optimal,
             levels.pushes,
-            made,
+            filled,
             self.num_boxes,
             steps,
             self.effort,
@@ -58,25 +58,25 @@ class ReverseGenerator(ReverseSpec, LevelGenerator):
 
 
 @jit
-def _fill_reversed(rng, tiles, optimal, pushes, made, num_boxes, steps, effort, prove, split, limits, spent):
+def _fill_reversed(rng, tiles, optimal, pushes, filled, num_boxes, steps, effort, prove, split, limits, spent):
     states = 0
     for _ in range(TRIES_AT_ONCE):
-        if made == len(tiles) or states >= STATES_AT_ONCE:
+        if filled == len(tiles) or states >= STATES_AT_ONCE:
             break
         spent[TRIES] += 1
-        level = tiles[made]
+        level = tiles[filled]
         carve(rng, level, steps)
         states += effort
         if not play_backwards(rng, level, num_boxes, effort) or split_of(identity(level)) != split:
             continue
         if prove:
-            optimal[made], pushes[made], searched = measure(level, limits)
+            optimal[filled], pushes[filled], searched = measure(level, limits)
             states += searched
-            if optimal[made] < 0:
+            if optimal[filled] < 0:
                 continue
-        made += 1
+        filled += 1
     spent[STATES] += states
-    return made
+    return filled
 
 
 @jit
@@ -165,7 +165,7 @@ def _pull_away(rng, room, places, width, targets, player, effort, best):
         for box in boxes[depth]:
             occupied[box] = True
         walk(room, occupied, players[depth], steps, queue)
-        found = False
+        moved_on = False
         for k in range(len(pulls)):
             other = rng.integers(k, len(pulls))
             pulls[k], pulls[other] = pulls[other], pulls[k]
@@ -180,11 +180,11 @@ def _pull_away(rng, room, places, width, targets, player, effort, best):
             lowest = walk(room, occupied, player, after, queue)
             occupied[old], occupied[new] = True, False
             if _is_new(seen, hash_state(boxes[depth + 1], lowest)):
-                found = True
+                moved_on = True
                 break
         for box in boxes[depth]:
             occupied[box] = False
-        if not found:
+        if not moved_on:
             depth -= 1
             continue
         depth, looked_at = depth + 1, looked_at + 1

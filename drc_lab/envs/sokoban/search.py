@@ -167,8 +167,8 @@ def fewest(survey, by_moves, max_cost, max_states):
     """Moves (or pushes) of an optimal solution, UNSOLVABLE (also if it takes more than max_cost) or LIMIT; and the
     number of states that were stored."""
     store = begin(survey, by_moves)
-    store, found = advance(survey, store, by_moves, max_cost, max_states, np.iinfo(np.int64).max)
-    return (np.int64(store.g[found]) if found >= 0 else found), store.counts[SIZE]
+    store, end = advance(survey, store, by_moves, max_cost, max_states, np.iinfo(np.int64).max)
+    return (np.int64(store.g[end]) if end >= 0 else end), store.counts[SIZE]
 
 
 @jit

@@ -72,11 +72,11 @@ def read_solutions(path: str | Path, levels: LevelFiles) -> Solutions:
         if not re.fullmatch("[0-9]{1,9}", number) or not re.fullmatch("[0-3]+", text):
             malformed += 1
             continue
-        found = levels.find(files[stem], int(number)) if stem in files else -1
-        if found < 0:
+        level_number = levels.find(files[stem], int(number)) if stem in files else -1
+        if level_number < 0:
             unknown += 1
         else:
-            which.append(found)
+            which.append(level_number)
             texts.append(text.encode().translate(_OURS))
     level = np.array(which, np.int64)
     actions = np.frombuffer(b"".join(texts), np.uint8)

@@ -47,17 +47,17 @@ def solve(tiles: np.ndarray, optimal: Optimal = "moves", max_states: int = DEFAU
     tiles = np.ascontiguousarray(tiles, np.uint8)
     _check(tiles)
     level = survey(tiles)
-    by_moves, found = optimal == "moves", RUNNING
+    by_moves, end = optimal == "moves", RUNNING
     store = begin(level, by_moves)
     cells, boxes = len(level.target), len(level.boxes)
     slice_length = 1 + WORK_AT_ONCE // (1 + 4 * boxes * (cells + boxes**3))
-    while found == RUNNING:
-        store, found = advance(level, store, by_moves, np.iinfo(np.int64).max, max_states, slice_length)
-    if found == LIMIT:
+    while end == RUNNING:
+        store, end = advance(level, store, by_moves, np.iinfo(np.int64).max, max_states, slice_length)
+    if end == LIMIT:
         raise SearchLimitReached(f"no answer within {max_states} positions")
-    if found == UNSOLVABLE:
+    if end == UNSOLVABLE:
         return None
-    actions = actions_to(level, store, found)
+    actions = actions_to(level, store, end)
     return Solution(tuple(actions.tolist()), replay(tiles, actions)[2])
 
 

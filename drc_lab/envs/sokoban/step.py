@@ -113,11 +113,11 @@ def _action_masks(tiles, player, width, masks):
 
 
 @jit
-def _distance_estimate(tiles, player, width, near, found):
-    """Fills found (float64 [B]), see `SokobanBatch.distance_estimate`; near: weight of the way from player to box."""
+def _distance_estimate(tiles, player, width, near, estimate):
+    """Fills estimate, float64 [B], see `SokobanBatch.distance_estimate`; near: weight of the way to a box."""
     targets = (TARGET, BOX_ON_TARGET, PLAYER_ON_TARGET)
     for b in range(len(tiles)):
-        found[b], nearest = 0.0, np.inf
+        estimate[b], nearest = 0.0, np.inf
         for box in range(tiles.shape[1]):
             if tiles[b, box] != BOX:
                 continue
@@ -127,9 +127,9 @@ def _distance_estimate(tiles, player, width, near, found):
             for cell in range(tiles.shape[1]):
                 if tiles[b, cell] in targets:
                     push = min(push, np.float64(abs(cell // width - box // width) + abs(cell % width - box % width)))
-            found[b] += push
+            estimate[b] += push
         if nearest < np.inf:
-            found[b] += near * nearest
+            estimate[b] += near * nearest
 
 
 @dataclass
@@ -242,11 +242,11 @@ class SokobanBatch(Batch):
         return extents(self.tiles.reshape(len(self.tiles), -1, self.width) != WALL) + 2
 
     def steps_to_solve(self, envs: np.ndarray, max_states: int, threads: int = 1) -> np.ndarray:
-        found = np.zeros(len(envs), np.int64)
+        steps = np.zeros(len(envs), np.int64)
         todo = ~self.solved[envs]
         boards = self.tiles.reshape(len(self.tiles), -1, self.width)[envs[todo]]
-        found[todo] = solve_many(boards, "moves", max_states, threads)
-        return found
+        steps[todo] = solve_many(boards, "moves", max_states, threads)
+        return steps
 
     def distance_tables(self, max_positions: int) -> SokobanTables:
         return SokobanTables(self.tiles, self.player, self.width, max_positions)
@@ -256,10 +256,10 @@ class SokobanBatch(Batch):
 
         The distance from the player to the nearest of these boxes is added, scaled so that it counts less than 1.
         """
-        found = np.zeros(len(self.tiles))
+        estimate = np.zeros(len(self.tiles))
         height = self.tiles.shape[1] // self.width
-        _distance_estimate(self.tiles, self.player, self.width, 1 / (height + self.width), found)
-        return found
+        _distance_estimate(self.tiles, self.player, self.width, 1 / (height + self.width), estimate)
+        return estimate
 
     def text(self, env: int) -> str:
         return ansi(self.tiles[env].reshape(-1, self.width))

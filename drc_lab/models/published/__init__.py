@@ -37,12 +37,12 @@ def read(
     """
     path = Path(path)
     if os.path.isdir(path):
-        found = learned_planner.read(path, board)
+        imported = learned_planner.read(path, board)
     elif os.path.exists(path):  # its reader refuses what is no regular file
-        found = bush2025.read(path, board)
+        imported = bush2025.read(path, board)
     else:
         raise UserError(f"{path}: no such file or folder")
-    return found.with_repeats(repeats_per_step).with_actions(num_actions)
+    return imported.with_repeats(repeats_per_step).with_actions(num_actions)
 
 
 def load(

@@ -36,12 +36,12 @@ def read(folder: Path, board: Board = None) -> Published:
     leaves = read_params(folder / "model")
     boards = (board, own_board)
     if isinstance(net, ConvLSTMConfig):
-        found = _drc(net, leaves, boards)
+        imported = _drc(net, leaves, boards)
     else:
         assert isinstance(net, GuezResNetConfig)
-        found = _resnet(net, leaves, boards)
+        imported = _resnet(net, leaves, boards)
     leaves.finish()
-    return found
+    return imported
 
 
 def _drc(net: ConvLSTMConfig, leaves: Leaves, boards: tuple[Board, Board]) -> Published:
