@@ -249,11 +249,13 @@ def test_900_files_of_1000_levels_open_within_a_second_and_fit_into_200_megabyte
     text = boxoban_text(thousand)
     for number in range(900):
         (tmp_path / f"{number:03}.txt").write_text(text)
-    start = time.process_time()  # whatever else the machine does
-    found = open_levels(tmp_path)
-    seconds = time.process_time() - start
+    seconds = []
+    for _ in range(3):  # threads that earlier tests have left may compute meanwhile
+        start = time.process_time()
+        found = open_levels(tmp_path)
+        seconds.append(time.process_time() - start)
     assert len(found) == 900_000 and not found.parsed.any()
-    assert seconds < 1
+    assert min(seconds) < 1, seconds
     tracemalloc.start()
     found = open_levels(tmp_path)
     for level in range(0, 900_000, 1000):
