@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from drc_lab.arguments import check_types, errors_under, join, plain
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.own_code import own_frames, told
+from drc_lab.own_code import described, own_frames
 from drc_lab.targets import TARGET, locate
 
 
@@ -88,5 +88,5 @@ def user_errors_under(key: str) -> Iterator[None]:
         if isinstance(cause, UserError):
             raise cause from None
         # A constructor refused its arguments. If it is the user's own code, the message includes the line.
-        text = told(cause) if cause and own_frames(cause) else " ".join(str(cause or error).split())
+        text = described(cause) if cause and own_frames(cause) else " ".join(str(cause or error).split())
         raise UserError(f"{key}: {text}") from error

@@ -16,7 +16,7 @@ from drc_lab.envs.specs.levels import LevelEnvSpec
 from drc_lab.errors import UserError
 from drc_lab.models.check import check_number_of_weights, check_policy
 from drc_lab.models.policy import Policy
-from drc_lab.own_code import told
+from drc_lab.own_code import described
 from drc_lab.targets import TARGET, shipped
 
 
@@ -76,7 +76,7 @@ def _made(arguments: EnvArguments, **more: Any) -> Any:
     except Exception as error:
         if arguments.game.shipped:
             raise
-        raise UserError(f"env: {told(error)}") from error
+        raise UserError(f"env: {described(error)}") from error
 
 
 def completed(env: Mapping[str, Any]) -> dict[str, Any]:

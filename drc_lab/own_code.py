@@ -8,7 +8,7 @@ from pathlib import Path
 LIBRARIES = {Path(__file__).parent, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib"))}
 
 
-def told(error: BaseException) -> str:
+def described(error: BaseException) -> str:
     """An error's type and message in one line, with the place if it was raised in the user's own code."""
     text = " ".join(str(error).split())
     if isinstance(error, SyntaxError) and error.filename:  # its text has the file's name without the folder

@@ -18,7 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from drc_lab.errors import ConfigError
-from drc_lab.own_code import shown, told
+from drc_lab.own_code import described, shown
 from drc_lab.paths import CONF
 
 TARGET = "_target_"
@@ -52,7 +52,7 @@ def locate(path: Any, key: str) -> Callable[..., Any]:
         except Exception as error:  # of any type, as importing a module runs its code
             if isinstance(error, ModuleNotFoundError) and error.name == name:
                 raise mistake(has_no(parent, *name.rsplit(".", 1)) if parent else no_module(name)) from None
-            raise mistake(f"the import of {name} failed: {told(error)}") from error
+            raise mistake(f"the import of {name} failed: {described(error)}") from error
 
     if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):
         raise mistake("as in module.Name")

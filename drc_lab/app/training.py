@@ -46,7 +46,7 @@ from drc_lab.learning.time_limit import ScheduleInTime
 from drc_lab.learning.unroll import GraphedUnroll
 from drc_lab.learning.validation import HeldOutEvaluation
 from drc_lab.models.policy import Policy
-from drc_lab.own_code import own_frames, told
+from drc_lab.own_code import described, own_frames
 from drc_lab.passwords import hidden_in
 from drc_lab.progress import display
 from drc_lab.targets import shipped
@@ -252,7 +252,7 @@ def check_optimization(agent: Agent, algo: DictConfig) -> None:
             try:
                 built = make(built)
             except Exception as error:
-                raise UserError(f"algo.{name}: {told(error) if own_frames(error) else error}") from error
+                raise UserError(f"algo.{name}: {described(error) if own_frames(error) else error}") from error
             if not isinstance(built, kind):
                 allowed = f"the import path of a torch {kind.__name__}"
                 raise ConfigError(f"algo.{name}._target_", algo[name]._target_, allowed)

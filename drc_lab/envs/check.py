@@ -9,7 +9,7 @@ from drc_lab.envs.batch import NOOP, SKIP, Batch
 from drc_lab.envs.interface import BatchEnv
 from drc_lab.envs.vector import game_of
 from drc_lab.errors import ConfigError, UserError
-from drc_lab.own_code import told
+from drc_lab.own_code import described
 
 STEPS = 3  # that are played twice from the same state
 
@@ -47,7 +47,7 @@ def check_batch(env: BatchEnv, key: str, name: str) -> None:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{key.rpartition('.')[0]}: {name} raises {told(error)}") from error
+        raise UserError(f"{key.rpartition('.')[0]}: {name} raises {described(error)}") from error
 
 
 def check_declared(game: Batch, demand: Any) -> None:

@@ -14,7 +14,7 @@ import gymnasium as gym
 
 from drc_lab.envs.specs.levels import RENDER_MODES, LevelEnvSpec
 from drc_lab.errors import ConfigError
-from drc_lab.own_code import own_frames, told
+from drc_lab.own_code import described, own_frames
 
 if TYPE_CHECKING:
     from drc_lab.envs.batch import Batch
@@ -123,7 +123,7 @@ def import_package(env_id: str) -> None:
         except Exception as error:  # whatever the module does when it is imported
             missing = isinstance(error, ImportError) and not own_frames(error)
             what = "an id whose package is installed" if missing else f"one that imports {package} without an error"
-            raise ConfigError("id", env_id, f"{what} ({told(error)})") from error
+            raise ConfigError("id", env_id, f"{what} ({described(error)})") from error
 
 
 def find_game(env_id: str) -> Game | None:

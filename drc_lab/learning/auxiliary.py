@@ -17,7 +17,7 @@ from drc_lab.errors import ConfigError, UserError
 from drc_lab.learning.losses import Transitions
 from drc_lab.learning.rollout import EndedEpisodes, Rollout
 from drc_lab.models.policy import Policy, PolicyValue
-from drc_lab.own_code import told
+from drc_lab.own_code import described
 from drc_lab.rules import at_least
 
 T, B = 3, 2  # steps and envs of the rollout that a loss is checked on
@@ -106,7 +106,7 @@ def build_auxiliary(nodes: DictConfig | None, policy: Policy, num_actions: int) 
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"{key}: {node._target_} raises {told(error)}") from error
+            raise UserError(f"{key}: {node._target_} raises {described(error)}") from error
         if not (isinstance(value, Tensor) and value.ndim == 0 and value.requires_grad):
             raise ConfigError(f"{key}._target_", node._target_, "a loss that is a scalar with a gradient")
         losses[str(name)] = loss

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.memory import check_memory
 from drc_lab.models.policy import Policy, PolicyValue
-from drc_lab.own_code import told
+from drc_lab.own_code import described
 
 T, B = 3, 2  # steps and envs
 BYTES_OF_A_WEIGHT = 16  # float32: the weight, its gradient, and the two moment estimates of Adam
@@ -120,7 +120,7 @@ def quiet(policy: Policy, key: str, name: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{key}: {name} raises {told(error)}") from error
+        raise UserError(f"{key}: {name} raises {described(error)}") from error
     finally:
         policy.train(training)
 

@@ -11,7 +11,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from drc_lab.envs.games import GAMES, import_package, package_of
 from drc_lab.errors import ConfigError
-from drc_lab.own_code import told
+from drc_lab.own_code import described
 
 
 def find_spec(env_id: str) -> EnvSpec:
@@ -69,6 +69,6 @@ def make_copies(env_id: str, kwargs: Mapping[str, Any], count: int) -> list[gym.
                 advance(1)
         return copies
     except (ImportError, gym.error.Error) as error:
-        raise ConfigError("id", env_id, f"an env that can be made here ({told(error)})") from error
+        raise ConfigError("id", env_id, f"an env that can be made here ({described(error)})") from error
     except (TypeError, ValueError, AssertionError) as error:
-        raise ConfigError("kwargs", dict(kwargs), f"what {env_id} takes ({told(error)})") from error
+        raise ConfigError("kwargs", dict(kwargs), f"what {env_id} takes ({described(error)})") from error

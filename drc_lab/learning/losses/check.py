@@ -7,7 +7,7 @@ from torch import Tensor
 
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.learning.losses.base import ActorCriticLoss, Loss, Targets, Transitions
-from drc_lab.own_code import told
+from drc_lab.own_code import described
 
 T, B, A = 3, 2, 4  # steps, envs, actions
 
@@ -65,4 +65,4 @@ def check_loss(loss: Loss, key: str, name: str) -> None:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{key.rpartition('.')[0]}: {name} raises {told(error)}") from error
+        raise UserError(f"{key.rpartition('.')[0]}: {name} raises {described(error)}") from error
