@@ -55,7 +55,8 @@ def run_task(config: DictConfig) -> Any:
     except Failed as error:
         sys.exit(complain(error))
     finally:
-        remove_empty(folder)
+        # The folder as it was typed: a/../b made a, too.
+        remove_empty(folder if in_sweep() else Path(HydraConfig.get().run.dir))
 
 
 def put_back(stop: Stopped) -> None:

@@ -94,6 +94,8 @@ def size_of(path: Path) -> int:
 def remove_empty(folder: Path) -> None:
     """Removes a folder if it is empty, then each parent that becomes empty by that."""
     for path in (folder, *folder.parents):
+        if path.name == "..":  # of a/../b, both were made
+            continue
         if path.resolve() == Path.cwd() or not path.is_dir() or any(path.iterdir()):
             break
         try:

@@ -87,6 +87,7 @@ CASES = [
     (["task=policy_speed", "policy_speed.steps=1e12"], "policy_speed.steps: found 1000000000000, allowed: up to "),
     # empty, and in other alphabets
     (["study="], "study: found '', allowed: a name"),
+    (["study=.."], "study: found '..', allowed: a name"),
     (["folder="], "folder: found '', allowed: a name"),
     (["tracking.uri="], "tracking.uri: found '', allowed: where MLflow is"),
     (["tracking.uri=sqlite://"], "tracking.uri: found 'sqlite://', allowed: sqlite:///FILE: what is kept in memory is"),
