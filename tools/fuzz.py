@@ -18,15 +18,11 @@ from typing import Any
 
 from fuzz_kinds import KINDS, loaded, one_case, samples_of
 
+from drc_lab.memory import bytes_of_process, reset_peak
+
 CSV = Path(__file__).parents[1] / "experiments/reliability/fuzz.csv"
 MEMORY = 2 * 2**30  # bytes that loading may take beyond the libraries
 PATIENCE = 60.0  # seconds for one file
-
-
-def status(key: str) -> int:
-    """Bytes that the kernel counts of this process under a key of /proc/self/status."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{key}:"))
-    return int(line.split()[1]) * 1024
 
 
 def work(name: str, seed: int, numbers: Sequence[int], pipe: Any) -> None:
@@ -35,14 +31,14 @@ def work(name: str, seed: int, numbers: Sequence[int], pipe: Any) -> None:
         samples = samples_of(name, Path(place))
         for path in samples:
             loaded(name, path, seed)  # compiles and imports
-        resource.setrlimit(resource.RLIMIT_DATA, (status("VmData") + MEMORY,) * 2)
+        resource.setrlimit(resource.RLIMIT_DATA, (bytes_of_process("VmData") + MEMORY,) * 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+        reset_peak()
         pipe.send("ready")
         for number in numbers:
             began = time.perf_counter()
             came = one_case(name, samples, Path(place) / "case", seed, number)
-            pipe.send((came, time.perf_counter() - began, status("VmHWM")))
+            pipe.send((came, time.perf_counter() - began, bytes_of_process("VmHWM")))
 
 
 def run_kind(name: str, numbers: Sequence[int], seed: int) -> dict[str, Any]:

@@ -1,18 +1,15 @@
 """Peak memory of a forward and backward pass; on a CPU, each measurement runs in a process of its own."""
 
 import ctypes
-import re
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 
 import torch
 
 from drc_lab.app.specs import PolicySpeedSpec
+from drc_lab.memory import PROCESS, bytes_of_process, reset_peak
 from drc_lab.process import start_process
 from drc_lab.speed.policy_runs import implementations
-
-PROCESS = Path("/proc/self")
 
 
 def can_measure(device: str) -> bool:
@@ -39,10 +36,10 @@ def _measure(spec: PolicySpeedSpec, name: str, batch: int, threads: int) -> int:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)  # otherwise memory that the warm-up freed would be reused without counting
-    (PROCESS / "clear_refs").write_text("5")  # resets VmHWM, see proc(5)
-    before = _status("VmRSS")
+    reset_peak()
+    before = bytes_of_process("VmRSS")
     run()
-    return _status("VmHWM") - before
+    return bytes_of_process("VmHWM") - before
 
 
 def _on_gpu(spec: PolicySpeedSpec, name: str, batch: int) -> int:
@@ -52,9 +49,3 @@ def _on_gpu(spec: PolicySpeedSpec, name: str, batch: int) -> int:
     before = torch.cuda.memory_allocated()
     run()
     return torch.cuda.max_memory_allocated() - before
-
-
-def _status(key: str) -> int:
-    found = re.search(rf"^{key}:\s*(\d+) kB$", (PROCESS / "status").read_text(), re.MULTILINE)
-    assert found is not None
-    return 1024 * int(found[1])

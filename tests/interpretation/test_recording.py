@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import small_sokoban
 import torch
 from small_drc import small
 
-from drc_lab.envs.sokoban import SokobanVectorEnv
 from drc_lab.errors import ConfigError, UserError
 from drc_lab.evaluation.play.thinking import Thinking
 from drc_lab.interpretation.recorder import bytes_of, record
@@ -23,19 +23,7 @@ def policy():
 
 
 def make_env(num_envs=3):
-    return SokobanVectorEnv(
-        num_envs=num_envs,
-        height=7,
-        width=7,
-        num_boxes=1,
-        max_steps=6,
-        max_optimal=6,
-        observation="planes",
-        crop_border=True,
-        autoreset=False,
-        split="valid",
-        num_levels=LEVELS,
-    )
+    return small_sokoban.make_env(num_envs, LEVELS, split="valid", longest=6)
 
 
 ABOUT = {"game": "drc_lab/Sokoban-v0", "height": 7, "width": 7, "weights": "of this test"}

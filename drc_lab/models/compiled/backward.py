@@ -6,6 +6,7 @@ import numpy as np
 
 from drc_lab.models.compiled.forward import ZERO
 from drc_lab.models.compiled.memory import MapLayout, add, at, call, copy, floats, integers, lines, map_at
+from drc_lab.models.compiled.sizes import saved_maps
 from drc_lab.numerics import jit
 
 
@@ -123,15 +124,10 @@ def _work(kernels, sizes):
 
 @jit
 def _states(sizes, maps, group):
-    L, B, N, layer = sizes.layers, sizes.batch, sizes.num_ticks, 4 * sizes.cells * sizes.channels
-    begin, sample = group * L * (N + 1) * layer, L * (N + 1) * layer
-    return States(
-        MapLayout(maps.hidden + begin, sample, (N + 1) * layer, layer),
-        MapLayout(maps.cells + begin, sample, (N + 1) * layer, layer),
-        MapLayout(maps.gates + group * L * N * 4 * layer, L * N * 4 * layer, N * 4 * layer, 4 * layer),
-        MapLayout(maps.d_h + group * layer, layer, B * layer, 0),
-        MapLayout(maps.d_c + group * layer, layer, B * layer, 0),
-    )
+    layer = 4 * sizes.cells * sizes.channels
+    h, c, gates = saved_maps(sizes, maps, group)
+    d_h = MapLayout(maps.d_h + group * layer, layer, sizes.batch * layer, 0)
+    return States(h, c, gates, d_h, MapLayout(maps.d_c + group * layer, layer, sizes.batch * layer, 0))
 
 
 @jit

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from drc_lab.models.compiled.memory import MapLayout, at, call, copy, floats, lines, map_at
+from drc_lab.models.compiled.sizes import saved_maps
 from drc_lab.numerics import jit
 
 ZERO = np.float32(0)
@@ -156,12 +157,9 @@ def _work(kernels, sizes):
 @jit
 def _states(kernels, sizes, maps, work, group):
     """With ``save``, each tick has its own maps, for the whole batch; otherwise it overwrites those of the last."""
-    L, N, layer = sizes.layers, sizes.num_ticks, 4 * sizes.cells * sizes.channels
+    L, layer = sizes.layers, 4 * sizes.cells * sizes.channels
     if sizes.save:
-        begin = group * L * (N + 1) * layer
-        h = MapLayout(maps.hidden + begin, L * (N + 1) * layer, (N + 1) * layer, layer)
-        c = MapLayout(maps.cells + begin, L * (N + 1) * layer, (N + 1) * layer, layer)
-        gates = MapLayout(maps.gates + group * L * N * 4 * layer, L * N * 4 * layer, N * 4 * layer, 4 * layer)
+        h, c, gates = saved_maps(sizes, maps, group)
     else:
         h, c = MapLayout(at(work.h), L * layer, layer, 0), MapLayout(at(work.c), L * layer, layer, 0)
         gates = MapLayout(0, 0, 0, 0)

@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from drc_lab.models.compiled.memory import MapLayout
+from drc_lab.numerics import jit
+
 
 class Sizes(NamedTuple):
     """Sizes of the net, the batch and the run.
@@ -43,3 +46,19 @@ class Schedule(NamedTuple):
     repeats: np.ndarray
     keep: np.ndarray
     below: np.ndarray
+
+
+@jit
+def saved_maps(sizes, maps, group):
+    """Where the saved h, c and gates lie, from sample ``group`` on; a tick's gates are with the ticks before it.
+
+    Args:
+        maps: with the addresses of hidden, cells [B, L, N + 1, P, C] and gates [B, L, N, P, 4C].
+    """
+    L, N, layer = sizes.layers, sizes.num_ticks, 4 * sizes.cells * sizes.channels
+    sample = L * (N + 1) * layer
+    return (
+        MapLayout(maps.hidden + group * sample, sample, (N + 1) * layer, layer),
+        MapLayout(maps.cells + group * sample, sample, (N + 1) * layer, layer),
+        MapLayout(maps.gates + group * L * N * 4 * layer, L * N * 4 * layer, N * 4 * layer, 4 * layer),
+    )
